@@ -1,0 +1,295 @@
+//! Checkpoints: everything that a run needs to go on, whole or absent.
+//!
+//! `checkpoints/step-00012000/` holds the model and the optimizer as burnpack records and the
+//! state of the loop as JSON, with a BLAKE3 checksum of each. It is written under another name
+//! and renamed when complete. `checkpoints/last` and `checkpoints/best` are files that hold the
+//! name of such a folder. What is random in training is a function of (seed, step), so the step is
+//! all the generator's state there is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::store::ModuleRecord;
+use burn::tensor::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::files::{create_folder, read_text, sync_folder, write_atomic};
+
+/// Where the training loop stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoopState {
+    /// Steps done.
+    pub step: u64,
+    /// The best validation so far.
+    pub best: Option<Best>,
+    /// Validations since then.
+    pub since_best: u32,
+    /// Sum and number of the losses since the last line of the log.
+    pub loss_sum: f64,
+    pub loss_count: u64,
+    /// Time spent training, over all sessions, in seconds.
+    pub seconds: f64,
+}
+
+/// A validation result and its step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    pub step: u64,
+    pub value: f64,
+}
+
+/// Which checkpoint to load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    /// The one with the best validation score.
+    #[default]
+    Best,
+    /// The newest.
+    Last,
+}
+
+/// A loaded checkpoint.
+pub struct Checkpoint {
+    pub model: ModuleRecord,
+    pub optimizer: OptimizerRecord,
+    pub state: LoopState,
+    pub path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    format: u32,
+    state: LoopState,
+    /// BLAKE3 of each file, in hexadecimal.
+    checksums: BTreeMap<String, String>,
+}
+
+const FORMAT: u32 = 1;
+const MODEL: &str = "model.bpk";
+const OPTIMIZER: &str = "optimizer.bpk";
+const META: &str = "state.json";
+
+/// The `checkpoints/` folder of a run.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    pub fn new(folder: PathBuf) -> Checkpoints {
+        Checkpoints { folder }
+    }
+
+    /// Saves, then moves `last` (and `best`, if this is the best) to it, then deletes all but the
+    /// newest `keep` and the best.
+    pub fn save<M: Module>(
+        &self,
+        model: &M,
+        optimizer: &ModuleOptimizer,
+        state: &LoopState,
+        keep: usize,
+    ) -> Result<()> {
+        create_folder(&self.folder)?;
+        let name = format!("step-{:08}", state.step);
+        let target = self.folder.join(&name);
+        let staging = self.folder.join(format!(".{name}.tmp"));
+        if staging.exists() {
+            fs::remove_dir_all(&staging).map_err(Error::io("clear", &staging))?;
+        }
+        create_folder(&staging)?;
+
+        let broken = |error: burn::store::RecordError| {
+            Error::Data(format!("cannot write the checkpoint {}: {error}", target.display()))
+        };
+        let mut checksums = BTreeMap::new();
+        let files: [(&str, Bytes); 2] = [
+            (MODEL, model.clone().into_record().into_bytes().map_err(broken)?),
+            (OPTIMIZER, optimizer.into_bytes().map_err(broken)?),
+        ];
+        for (file, bytes) in &files {
+            checksums.insert(file.to_string(), blake3::hash(bytes).to_hex().to_string());
+            write_atomic(&staging.join(file), bytes)?;
+        }
+        let meta = Meta { format: FORMAT, state: state.clone(), checksums };
+        let meta = serde_json::to_vec_pretty(&meta).expect("plain data becomes JSON");
+        write_atomic(&staging.join(META), &meta)?;
+
+        if target.exists() {
+            fs::remove_dir_all(&target).map_err(Error::io("replace", &target))?;
+        }
+        fs::rename(&staging, &target).map_err(Error::io("write", &target))?;
+        sync_folder(&self.folder)?;
+        write_atomic(&self.folder.join("last"), name.as_bytes())?;
+        if state.best.is_some_and(|best| best.step == state.step) {
+            write_atomic(&self.folder.join("best"), name.as_bytes())?;
+        }
+        self.prune(keep)
+    }
+
+    /// The newest checkpoint that is whole; `None` if there is none at all. One that is damaged is
+    /// passed over, with a warning.
+    pub fn newest(&self) -> Result<Option<Checkpoint>> {
+        let mut names = self.names()?;
+        let any = !names.is_empty();
+        while let Some(name) = names.pop() {
+            match read(&self.folder.join(&name)) {
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Err(error) => tracing::warn!("{error}; going back to the checkpoint before it"),
+            }
+        }
+        match any {
+            false => Ok(None),
+            true => Err(Error::Data(format!(
+                "no checkpoint in {} is whole: delete the run folder and train again",
+                self.folder.display()
+            ))),
+        }
+    }
+
+    /// The checkpoint that a pointer names.
+    pub fn load(&self, which: Which) -> Result<Checkpoint> {
+        let pointer = self.folder.join(match which {
+            Which::Best => "best",
+            Which::Last => "last",
+        });
+        let name = fs::read_to_string(&pointer).map_err(|error| {
+            Error::Data(format!(
+                "there is no checkpoint at {}: {error}; train the run first",
+                pointer.display()
+            ))
+        })?;
+        let name = name.trim();
+        if !is_name(name) {
+            return Err(Error::Data(format!(
+                "{} holds {name:?}, which is no checkpoint's name",
+                pointer.display()
+            )));
+        }
+        read(&self.folder.join(name))
+    }
+
+    /// Names of the complete checkpoints, oldest first.
+    fn names(&self) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("read", &self.folder)(error)),
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| is_name(name))
+            .collect();
+        // By number: beyond 99 999 999 steps the names grow longer.
+        names.sort_by_key(|name| (name.len(), name.clone()));
+        Ok(names)
+    }
+
+    fn prune(&self, keep: usize) -> Result<()> {
+        let best = fs::read_to_string(self.folder.join("best")).unwrap_or_default();
+        let names = self.names()?;
+        for name in names.iter().rev().skip(keep.max(1)).filter(|name| **name != best) {
+            let path = self.folder.join(name);
+            fs::remove_dir_all(&path).map_err(Error::io("delete the old checkpoint", &path))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.strip_prefix("step-")
+        .is_some_and(|step| step.len() >= 8 && step.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+fn read(path: &Path) -> Result<Checkpoint> {
+    let damaged =
+        |why: String| Error::Data(format!("the checkpoint {} is damaged: {why}", path.display()));
+    let meta: Meta = serde_json::from_str(&read_text(&path.join(META))?)
+        .map_err(|error| damaged(format!("{META}: {error}")))?;
+    if meta.format != FORMAT {
+        return Err(damaged(format!("its format is {}, this program reads {FORMAT}", meta.format)));
+    }
+    let read = |file: &str| -> Result<Bytes> {
+        let file_path = path.join(file);
+        let bytes = fs::read(&file_path).map_err(Error::io("read", &file_path))?;
+        match meta.checksums.get(file) {
+            Some(sum) if *sum == blake3::hash(&bytes).to_hex().as_str() => {
+                Ok(Bytes::from_bytes_vec(bytes))
+            }
+            _ => Err(damaged(format!("{file} does not match its checksum"))),
+        }
+    };
+    Ok(Checkpoint {
+        model: ModuleRecord::from_bytes(read(MODEL)?)
+            .map_err(|error| damaged(format!("{MODEL}: {error}")))?,
+        optimizer: OptimizerRecord::from_bytes(read(OPTIMIZER)?)
+            .map_err(|error| damaged(format!("{OPTIMIZER}: {error}")))?,
+        state: meta.state,
+        path: path.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::{Linear, LinearConfig};
+    use burn::optim::SgdConfig;
+    use burn::tensor::Device;
+
+    use super::*;
+
+    fn checkpoints() -> (tempfile::TempDir, Checkpoints, Linear, ModuleOptimizer) {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path().join("checkpoints"));
+        let layer = LinearConfig::new(3, 2).init(&Device::flex());
+        (folder, checkpoints, layer, SgdConfig::new().init())
+    }
+
+    fn state(step: u64, best: Option<u64>) -> LoopState {
+        let best = best.map(|step| Best { step, value: 0.5 });
+        LoopState { step, best, ..LoopState::default() }
+    }
+
+    #[test]
+    fn the_newest_and_the_best_are_kept() {
+        let (_folder, checkpoints, layer, optimizer) = checkpoints();
+        for (step, best) in [(10, 10), (20, 20), (30, 20), (40, 20), (50, 20)] {
+            checkpoints.save(&layer, &optimizer, &state(step, Some(best)), 2).unwrap();
+        }
+        assert_eq!(checkpoints.names().unwrap(), ["step-00000020", "step-00000040", "step-00000050"]);
+        assert_eq!(checkpoints.load(Which::Best).unwrap().state.step, 20);
+        assert_eq!(checkpoints.load(Which::Last).unwrap().state.step, 50);
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_refused_and_the_one_before_it_used() {
+        let (_folder, checkpoints, layer, optimizer) = checkpoints();
+        assert!(checkpoints.newest().unwrap().is_none());
+        checkpoints.save(&layer, &optimizer, &state(1, None), 3).unwrap();
+        checkpoints.save(&layer, &optimizer, &state(2, None), 3).unwrap();
+        let model = checkpoints.folder.join("step-00000002").join(MODEL);
+        let mut bytes = fs::read(&model).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&model, bytes).unwrap();
+        let error = checkpoints.load(Which::Last).err().unwrap().to_string();
+        assert!(error.contains("does not match its checksum"), "{error}");
+        assert_eq!(checkpoints.newest().unwrap().unwrap().state.step, 1);
+    }
+
+    #[test]
+    fn what_was_never_completed_is_not_seen() {
+        let (_folder, checkpoints, layer, optimizer) = checkpoints();
+        checkpoints.save(&layer, &optimizer, &state(1, None), 3).unwrap();
+        fs::create_dir(checkpoints.folder.join(".step-00000002.tmp")).unwrap();
+        assert_eq!(checkpoints.newest().unwrap().unwrap().state.step, 1);
+        // A pointer may not lead out of the folder.
+        fs::write(checkpoints.folder.join("best"), "../../etc").unwrap();
+        assert!(checkpoints.load(Which::Best).is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! The command line: one enum of verbs, one match.
+
+mod devices;
+mod evaluate;
+mod predict;
+mod report;
+mod run;
+mod scan;
+mod train;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::device::{self, DeviceChoice, DeviceInfo};
+use crate::error::{Error, Result};
+use crate::prepare::Places;
+use crate::progress::Progress;
+
+/// Train convolutional networks on music audio, on any GPU that wgpu reaches or on the CPU.
+#[derive(Debug, Parser)]
+#[command(version = version(), propagate_version = true, arg_required_else_help = true)]
+struct Arguments {
+    /// Where to compute: auto, cpu, ndarray, wgpu or wgpu:N (see `tonotopy devices`).
+    ///
+    /// auto takes a real GPU if there is one, else the CPU; never a GPU made of software.
+    #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
+    device: DeviceChoice,
+
+    /// Prefix of the data sets' relative roots.
+    #[arg(long, global = true, env = "TONOTOPY_DATA", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Where decoded audio is kept [default: the user's cache folder].
+    #[arg(long, global = true, env = "TONOTOPY_CACHE", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+
+    /// Say more on stderr (twice: everything).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    /// Say nothing on stderr but warnings and errors; no progress bars.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Form of the log on stderr.
+    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the GPUs and CPU backends; --check compares them.
+    Devices(devices::Arguments),
+    /// Decode and resample every track once, and say which cannot be used.
+    Scan(scan::Arguments),
+    /// Train one experiment with one seed.
+    Train(train::Arguments),
+    /// Predict and score a split of a trained run.
+    Evaluate(evaluate::Arguments),
+    /// Train, evaluate and compare all experiments in files or folders.
+    Run(run::Arguments),
+    /// Compare runs on one HTML page.
+    Report(report::Arguments),
+    /// Tags of audio files, with probabilities.
+    Predict(predict::Arguments),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What every verb is given.
+struct Context {
+    device: DeviceChoice,
+    places: Places,
+    progress: Progress,
+    /// Set by the first Ctrl-C.
+    stop: Arc<AtomicBool>,
+}
+
+impl Context {
+    fn open_device(&self) -> Result<DeviceInfo> {
+        let device = device::open(self.device)?;
+        tracing::info!("computing on {} ({}, {})", device.id, device.name, device.backend);
+        Ok(device)
+    }
+}
+
+fn version() -> String {
+    format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("TONOTOPY_COMMIT"))
+}
+
+/// Runs the program.
+///
+/// # Errors
+/// What a user should know; see [`Error::exit_code`].
+pub fn run() -> Result<()> {
+    let arguments = Arguments::parse();
+    start_log(&arguments);
+    let context = Context {
+        device: arguments.device,
+        places: Places { data: arguments.data_dir, cache: arguments.cache_dir },
+        progress: Progress::new(arguments.quiet),
+        stop: catch_signals()?,
+    };
+    match arguments.verb {
+        Verb::Devices(arguments) => devices::run(&arguments),
+        Verb::Scan(arguments) => scan::run(&context, &arguments),
+        Verb::Train(arguments) => train::run(&context, &arguments),
+        Verb::Evaluate(arguments) => evaluate::run(&context, &arguments),
+        Verb::Run(arguments) => run::run(&context, &arguments),
+        Verb::Report(arguments) => report::run(&arguments),
+        Verb::Predict(arguments) => predict::run(&context, &arguments),
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut self::Arguments::command(), "tonotopy", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn start_log(arguments: &Arguments) {
+    let level = match (arguments.quiet, arguments.verbose) {
+        (true, _) => LevelFilter::WARN,
+        (false, 0) => LevelFilter::INFO,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    // The graphics stack is chatty; its debug output is only for -vv.
+    let others = if arguments.verbose > 1 { "debug" } else { "error" };
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .parse_lossy(format!("{others},tonotopy={level},tonotopy_datasets={level}"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    match arguments.log_format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.without_time().with_target(false).init(),
+    }
+}
+
+/// The first SIGINT or SIGTERM sets the flag; the second ends the program at once.
+fn catch_signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // In this order: the first signal finds the flag still down.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(|error| Error::Device(format!("cannot catch signals: {error}")))?;
+    }
+    Ok(stop)
+}
+
+/// Writes a result to stdout; a reader that has gone away is no error.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Error::io("write to", std::path::Path::new("stdout"))),
+    }
+}
+
+/// Writes a result as JSON to stdout.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).expect("plain data becomes JSON");
+    print(&format!("{text}\n"))
+}
+
+/// A number for people; a dash where it is not defined.
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{value:.4}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,159 @@
+//! `run`: experiments trained, evaluated and compared.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use super::{Context, print, print_json};
+use crate::checkpoint::Which;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::report;
+use crate::run_folder::RunFolder;
+use crate::session::Session;
+use crate::train::End;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Experiment files, or folders of them.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Train each experiment with this many seeds, from its own on.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seeds: u64,
+    /// Change a value of every experiment: --set training.steps=100. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Folder of the run folders.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    runs: PathBuf,
+    /// Folder of the report [default: report-NAME below the folder of the runs].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the comparison as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
+    if arguments.seeds == 0 {
+        return Err(Error::Config("--seeds is 0: train with at least one".into()));
+    }
+    // All files are read before anything is trained: a mistake in the last should not cost hours.
+    let mut experiments = Vec::new();
+    for path in files(&arguments.paths)? {
+        let experiment = Experiment::read(&path, &arguments.set)?;
+        for seed in experiment.seed..experiment.seed + arguments.seeds {
+            experiments.push(Experiment { seed, ..experiment.clone() });
+        }
+    }
+    let device = context.open_device()?;
+    let session = Session {
+        device: &device,
+        places: &context.places,
+        stop: &context.stop,
+        progress: &context.progress,
+    };
+    let mut done = Vec::new();
+    let mut failed: Vec<(PathBuf, Error)> = Vec::new();
+    let total = experiments.len();
+    for (index, experiment) in experiments.iter().enumerate() {
+        let folder = RunFolder::of(&arguments.runs, experiment);
+        tracing::info!("run {} of {total}: {}", index + 1, folder.path().display());
+        match one(&session, experiment, &folder) {
+            Ok(()) => done.push(folder.path().to_owned()),
+            Err(error @ (Error::Interrupted(_) | Error::Device(_))) => return Err(error),
+            Err(error) => {
+                tracing::error!("{}: {error}", folder.path().display());
+                failed.push((folder.path().to_owned(), error));
+            }
+        }
+        if context.stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted(
+                "interrupted; the same command goes on from here".into(),
+            ));
+        }
+    }
+    if !done.is_empty() {
+        let out = arguments.out.clone().unwrap_or_else(|| arguments.runs.join(report_name(&arguments.paths)));
+        let comparison = report::write(&done, &out)?;
+        if arguments.json {
+            print_json(&comparison.json)?;
+        } else {
+            print(&comparison.text)?;
+            print(&format!("\nreport: {}\n", out.join("index.html").display()))?;
+        }
+    }
+    match failed.pop() {
+        None => Ok(()),
+        Some((path, error)) if failed.is_empty() && total == 1 => {
+            tracing::debug!("{} failed", path.display());
+            Err(error)
+        }
+        Some((path, error)) => {
+            let message =
+                format!("{} of {total} runs failed, the last {}: {error}", failed.len() + 1, path.display());
+            Err(match error {
+                Error::Config(_) => Error::Config(message),
+                Error::Diverged(_) => Error::Diverged(message),
+                _ => Error::Data(message),
+            })
+        }
+    }
+}
+
+/// Does what of a run is not done yet.
+fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Result<()> {
+    if folder.is_trained()? {
+        // Its scores stand for what it was trained with, so that must be what is asked for now.
+        folder.check_experiment(experiment)?;
+        tracing::info!("{} is trained already", folder.path().display());
+    } else {
+        let trained = session.train(experiment, folder, true)?;
+        if trained.end == End::Interrupted {
+            return Err(Error::Interrupted(
+                "interrupted and saved; the same command goes on from here".into(),
+            ));
+        }
+        // Scores of an earlier, shorter training.
+        let _ = std::fs::remove_file(folder.file("scores.json"));
+    }
+    if !folder.file("scores.json").exists() {
+        session.evaluate(folder, datasets::Split::Test, Which::Best)?;
+    }
+    Ok(())
+}
+
+/// The experiment files that the paths name, folders searched to any depth, in order of name.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    fn search(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+        for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+            let path = entry.map_err(Error::io("read", folder))?.path();
+            if path.is_dir() {
+                search(&path, found)?;
+            } else if path.extension().is_some_and(|extension| extension == "toml") {
+                found.push(path);
+            }
+        }
+        Ok(())
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let mut found = Vec::new();
+            search(path, &mut found)?;
+            found.sort();
+            if found.is_empty() {
+                return Err(Error::Config(format!("there is no .toml file in {}", path.display())));
+            }
+            files.extend(found);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn report_name(paths: &[PathBuf]) -> String {
+    let stem = paths.first().and_then(|path| path.file_stem()).unwrap_or_default();
+    format!("report-{}", stem.to_string_lossy())
+}

@@ -1,0 +1,165 @@
+//! `scan`: decode a data set once, and say what of it can be used.
+
+use std::path::{Path, PathBuf};
+
+use datasets::{SplitSpec, assign_splits, discover, write_manifest};
+use serde::Serialize;
+
+use super::{Context, print, print_json};
+use crate::audio::{ScanOptions, quarantine_csv, scan};
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::files::{create_folder, write_atomic};
+use crate::prepare::from_dataset;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// An experiment file, or a data set: a folder (or CSV) of one of the known layouts.
+    target: PathBuf,
+    /// Make a split by artist or at random, with shares of train, valid and test: artist:8/1/1.
+    #[arg(long, value_name = "KIND:A/B/C")]
+    split: Option<SplitSpec>,
+    /// Seed of the split.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Rate to resample to, in Hz [default: the experiment's, or 16000].
+    #[arg(long, value_name = "HZ")]
+    sample_rate: Option<u32>,
+    /// Quarantine tracks shorter than this many seconds.
+    #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
+    min_seconds: f64,
+    /// Read every file again instead of trusting its size and time of change.
+    #[arg(long)]
+    verify: bool,
+    /// Folder for manifest.csv and quarantine.csv [default: that of the data set].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    dataset: String,
+    tracks: usize,
+    usable: usize,
+    decoded: usize,
+    from_cache: usize,
+    quarantined: usize,
+    seconds_of_audio: f64,
+    sample_rate: u32,
+    manifest: String,
+    quarantine: String,
+    notes: Vec<String>,
+}
+
+pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
+    let is_experiment = arguments.target.extension().is_some_and(|ending| ending == "toml");
+    let (dataset, rate) = if is_experiment {
+        let experiment = Experiment::read(&arguments.target, &[])?;
+        (experiment.dataset.clone(), experiment.model.sample_rate())
+    } else {
+        (discover(&arguments.target).map_err(from_dataset)?, 16_000)
+    };
+    let rate = arguments.sample_rate.unwrap_or(rate);
+    if !(1_000..=768_000).contains(&rate) {
+        return Err(Error::Config(format!(
+            "--sample-rate is {rate}: it must be from 1000 to 768000 Hz"
+        )));
+    }
+    if !(arguments.min_seconds >= 0.0 && arguments.min_seconds.is_finite()) {
+        return Err(Error::Config(format!(
+            "--min-seconds is {}: it must be at least 0",
+            arguments.min_seconds
+        )));
+    }
+    let mut collection = context.places.load(&dataset)?;
+    let cache = context.places.open_cache()?;
+    let options = ScanOptions {
+        min_seconds: arguments.min_seconds,
+        verify: arguments.verify,
+        ..ScanOptions::default()
+    };
+    let bar = context.progress.scan();
+    let report = scan(&collection.tracks, rate, &cache, &options, &context.stop, &|progress| {
+        bar.scan(progress);
+    });
+    bar.finish();
+    let report = report.map_err(crate::audio::AudioError::into_error)?;
+
+    let tracks = collection.tracks.len();
+    let mut usable = report.audio.iter().map(Option::is_some);
+    collection.tracks.retain(|_| usable.next().unwrap_or(false));
+    let mut notes = collection.notes.clone();
+    if let Some(spec) = &arguments.split {
+        let split = assign_splits(&mut collection, spec, arguments.seed).map_err(from_dataset)?;
+        notes.push(split.to_string());
+    }
+
+    let out = match (&arguments.out, dataset.root()) {
+        (Some(out), _) => out.clone(),
+        (None, Some(root)) => {
+            let root = match &context.places.data {
+                Some(data) => data.join(root),
+                None => root.to_owned(),
+            };
+            if root.is_dir() { root } else { parent(&root) }
+        }
+        (None, None) => PathBuf::from(format!("scan-{}", dataset.name())),
+    };
+    create_folder(&out)?;
+    // One's own manifest is never replaced by what was made from it.
+    let manifest = match out.join("manifest.csv") {
+        taken if taken.exists() => out.join("manifest-scanned.csv"),
+        free => free,
+    };
+    let quarantine = out.join("quarantine.csv");
+    write_manifest(&collection, &manifest).map_err(from_dataset)?;
+    write_atomic(&quarantine, &quarantine_csv(&report.quarantine))?;
+
+    let summary = Summary {
+        dataset: collection.name.clone(),
+        tracks,
+        usable: collection.tracks.len(),
+        decoded: report.decoded,
+        from_cache: report.from_cache,
+        quarantined: report.quarantine.len(),
+        seconds_of_audio: report.seconds_of_audio,
+        sample_rate: rate,
+        manifest: manifest.display().to_string(),
+        quarantine: quarantine.display().to_string(),
+        notes,
+    };
+    if arguments.json {
+        return print_json(&summary);
+    }
+    let mut text = format!(
+        "{}: {} of {} tracks can be used, {:.1} hours at {} Hz ({} decoded now, {} from the cache)\n",
+        summary.dataset,
+        summary.usable,
+        summary.tracks,
+        summary.seconds_of_audio / 3600.0,
+        summary.sample_rate,
+        summary.decoded,
+        summary.from_cache,
+    );
+    for entry in report.quarantine.iter().take(10) {
+        text += &format!("quarantine: {}: {}\n", entry.id, entry.message);
+    }
+    if report.quarantine.len() > 10 {
+        text += &format!("quarantine: {} more\n", report.quarantine.len() - 10);
+    }
+    for note in &summary.notes {
+        text += &format!("{note}\n");
+    }
+    text += &format!("manifest: {}\nquarantine: {}\n", summary.manifest, summary.quarantine);
+    print(&text)
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,88 @@
+//! `train`: one run.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Context, number, print, print_json};
+use crate::checkpoint::LoopState;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::run_folder::RunFolder;
+use crate::session::{Session, Trained};
+use crate::train::End;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The experiment file (TOML).
+    experiment: PathBuf,
+    /// Change a value of the experiment: --set training.steps=100. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Change the experiment's seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Go on from the last whole checkpoint.
+    #[arg(long)]
+    resume: bool,
+    /// Folder of the run folders.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    runs: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    run: String,
+    end: &'a str,
+    #[serde(flatten)]
+    state: &'a LoopState,
+}
+
+pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
+    let mut experiment = Experiment::read(&arguments.experiment, &arguments.set)?;
+    if let Some(seed) = arguments.seed {
+        experiment.seed = seed;
+    }
+    let folder = RunFolder::of(&arguments.runs, &experiment);
+    let device = context.open_device()?;
+    let session = Session {
+        device: &device,
+        places: &context.places,
+        stop: &context.stop,
+        progress: &context.progress,
+    };
+    let Trained { end, state } = session.train(&experiment, &folder, arguments.resume)?;
+    let run = folder.path().display().to_string();
+    let (word, told) = match end {
+        End::Steps => ("steps", "all steps done"),
+        End::Patience => ("patience", "no better validation for long enough"),
+        End::Interrupted => ("interrupted", "interrupted and saved"),
+    };
+    if arguments.json {
+        print_json(&Summary { run: run.clone(), end: word, state: &state })?;
+    } else {
+        print(&format!(
+            "{run}: {told} after {} steps and {:.0} s; best {} {} at step {}\n",
+            state.step,
+            state.seconds,
+            experiment.training.metric,
+            number(state.best.map(|best| best.value)),
+            state.best.map_or("-".into(), |best| best.step.to_string()),
+        ))?;
+    }
+    match end {
+        End::Interrupted => Err(interrupted(&arguments.experiment)),
+        End::Steps | End::Patience => Ok(()),
+    }
+}
+
+/// How to go on after Ctrl-C.
+fn interrupted(experiment: &std::path::Path) -> Error {
+    Error::Interrupted(format!(
+        "interrupted; go on with `tonotopy train {} --resume` and the same --set and --seed",
+        experiment.display()
+    ))
+}

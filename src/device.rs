@@ -1,0 +1,202 @@
+//! Where tensors live: a GPU through wgpu, or the CPU.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// What `--device` may say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first real GPU, else [`DeviceChoice::Cpu`]; never a software adapter.
+    #[default]
+    Auto,
+    /// burn-flex: the fast CPU backend.
+    Cpu,
+    /// burn-ndarray: the second CPU backend; slower, deprecated by burn.
+    NdArray,
+    /// The `n`-th adapter that `tonotopy devices` lists, or the best one.
+    Wgpu(Option<usize>),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "ndarray" => Ok(Self::NdArray),
+            "wgpu" => Ok(Self::Wgpu(None)),
+            _ => text
+                .strip_prefix("wgpu:")
+                .and_then(|index| index.parse().ok())
+                .map(|index| Self::Wgpu(Some(index)))
+                .ok_or_else(|| "expected auto, cpu, ndarray, wgpu or wgpu:N".into()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::NdArray => f.write_str("ndarray"),
+            Self::Wgpu(None) => f.write_str("wgpu"),
+            Self::Wgpu(Some(index)) => write!(f, "wgpu:{index}"),
+        }
+    }
+}
+
+/// A device that this build can use on this machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceInfo {
+    /// As `--device` takes it.
+    pub id: String,
+    /// The part's own name.
+    pub name: String,
+    /// What kernels are compiled for; for the CPU backends, the crate.
+    pub backend: String,
+    /// A GPU made of software: correct, and slow.
+    pub software: bool,
+    #[serde(skip)]
+    pub device: Device,
+}
+
+impl DeviceInfo {
+    /// Whether reading a value back costs no waiting.
+    pub fn is_cpu(&self) -> bool {
+        !self.id.starts_with("wgpu")
+    }
+}
+
+fn cpu() -> DeviceInfo {
+    DeviceInfo {
+        id: "cpu".into(),
+        name: cpu_name(),
+        backend: "burn-flex".into(),
+        software: false,
+        device: Device::flex(),
+    }
+}
+
+#[cfg(feature = "ndarray")]
+fn ndarray() -> Option<DeviceInfo> {
+    // Deprecated by burn in favour of flex; kept as the fallback that it was asked to be.
+    #[expect(deprecated)]
+    let device = Device::ndarray();
+    let (id, backend) = ("ndarray".into(), "burn-ndarray".into());
+    Some(DeviceInfo { id, name: cpu_name(), backend, software: false, device })
+}
+
+#[cfg(not(feature = "ndarray"))]
+fn ndarray() -> Option<DeviceInfo> {
+    None
+}
+
+/// Every adapter that wgpu reaches, in a fixed order. Opens each.
+#[cfg(feature = "wgpu")]
+fn adapters() -> Vec<DeviceInfo> {
+    use burn::tensor::DeviceType;
+    let devices = Device::enumerate(DeviceType::Wgpu).into_vec();
+    let describe = |(index, device): (usize, Device)| {
+        // A driver that fails to open must not take the others down with it.
+        let identity = std::panic::catch_unwind(|| device.identity()).ok().flatten();
+        let (name, backend, software) = match identity {
+            Some(identity) => (identity.name, identity.fingerprint, identity.physical.is_none()),
+            None => {
+                tracing::warn!("adapter wgpu:{index} is listed but does not open");
+                return None;
+            }
+        };
+        Some(DeviceInfo { id: format!("wgpu:{index}"), name, backend, software, device })
+    };
+    devices.into_iter().enumerate().filter_map(describe).collect()
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn adapters() -> Vec<DeviceInfo> {
+    Vec::new()
+}
+
+/// Everything that `--device` could name here.
+pub fn devices() -> Vec<DeviceInfo> {
+    let mut all = vec![cpu()];
+    all.extend(ndarray());
+    all.extend(adapters());
+    all
+}
+
+/// The device that a choice stands for.
+///
+/// # Errors
+/// [`Error::Device`] if this machine or this build has none such.
+pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
+    match choice {
+        DeviceChoice::Cpu => Ok(cpu()),
+        DeviceChoice::Auto => {
+            Ok(adapters().into_iter().find(|adapter| !adapter.software).unwrap_or_else(cpu))
+        }
+        DeviceChoice::NdArray => ndarray().ok_or_else(|| {
+            Error::Device("this build has no ndarray backend: build it with --features ndarray".into())
+        }),
+        DeviceChoice::Wgpu(_) if !cfg!(feature = "wgpu") => {
+            Err(Error::Device("this build has no GPU support: build it with --features wgpu".into()))
+        }
+        DeviceChoice::Wgpu(Some(index)) => {
+            let adapters = adapters();
+            let found = adapters.len();
+            adapters.into_iter().find(|adapter| adapter.id == format!("wgpu:{index}")).ok_or_else(
+                || {
+                    Error::Device(format!(
+                        "there is no adapter wgpu:{index} ({found} found): see `tonotopy devices`"
+                    ))
+                },
+            )
+        }
+        DeviceChoice::Wgpu(None) => {
+            let mut adapters = adapters();
+            adapters.sort_by_key(|adapter| adapter.software);
+            adapters.into_iter().next().ok_or_else(|| {
+                Error::Device(
+                    "no GPU adapter was found: install its Vulkan driver (or Mesa's software one, \
+                     mesa-vulkan-drivers), or use --device cpu"
+                        .into(),
+                )
+            })
+        }
+    }
+}
+
+fn cpu_name() -> String {
+    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_string())
+    });
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    format!("{}, {cores} cores", model.unwrap_or_else(|| std::env::consts::ARCH.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_read_back_as_they_print() {
+        for text in ["auto", "cpu", "ndarray", "wgpu", "wgpu:3"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        for text in ["", "gpu", "wgpu:", "wgpu:-1", "wgpu:x", "CPU"] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn auto_never_takes_a_software_adapter() {
+        assert!(!open(DeviceChoice::Auto).unwrap().software);
+    }
+}

@@ -1,0 +1,110 @@
+//! Predictions of whole tracks, and their scores.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+use models::Network;
+
+use crate::error::{Error, Result};
+use crate::examples::Examples;
+use crate::excerpts::{Excerpt, consecutive};
+use crate::loader::Loader;
+use crate::loss::Loss;
+use crate::metrics;
+use crate::predictions::Predictions;
+
+/// Excerpts that go through the network at once; predictions do not depend on it.
+const ROWS: usize = 32;
+
+/// The predictions of a set of tracks.
+pub struct Outcome {
+    pub predictions: Predictions,
+    /// Mean over tracks of the mean loss of their excerpts.
+    pub loss: f64,
+}
+
+/// Predicts every track: the mean of the predictions of its consecutive excerpts.
+///
+/// # Errors
+/// If audio cannot be read, a prediction is not finite, or `stop` was set.
+pub fn predict<N: Network>(
+    model: &N,
+    examples: &Arc<Examples>,
+    tags: &[String],
+    loss: Loss,
+    excerpt_samples: usize,
+    device: &Device,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Outcome> {
+    let excerpts = consecutive(&examples.lengths(), excerpt_samples);
+    let total = excerpts.len();
+    let outputs = examples.outputs;
+    let mut sums = vec![0.0f64; examples.len() * outputs];
+    let mut losses = vec![0.0f64; examples.len()];
+    let mut counts = vec![0u32; examples.len()];
+
+    let chunks: Arc<Vec<Vec<Excerpt>>> =
+        Arc::new(excerpts.chunks(ROWS).map(<[Excerpt]>::to_vec).collect());
+    let (number, read) = (chunks.len() as u64, examples.clone());
+    let batches = Loader::new(0, number, 1, 3, move |index| {
+        read.batch(chunks[index as usize].clone(), excerpt_samples, ROWS)
+    });
+    let mut done = 0;
+    for batch in batches {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted("interrupted while predicting".into()));
+        }
+        let batch = batch?;
+        let rows = batch.excerpts.clone();
+        let targets = batch.targets.clone();
+        let (waveforms, _) = batch.into_tensors(device);
+        let logits = model.forward(waveforms);
+        let logits_host = host(logits.clone())?;
+        let values = host(loss.prediction(logits))?;
+        for (row, excerpt) in rows.iter().enumerate() {
+            let range = row * outputs..(row + 1) * outputs;
+            let sum = &mut sums[excerpt.track * outputs..][..outputs];
+            for (sum, value) in sum.iter_mut().zip(&values[range.clone()]) {
+                *sum += f64::from(*value);
+            }
+            losses[excerpt.track] += loss.of_row(&logits_host[range.clone()], &targets[range]);
+            counts[excerpt.track] += 1;
+        }
+        done += rows.len();
+        progress(done, total);
+    }
+    if counts.contains(&0) {
+        return Err(Error::Data("a thread that reads audio failed; its message stands above".into()));
+    }
+
+    for (track, &count) in counts.iter().enumerate() {
+        for sum in &mut sums[track * outputs..][..outputs] {
+            *sum /= f64::from(count);
+            if !sum.is_finite() {
+                return Err(Error::Diverged(format!(
+                    "the prediction of track {} is not finite: the model or its input holds NaN",
+                    examples.ids[track]
+                )));
+            }
+        }
+        losses[track] /= f64::from(count);
+    }
+    let loss = losses.iter().sum::<f64>() / losses.len() as f64;
+    let predictions = Predictions {
+        ids: examples.ids.clone(),
+        tags: tags.to_vec(),
+        values: sums.into_iter().map(|sum| sum as f32).collect(),
+    };
+    Ok(Outcome { predictions, loss })
+}
+
+fn host(tensor: burn::tensor::Tensor<2>) -> Result<Vec<f32>> {
+    tensor
+        .into_data()
+        .convert::<f32>()
+        .to_vec()
+        .map_err(|error| Error::Device(format!("the device returned unexpected data: {error:?}")))
+}

@@ -1,0 +1,356 @@
+//! The experiment file: what to train, on what, and how (TOML; `experiments/` holds many).
+//!
+//! Every key has a default or is required; an unknown key is an error that names the nearest
+//! right one. A run saves its experiment with every default filled in.
+
+use std::path::Path;
+
+use datasets::DatasetConfig;
+use models::ModelConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+use crate::optimizer::Optimizer;
+use crate::schedule::Shape;
+
+/// A whole experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Names the run folder; by default made from the file's folder and name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// One sentence for reports.
+    #[serde(default)]
+    pub about: String,
+    /// Decides initial weights, order and place of excerpts, dropout.
+    #[serde(default = "one")]
+    pub seed: u64,
+    pub dataset: DatasetConfig,
+    pub model: ModelConfig,
+    #[serde(default)]
+    pub training: Training,
+    /// The figure that this experiment is to reproduce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper: Option<PaperFigure>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// A published figure, shown beside ours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaperFigure {
+    /// Which of our metrics it is comparable with.
+    pub metric: String,
+    pub value: f64,
+    /// Where it stands: paper and table.
+    pub source: String,
+    /// How sure the value is: `read`, or recalled from memory and how confidently.
+    pub certainty: String,
+}
+
+/// How the model is trained; everything is counted in steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Training {
+    /// Length of the stretch of audio that the network sees, in seconds.
+    pub excerpt_seconds: f64,
+    /// Excerpts a step.
+    pub batch_size: usize,
+    pub loss: Loss,
+    pub optimizer: Optimizer,
+    pub schedule: Shape,
+    /// Steps over which the learning rate rises linearly from near 0 at the start.
+    pub warmup_steps: u64,
+    /// Limit of the joint L2 norm of all gradients; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Length of the run.
+    pub steps: u64,
+    /// Steps between two validations; each is followed by a checkpoint.
+    pub valid_every: u64,
+    /// Validation metric that decides which checkpoint is best.
+    pub metric: String,
+    /// Validations without a new best after which training stops; never by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
+    /// Steps between two lines of the log.
+    pub log_every: u64,
+    /// Last checkpoints kept besides the best.
+    pub keep_checkpoints: usize,
+    /// Tracks shorter than this many seconds are put into quarantine.
+    pub min_track_seconds: f64,
+    /// Threads that make batches ahead; 0 takes half of the cores.
+    pub loader_threads: usize,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            excerpt_seconds: 3.0,
+            batch_size: 10,
+            loss: Loss::default(),
+            optimizer: Optimizer::default(),
+            schedule: Shape::default(),
+            warmup_steps: 0,
+            clip_norm: None,
+            steps: 10_000,
+            valid_every: 500,
+            metric: "roc_auc_macro".into(),
+            patience: None,
+            log_every: 50,
+            keep_checkpoints: 2,
+            min_track_seconds: 0.5,
+            loader_threads: 0,
+        }
+    }
+}
+
+/// Metrics that a validation reports, and whether larger is better.
+pub const METRICS: &[(&str, bool)] = &[
+    ("loss", false),
+    ("roc_auc_macro", true),
+    ("pr_auc_macro", true),
+    ("accuracy", true),
+    ("f1_macro", true),
+    ("mse", false),
+];
+
+impl Experiment {
+    /// Reads a file, applies `--set` assignments such as `training.steps=100`, fills in every
+    /// default and checks every value.
+    ///
+    /// # Errors
+    /// [`Error::Config`], with file, key and remedy.
+    pub fn read(path: &Path, set: &[String]) -> Result<Experiment> {
+        let place = path.display();
+        if path.is_dir() {
+            return Err(Error::Config(format!(
+                "{place} is a folder: name one experiment file, or use `tonotopy run {place}` for all of them"
+            )));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::Config(format!("cannot read the experiment {place}: {error}"))
+        })?;
+        let mut experiment = Self::parse(&text, set)
+            .map_err(|error| Error::Config(format!("in the experiment {place}: {error}")))?;
+        if experiment.name.is_empty() {
+            experiment.name = name_of(path);
+        }
+        Ok(experiment)
+    }
+
+    /// The same from text.
+    pub fn parse(text: &str, set: &[String]) -> Result<Experiment> {
+        let config = |error: String| Error::Config(with_nearest(&error));
+        let experiment: Experiment = if set.is_empty() {
+            toml::from_str(text).map_err(|error| config(error.to_string().trim_end().to_string()))?
+        } else {
+            let mut table: toml::Table = toml::from_str(text)
+                .map_err(|error| config(error.to_string().trim_end().to_string()))?;
+            for assignment in set {
+                assign(&mut table, assignment)?;
+            }
+            table.try_into().map_err(|error: toml::de::Error| {
+                config(format!("with --set {}: {}", set.join(" --set "), error.message()))
+            })?
+        };
+        experiment.validate()?;
+        Ok(experiment)
+    }
+
+    /// The experiment with every default filled in.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("an experiment that was read can be written")
+    }
+
+    /// Samples of an excerpt at the model's rate.
+    pub fn excerpt_samples(&self) -> usize {
+        (self.training.excerpt_seconds * f64::from(self.model.sample_rate())).round() as usize
+    }
+
+    fn validate(&self) -> Result<()> {
+        let training = &self.training;
+        let refuse = |key: &str, value: &dyn std::fmt::Display, remedy: &str| {
+            Err(Error::Config(format!("training.{key} is {value}: it must be {remedy}")))
+        };
+        if self.seed > i64::MAX as u64 {
+            return Err(Error::Config(format!("seed is {}: it must fit 63 bits", self.seed)));
+        }
+        let unfit = |c: char| !(c.is_alphanumeric() || "-_.".contains(c));
+        if self.name.contains(unfit) || self.name.starts_with('.') {
+            return Err(Error::Config(format!(
+                "name is {:?}: it names a folder, so use letters, digits, '-', '_' and '.'",
+                self.name
+            )));
+        }
+        if !(training.excerpt_seconds > 0.0 && training.excerpt_seconds <= 3600.0) {
+            return refuse("excerpt_seconds", &training.excerpt_seconds, "above 0 and at most 3600");
+        }
+        if training.batch_size == 0 || training.batch_size > 1 << 16 {
+            return refuse("batch_size", &training.batch_size, "from 1 to 65536");
+        }
+        for (key, value) in [
+            ("steps", training.steps),
+            ("valid_every", training.valid_every),
+            ("log_every", training.log_every),
+            ("keep_checkpoints", training.keep_checkpoints as u64),
+        ] {
+            if value == 0 || value > 1 << 40 {
+                return refuse(key, &value, "at least 1 (and below 2^40)");
+            }
+        }
+        if training.patience == Some(0) {
+            return refuse("patience", &0, "at least 1; leave it out to train to the last step");
+        }
+        if training.loader_threads > 1024 {
+            return refuse("loader_threads", &training.loader_threads, "at most 1024");
+        }
+        if !(training.min_track_seconds >= 0.0 && training.min_track_seconds.is_finite()) {
+            return refuse("min_track_seconds", &training.min_track_seconds, "at least 0");
+        }
+        if let Some(limit) = training.clip_norm.filter(|limit| !(*limit > 0.0 && limit.is_finite())) {
+            return refuse("clip_norm", &limit, "above 0; leave it out for no clipping");
+        }
+        let fitting: &[&str] = match training.loss {
+            Loss::BinaryCrossEntropy => &["loss", "roc_auc_macro", "pr_auc_macro"],
+            Loss::CrossEntropy => &["loss", "accuracy", "f1_macro"],
+            Loss::MeanSquaredError => &["loss", "mse"],
+        };
+        if !fitting.contains(&training.metric.as_str()) {
+            return refuse(
+                "metric",
+                &format!("{:?}", training.metric),
+                &format!("one of {} with this loss", fitting.join(", ")),
+            );
+        }
+        training.optimizer.validate()?;
+        training.schedule.validate()?;
+        self.model
+            .validate(self.excerpt_samples())
+            .map_err(|error| Error::Config(format!("in [model]: {error}")))
+    }
+}
+
+/// `folder-stem`, so that `rendered/mel.toml` and `nsynth/mel.toml` do not share a run folder.
+fn name_of(path: &Path) -> String {
+    let word = |part: Option<&std::ffi::OsStr>| {
+        part.map(|part| {
+            let part = part.to_string_lossy();
+            part.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+        })
+        .unwrap_or_default()
+    };
+    let stem: String = word(path.file_stem());
+    let folder: String = word(
+        path.canonicalize().ok().as_deref().and_then(Path::parent).and_then(Path::file_name),
+    );
+    match folder.trim_start_matches('.') {
+        "" => stem,
+        folder => format!("{folder}-{stem}"),
+    }
+}
+
+/// Sets `a.b.c=value` in the table; the value is TOML, or a string where it is not.
+fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
+    let bad = |why: &str| {
+        Error::Config(format!("--set {assignment}: {why}; write --set key.key=value"))
+    };
+    let (path, value) = assignment.split_once('=').ok_or_else(|| bad("there is no '='"))?;
+    let value: toml::Value = match format!("value = {value}").parse::<toml::Table>() {
+        Ok(mut table) => table.remove("value").ok_or_else(|| bad("there is no value"))?,
+        Err(_) => toml::Value::String(value.trim().to_string()),
+    };
+    let keys: Vec<&str> = path.trim().split('.').collect();
+    let (last, parents) = keys.split_last().expect("split gives at least one part");
+    if keys.iter().any(|key| key.is_empty()) {
+        return Err(bad("a part of the key is empty"));
+    }
+    let mut here = table;
+    for key in parents {
+        here = here
+            .entry(key.to_string())
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| bad(&format!("{key} holds a value, not a table")))?;
+    }
+    here.insert(last.to_string(), value);
+    Ok(())
+}
+
+/// Adds "did you mean" to serde's "unknown field `x`, expected one of `a`, `b`".
+fn with_nearest(message: &str) -> String {
+    let Some((_, rest)) = message.split_once("unknown ") else { return message.to_string() };
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    let Some(given) = quoted.next() else { return message.to_string() };
+    let nearest = quoted
+        .map(|known| (strsim::damerau_levenshtein(given, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= 2.max(known.len() / 2));
+    match nearest {
+        Some((_, known)) => format!("{message}\ndid you mean `{known}`?"),
+        None => message.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        about = "P3, table 1: raw audio, length 256, stride 256"
+        [dataset]
+        name = "synthetic"
+        [model]
+        name = "tagger"
+        front_end = { name = "strided", filters = 16, length = 256, stride = 256 }
+        [training]
+        steps = 5
+        optimizer = { name = "sgd", learning_rate = 0.01, momentum = 0.9, nesterov = true }
+    "#;
+
+    fn error(text: &str, set: &[&str]) -> String {
+        let set: Vec<String> = set.iter().map(|s| s.to_string()).collect();
+        let error = Experiment::parse(text, &set).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn the_resolved_file_reads_back_to_the_same_experiment() {
+        let experiment = Experiment::parse(SMALL, &[]).unwrap();
+        assert_eq!(experiment.training.batch_size, 10);
+        assert_eq!(Experiment::parse(&experiment.to_toml(), &[]).unwrap(), experiment);
+    }
+
+    #[test]
+    fn set_overrides_and_creates_keys() {
+        let set = ["training.steps=7", "model.front_end.filters=32", "training.clip_norm=1.5"]
+            .map(String::from);
+        let experiment = Experiment::parse(SMALL, &set).unwrap();
+        assert_eq!(experiment.training.steps, 7);
+        assert_eq!(experiment.training.clip_norm, Some(1.5));
+        assert!(experiment.to_toml().contains("filters = 32"));
+    }
+
+    #[test]
+    fn mistakes_name_the_key_and_the_remedy() {
+        let misspelt = SMALL.replace("steps = 5", "stepps = 5");
+        assert!(error(&misspelt, &[]).contains("did you mean `steps`?"));
+        assert!(error(&SMALL.replace("tagger", "taggr"), &[]).contains("did you mean `tagger`?"));
+        assert!(error(&SMALL.replace("length", "lenght"), &[]).contains("did you mean `length`?"));
+        assert!(error(SMALL, &["training.batchsize=3"]).contains("did you mean `batch_size`?"));
+        assert!(error(SMALL, &["training.batch_size=0"]).contains("training.batch_size is 0"));
+        assert!(error(SMALL, &["training.steps"]).contains("there is no '='"));
+        assert!(error(SMALL, &["training.steps.deep=1"]).contains("not a table"));
+        assert!(error(SMALL, &["training.excerpt_seconds=nan"]).contains("excerpt_seconds"));
+        assert!(error(SMALL, &["training.metric=auc"]).contains("roc_auc_macro"));
+        assert!(error(SMALL, &["training.optimizer.learning_rate=-1"]).contains("above 0"));
+        assert!(error(SMALL, &["model.front_end.stride=0"]).contains("stride"));
+        assert!(error(SMALL, &["model.front_end.sample_rate=0"]).contains("sample_rate"));
+    }
+}

@@ -1,0 +1,72 @@
+//! Writing files so that a reader never meets half of one.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes `bytes` to a neighbour of `path`, makes them durable, and renames the neighbour.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".writing-")
+        .permissions(readable_by_others())
+        .tempfile_in(folder)
+        .map_err(Error::io("create a file in", folder))?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    file.as_file().sync_all().map_err(Error::io("write", path))?;
+    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
+    sync_folder(folder)
+}
+
+/// Makes a rename inside `folder` durable.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    // Windows cannot open folders, and needs no such call.
+    if cfg!(unix) {
+        let handle = File::open(folder).map_err(Error::io("open", folder))?;
+        handle.sync_all().map_err(Error::io("sync", folder))?;
+    }
+    Ok(())
+}
+
+/// Creates a folder and those above it.
+pub fn create_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))
+}
+
+/// Reads a whole text file.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(Error::io("read", path))
+}
+
+/// Temporary files are private by default; what replaces an ordinary file should not be.
+fn readable_by_others() -> fs::Permissions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::Permissions::from_mode(0o644)
+    }
+    #[cfg(not(unix))]
+    {
+        fs::metadata(std::env::temp_dir()).expect("there is a temporary folder").permissions()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_whole_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scores.json");
+        write_atomic(&path, b"first, and longer").unwrap();
+        write_atomic(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = write_atomic(&folder.path().join("no/such/file"), b"").unwrap_err();
+        assert!(error.to_string().contains("no/such"));
+    }
+}

@@ -1,0 +1,236 @@
+//! The optimizers an experiment may name, with PyTorch's semantics and default values.
+
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// An update rule with its settings; the schedule multiplies `learning_rate`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Optimizer {
+    /// Stochastic gradient descent, with momentum (no dampening).
+    Sgd {
+        learning_rate: f64,
+        #[serde(default = "nine_tenths")]
+        momentum: f64,
+        #[serde(default = "yes")]
+        nesterov: bool,
+        /// Added to the gradient, times the parameter.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// Adam (Kingma and Ba 2015).
+    Adam {
+        learning_rate: f64,
+        #[serde(default = "nine_tenths")]
+        beta_1: f64,
+        #[serde(default = "beta_2")]
+        beta_2: f64,
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Added to the gradient, times the parameter.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+    AdamW {
+        learning_rate: f64,
+        #[serde(default = "nine_tenths")]
+        beta_1: f64,
+        #[serde(default = "beta_2")]
+        beta_2: f64,
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Times learning rate and parameter, taken off the parameter.
+        #[serde(default = "hundredth")]
+        weight_decay: f64,
+    },
+}
+
+fn nine_tenths() -> f64 {
+    0.9
+}
+fn beta_2() -> f64 {
+    0.999
+}
+fn epsilon() -> f64 {
+    1e-8
+}
+fn hundredth() -> f64 {
+    0.01
+}
+fn yes() -> bool {
+    true
+}
+
+impl Default for Optimizer {
+    /// P3's: minibatch SGD with Nesterov momentum. The paper's rate is not known; 0.01 is ours.
+    fn default() -> Self {
+        Self::Sgd { learning_rate: 0.01, momentum: 0.9, nesterov: true, weight_decay: 0.0 }
+    }
+}
+
+impl Optimizer {
+    /// The rate before the schedule.
+    pub fn learning_rate(&self) -> f64 {
+        match self {
+            Self::Sgd { learning_rate, .. }
+            | Self::Adam { learning_rate, .. }
+            | Self::AdamW { learning_rate, .. } => *learning_rate,
+        }
+    }
+
+    /// A fresh optimizer, without state.
+    pub fn init(&self) -> ModuleOptimizer {
+        let decay = |penalty: f64| {
+            (penalty > 0.0).then(|| WeightDecayConfig { penalty: penalty as f32 })
+        };
+        match *self {
+            Self::Sgd { momentum, nesterov, weight_decay, .. } => SgdConfig::new()
+                .with_weight_decay(decay(weight_decay))
+                .with_momentum((momentum > 0.0).then(|| {
+                    MomentumConfig::new()
+                        .with_momentum(momentum)
+                        // burn's default of 0.1 is neither the textbook's nor PyTorch's.
+                        .with_dampening(0.0)
+                        .with_nesterov(nesterov)
+                }))
+                .init(),
+            Self::Adam { beta_1, beta_2, epsilon, weight_decay, .. } => AdamConfig::new()
+                .with_beta_1(beta_1 as f32)
+                .with_beta_2(beta_2 as f32)
+                .with_epsilon(epsilon as f32)
+                .with_weight_decay(decay(weight_decay))
+                .init(),
+            Self::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => AdamWConfig::new()
+                .with_beta_1(beta_1 as f32)
+                .with_beta_2(beta_2 as f32)
+                .with_epsilon(epsilon as f32)
+                .with_weight_decay(weight_decay as f32)
+                .init(),
+        }
+    }
+
+    /// # Errors
+    /// If a number is outside its range.
+    pub fn validate(&self) -> Result<()> {
+        let check = |key: &str, value: f64, ok: bool, range: &str| match ok {
+            true => Ok(()),
+            false => Err(Error::Config(format!(
+                "training.optimizer.{key} is {value}: it must be {range}"
+            ))),
+        };
+        let rate = self.learning_rate();
+        check("learning_rate", rate, rate > 0.0 && rate.is_finite(), "above 0 and finite")?;
+        match *self {
+            Self::Sgd { momentum, nesterov, weight_decay, .. } => {
+                check("momentum", momentum, (0.0..1.0).contains(&momentum), "from 0 to below 1")?;
+                if nesterov && momentum == 0.0 {
+                    return Err(Error::Config(
+                        "training.optimizer.nesterov is true without momentum: \
+                         set momentum above 0, or nesterov = false"
+                            .into(),
+                    ));
+                }
+                check("weight_decay", weight_decay, (0.0..1.0).contains(&weight_decay), "from 0 to below 1")
+            }
+            Self::Adam { beta_1, beta_2, epsilon, weight_decay, .. }
+            | Self::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => {
+                check("beta_1", beta_1, (0.0..1.0).contains(&beta_1), "from 0 to below 1")?;
+                check("beta_2", beta_2, (0.0..1.0).contains(&beta_2), "from 0 to below 1")?;
+                check("epsilon", epsilon, epsilon > 0.0 && epsilon.is_finite(), "above 0")?;
+                check("weight_decay", weight_decay, (0.0..1.0).contains(&weight_decay), "from 0 to below 1")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::{Module, Param, ParamId};
+    use burn::optim::GradientsParams;
+    use burn::tensor::{Device, Tensor};
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Point {
+        at: Param<Tensor<1>>,
+    }
+
+    /// Three steps on f(x) = x0^2 / 2 + 2 x1^2 + x2, from (1, -2, 3).
+    fn walk(optimizer: Optimizer) -> Vec<f32> {
+        let device = Device::flex().autodiff();
+        let start = Tensor::from_floats([1.0, -2.0, 3.0], &device).require_grad();
+        let mut point = Point { at: Param::initialized(ParamId::new(), start) };
+        let mut state = optimizer.init();
+        for _ in 0..3 {
+            let x = point.at.val();
+            let curve = Tensor::from_floats([0.5, 2.0, 0.0], &device);
+            let slope = Tensor::from_floats([0.0, 0.0, 1.0], &device);
+            let loss = (x.clone() * x.clone() * curve + x * slope).sum();
+            let gradients = GradientsParams::from_grads(loss.backward(), &point);
+            point = state.step(optimizer.learning_rate(), point, gradients);
+        }
+        point.at.val().into_data().to_vec().unwrap()
+    }
+
+    fn close(got: Vec<f32>, want: [f64; 3]) {
+        for (got, want) in got.iter().zip(want) {
+            assert!((f64::from(*got) - want).abs() <= 2e-6 * want.abs().max(1.0), "{got} {want}");
+        }
+    }
+
+    /// The rules written out in f64.
+    #[test]
+    fn updates_follow_their_definitions() {
+        let gradient = |x: [f64; 3]| [x[0], 4.0 * x[1], 1.0];
+        let (rate, decay) = (0.05, 0.02);
+
+        let (mut x, mut v) = ([1.0, -2.0, 3.0], [0.0; 3]);
+        for _ in 0..3 {
+            let g = gradient(x);
+            for i in 0..3 {
+                let g = g[i] + decay * x[i];
+                v[i] = 0.8 * v[i] + g;
+                x[i] -= rate * (g + 0.8 * v[i]);
+            }
+        }
+        close(
+            walk(Optimizer::Sgd {
+                learning_rate: rate,
+                momentum: 0.8,
+                nesterov: true,
+                weight_decay: decay,
+            }),
+            x,
+        );
+
+        for decoupled in [false, true] {
+            let (mut x, mut m, mut v) = ([1.0, -2.0, 3.0], [0.0; 3], [0.0; 3]);
+            for t in 1..=3 {
+                let g = gradient(x);
+                for i in 0..3 {
+                    let g = if decoupled { g[i] } else { g[i] + decay * x[i] };
+                    m[i] = 0.9 * m[i] + 0.1 * g;
+                    v[i] = 0.99 * v[i] + 0.01 * g * g;
+                    let (m, v) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.99f64.powi(t)));
+                    let step = rate * m / (v.sqrt() + 1e-8);
+                    x[i] -= step + if decoupled { rate * decay * x[i] } else { 0.0 };
+                }
+            }
+            let (learning_rate, weight_decay, epsilon) = (rate, decay, 1e-8);
+            let (beta_1, beta_2) = (0.9, 0.99);
+            close(
+                walk(match decoupled {
+                    false => Optimizer::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay },
+                    true => Optimizer::AdamW { learning_rate, beta_1, beta_2, epsilon, weight_decay },
+                }),
+                x,
+            );
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A trained run applied to audio files.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use models::{Model, Network};
+
+use crate::audio::{self, Limits};
+use crate::checkpoint::Which;
+use crate::error::{Error, Result};
+use crate::excerpts::consecutive;
+use crate::experiment::Experiment;
+use crate::run_folder::RunFolder;
+use crate::session::{initial, load_weights};
+
+/// Excerpts that go through the network at once.
+const ROWS: usize = 16;
+
+/// A trained model with all that it needs to be used: front end, rate, tags.
+pub struct Predictor {
+    model: Model,
+    experiment: Experiment,
+    tags: Vec<String>,
+    device: Device,
+}
+
+impl Predictor {
+    /// Loads a run's checkpoint.
+    ///
+    /// # Errors
+    /// If the folder holds no trained run, or its files do not fit each other.
+    pub fn load(run: &Path, which: Which, device: &Device) -> Result<Predictor> {
+        let folder = RunFolder::open(run)?;
+        let experiment = folder.experiment()?;
+        let tags = folder.tags()?;
+        let checkpoint = folder.checkpoints().load(which)?;
+        let model = initial(&experiment, tags.len(), device)?.valid();
+        let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
+        Ok(Predictor { model, experiment, tags, device: device.clone() })
+    }
+
+    /// The vocabulary, in the order of the predictions.
+    pub fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    /// The rate that [`Predictor::predict`] expects, in Hz.
+    pub fn sample_rate(&self) -> u32 {
+        self.experiment.model.sample_rate()
+    }
+
+    /// The mean prediction over the consecutive excerpts of `samples` (mono, in `[-1, 1]`, at
+    /// [`Predictor::sample_rate`]): one number a tag.
+    ///
+    /// # Errors
+    /// If there is no sample, or a prediction is not finite.
+    pub fn predict(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        if samples.is_empty() {
+            return Err(Error::Data("there are no samples to predict from".into()));
+        }
+        let length = self.experiment.excerpt_samples();
+        let mut sums = vec![0.0f64; self.tags.len()];
+        let excerpts = consecutive(&[samples.len()], length);
+        for chunk in excerpts.chunks(ROWS) {
+            let mut waveforms = vec![0.0; chunk.len() * length];
+            for (row, excerpt) in chunk.iter().enumerate() {
+                let source = &samples[excerpt.start..samples.len().min(excerpt.start + length)];
+                waveforms[row * length..][..source.len()].copy_from_slice(source);
+            }
+            let waveforms = TensorData::new(waveforms, [chunk.len(), length]);
+            let logits = self.model.forward(Tensor::from_data(waveforms, &self.device));
+            let values = self.experiment.training.loss.prediction(logits).into_data().convert::<f32>();
+            for (index, value) in values.iter::<f32>().enumerate() {
+                sums[index % self.tags.len()] += f64::from(value);
+            }
+        }
+        let mean: Vec<f32> = sums.iter().map(|sum| (sum / excerpts.len() as f64) as f32).collect();
+        match mean.iter().all(|value| value.is_finite()) {
+            true => Ok(mean),
+            false => Err(Error::Diverged(
+                "a prediction is not finite: the samples or the model's weights hold NaN".into(),
+            )),
+        }
+    }
+
+    /// The same from an audio file of any supported format.
+    pub fn predict_file(&self, path: &Path) -> Result<Vec<f32>> {
+        let data = |error: audio::AudioError| Error::Data(error.to_string());
+        let wave =
+            audio::decode_at(path, 0.0, None, self.sample_rate(), &Limits::default()).map_err(data)?;
+        self.predict(&wave.samples)
+            .map_err(|error| Error::Data(format!("{}: {error}", path.display())))
+    }
+}

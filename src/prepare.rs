@@ -1,0 +1,169 @@
+//! From an experiment to examples: load the data set, scan its audio, split.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use datasets::{Collection, DatasetConfig, Split, Track};
+
+use crate::audio::{AudioCache, CachedAudio, QuarantineEntry, ScanOptions, ScanProgress, scan};
+use crate::error::{Error, Result};
+use crate::examples::Examples;
+use crate::experiment::Experiment;
+
+/// Where data and cache are on this machine; no experiment should depend on it.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Prefix of relative data set roots.
+    pub data: Option<PathBuf>,
+    /// The audio cache; the user's cache folder if `None`.
+    pub cache: Option<PathBuf>,
+}
+
+impl Places {
+    /// Opens the audio cache.
+    pub fn open_cache(&self) -> Result<AudioCache> {
+        let folder = match &self.cache {
+            Some(folder) => folder.clone(),
+            None => user_cache().ok_or_else(|| {
+                Error::Config(
+                    "this account has no cache folder: name one with --cache-dir or TONOTOPY_CACHE"
+                        .into(),
+                )
+            })?,
+        };
+        AudioCache::open(&folder).map_err(|error| Error::Data(error.to_string()))
+    }
+
+    /// Loads a data set.
+    pub fn load(&self, dataset: &DatasetConfig) -> Result<Collection> {
+        dataset.load(self.data.as_deref()).map_err(from_dataset)
+    }
+}
+
+/// The platform's folder for caches.
+fn user_cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")))
+    };
+    Some(base?.join("tonotopy/audio"))
+}
+
+/// A wrong value in `[dataset]` is a wrong experiment; everything else is wrong data.
+pub fn from_dataset(error: datasets::DatasetError) -> Error {
+    match error {
+        datasets::DatasetError::InvalidConfig { .. } => Error::Config(error.to_string()),
+        _ => Error::Data(error.to_string()),
+    }
+}
+
+/// A data set, ready to be read.
+pub struct Prepared {
+    /// Only the tracks that are used; each has a split.
+    pub collection: Collection,
+    /// Audio of each track of the collection.
+    pub audio: Vec<CachedAudio>,
+    pub train: Arc<Examples>,
+    pub valid: Arc<Examples>,
+    pub test: Arc<Examples>,
+    pub quarantine: Vec<QuarantineEntry>,
+    /// Sentences on what was left out or cannot be scored.
+    pub notes: Vec<String>,
+}
+
+impl Prepared {
+    pub fn examples(&self, split: Split) -> &Arc<Examples> {
+        match split {
+            Split::Train => &self.train,
+            Split::Valid => &self.valid,
+            Split::Test => &self.test,
+        }
+    }
+}
+
+/// Loads and scans the data set of an experiment.
+///
+/// # Errors
+/// If the data set cannot be read, a split is empty, or nothing in it can be scored.
+pub fn prepare(
+    experiment: &Experiment,
+    places: &Places,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(ScanProgress) + Sync),
+) -> Result<Prepared> {
+    let collection = places.load(&experiment.dataset)?;
+    if let Some(track) = collection.tracks.iter().find(|track| track.split.is_none()) {
+        return Err(Error::Data(format!(
+            "track {} of {} has no split: write train, valid or test into the manifest, or make a split \
+             with `tonotopy scan ... --split artist:8/1/1` (or random:8/1/1)",
+            track.id, collection.name
+        )));
+    }
+    let cache = places.open_cache()?;
+    let options = ScanOptions {
+        min_seconds: experiment.training.min_track_seconds,
+        ..ScanOptions::default()
+    };
+    let rate = experiment.model.sample_rate();
+    let report = scan(&collection.tracks, rate, &cache, &options, stop, progress)
+        .map_err(crate::audio::AudioError::into_error)?;
+
+    let mut notes = collection.notes.clone();
+    let Collection { name, tags, tracks, .. } = collection;
+    let (tracks, audio): (Vec<Track>, Vec<CachedAudio>) =
+        tracks.into_iter().zip(report.audio).filter_map(|(track, audio)| Some((track, audio?))).unzip();
+    if !report.quarantine.is_empty() {
+        notes.push(format!(
+            "{} of {} tracks are in quarantine (quarantine.csv says why)",
+            report.quarantine.len(),
+            report.quarantine.len() + tracks.len()
+        ));
+    }
+
+    let select = |split: Split| -> Result<Arc<Examples>> {
+        let mut examples = Examples { outputs: tags.len(), ..Examples::default() };
+        for (track, audio) in tracks.iter().zip(&audio).filter(|(t, _)| t.split == Some(split)) {
+            examples.ids.push(track.id.clone());
+            examples.audio.push(audio.clone());
+            let row = examples.targets.len();
+            examples.targets.resize(row + tags.len(), 0.0);
+            for &tag in &track.tags {
+                examples.targets[row + tag] = 1.0;
+            }
+        }
+        match examples.is_empty() {
+            true => Err(Error::Data(format!(
+                "the {split} split of {name} has no track that can be used ({} of its tracks are in quarantine)",
+                report.quarantine.len()
+            ))),
+            false => Ok(Arc::new(examples)),
+        }
+    };
+    let (train, valid, test) = (select(Split::Train)?, select(Split::Valid)?, select(Split::Test)?);
+    for (split, examples) in [(Split::Train, &train), (Split::Valid, &valid), (Split::Test, &test)] {
+        let without: Vec<&str> = (0..tags.len())
+            .filter(|tag| !examples.targets.iter().skip(*tag).step_by(tags.len()).any(|&t| t > 0.0))
+            .map(|tag| tags[tag].as_str())
+            .collect();
+        if without.len() == tags.len() {
+            return Err(Error::Data(format!(
+                "no track of the {split} split of {name} has any of its {} tags: nothing can be learned or scored",
+                tags.len()
+            )));
+        }
+        if !without.is_empty() {
+            notes.push(format!(
+                "{} tags have no track in the {split} split: {}",
+                without.len(),
+                without.join(", ")
+            ));
+        }
+    }
+    let collection = Collection { name, tags, tracks, notes: notes.clone() };
+    Ok(Prepared { collection, audio, train, valid, test, quarantine: report.quarantine, notes })
+}

@@ -1,0 +1,269 @@
+//! A run's folder: plain files that say what was run, on what, and how it went.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use datasets::{Audio, Split};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoints;
+use crate::device::DeviceInfo;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::files::{create_folder, read_text, write_atomic};
+use crate::log::{self, LogLine};
+use crate::prepare::Prepared;
+
+/// Version of the folder's layout.
+const FORMAT: u32 = 1;
+
+/// Where and with what a run was made; `environment.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Environment {
+    pub format: u32,
+    pub tonotopy: String,
+    pub commit: String,
+    pub burn: String,
+    pub device: String,
+    pub device_name: String,
+    pub backend: String,
+    pub os: String,
+    pub command: String,
+    /// Trainable parameters of the model.
+    pub parameters: usize,
+    /// What was left out of the data, or cannot be scored.
+    pub notes: Vec<String>,
+}
+
+impl Environment {
+    /// Of this process.
+    pub fn here(device: &DeviceInfo, parameters: usize, notes: Vec<String>) -> Environment {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        Environment {
+            format: FORMAT,
+            tonotopy: env!("CARGO_PKG_VERSION").into(),
+            commit: env!("TONOTOPY_COMMIT").into(),
+            burn: "0.22.1".into(),
+            device: device.id.clone(),
+            device_name: device.name.clone(),
+            backend: device.backend.clone(),
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            command: format!("tonotopy {}", arguments.join(" ")),
+            parameters,
+            notes,
+        }
+    }
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder `<name>-s<seed>` below `runs`.
+    pub fn of(runs: &Path, experiment: &Experiment) -> RunFolder {
+        RunFolder { path: runs.join(format!("{}-s{}", experiment.name, experiment.seed)) }
+    }
+
+    /// An existing run.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the folder holds no run.
+    pub fn open(path: &Path) -> Result<RunFolder> {
+        let run = RunFolder { path: path.to_owned() };
+        match run.exists() {
+            true => Ok(run),
+            false => Err(Error::Data(format!(
+                "{} is no run folder: it has no experiment.toml (make one with `tonotopy train`)",
+                path.display()
+            ))),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::new(self.file("checkpoints"))
+    }
+
+    pub fn exists(&self) -> bool {
+        self.file("experiment.toml").is_file()
+    }
+
+    /// The experiment, as resolved when the run was made.
+    pub fn experiment(&self) -> Result<Experiment> {
+        let path = self.file("experiment.toml");
+        Experiment::parse(&read_text(&path)?, &[])
+            .map_err(|error| Error::Data(format!("in {}: {error}", path.display())))
+    }
+
+    /// The vocabulary, in the order of the outputs.
+    pub fn tags(&self) -> Result<Vec<String>> {
+        Ok(read_text(&self.file("tags.txt"))?.lines().map(str::to_string).collect())
+    }
+
+    pub fn environment(&self) -> Result<Environment> {
+        let path = self.file("environment.json");
+        serde_json::from_str(&read_text(&path)?)
+            .map_err(|error| Error::Data(format!("in {}: {error}", path.display())))
+    }
+
+    /// The log; empty before training.
+    pub fn log(&self) -> Result<Vec<LogLine>> {
+        let path = self.file("metrics.jsonl");
+        if path.exists() { log::read(&path) } else { Ok(Vec::new()) }
+    }
+
+    /// Whether training came to its end.
+    pub fn is_trained(&self) -> Result<bool> {
+        Ok(self.exists()
+            && matches!(self.log()?.last(), Some(LogLine::End { reason, .. })
+                if reason == "steps" || reason == "patience"))
+    }
+
+    /// Writes what is run, on what and where; nothing may have gone wrong before.
+    pub fn create(
+        &self,
+        experiment: &Experiment,
+        environment: &Environment,
+        data: &Prepared,
+    ) -> Result<()> {
+        create_folder(&self.path)?;
+        let tags: String = data.collection.tags.iter().map(|tag| format!("{tag}\n")).collect();
+        write_atomic(&self.file("tags.txt"), tags.as_bytes())?;
+        write_atomic(&self.file("manifest.csv"), &manifest(data)?)?;
+        write_atomic(&self.file("audio.csv"), &audio_table(data)?)?;
+        write_atomic(&self.file("quarantine.csv"), &crate::audio::quarantine_csv(&data.quarantine))?;
+        let environment = serde_json::to_vec_pretty(environment).expect("plain data becomes JSON");
+        write_atomic(&self.file("environment.json"), &environment)?;
+        // Last: with it, the folder is a run.
+        write_atomic(&self.file("experiment.toml"), experiment.to_toml().as_bytes())
+    }
+
+    /// Refuses to go on with other data or another experiment than the run began with.
+    pub fn check_same(&self, experiment: &Experiment, data: &Prepared) -> Result<()> {
+        self.check_experiment(experiment)?;
+        self.check_data(data)
+    }
+
+    /// Refuses another experiment than the run began with.
+    pub fn check_experiment(&self, experiment: &Experiment) -> Result<()> {
+        let saved = self.experiment()?;
+        let differing = differing_keys(&saved, experiment);
+        if !differing.is_empty() {
+            return Err(Error::Config(format!(
+                "{} was begun with other values of {}: give the experiment another name, \
+                 or delete the folder to begin anew",
+                self.path.display(),
+                differing.join(", ")
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses data that changed since the run was made.
+    pub fn check_data(&self, data: &Prepared) -> Result<()> {
+        let path = self.file("manifest.csv");
+        let saved = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        match saved == manifest(data)? {
+            true => Ok(()),
+            false => Err(Error::Data(format!(
+                "the data set is no longer the one in {}: put the old files back, or train anew",
+                path.display()
+            ))),
+        }
+    }
+}
+
+/// Keys whose values differ; those that may change between a run and its resumption are left out.
+fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
+    const FREE: &[&str] = &[
+        "about",
+        "name",
+        "paper.certainty",
+        "paper.metric",
+        "paper.source",
+        "paper.value",
+        "training.keep_checkpoints",
+        "training.loader_threads",
+        "training.log_every",
+        "training.patience",
+    ];
+    let flat = |experiment: &Experiment| {
+        let mut keys = BTreeMap::new();
+        let table = toml::Value::try_from(experiment).expect("an experiment becomes TOML");
+        flatten("", &table, &mut keys);
+        keys
+    };
+    let (a, b) = (flat(a), flat(b));
+    let mut keys: Vec<&String> = a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).collect();
+    keys.sort();
+    keys.dedup();
+    keys.into_iter().filter(|key| !FREE.contains(&key.as_str())).cloned().collect()
+}
+
+fn flatten(prefix: &str, value: &toml::Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let dot = if prefix.is_empty() { "" } else { "." };
+                flatten(&format!("{prefix}{dot}{key}"), value, into);
+            }
+        }
+        value => drop(into.insert(prefix.to_string(), value.to_string())),
+    }
+}
+
+/// `manifest.csv` in the format of one's own data; paths are absolute.
+fn manifest(data: &Prepared) -> Result<Vec<u8>> {
+    let tags = &data.collection.tags;
+    let rows = data.collection.tracks.iter().map(|track| {
+        let (path, offset, duration) = match &track.audio {
+            Audio::File { path, offset_s, duration_s } => {
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                (absolute.display().to_string(), *offset_s, *duration_s)
+            }
+            Audio::Synthetic(piece) => (piece.to_string(), 0.0, None),
+        };
+        let names: Vec<&str> = track.tags.iter().map(|&tag| tags[tag].as_str()).collect();
+        vec![
+            track.id.clone(),
+            path,
+            track.split.as_ref().map(Split::to_string).unwrap_or_default(),
+            names.join("|"),
+            track.artist.clone().unwrap_or_default(),
+            offset.to_string(),
+            duration.map(|seconds| seconds.to_string()).unwrap_or_default(),
+        ]
+    });
+    csv_bytes(&["id", "path", "split", "tags", "artist", "offset_s", "duration_s"], rows)
+}
+
+/// `audio.csv`: where the decoded audio of each track lies, for other programs.
+fn audio_table(data: &Prepared) -> Result<Vec<u8>> {
+    let rows = data
+        .collection
+        .tracks
+        .iter()
+        .zip(&data.audio)
+        .map(|(track, audio)| vec![track.id.clone(), audio.path().display().to_string()]);
+    csv_bytes(&["id", "cache_file"], rows)
+}
+
+fn csv_bytes(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let broken = |error: csv::Error| Error::Data(format!("cannot write CSV: {error}"));
+    writer.write_record(header).map_err(broken)?;
+    for row in rows {
+        writer.write_record(row).map_err(broken)?;
+    }
+    writer.into_inner().map_err(|error| Error::Data(format!("cannot write CSV: {error}")))
+}

@@ -1,0 +1,278 @@
+//! One run from its experiment to its scores.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use burn::tensor::Device;
+use datasets::Split;
+use models::Model;
+
+use crate::checkpoint::{Best, Checkpoint, LoopState, Which};
+use crate::device::DeviceInfo;
+use crate::error::{Error, Result};
+use crate::evaluate::{self, Outcome};
+use crate::experiment::{Experiment, METRICS};
+use crate::files::write_atomic;
+use crate::log::{Log, LogLine};
+use crate::loss::Loss;
+use crate::metrics::{self, Scores, Targets};
+use crate::prepare::{Places, Prepared, prepare};
+use crate::progress::Progress;
+use crate::run_folder::{Environment, RunFolder};
+use crate::train::{End, Event, train};
+
+/// What a verb brings to every run.
+pub struct Session<'a> {
+    pub device: &'a DeviceInfo,
+    pub places: &'a Places,
+    pub stop: &'a AtomicBool,
+    pub progress: &'a Progress,
+}
+
+/// How training ended, and where it stood.
+pub struct Trained {
+    pub end: End,
+    pub state: LoopState,
+}
+
+impl Session<'_> {
+    /// Loads the data of an experiment.
+    pub fn prepare(&self, experiment: &Experiment) -> Result<Prepared> {
+        let bar = self.progress.scan();
+        let data = prepare(experiment, self.places, self.stop, &|progress| bar.scan(progress));
+        bar.finish();
+        let data = data?;
+        for note in &data.notes {
+            tracing::info!("{}: {note}", data.collection.name);
+        }
+        Ok(data)
+    }
+
+    /// Trains `experiment` in `folder`, from its last checkpoint if there is one and `resume` is set.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the folder holds a run and `resume` is not set; those of loading and
+    /// training. [`Error::Interrupted`] is not among them: see [`Trained::end`].
+    pub fn train(&self, experiment: &Experiment, folder: &RunFolder, resume: bool) -> Result<Trained> {
+        if folder.exists() && !resume {
+            return Err(Error::Config(format!(
+                "{} exists: add --resume to go on with it, or give the experiment another name or seed",
+                folder.path().display()
+            )));
+        }
+        let data = self.prepare(experiment)?;
+        let training = &experiment.training;
+        let samples = experiment.excerpt_samples();
+        let model = initial(experiment, data.collection.tags.len(), &self.device.device)?;
+        let parameters = model.num_params();
+
+        let mut checkpoint = None;
+        if folder.exists() {
+            folder.check_same(experiment, &data)?;
+            checkpoint = folder.checkpoints().newest()?;
+        } else {
+            let notes = data.notes.clone();
+            folder.create(experiment, &Environment::here(self.device, parameters, notes), &data)?;
+        }
+        let mut optimizer = training.optimizer.init();
+        let mut state = LoopState::default();
+        let mut model = model;
+        if let Some(Checkpoint { model: weights, optimizer: moments, state: reached, path }) = checkpoint {
+            tracing::info!("going on from {}", path.display());
+            model = load_weights(model, weights, &path)?;
+            optimizer = optimizer.load_record(moments);
+            state = reached;
+        }
+
+        let mut log = Log::open(folder.path(), state.step)?;
+        let checkpoints = folder.checkpoints();
+        let bar = self.progress.train(&folder_name(folder.path()), training.steps, state.step);
+        let device = &self.device.device;
+        let mut since = state.clone();
+        let result = train(
+            model,
+            optimizer,
+            &mut state,
+            training,
+            experiment.seed,
+            &data.train,
+            samples,
+            device,
+            self.device.is_cpu(),
+            self.stop,
+            |event| match event {
+                Event::Log(line) => {
+                    bar.train(&line);
+                    log.write(&line)?;
+                    Ok(true)
+                }
+                Event::Checkpoint { model, optimizer, state, validate } => {
+                    if validate {
+                        let outcome = evaluate::predict(
+                            &model.valid(),
+                            &data.valid,
+                            &data.collection.tags,
+                            training.loss,
+                            samples,
+                            device,
+                            &AtomicBool::new(false),
+                            |_, _| {},
+                        )?;
+                        let metrics = measure(training.loss, &outcome, &data, Split::Valid)?;
+                        let best = judge(&training.metric, &metrics, state)?;
+                        let line = LogLine::Valid { step: state.step, metrics, best };
+                        bar.valid(&line, &training.metric);
+                        log.write(&line)?;
+                    }
+                    checkpoints.save(model, optimizer, state, training.keep_checkpoints)?;
+                    since = state.clone();
+                    Ok(training.patience.is_none_or(|patience| state.since_best < patience))
+                }
+            },
+        );
+        bar.finish();
+        let reason = match &result {
+            Ok((_, End::Steps)) => "steps",
+            Ok((_, End::Patience)) => "patience",
+            Ok((_, End::Interrupted)) => "interrupted",
+            Err(Error::Diverged(_)) => "diverged",
+            Err(_) => "failed",
+        };
+        log.write(&LogLine::End { step: state.step, reason: reason.into(), seconds: state.seconds })?;
+        let (_, end) = result?;
+        Ok(Trained { end, state })
+    }
+
+    /// Predicts and scores a split of a trained run, and writes both into its folder.
+    pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Scores> {
+        let experiment = folder.experiment()?;
+        let checkpoint = folder.checkpoints().load(which)?;
+        let data = self.prepare(&experiment)?;
+        folder.check_data(&data)?;
+        let device = &self.device.device;
+        let model = initial(&experiment, data.collection.tags.len(), device)?.valid();
+        let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
+
+        let bar = self.progress.predict(&format!("{} {split}", folder_name(folder.path())));
+        let outcome = evaluate::predict(
+            &model,
+            data.examples(split),
+            &data.collection.tags,
+            experiment.training.loss,
+            experiment.excerpt_samples(),
+            device,
+            self.stop,
+            |done, total| bar.predict(done, total),
+        );
+        bar.finish();
+        let outcome = outcome?;
+        let scores = score(experiment.training.loss, &outcome, &data, split)?;
+        let suffix = if split == Split::Test { String::new() } else { format!("-{split}") };
+        outcome
+            .predictions
+            .write(&folder.file(&format!("predictions{suffix}.csv")))
+            .map_err(|error| Error::Data(error.to_string()))?;
+        let text = serde_json::to_vec_pretty(&scores).expect("plain data becomes JSON");
+        write_atomic(&folder.file(&format!("scores{suffix}.json")), &text)?;
+        Ok(scores)
+    }
+}
+
+fn folder_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The model of an experiment with its first weights, on the differentiating twin of `device`.
+///
+/// The weights are always drawn on the CPU, so that every device starts from the same ones.
+pub fn initial(experiment: &Experiment, outputs: usize, device: &Device) -> Result<Model> {
+    let samples = experiment.excerpt_samples();
+    let config = |error: models::ModelError| Error::Config(format!("in [model]: {error}"));
+    let host = Device::flex();
+    host.seed(experiment.seed);
+    let drawn = experiment.model.init(outputs, samples, &host).map_err(config)?;
+    let record = drawn.into_record();
+    let tracked = device.clone().autodiff();
+    let model = experiment.model.init(outputs, samples, &tracked).map_err(config)?;
+    model.try_load_record(record).map_err(|error| {
+        Error::Device(format!("cannot bring the first weights to the device: {error}"))
+    })
+}
+
+/// Puts stored weights into a model of the same architecture.
+pub fn load_weights(model: Model, weights: ModuleRecord, from: &Path) -> Result<Model> {
+    model.try_load_record(weights).map_err(|error| {
+        Error::Data(format!(
+            "the weights in {} do not fit the model of its experiment.toml: {error}",
+            from.display()
+        ))
+    })
+}
+
+fn score(loss: Loss, outcome: &Outcome, data: &Prepared, split: Split) -> Result<Scores> {
+    let examples = data.examples(split);
+    let broken = |error: metrics::MetricError| Error::Data(error.to_string());
+    let (ids, tags) = (examples.ids.clone(), data.collection.tags.clone());
+    let targets = Targets::from_numbers(ids, tags, &examples.targets).map_err(broken)?;
+    let (name, split) = (data.collection.name.as_str(), split.to_string());
+    match loss {
+        Loss::CrossEntropy => metrics::score_genres(&outcome.predictions, &targets, name, &split),
+        // A regressed tag has no probability, but it has a rank, and both areas ask for no more.
+        Loss::BinaryCrossEntropy | Loss::MeanSquaredError => {
+            metrics::score(&outcome.predictions, &targets, name, &split)
+        }
+    }
+    .map_err(broken)
+}
+
+/// The metrics of one validation, by name; a metric that is not defined on this split is `None`.
+fn measure(
+    loss: Loss,
+    outcome: &Outcome,
+    data: &Prepared,
+    split: Split,
+) -> Result<BTreeMap<String, Option<f64>>> {
+    let mut all = BTreeMap::from([("loss".to_string(), Some(outcome.loss))]);
+    match loss {
+        Loss::BinaryCrossEntropy => {
+            let scores = score(loss, outcome, data, split)?;
+            all.insert("roc_auc_macro".into(), scores.roc_auc_macro);
+            all.insert("pr_auc_macro".into(), scores.pr_auc_macro);
+        }
+        Loss::CrossEntropy => {
+            let scores = score(loss, outcome, data, split)?;
+            all.insert("accuracy".into(), scores.accuracy);
+            all.insert("f1_macro".into(), scores.f1_macro);
+        }
+        Loss::MeanSquaredError => {
+            all.insert("mse".into(), Some(outcome.loss));
+        }
+    }
+    Ok(all)
+}
+
+/// Updates the best value; whether this validation is it.
+fn judge(
+    metric: &str,
+    metrics: &BTreeMap<String, Option<f64>>,
+    state: &mut LoopState,
+) -> Result<bool> {
+    let value = metrics.get(metric).copied().flatten().ok_or_else(|| {
+        Error::Data(format!(
+            "training.metric {metric} is not defined on the valid split: no tag has both a positive and a \
+             negative track there"
+        ))
+    })?;
+    let larger = METRICS.iter().any(|(name, larger)| *name == metric && *larger);
+    let best = state.best.is_none_or(|best| if larger { value > best.value } else { value < best.value });
+    if best {
+        state.best = Some(Best { step: state.step, value });
+        state.since_best = 0;
+    } else {
+        state.since_best += 1;
+    }
+    Ok(best)
+}

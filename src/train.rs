@@ -1,0 +1,260 @@
+//! The training loop: any model, any loss, any data.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use models::Network;
+
+use crate::checkpoint::LoopState;
+use crate::clip::clip_by_global_norm;
+use crate::error::{Error, Result};
+use crate::examples::{Batch, Examples};
+use crate::excerpts::ExcerptSampler;
+use crate::experiment::Training;
+use crate::loader::Loader;
+use crate::log::LogLine;
+use crate::rng::philox;
+
+/// What the loop hands to its caller.
+pub enum Event<'a, N> {
+    /// A line for the log.
+    Log(LogLine),
+    /// Time to validate and to save. The caller updates the state, saves, and says whether
+    /// training goes on; `validate` is false when only saving is due.
+    Checkpoint {
+        model: &'a N,
+        optimizer: &'a ModuleOptimizer,
+        state: &'a mut LoopState,
+        validate: bool,
+    },
+}
+
+/// Why training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All steps are done.
+    Steps,
+    /// The caller stopped it: no new best for long enough.
+    Patience,
+    /// `stop` was set; everything is saved.
+    Interrupted,
+}
+
+/// Trains `model` from where `state` stands to the last step, and returns it.
+///
+/// `device` is the plain device; gradients are kept on its differentiating twin, where `model` is.
+/// What happens at a step depends on `seed` and the step alone.
+///
+/// # Errors
+/// [`Error::Diverged`] if a loss is not finite, naming step and tracks; errors of reading audio and
+/// of `on_event`.
+#[allow(clippy::too_many_arguments, reason = "the parts of a training run, each used once")]
+pub fn train<N: Network>(
+    mut model: N,
+    mut optimizer: ModuleOptimizer,
+    state: &mut LoopState,
+    training: &Training,
+    seed: u64,
+    examples: &Arc<Examples>,
+    excerpt_samples: usize,
+    device: &Device,
+    eager: bool,
+    stop: &AtomicBool,
+    mut on_event: impl FnMut(Event<'_, N>) -> Result<bool>,
+) -> Result<(N, End)> {
+    let tracked = device.clone().autodiff();
+    let sampler = ExcerptSampler::new(seed, training.batch_size, excerpt_samples, examples.lengths());
+    let mut batches = batches(examples, sampler, excerpt_samples, training, state.step);
+    let mut window = Window::new(if eager { 1 } else { training.log_every });
+    let mut clock = Clock::start(state.seconds);
+
+    while state.step < training.steps {
+        let batch = clock.waiting(|| batches.next()).ok_or_else(|| {
+            Error::Data("a thread that makes batches failed; its message stands above".into())
+        })??;
+        // Dropout draws from the device's generator; its state is thus a function of the step too.
+        tracked.seed(philox([seed, 3], [state.step, 0, 0, 0])[0]);
+
+        let (waveforms, targets) = batch.into_tensors(&tracked);
+        let loss = training.loss.forward(model.forward(waveforms), targets);
+        window.push(state.step, loss.clone().inner());
+        let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let mut norm = None;
+        if let Some(limit) = training.clip_norm {
+            (gradients, norm) = clip_by_global_norm(&model, gradients, limit);
+        }
+        let factor = training.schedule.factor(state.step, training.steps, training.warmup_steps);
+        let learning_rate = training.optimizer.learning_rate() * factor;
+        model = optimizer.step(learning_rate, model, gradients);
+        state.step += 1;
+
+        let interrupted = stop.load(Ordering::Relaxed);
+        let last = state.step == training.steps;
+        let validate = last || state.step.is_multiple_of(training.valid_every);
+        let log = last || state.step.is_multiple_of(training.log_every);
+        if window.is_full() || log || validate || interrupted {
+            window.read(state).map_err(|step| diverged(examples, step, seed, training, excerpt_samples))?;
+        }
+        if log {
+            let (steps, waiting, seconds) = clock.lap();
+            state.seconds = clock.total();
+            on_event(Event::Log(LogLine::Train {
+                step: state.step,
+                loss: state.loss_sum / state.loss_count as f64,
+                learning_rate,
+                excerpts_per_second: (steps * training.batch_size as u64) as f64 / seconds,
+                waiting: waiting / seconds,
+                gradient_norm: norm.map(|norm| f64::from(norm.into_scalar::<f32>())),
+            }))?;
+            (state.loss_sum, state.loss_count) = (0.0, 0);
+        }
+        if validate || interrupted {
+            state.seconds = clock.total();
+            let go_on = clock.paused(|| {
+                on_event(Event::Checkpoint {
+                    model: &model,
+                    optimizer: &optimizer,
+                    state,
+                    validate,
+                })
+            })?;
+            if interrupted && !last {
+                return Ok((model, End::Interrupted));
+            }
+            if !go_on && !last {
+                return Ok((model, End::Patience));
+            }
+        }
+    }
+    Ok((model, End::Steps))
+}
+
+/// Batches from step `first` on, made ahead.
+fn batches(
+    examples: &Arc<Examples>,
+    sampler: ExcerptSampler,
+    samples: usize,
+    training: &Training,
+    first: u64,
+) -> Loader<Result<Batch>> {
+    let (examples, rows) = (examples.clone(), training.batch_size);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = match training.loader_threads {
+        0 => cores.div_ceil(2),
+        threads => threads,
+    };
+    Loader::new(first, training.steps, threads, 4, move |step| {
+        examples.batch(sampler.batch(step), samples, rows)
+    })
+}
+
+fn diverged(
+    examples: &Examples,
+    step: u64,
+    seed: u64,
+    training: &Training,
+    samples: usize,
+) -> Error {
+    let sampler = ExcerptSampler::new(seed, training.batch_size, samples, examples.lengths());
+    let tracks: Vec<&str> =
+        sampler.batch(step).iter().map(|excerpt| examples.ids[excerpt.track].as_str()).collect();
+    Error::Diverged(format!(
+        "the loss of step {} is not finite; its batch held the tracks {}. Earlier checkpoints are kept. \
+         Lower training.optimizer.learning_rate, or set training.clip_norm",
+        step + 1,
+        tracks.join(", ")
+    ))
+}
+
+/// Losses that are still on the device. Reading one makes the host wait for a GPU, so they are
+/// read together.
+struct Window {
+    losses: Vec<(u64, Tensor<1>)>,
+    size: usize,
+}
+
+impl Window {
+    fn new(size: u64) -> Window {
+        Window { losses: Vec::new(), size: size.clamp(1, 1000) as usize }
+    }
+
+    fn push(&mut self, step: u64, loss: Tensor<1>) {
+        self.losses.push((step, loss));
+    }
+
+    fn is_full(&self) -> bool {
+        self.losses.len() >= self.size
+    }
+
+    /// Adds the losses to the state, in order; the first step whose loss is not finite is the
+    /// error.
+    fn read(&mut self, state: &mut LoopState) -> Result<(), u64> {
+        if self.losses.is_empty() {
+            return Ok(());
+        }
+        let (steps, losses): (Vec<u64>, Vec<Tensor<1>>) = self.losses.drain(..).unzip();
+        let values = Tensor::cat(losses, 0).into_data().convert::<f32>();
+        for (step, value) in steps.into_iter().zip(values.iter::<f32>()) {
+            if !value.is_finite() {
+                return Err(step);
+            }
+            state.loss_sum += f64::from(value);
+            state.loss_count += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Where the time goes: training, waiting for batches, and what does not count as either.
+struct Clock {
+    /// Seconds of earlier sessions.
+    before: f64,
+    started: Instant,
+    paused: f64,
+    /// When the lap began, in seconds of this session's training.
+    lap: f64,
+    waited: f64,
+    steps: u64,
+}
+
+impl Clock {
+    fn start(before: f64) -> Clock {
+        Clock { before, started: Instant::now(), paused: 0.0, lap: 0.0, waited: 0.0, steps: 0 }
+    }
+
+    fn running(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() - self.paused
+    }
+
+    /// Seconds of training over all sessions.
+    fn total(&self) -> f64 {
+        self.before + self.running()
+    }
+
+    /// Counts a step, and the time until its batch was there.
+    fn waiting<T>(&mut self, wait: impl FnOnce() -> T) -> T {
+        let from = Instant::now();
+        let result = wait();
+        self.waited += from.elapsed().as_secs_f64();
+        self.steps += 1;
+        result
+    }
+
+    /// Runs what is not training.
+    fn paused<T>(&mut self, other: impl FnOnce() -> T) -> T {
+        let from = Instant::now();
+        let result = other();
+        self.paused += from.elapsed().as_secs_f64();
+        result
+    }
+
+    /// Steps, seconds waited and seconds since the last lap.
+    fn lap(&mut self) -> (u64, f64, f64) {
+        let now = self.running();
+        let seconds = (now - std::mem::replace(&mut self.lap, now)).max(1e-9);
+        (std::mem::take(&mut self.steps), std::mem::take(&mut self.waited), seconds)
+    }
+}
