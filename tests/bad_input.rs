@@ -1,0 +1,169 @@
+//! Every kind of bad input gets one clear line, its exit code, and leaves nothing half-written.
+
+use crate::support::{MEL, Workplace, small, wav};
+
+/// An experiment on a manifest in the folder `music`.
+fn own_music() -> String {
+    let experiment = small(MEL).replace(
+        "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
+        "name = \"manifest\"\nroot = \"music\"",
+    );
+    format!("name = \"own\"\n{experiment}")
+}
+
+/// A workplace with ten good tracks in three splits; rows may be added.
+fn music(more_rows: &str) -> Workplace {
+    let place = Workplace::new();
+    let mut manifest = String::from("id,path,split,tags\n");
+    for i in 0..10 {
+        let split = ["train", "train", "train", "valid", "test"][i % 5];
+        let tag = ["low", "high"][i / 5];
+        manifest += &format!("t{i},{i}.wav,{split},{tag}\n");
+        place.write(&format!("music/{i}.wav"), wav(1.5 + i as f64 / 10.0, 16_000));
+    }
+    place.write("music/manifest.csv", manifest + more_rows);
+    place.write("own.toml", own_music());
+    place
+}
+
+const TRAIN: &str = "--device cpu train own.toml";
+
+#[test]
+fn a_misspelt_key() {
+    let place = Workplace::new();
+    place.write("x.toml", small(MEL).replace("batch_size", "bach_size"));
+    place.run("train x.toml").fails(2, &["bach_size", "did you mean `batch_size`", "x.toml"]);
+    place.run("train x.toml --set training").fails(2, &["--set training", "="]);
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn a_missing_file() {
+    let place = Workplace::new();
+    place.run("train nowhere.toml").fails(2, &["nowhere.toml"]);
+    place.write("own.toml", own_music());
+    place.run(TRAIN).fails(3, &["music"]);
+    place.run("evaluate runs/none").fails(3, &["runs/none", "tonotopy train"]);
+    place.run("predict runs/none a.mp3").fails(3, &["a.mp3"]);
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn an_empty_split() {
+    let place = Workplace::new();
+    place.write("own.toml", own_music());
+    place.write("music/a.wav", wav(2.0, 16_000));
+    place.write("music/manifest.csv", "id,path,split,tags\na,a.wav,train,low\n");
+    place.run(TRAIN).fails(3, &["split", "no track"]);
+    place.write("music/manifest.csv", "id,path,split,tags\na,a.wav,,low\n");
+    place.run(TRAIN).fails(3, &["has no split", "--split"]);
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn a_tag_without_positives_is_counted_not_fatal() {
+    let place = music("only,0.wav,train,rare\n");
+    let finished = place.run(TRAIN).ok();
+    assert!(finished.err.contains("no track in the test split: rare"), "{}", finished.err);
+    place.run("evaluate runs/own-s1").ok();
+}
+
+#[test]
+fn a_rate_of_zero() {
+    let place = music("");
+    place
+        .run(&format!("{TRAIN} --set model.front_end.sample_rate=0"))
+        .fails(2, &["sample_rate", "0"]);
+    place.run("scan music --sample-rate 0").fails(2, &["--sample-rate is 0"]);
+}
+
+#[test]
+fn broken_audio_goes_to_quarantine_and_the_run_goes_on() {
+    let place = music(
+        "folder,folder.wav,train,low\nempty,empty.wav,train,low\ntext,text.mp3,train,low\n\
+         cut,cut.wav,train,low\ngone,gone.wav,train,low\nmute,mute.wav,train,low\n\
+         short,short.wav,train,low\n",
+    );
+    std::fs::create_dir(place.path("music/folder.wav")).unwrap();
+    place.write("music/empty.wav", b"");
+    place.write("music/text.mp3", "this is a shopping list, not music\n".repeat(100));
+    let whole = wav(3.0, 16_000);
+    place.write("music/cut.wav", &whole[..whole.len() / 3]);
+    let mut mute = whole.clone();
+    mute[44..].fill(0);
+    place.write("music/mute.wav", mute);
+    place.write("music/short.wav", wav(0.1, 16_000));
+    place.run(TRAIN).ok();
+    let quarantine = std::fs::read_to_string(place.path("runs/own-s1/quarantine.csv")).unwrap();
+    for (id, reason) in [
+        ("folder", "is_directory"),
+        ("empty", "empty"),
+        ("text", "unreadable"),
+        ("cut", "truncated"),
+        ("gone", "missing"),
+        ("mute", "silent"),
+        ("short", "too_short"),
+    ] {
+        let row = quarantine.lines().find(|line| line.starts_with(&format!("{id},")));
+        let row = row.unwrap_or_else(|| panic!("no {id} in:\n{quarantine}"));
+        assert!(row.contains(reason), "{row}");
+    }
+    assert_eq!(quarantine.lines().count(), 8);
+}
+
+#[test]
+fn broken_audio_for_predict_is_reported_and_the_others_done() {
+    let place = music("");
+    place.run(TRAIN).ok();
+    place.write("empty.wav", b"");
+    let finished = place
+        .run("-q predict runs/own-s1 empty.wav music/3.wav --top 1")
+        .fails(3, &["empty.wav", "1 of 2"]);
+    assert!(finished.out.contains("music/3.wav"), "{}", finished.out);
+}
+
+#[test]
+fn a_duplicate_id() {
+    let place = music("t3,0.wav,train,low\n");
+    place.run(TRAIN).fails(3, &["t3", "manifest.csv"]);
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn a_path_outside() {
+    for path in ["../secret.wav", "/etc/passwd"] {
+        let place = music(&format!("out,{path},train,low\n"));
+        place.write("secret.wav", wav(2.0, 16_000));
+        place.run(TRAIN).fails(3, &[path, "manifest.csv"]);
+        assert!(!place.path("runs").exists());
+    }
+}
+
+#[test]
+fn a_diverging_run_says_so_and_keeps_what_is_good() {
+    let place = Workplace::new();
+    place.write("x.toml", small(MEL));
+    place.run("train x.toml --set training.steps=4").ok();
+    place.write("y.toml", small(MEL).replace("valid_every", "optimizer = { name = \"sgd\", learning_rate = 1e30 }\nvalid_every"));
+    place.run("train y.toml").fails(5, &["not finite", "learning_rate", "batch held the tracks"]);
+}
+
+#[test]
+fn a_run_is_never_overwritten_unasked() {
+    let place = Workplace::new();
+    place.write("x.toml", small(MEL));
+    place.run("train x.toml").ok();
+    place.run("train x.toml").fails(2, &["exists", "--resume"]);
+    place
+        .run("train x.toml --resume --set training.batch_size=5")
+        .fails(2, &["training.batch_size"]);
+}
+
+#[test]
+fn a_device_that_is_not_there() {
+    let place = Workplace::new();
+    place.write("x.toml", small(MEL));
+    place.run("--device wgpu:77 train x.toml").fails(4, &["wgpu:77"]);
+    place.run("--device abacus train x.toml").fails(2, &["abacus"]);
+    assert!(!place.path("runs").exists());
+}

@@ -1,0 +1,8 @@
+//! The program as its users meet it: its verbs, its messages, its exit codes.
+
+mod bad_input;
+mod experiments;
+mod resume;
+mod support;
+mod verbs;
+mod wgpu;

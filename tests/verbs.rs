@@ -1,0 +1,149 @@
+//! The main job from one end to the other: scan, train, evaluate, run, report, predict.
+
+use crate::support::{MEL, STRIDED, Workplace, small, wav};
+
+#[test]
+fn run_trains_evaluates_and_reports_and_does_nothing_twice() {
+    let place = Workplace::new();
+    place.write("both/mel.toml", small(MEL));
+    place.write("both/strided.toml", small(STRIDED));
+    let first = place.run("--device cpu run both --seeds 2").ok();
+    for word in ["both-mel", "both-strided", "runs/report-both/index.html"] {
+        assert!(first.out.contains(word), "no {word} in:\n{}", first.out);
+    }
+    for run in ["both-mel-s1", "both-mel-s2", "both-strided-s1", "both-strided-s2"] {
+        for file in [
+            "experiment.toml",
+            "environment.json",
+            "manifest.csv",
+            "tags.txt",
+            "metrics.jsonl",
+            "predictions.csv",
+            "scores.json",
+            "checkpoints/last",
+            "checkpoints/best",
+        ] {
+            assert!(place.path(&format!("runs/{run}/{file}")).is_file(), "no {run}/{file}");
+        }
+    }
+    let page = std::fs::read_to_string(place.path("runs/report-both/index.html")).unwrap();
+    assert!(page.contains("both-strided"));
+    assert!(!page.contains("src=\"http") && !page.contains("href=\"http"), "the page needs a network");
+
+    let log = std::fs::metadata(place.path("runs/both-mel-s1/metrics.jsonl")).unwrap().len();
+    let again = place.run("--device cpu run both --seeds 2 --json").ok();
+    serde_json::from_str::<serde_json::Value>(&again.out).unwrap();
+    assert_eq!(
+        log,
+        std::fs::metadata(place.path("runs/both-mel-s1/metrics.jsonl")).unwrap().len(),
+        "a finished run was trained again"
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_scores() {
+    let place = Workplace::new();
+    place.write("x.toml", format!("name = \"x\"\n{}", small(STRIDED)));
+    let mut scores = Vec::new();
+    for runs in ["a", "b"] {
+        place.run(&format!("--device cpu train x.toml --runs {runs}")).ok();
+        let out = place.run(&format!("--device cpu evaluate {runs}/x-s1 --json")).ok().out;
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(value["roc_auc_macro"].is_number(), "{out}");
+        scores.push(value);
+    }
+    assert_eq!(scores[0], scores[1]);
+}
+
+#[test]
+fn the_two_cpu_backends_train_alike() {
+    if !cfg!(feature = "ndarray") {
+        eprintln!("skipped: built without the ndarray backend");
+        return;
+    }
+    let place = Workplace::new();
+    for (name, front_end) in [("mel", MEL), ("strided", STRIDED)] {
+        place.write(&format!("{name}.toml"), format!("name = \"{name}\"\n{}", small(front_end)));
+        for device in ["cpu", "ndarray"] {
+            let steps = "--set training.steps=6 --set training.log_every=1";
+            place.run(&format!("--device {device} train {name}.toml --runs {device} {steps}")).ok();
+        }
+        crate::wgpu::assert_losses_agree(&place, name, "cpu", "ndarray", 6);
+    }
+}
+
+#[test]
+fn scan_reports_and_splits_ones_own_music() {
+    let place = Workplace::new();
+    let mut manifest = String::from("id,path,split,tags,artist\n");
+    for i in 0..20 {
+        manifest += &format!("t{i},{i}.wav,,tag{},artist{}\n", i % 2, i / 2);
+        if i != 7 {
+            place.write(&format!("music/{i}.wav"), wav(1.0 + f64::from(i) / 20.0, 22_050));
+        }
+    }
+    place.write("music/manifest.csv", manifest);
+    let finished = place.run("scan music --split artist:8/1/1 --json").ok();
+    let summary: serde_json::Value = serde_json::from_str(&finished.out).unwrap();
+    assert_eq!(summary["tracks"], 20);
+    assert_eq!(summary["usable"], 19);
+    assert_eq!(summary["quarantined"], 1);
+    let split = std::fs::read_to_string(place.path("music/manifest-scanned.csv")).unwrap();
+    let mut of_artist = std::collections::BTreeMap::new();
+    for row in csv::Reader::from_reader(split.as_bytes()).records() {
+        let row = row.unwrap();
+        let before = of_artist.insert(row[4].to_string(), row[2].to_string());
+        assert!(before.is_none_or(|before| before == row[2]), "{} is on two sides", &row[4]);
+    }
+    let splits: std::collections::BTreeSet<&String> = of_artist.values().collect();
+    assert_eq!(splits.len(), 3, "{split}");
+
+    // What scan wrote can be trained on.
+    let experiment = small(MEL).replace(
+        "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
+        "name = \"manifest\"\nroot = \"music/manifest-scanned.csv\"",
+    );
+    place.write("own.toml", format!("name = \"own\"\n{experiment}"));
+    place.run("--device cpu train own.toml --set training.metric=loss").ok();
+}
+
+#[test]
+fn predict_speaks_three_languages() {
+    let place = Workplace::new();
+    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.run("--device cpu train x.toml").ok();
+    place.write("in/a, \"b\".wav", wav(2.3, 44_100));
+    place.write("in/c.wav", wav(0.4, 8_000));
+    place.write("in/notes.txt", "not audio");
+
+    let text = place.run("-q predict runs/x-s1 in --top 3").ok().out;
+    assert_eq!(text.lines().count(), 2 * 4, "{text}");
+
+    let json = place.run("-q predict runs/x-s1 in --json").ok().out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["path"], "in/a, \"b\".wav");
+
+    let csv = place.run("-q predict runs/x-s1 in --csv").ok().out;
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let tags = reader.headers().unwrap().len() - 1;
+    assert_eq!(json[0]["tags"].as_array().unwrap().len(), tags);
+    for row in reader.records() {
+        for value in row.unwrap().iter().skip(1) {
+            let value: f32 = value.parse().unwrap();
+            assert!((0.0..=1.0).contains(&value));
+        }
+    }
+}
+
+#[test]
+fn completions_and_help_are_there() {
+    let place = Workplace::new();
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        assert!(place.run(&format!("completions {shell}")).ok().out.contains("tonotopy"));
+    }
+    let help = place.run("--help").ok().out;
+    for verb in ["devices", "scan", "train", "evaluate", "run", "report", "predict"] {
+        assert!(help.contains(verb), "{help}");
+        place.run(&format!("{verb} --help")).ok();
+    }
+}
