@@ -1,6 +1,5 @@
 //! Predictions of whole tracks, and their scores.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +11,6 @@ use crate::examples::Examples;
 use crate::excerpts::{Excerpt, consecutive};
 use crate::loader::Loader;
 use crate::loss::Loss;
-use crate::metrics;
 use crate::predictions::Predictions;
 
 /// Excerpts that go through the network at once; predictions do not depend on it.
@@ -105,6 +103,6 @@ fn host(tensor: burn::tensor::Tensor<2>) -> Result<Vec<f32>> {
     tensor
         .into_data()
         .convert::<f32>()
-        .to_vec()
+        .try_to_vec()
         .map_err(|error| Error::Device(format!("the device returned unexpected data: {error:?}")))
 }

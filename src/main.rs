@@ -7,6 +7,12 @@ fn main() -> ExitCode {
     // that default is a GPU even on a machine without one.
     // SAFETY: nothing else runs yet that could read the environment meanwhile.
     unsafe { std::env::set_var("BURN_DEVICE", "flex") };
+    // Without it the Vulkan loader's window system parts complain on stderr; nothing here opens a
+    // window.
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: as above.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
     match tonotopy::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -144,7 +144,13 @@ fn a_diverging_run_says_so_and_keeps_what_is_good() {
     let place = Workplace::new();
     place.write("x.toml", small(MEL));
     place.run("train x.toml --set training.steps=4").ok();
-    place.write("y.toml", small(MEL).replace("valid_every", "optimizer = { name = \"sgd\", learning_rate = 1e30 }\nvalid_every"));
+    place.write(
+        "y.toml",
+        small(MEL).replace(
+            "valid_every",
+            "optimizer = { name = \"sgd\", learning_rate = 1e30 }\nvalid_every",
+        ),
+    );
     place.run("train y.toml").fails(5, &["not finite", "learning_rate", "batch held the tracks"]);
 }
 

@@ -28,7 +28,10 @@ fn run_trains_evaluates_and_reports_and_does_nothing_twice() {
     }
     let page = std::fs::read_to_string(place.path("runs/report-both/index.html")).unwrap();
     assert!(page.contains("both-strided"));
-    assert!(!page.contains("src=\"http") && !page.contains("href=\"http"), "the page needs a network");
+    assert!(
+        !page.contains("src=\"http") && !page.contains("href=\"http"),
+        "the page needs a network"
+    );
 
     let log = std::fs::metadata(place.path("runs/both-mel-s1/metrics.jsonl")).unwrap().len();
     let again = place.run("--device cpu run both --seeds 2 --json").ok();

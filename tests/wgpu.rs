@@ -44,7 +44,8 @@ fn the_first_twenty_losses_are_the_cpus() {
     ] {
         place.write(&format!("{name}.toml"), format!("name = \"{name}\"\n{}", small(front_end)));
         for device in ["cpu", "wgpu"] {
-            let steps = "--set training.steps=20 --set training.log_every=1 --set training.valid_every=20";
+            let steps =
+                "--set training.steps=20 --set training.log_every=1 --set training.valid_every=20";
             place.run(&format!("--device {device} train {name}.toml --runs {device} {steps}")).ok();
         }
         assert_losses_agree(&place, name, "cpu", "wgpu", 20);

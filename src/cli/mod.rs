@@ -24,7 +24,7 @@ use crate::progress::Progress;
 
 /// Train convolutional networks on music audio, on any GPU that wgpu reaches or on the CPU.
 #[derive(Debug, Parser)]
-#[command(version = version(), propagate_version = true, arg_required_else_help = true)]
+#[command(version = VERSION, propagate_version = true, arg_required_else_help = true)]
 struct Arguments {
     /// Where to compute: auto, cpu, ndarray, wgpu or wgpu:N (see `tonotopy devices`).
     ///
@@ -102,9 +102,7 @@ impl Context {
     }
 }
 
-fn version() -> String {
-    format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("TONOTOPY_COMMIT"))
-}
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TONOTOPY_COMMIT"), ")");
 
 /// Runs the program.
 ///
