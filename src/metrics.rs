@@ -26,6 +26,8 @@ pub use ranking::{Areas, areas};
 pub use scores::{Micro, Scores, TagScores, score, score_micro};
 pub use targets::Targets;
 
+pub(crate) use scores::{check, mean};
+
 use crate::predictions::PredictionsError;
 
 /// Why nothing can be scored.
