@@ -454,8 +454,8 @@ mod tests {
         let truths = (0..tracks).map(|i| i % 4 == 0).collect();
         let predictions = Predictions::new(ids.clone(), tags.clone(), values).unwrap();
         let targets = Targets::new(ids, tags, truths).unwrap();
-        let (p, n) = (500.0, 1500.0);
-        let expected = 2.0 * 1.959964 * ((p + n + 1.0) / (12.0 * p * n) as f64).sqrt();
+        let (p, n) = (500.0f64, 1500.0);
+        let expected = 2.0 * 1.959964 * ((p + n + 1.0) / (12.0 * p * n)).sqrt();
         let comparison =
             Bootstrap::default().compare(&predictions, &predictions, &targets).unwrap();
         let estimate = comparison.roc_auc_macro.unwrap().first;

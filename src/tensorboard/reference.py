@@ -21,7 +21,7 @@ events = [
     event_pb2.Event(wall_time=1400000000.25, file_version="brain.Event:2"),
     event_pb2.Event(wall_time=1400000001.0, step=12001, session_log=START),
     event_pb2.Event(wall_time=1400000001.5, session_log=START),
-    scalar(1400000002.125, 0, "loss/train", 0.693147),
+    scalar(1400000002.125, 0, "loss/train", 0.7123),
     scalar(1400000003.5, 127, "roc_auc_macro", 0.5),
     scalar(1400000004.5, 128, "a", -1.5e-30),
     scalar(1400000005.0, 12_000_000, "größe/" + 150 * "x", float("inf")),

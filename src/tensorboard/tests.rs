@@ -115,7 +115,7 @@ fn bytes_are_tensorboards_own() {
         version_event(1400000000.25),
         start_event(1400000001.0, 12001),
         start_event(1400000001.5, 0),
-        scalar_event(1400000002.125, 0, "loss/train", 0.693147),
+        scalar_event(1400000002.125, 0, "loss/train", 0.7123),
         scalar_event(1400000003.5, 127, "roc_auc_macro", 0.5),
         scalar_event(1400000004.5, 128, "a", -1.5e-30),
         scalar_event(1400000005.0, 12_000_000, &long, f32::INFINITY),
