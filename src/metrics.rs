@@ -28,6 +28,8 @@ pub use targets::Targets;
 
 pub(crate) use scores::{check, mean};
 
+use std::path::PathBuf;
+
 use crate::predictions::PredictionsError;
 
 /// Why nothing can be scored.
@@ -67,8 +69,10 @@ pub enum MetricError {
     NotOneGenre { id: String, genres: usize },
     #[error("track {position}: class {class} does not exist; there are {classes}")]
     NoSuchClass { position: usize, class: usize, classes: usize },
-    #[error("{path}: {message}")]
-    File { path: std::path::PathBuf, message: String },
+    #[error(transparent)]
+    File(#[from] crate::error::Error),
+    #[error("{path}: this is not a scores.json: {source}; `tonotopy evaluate RUN` writes one")]
+    NotScores { path: PathBuf, source: serde_json::Error },
 }
 
 #[cfg(test)]

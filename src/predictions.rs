@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::atomic::write_atomically;
+use crate::files::write_atomic;
 
 /// The probabilities of tags for tracks.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +26,8 @@ pub struct Predictions {
 pub enum PredictionsError {
     #[error("{path}: cannot be opened: {source}; `tonotopy evaluate RUN` writes it")]
     Open { path: PathBuf, source: io::Error },
-    #[error("{path}: cannot be written: {source}")]
-    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Write(#[from] crate::error::Error),
     #[error("{path}: {source}")]
     Invalid { path: PathBuf, source: Box<PredictionsError> },
     #[error("reading or writing failed: {0}")]
@@ -199,12 +199,12 @@ impl Predictions {
     /// # Errors
     /// If the predictions are not valid, a value is not in `[0, 1]`, or the disk refuses.
     pub fn write(&self, path: &Path) -> Result<(), PredictionsError> {
-        self.check_probabilities().map_err(|e| PredictionsError::Invalid {
+        let mut text = Vec::new();
+        self.to_writer(&mut text).map_err(|source| PredictionsError::Invalid {
             path: path.to_owned(),
-            source: Box::new(e),
+            source: Box::new(source),
         })?;
-        write_atomically(path, |file| self.write_checked(file).map_err(io::Error::other))
-            .map_err(|source| PredictionsError::Write { path: path.to_owned(), source })
+        Ok(write_atomic(path, &text)?)
     }
 
     /// Writes in the format of `predictions.csv` to anything, standard output for one.
@@ -213,7 +213,23 @@ impl Predictions {
     /// As [`Predictions::write`].
     pub fn to_writer(&self, writer: impl Write) -> Result<(), PredictionsError> {
         self.check_probabilities()?;
-        Ok(self.write_checked(writer)?)
+        let mut csv = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(writer);
+        csv.write_field("id")?;
+        csv.write_record(&self.tags)?;
+        let mut text = Vec::new();
+        for (track, id) in self.ids.iter().enumerate() {
+            csv.write_field(id)?;
+            for value in self.row(track).unwrap_or_default() {
+                text.clear();
+                // Debug is the shortest text that reads back as the same number, and it turns to
+                // exponents where plain digits would fill the line with zeros.
+                write!(text, "{value:?}").map_err(csv::Error::from)?;
+                csv.write_field(&text)?;
+            }
+            csv.write_record(None::<&[u8]>)?;
+        }
+        csv.flush().map_err(csv::Error::from)?;
+        Ok(())
     }
 
     fn check_probabilities(&self) -> Result<(), PredictionsError> {
@@ -226,26 +242,6 @@ impl Predictions {
                 value: self.values[at],
             }),
         }
-    }
-
-    fn write_checked(&self, writer: impl Write) -> Result<(), csv::Error> {
-        let mut csv = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(writer);
-        csv.write_field("id")?;
-        csv.write_record(&self.tags)?;
-        let mut text = Vec::new();
-        for (track, id) in self.ids.iter().enumerate() {
-            csv.write_field(id)?;
-            for value in &self.values[track * self.tags.len()..(track + 1) * self.tags.len()] {
-                text.clear();
-                // Debug is the shortest text that reads back as the same number, and it turns to
-                // exponents where plain digits would fill the line with zeros.
-                write!(text, "{value:?}")?;
-                csv.write_field(&text)?;
-            }
-            csv.write_record(None::<&[u8]>)?;
-        }
-        csv.flush()?;
-        Ok(())
     }
 }
 

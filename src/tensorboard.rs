@@ -28,17 +28,6 @@ const PREFIX: &str = "events.out.tfevents.";
 /// Bytes of records that are gathered before they are written.
 const BUFFER: usize = 1 << 16;
 
-/// Why an event cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum EventError {
-    #[error("{path}: TensorBoard events cannot be written: {source}")]
-    Io { path: PathBuf, source: io::Error },
-    #[error("step {0} is too large for TensorBoard; steps end at {max}", max = i64::MAX)]
-    Step(u64),
-    #[error("a curve without a name cannot be shown; give the scalar at step {step} a tag")]
-    NoTag { step: u64 },
-}
-
 /// Writes one event file.
 #[derive(Debug)]
 pub struct EventWriter {
@@ -50,25 +39,24 @@ pub struct EventWriter {
 impl EventWriter {
     /// Begins a new event file in the folder `dir`, which must exist.
     ///
-    /// A run that goes on after a stop gives the first step that it will do (again) as
-    /// `resume_step`: TensorBoard then forgets all points of earlier files at or after that step,
-    /// where else the curves would run back and forth. After a checkpoint at step 12 000 whose
-    /// scores were logged, that is 12 001.
+    /// A run that goes on after a stop gives the step of the checkpoint that it goes on from as
+    /// `resume_step`: TensorBoard then forgets all points of earlier files behind that step, where
+    /// else the curves would run back and forth. What was logged at the step itself stays.
     ///
     /// The file is named `events.out.tfevents.<seconds>.<host>.<process>`. TensorBoard reads the
     /// files of a folder in the order of their names and never goes back, so the seconds are
     /// those of the clock, but later than those of every file that is there.
     ///
     /// # Errors
-    /// If the folder cannot be written to, or `resume_step` is above `i64::MAX`.
-    pub fn create(dir: &Path, resume_step: Option<u64>) -> Result<Self, EventError> {
-        let (path, file) =
-            create_file(dir).map_err(|source| EventError::Io { path: dir.to_owned(), source })?;
+    /// If the folder cannot be read or written to.
+    pub fn create(dir: &Path, resume_step: Option<i64>) -> io::Result<Self> {
+        let (path, file) = create_file(dir)?;
         let file = BufWriter::with_capacity(BUFFER, file);
         let mut writer = Self { path, file, flushed: Instant::now() };
         writer.write(&version_event(wall_time()))?;
         if let Some(step) = resume_step {
-            writer.write(&start_event(wall_time(), signed(step)?))?;
+            // What a start makes TensorBoard forget includes the start's own step.
+            writer.write(&start_event(wall_time(), step.saturating_add(1)))?;
         }
         writer.flush()?;
         Ok(writer)
@@ -80,18 +68,19 @@ impl EventWriter {
     }
 
     /// Adds the point (`step`, `value`) to the curve `tag`; `a/b` is shown as curve `b` of group
-    /// `a`. The value is kept as `f32`; TensorBoard marks NaN and infinity as such.
+    /// `a`. TensorBoard marks NaN and infinity as such.
     ///
-    /// Points reach the disk within ten seconds of calls, on [`EventWriter::flush`], and when the
-    /// writer is dropped.
+    /// Points reach the disk on [`EventWriter::flush`], with the first call more than ten seconds
+    /// after the last time, and when the writer is dropped.
     ///
     /// # Errors
-    /// If the disk refuses, `tag` is empty, or `step` is above `i64::MAX`.
-    pub fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<(), EventError> {
+    /// If the disk refuses, or `tag` is empty.
+    pub fn scalar(&mut self, tag: &str, step: i64, value: f32) -> io::Result<()> {
         if tag.is_empty() {
-            return Err(EventError::NoTag { step });
+            let message = format!("the curve of the value at step {step} has no name");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        self.write(&scalar_event(wall_time(), signed(step)?, tag, value as f32))?;
+        self.write(&scalar_event(wall_time(), step, tag, value))?;
         if self.flushed.elapsed() >= FLUSH_EVERY {
             self.flush()?;
         }
@@ -102,20 +91,14 @@ impl EventWriter {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn flush(&mut self) -> Result<(), EventError> {
+    pub fn flush(&mut self) -> io::Result<()> {
         self.flushed = Instant::now();
-        self.file.flush().map_err(|source| EventError::Io { path: self.path.clone(), source })
+        self.file.flush()
     }
 
-    fn write(&mut self, event: &[u8]) -> Result<(), EventError> {
-        self.file
-            .write_all(&record(event))
-            .map_err(|source| EventError::Io { path: self.path.clone(), source })
+    fn write(&mut self, event: &[u8]) -> io::Result<()> {
+        self.file.write_all(&record(event))
     }
-}
-
-fn signed(step: u64) -> Result<i64, EventError> {
-    i64::try_from(step).map_err(|_| EventError::Step(step))
 }
 
 /// Seconds since 1970; 0 for a clock that is set earlier.

@@ -1,7 +1,6 @@
 //! The scores of a set of predictions, and their file, `scores.json`.
 
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -10,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ranking::{Areas, Ranking};
 use super::{MetricError, Targets};
-use crate::atomic::write_atomically;
+use crate::files::{read_text, write_atomic};
 use crate::predictions::Predictions;
 
 /// What `scores.json` holds.
@@ -173,14 +172,9 @@ impl Scores {
     /// # Errors
     /// If the disk refuses.
     pub fn write(&self, path: &Path) -> Result<(), MetricError> {
-        write_atomically(path, |file| {
-            serde_json::to_writer_pretty(&mut *file, self)?;
-            file.write_all(b"\n")
-        })
-        .map_err(|error| MetricError::File {
-            path: path.to_owned(),
-            message: format!("cannot be written: {error}"),
-        })
+        let mut text = serde_json::to_vec_pretty(self).expect("names and numbers become JSON");
+        text.push(b'\n');
+        Ok(write_atomic(path, &text)?)
     }
 
     /// Reads a `scores.json`.
@@ -188,11 +182,8 @@ impl Scores {
     /// # Errors
     /// If the file cannot be read or is not one.
     pub fn read(path: &Path) -> Result<Self, MetricError> {
-        let failed = |message| MetricError::File { path: path.to_owned(), message };
-        let text = std::fs::read(path).map_err(|error| {
-            failed(format!("cannot be read: {error}; `tonotopy evaluate RUN` writes it"))
-        })?;
-        serde_json::from_slice(&text).map_err(|error| failed(format!("not a scores.json: {error}")))
+        serde_json::from_str(&read_text(path)?)
+            .map_err(|source| MetricError::NotScores { path: path.to_owned(), source })
     }
 }
 

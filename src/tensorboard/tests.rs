@@ -136,8 +136,8 @@ fn what_is_written_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = EventWriter::create(folder.path(), None).unwrap();
     writer.scalar("loss/train", 0, 0.7).unwrap();
-    writer.scalar("loss/train", 300, f64::NAN).unwrap();
-    writer.scalar("größe", i64::MAX as u64, -1.0).unwrap();
+    writer.scalar("loss/train", 300, f32::NAN).unwrap();
+    writer.scalar("größe", i64::MAX, -1.0).unwrap();
     writer.flush().unwrap();
     let events = read(writer.path());
     assert_eq!(events[..2], [Event::Version("brain.Event:2".into()), scalar(0, "loss/train", 0.7)]);
@@ -157,7 +157,7 @@ fn a_dropped_writer_loses_nothing() {
     drop(writer);
     let events = read(&path);
     assert_eq!(events.len(), 5_002);
-    assert_eq!(events[1], Event::Start { step: 7 });
+    assert_eq!(events[1], Event::Start { step: 8 });
     assert_eq!(events[5_001], scalar(4_999, "loss", 1.0));
 }
 
@@ -181,15 +181,14 @@ fn a_later_file_has_a_later_name() {
 }
 
 #[test]
-fn errors_name_the_place() {
+fn what_cannot_be_written_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent");
-    let error = EventWriter::create(&absent, None).unwrap_err().to_string();
-    assert!(error.contains(absent.to_str().unwrap()), "{error}");
+    let error = EventWriter::create(&absent, None).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
     let mut writer = EventWriter::create(folder.path(), None).unwrap();
-    assert!(matches!(writer.scalar("a", u64::MAX, 0.0), Err(EventError::Step(u64::MAX))));
-    assert!(matches!(writer.scalar("", 1, 0.0), Err(EventError::NoTag { step: 1 })));
-    assert!(EventWriter::create(folder.path(), Some(u64::MAX)).is_err());
+    let error = writer.scalar("", 17, 0.0).unwrap_err().to_string();
+    assert!(error.contains("step 17"), "{error}");
 }
 
 /// Printed by `check.py`.
@@ -213,12 +212,12 @@ fn tensorboard_reads_it_and_forgets_what_was_done_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = EventWriter::create(folder.path(), None).unwrap();
     for step in [1, 2, 3, 4, 5] {
-        first.scalar("loss/train", step, f64::from(step as u32) / 8.0).unwrap();
+        first.scalar("loss/train", step, step as f32 / 8.0).unwrap();
     }
-    first.scalar("größe", 3, f64::NAN).unwrap();
+    first.scalar("größe", 3, f32::NAN).unwrap();
     drop(first);
     // The checkpoint was at step 3.
-    let mut second = EventWriter::create(folder.path(), Some(4)).unwrap();
+    let mut second = EventWriter::create(folder.path(), Some(3)).unwrap();
     for step in [4, 5, 6] {
         second.scalar("loss/train", step, 1.0).unwrap();
     }
