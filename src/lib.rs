@@ -26,6 +26,7 @@ pub mod rng;
 pub mod run_folder;
 pub mod schedule;
 pub mod session;
+pub mod spread;
 pub mod tensorboard;
 pub mod train;
 

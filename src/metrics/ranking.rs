@@ -1,0 +1,168 @@
+//! ROC-AUC and average precision of one tag, from the ranks of its positives.
+
+use super::MetricError;
+
+/// Both areas of one tag.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Areas {
+    /// Area under the ROC curve; `None` without a positive or without a negative.
+    pub roc_auc: Option<f64>,
+    /// Average precision; `None` without a positive. (Without a negative it is 1.)
+    pub pr_auc: Option<f64>,
+    pub positives: usize,
+    pub negatives: usize,
+}
+
+/// ROC-AUC and average precision of `predictions` for a tag that the tracks have or not.
+///
+/// # Shapes
+/// - `predictions`, `targets`: `[track]`
+///
+/// # Errors
+/// If the lengths differ, or a prediction is NaN or infinite.
+pub fn areas(predictions: &[f32], targets: &[bool]) -> Result<Areas, MetricError> {
+    check_column(predictions, targets)?;
+    let mut ranking = Ranking::default();
+    for (&prediction, &target) in predictions.iter().zip(targets) {
+        ranking.push(prediction, target);
+    }
+    Ok(ranking.areas(&mut Vec::new()))
+}
+
+pub(super) fn check_column(predictions: &[f32], targets: &[bool]) -> Result<(), MetricError> {
+    if predictions.len() != targets.len() {
+        return Err(MetricError::Lengths {
+            predictions: predictions.len(),
+            targets: targets.len(),
+        });
+    }
+    match predictions.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(position) => Err(MetricError::NotFiniteAt { position, value: predictions[position] }),
+    }
+}
+
+/// A whole number that is ordered as the finite `value` is; both zeros give one number.
+fn order_key(value: f32) -> u32 {
+    // -0.0 + 0.0 is 0.0.
+    let bits = (value + 0.0).to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+/// The predictions for one tag, those of positives and of negatives apart. Sorted each on its own,
+/// they need no room for the target, and the few positives lead through the many negatives.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ranking {
+    positives: Vec<u32>,
+    negatives: Vec<u32>,
+}
+
+impl Ranking {
+    pub(super) fn push(&mut self, prediction: f32, target: bool) {
+        let side = if target { &mut self.positives } else { &mut self.negatives };
+        side.push(order_key(prediction));
+    }
+
+    /// The areas of what was pushed. `scratch` is room for sorting, to be used again.
+    pub(super) fn areas(&mut self, scratch: &mut Vec<u32>) -> Areas {
+        let (p, n) = (self.positives.len(), self.negatives.len());
+        let mut result = Areas { roc_auc: None, pr_auc: None, positives: p, negatives: n };
+        if p == 0 {
+            return result;
+        }
+        sort(&mut self.positives, scratch);
+        // Without a positive nothing of the negatives is looked at.
+        sort(&mut self.negatives, scratch);
+
+        let (mut average_precision, mut true_positives) = (0.0, 0);
+        // Each negative above a positive is counted twice, each tied with it once.
+        let mut twice_lost: u128 = 0;
+        let mut below = n; // negatives[below..] are at or above the present threshold
+        for group in self.positives.chunk_by(|a, b| a == b).rev() {
+            while below > 0 && self.negatives[below - 1] > group[0] {
+                below -= 1;
+            }
+            let above = n - below;
+            while below > 0 && self.negatives[below - 1] == group[0] {
+                below -= 1;
+            }
+            let false_positives = n - below;
+            true_positives += group.len();
+            twice_lost += group.len() as u128 * (above + false_positives) as u128;
+            average_precision += group.len() as f64 * true_positives as f64
+                / (true_positives + false_positives) as f64;
+        }
+        result.pr_auc = Some(average_precision / p as f64);
+        if n > 0 {
+            let twice_pairs = 2 * p as u128 * n as u128;
+            result.roc_auc = Some((twice_pairs - twice_lost) as f64 / twice_pairs as f64);
+        }
+        result
+    }
+}
+
+/// Below this length a comparison sort is quicker than a radix sort.
+const RADIX_MIN: usize = 512;
+const DIGIT_BITS: usize = 11;
+const DIGITS: usize = 3;
+const BUCKETS: usize = 1 << DIGIT_BITS;
+
+/// Sorts ascending: from the lowest digit to the highest, in three passes of 11 bits.
+fn sort(keys: &mut Vec<u32>, scratch: &mut Vec<u32>) {
+    if keys.len() < RADIX_MIN || u32::try_from(keys.len()).is_err() {
+        return keys.sort_unstable();
+    }
+    let digit = |key: u32, pass: usize| (key >> (pass * DIGIT_BITS)) as usize & (BUCKETS - 1);
+    let mut counts = vec![[0u32; BUCKETS]; DIGITS];
+    for &key in keys.iter() {
+        for (pass, counts) in counts.iter_mut().enumerate() {
+            counts[digit(key, pass)] += 1;
+        }
+    }
+    scratch.clear();
+    scratch.resize(keys.len(), 0);
+    for (pass, places) in counts.iter_mut().enumerate() {
+        // Where all keys share the digit, the pass would change nothing.
+        if places[digit(keys[0], pass)] as usize == keys.len() {
+            continue;
+        }
+        let mut start = 0;
+        for place in places.iter_mut() {
+            start += std::mem::replace(place, start);
+        }
+        for &key in keys.iter() {
+            let place = &mut places[digit(key, pass)];
+            scratch[*place as usize] = key;
+            *place += 1;
+        }
+        std::mem::swap(keys, scratch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::philox;
+
+    #[test]
+    fn keys_are_ordered_as_the_numbers() {
+        let numbers = [f32::MIN, -1.5, -1.0, -1e-45, 0.0, 1e-45, 1e-30, 0.5, 1.0, f32::MAX];
+        assert!(numbers.map(order_key).is_sorted_by(|a, b| a < b));
+        assert_eq!(order_key(-0.0), order_key(0.0));
+    }
+
+    #[test]
+    fn sort_equals_the_standard_librarys() {
+        for length in [0, 1, 2, RADIX_MIN - 1, RADIX_MIN, 5_000] {
+            for mask in [u32::MAX, 0xff, 0xffff_f800, 0x8000_0001, 0x001f_f800, 0] {
+                let mut keys: Vec<u32> = (0..length as u64)
+                    .map(|i| philox([3, 0], [i, 0, 0, 0])[0] as u32 & mask)
+                    .collect();
+                let mut expected = keys.clone();
+                expected.sort();
+                sort(&mut keys, &mut Vec::new());
+                assert_eq!(keys, expected, "length {length}, mask {mask:#x}");
+            }
+        }
+    }
+}
