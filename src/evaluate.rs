@@ -81,6 +81,10 @@ pub fn predict<N: Network>(
     for (track, &count) in counts.iter().enumerate() {
         for sum in &mut sums[track * outputs..][..outputs] {
             *sum /= f64::from(count);
+            // A GPU's sigmoid may round to just above 1.
+            if loss != Loss::MeanSquaredError && !sum.is_nan() {
+                *sum = sum.clamp(0.0, 1.0);
+            }
             if !sum.is_finite() {
                 return Err(Error::Diverged(format!(
                     "the prediction of track {} is not finite: the model or its input holds NaN",

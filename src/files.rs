@@ -10,9 +10,12 @@ use crate::error::{Error, Result};
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".writing-")
-        .permissions(readable_by_others())
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    // Temporary files are private by default; what replaces an ordinary file should not be.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder
         .tempfile_in(folder)
         .map_err(Error::io("create a file in", folder))?;
     file.write_all(bytes).map_err(Error::io("write", path))?;
@@ -39,19 +42,6 @@ pub fn create_folder(folder: &Path) -> Result<()> {
 /// Reads a whole text file.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(Error::io("read", path))
-}
-
-/// Temporary files are private by default; what replaces an ordinary file should not be.
-fn readable_by_others() -> fs::Permissions {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::Permissions::from_mode(0o644)
-    }
-    #[cfg(not(unix))]
-    {
-        fs::metadata(std::env::temp_dir()).expect("there is a temporary folder").permissions()
-    }
 }
 
 #[cfg(test)]
