@@ -1,0 +1,121 @@
+//! Benches for our own regressions: `cargo bench --bench main`. Comparisons with other programs
+//! are in `benches/compare/`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use models::Network;
+use tonotopy::excerpts::ExcerptSampler;
+use tonotopy::experiment::Experiment;
+use tonotopy::metrics::{Targets, score};
+use tonotopy::predictions::Predictions;
+use tonotopy::rng::philox;
+use tonotopy::session::initial;
+
+const BATCH: usize = 10;
+const SECONDS: f64 = 3.0;
+
+/// P3's networks, as an experiment names them.
+const FRONT_ENDS: [(&str, &str); 3] = [
+    ("mel 512/256", r#"{ name = "mel", n_fft = 512, hop_length = 256 }"#),
+    ("strided 256/256", r#"{ name = "strided", filters = 128, length = 256, stride = 256 }"#),
+    (
+        "strided 256/256, L2 pools of 4",
+        r#"{ name = "strided", filters = 512, length = 256, stride = 256, pool = { kind = "l2", size = 4 } }"#,
+    ),
+];
+
+fn experiment(front_end: &str) -> Experiment {
+    let text = format!(
+        "dataset = {{ name = \"synthetic\" }}\n[model]\nname = \"tagger\"\nfront_end = {front_end}\n\
+         [training]\nexcerpt_seconds = {SECONDS}\nbatch_size = {BATCH}"
+    );
+    Experiment::parse(&text, &[]).expect("the experiment is well formed")
+}
+
+/// Uniform numbers in `[-1, 1)`.
+fn noise(count: usize) -> Vec<f32> {
+    (0..count as u64)
+        .map(|i| (philox([1, 99], [i, 0, 0, 0])[0] >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
+        .collect()
+}
+
+/// Forward, backward and update of P3's networks on ten excerpts of 3 s, on the CPU.
+fn training_step(c: &mut Criterion) {
+    let mut group = c.benchmark_group("training step");
+    group.sample_size(20).throughput(Throughput::Elements(BATCH as u64));
+    for (name, front_end) in FRONT_ENDS {
+        let experiment = experiment(front_end);
+        let (device, samples) = (Device::flex(), experiment.excerpt_samples());
+        let tracked = device.clone().autodiff();
+        let mut model = Some(initial(&experiment, 50, &device).expect("the model is well formed"));
+        let mut optimizer = experiment.training.optimizer.init();
+        let waveforms = noise(BATCH * samples);
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || {
+                    let x = TensorData::new(waveforms.clone(), [BATCH, samples]);
+                    (Tensor::from_data(x, &tracked), Tensor::zeros([BATCH, 50], &tracked))
+                },
+                |(x, targets)| {
+                    let before = model.take().expect("put back below");
+                    let loss = experiment.training.loss.forward(before.forward(x), targets);
+                    let gradients = GradientsParams::from_grads(loss.backward(), &before);
+                    model = Some(optimizer.step(0.01, before, gradients));
+                    tracked.sync().expect("the CPU does not fail");
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// Prediction of sixteen excerpts of 3 s.
+fn prediction(c: &mut Criterion) {
+    let mut group = c.benchmark_group("prediction");
+    group.sample_size(20).throughput(Throughput::Elements(16));
+    for (name, front_end) in FRONT_ENDS {
+        let experiment = experiment(front_end);
+        let (device, samples) = (Device::flex(), experiment.excerpt_samples());
+        let model = initial(&experiment, 50, &device).expect("the model is well formed");
+        let model = burn::module::Module::valid(&model);
+        let x: Tensor<2> =
+            Tensor::from_data(TensorData::new(noise(16 * samples), [16, samples]), &device);
+        group.bench_function(name, |b| b.iter(|| black_box(model.forward(x.clone()).into_data())));
+    }
+    group.finish();
+}
+
+/// Macro ROC-AUC and average precision at MagnaTagATune's size.
+fn metrics(c: &mut Criterion) {
+    let (tracks, tags) = (25_863, 188);
+    let ids: Vec<String> = (0..tracks).map(|i| i.to_string()).collect();
+    let names: Vec<String> = (0..tags).map(|i| format!("tag {i}")).collect();
+    let values: Vec<f32> = noise(tracks * tags).iter().map(|x| x.abs().min(1.0)).collect();
+    let truth: Vec<bool> = noise(tracks * tags).iter().map(|x| *x > 0.9).collect();
+    let predictions =
+        Predictions::new(ids.clone(), names.clone(), values).expect("the shapes fit");
+    let targets = Targets::new(ids, names, truth).expect("the shapes fit");
+    c.bench_function("metrics 25863 x 188", |b| {
+        b.iter(|| score(&predictions, &targets, "bench", "test").expect("all is finite"));
+    });
+}
+
+/// Excerpts of a batch from a data set of MagnaTagATune's size.
+fn excerpts(c: &mut Criterion) {
+    let sampler = Arc::new(ExcerptSampler::new(1, BATCH, 48_000, vec![464_000; 18_706]));
+    let mut step = 0;
+    c.bench_function("excerpts of a batch", |b| {
+        b.iter(|| {
+            step += 1;
+            black_box(sampler.batch(step))
+        });
+    });
+}
+
+criterion_group!(benches, training_step, prediction, metrics, excerpts);
+criterion_main!(benches);
