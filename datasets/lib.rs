@@ -4,19 +4,19 @@
 //! [`Collection`]: tracks with their tags and splits. Nothing here decodes audio or knows of
 //! tensors; a [`Track`] says where its samples come from, and the pipeline fetches them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 pub mod error;
+pub mod magnatagatune;
+pub mod manifest;
+pub mod split;
+pub mod synthetic;
 
 pub use error::DatasetError;
-
-/// The part of a data set that a track belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Split {
-    Train,
-    Valid,
-    Test,
-}
+pub use manifest::write_manifest;
+pub use split::{Split, SplitReport, SplitSpec, assign_splits};
 
 /// Where the samples of a track come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,4 +51,156 @@ pub struct Collection {
     pub tracks: Vec<Track>,
     /// What was left out while loading and why, one sentence each, with counts.
     pub notes: Vec<String>,
+}
+
+/// The data sets that an experiment may name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum DatasetConfig {
+    /// Music made by the program.
+    Synthetic(synthetic::SyntheticConfig),
+    /// One's own files, listed in a CSV.
+    Manifest(manifest::ManifestConfig),
+    /// MagnaTagATune.
+    Magnatagatune(magnatagatune::MagnatagatuneConfig),
+}
+
+impl DatasetConfig {
+    /// As an experiment names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Synthetic(_) => "synthetic",
+            Self::Manifest(_) => "manifest",
+            Self::Magnatagatune(_) => "magnatagatune",
+        }
+    }
+
+    /// Where it lies on disk, if it does.
+    pub fn root(&self) -> Option<&Path> {
+        match self {
+            Self::Synthetic(_) => None,
+            Self::Manifest(config) => Some(&config.root),
+            Self::Magnatagatune(config) => Some(&config.root),
+        }
+    }
+
+    /// Loads the data set; a relative root lies below `data_dir` if given.
+    ///
+    /// # Errors
+    /// If a file is missing or wrong, with its line.
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<Collection, DatasetError> {
+        match self {
+            Self::Synthetic(config) => config.load(),
+            Self::Manifest(config) => config.load(data_dir),
+            Self::Magnatagatune(config) => config.load(data_dir),
+        }
+    }
+}
+
+/// Recognises the layout of a folder (or of a CSV file).
+///
+/// # Errors
+/// If it is none of the known ones.
+pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
+    let owned = root.to_owned();
+    if magnatagatune::is_root(root) {
+        let config = magnatagatune::MagnatagatuneConfig { root: owned, ..Default::default() };
+        return Ok(DatasetConfig::Magnatagatune(config));
+    }
+    let is_csv = root.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    if is_csv || root.join("manifest.csv").is_file() {
+        let config = manifest::ManifestConfig { root: owned, ..Default::default() };
+        return Ok(DatasetConfig::Manifest(config));
+    }
+    Err(DatasetError::Missing {
+        path: owned,
+        remedy: "a data set is a folder with manifest.csv (your own music) or annotations_final.csv \
+                 (MagnaTagATune), or a manifest as a .csv file; neither is there"
+            .into(),
+    })
+}
+
+/// A root below the data folder; an absolute one stays.
+fn below(data_dir: Option<&Path>, root: &Path) -> PathBuf {
+    data_dir.map_or_else(|| root.to_owned(), |data| data.join(root))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// A folder of real data that is not part of the product; says so where it is absent.
+    pub fn shared(name: &str) -> Option<PathBuf> {
+        let root = std::env::var_os("TONOTOPY_SHARED").map(PathBuf::from).unwrap_or_else(|| {
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data")
+        });
+        let folder = root.join(name);
+        if folder.is_dir() {
+            return Some(folder);
+        }
+        eprintln!("skipped: {} is absent (TONOTOPY_SHARED names its parent)", folder.display());
+        None
+    }
+
+    /// What every data set promises.
+    fn check(config: &DatasetConfig) {
+        let collection = config.load(None).unwrap();
+        assert_eq!(collection, config.load(None).unwrap(), "loading twice differs");
+        let ids: HashSet<&str> = collection.tracks.iter().map(|t| t.id.as_str()).collect();
+        assert_eq!(ids.len(), collection.tracks.len(), "ids repeat");
+        let tags: HashSet<&String> = collection.tags.iter().collect();
+        assert_eq!(tags.len(), collection.tags.len(), "tags repeat");
+        assert!(!collection.tracks.is_empty() && !collection.tags.is_empty());
+        for track in &collection.tracks {
+            assert!(track.tags.is_sorted_by(|a, b| a < b), "{}: tags do not rise", track.id);
+            assert!(track.tags.iter().all(|&tag| tag < collection.tags.len()));
+        }
+    }
+
+    #[test]
+    fn every_data_set_keeps_its_promises() {
+        check(&DatasetConfig::Synthetic(synthetic::SyntheticConfig::default()));
+        for manifest in [
+            "rendered/manifest-random.csv",
+            "rendered/manifest-library.csv",
+            "nsynth/manifest-pitch.csv",
+            "nsynth/manifest-instrument.csv",
+            "soundtracks/manifest.csv",
+        ] {
+            let (folder, file) = manifest.split_once('/').unwrap();
+            let Some(folder) = shared(folder) else { continue };
+            if folder.join(file).is_file() {
+                check(&discover(&folder.join(file)).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn an_experiment_names_a_data_set_and_its_settings() {
+        let read = |text: &str| toml::from_str::<DatasetConfig>(text);
+        let config = read("name = \"manifest\"\nroot = \"x\"").unwrap();
+        assert_eq!((config.name(), config.root()), ("manifest", Some(Path::new("x"))));
+        let error = read("name = \"manifest\"\nrooot = \"x\"").unwrap_err().to_string();
+        assert!(error.contains("`rooot`") && error.contains("`root`"), "{error}");
+        let error = read("name = \"mtat\"").unwrap_err().to_string();
+        assert!(error.contains("magnatagatune") && error.contains("synthetic"), "{error}");
+        for name in ["synthetic", "manifest", "magnatagatune"] {
+            let config = read(&format!("name = \"{name}\"")).unwrap();
+            assert_eq!(config.name(), name);
+            assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn a_layout_is_recognised_or_the_known_ones_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = discover(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("manifest.csv") && error.contains("annotations_final.csv"));
+        std::fs::write(folder.path().join("manifest.csv"), "").unwrap();
+        assert_eq!(discover(folder.path()).unwrap().name(), "manifest");
+        std::fs::write(folder.path().join("annotations_final.csv"), "").unwrap();
+        assert_eq!(discover(folder.path()).unwrap().name(), "magnatagatune");
+    }
 }

@@ -1,0 +1,45 @@
+//! What can be wrong with a data set: each message names the place, the value and the remedy.
+
+use std::path::PathBuf;
+
+/// Why a data set cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A setting of `[dataset]` makes no sense.
+    #[error("dataset {dataset}: {key} is {value}: {remedy}")]
+    InvalidConfig { dataset: String, key: String, value: String, remedy: String },
+    /// A file that the data set consists of is not there.
+    #[error("{} is missing: {remedy}", path.display())]
+    Missing { path: PathBuf, remedy: String },
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    /// A line of a table is wrong.
+    #[error("{} line {line}: {problem}", path.display())]
+    Line { path: PathBuf, line: u64, problem: String },
+    /// A table is wrong as a whole.
+    #[error("{}: {problem}", path.display())]
+    Table { path: PathBuf, problem: String },
+    /// A split cannot be made.
+    #[error("cannot split {dataset}: {problem}")]
+    Split { dataset: String, problem: String },
+}
+
+impl DatasetError {
+    /// A CSV error with the line where it happened.
+    pub(crate) fn csv(path: &std::path::Path, error: &csv::Error) -> DatasetError {
+        let path = path.to_owned();
+        let line = error.position().map(csv::Position::line);
+        let problem = match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("there are {len} columns, the header has {expected_len}")
+            }
+            csv::ErrorKind::Utf8 { .. } => "this is not UTF-8: save the file as UTF-8".into(),
+            csv::ErrorKind::Io(error) => error.to_string(),
+            _ => error.to_string(),
+        };
+        match line {
+            Some(line) => DatasetError::Line { path, line, problem },
+            None => DatasetError::Table { path, problem },
+        }
+    }
+}
