@@ -97,8 +97,7 @@ fn metrics(c: &mut Criterion) {
     let names: Vec<String> = (0..tags).map(|i| format!("tag {i}")).collect();
     let values: Vec<f32> = noise(tracks * tags).iter().map(|x| x.abs().min(1.0)).collect();
     let truth: Vec<bool> = noise(tracks * tags).iter().map(|x| *x > 0.9).collect();
-    let predictions =
-        Predictions::new(ids.clone(), names.clone(), values).expect("the shapes fit");
+    let predictions = Predictions::new(ids.clone(), names.clone(), values).expect("the shapes fit");
     let targets = Targets::new(ids, names, truth).expect("the shapes fit");
     c.bench_function("metrics 25863 x 188", |b| {
         b.iter(|| score(&predictions, &targets, "bench", "test").expect("all is finite"));

@@ -1,6 +1,6 @@
 //! What can be wrong with a data set: each message names the place, the value and the remedy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +25,10 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
-    /// A CSV error with the line where it happened.
-    pub(crate) fn csv(path: &std::path::Path, error: &csv::Error) -> DatasetError {
+    /// A CSV error with the line where it happened; `text` is what was read.
+    pub(crate) fn csv(path: &Path, text: &[u8], error: &csv::Error) -> DatasetError {
         let path = path.to_owned();
-        let line = error.position().map(csv::Position::line);
+        let line = error.position().map(|position| line_at(text, position.byte()));
         let problem = match error.kind() {
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 format!("there are {len} columns, the header has {expected_len}")
@@ -42,4 +42,14 @@ impl DatasetError {
             None => DatasetError::Table { path, problem },
         }
     }
+}
+
+/// The line, from 1, of the record that begins at a byte of `text`.
+///
+/// The CSV reader's own count is one short where lines end in CR LF: there a record begins, for it,
+/// at the LF of the line before.
+pub(crate) fn line_at(text: &[u8], byte: u64) -> u64 {
+    let start = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
+    let breaks = text[start..].iter().take_while(|c| **c == b'\r' || **c == b'\n').count();
+    1 + text[..start + breaks].iter().filter(|c| **c == b'\n').count() as u64
 }

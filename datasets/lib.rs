@@ -114,9 +114,10 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
     }
     Err(DatasetError::Missing {
         path: owned,
-        remedy: "a data set is a folder with manifest.csv (your own music) or annotations_final.csv \
+        remedy:
+            "a data set is a folder with manifest.csv (your own music) or annotations_final.csv \
                  (MagnaTagATune), or a manifest as a .csv file; neither is there"
-            .into(),
+                .into(),
     })
 }
 
@@ -133,9 +134,9 @@ mod tests {
 
     /// A folder of real data that is not part of the product; says so where it is absent.
     pub fn shared(name: &str) -> Option<PathBuf> {
-        let root = std::env::var_os("TONOTOPY_SHARED").map(PathBuf::from).unwrap_or_else(|| {
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data")
-        });
+        let root = std::env::var_os("TONOTOPY_SHARED")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
         let folder = root.join(name);
         if folder.is_dir() {
             return Some(folder);

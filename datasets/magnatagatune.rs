@@ -14,11 +14,11 @@
 //! comparable (the tags are a fifth rarer on the first).
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::line_at;
 use crate::{Audio, Collection, DatasetError, Split, Track};
 
 /// Clips whose mp3 files do not decode, in folders 6, 8 and 9.
@@ -26,12 +26,56 @@ const BROKEN: [&str; 3] = ["35644", "55753", "57881"];
 
 /// The 50 most frequent tags, most frequent first, in the published order.
 pub const TOP_50: [&str; 50] = [
-    "guitar", "classical", "slow", "techno", "strings", "drums", "electronic", "rock", "fast",
-    "piano", "ambient", "beat", "violin", "vocal", "synth", "female", "indian", "opera", "male",
-    "singing", "vocals", "no vocals", "harpsichord", "loud", "quiet", "flute", "woman",
-    "male vocal", "no vocal", "pop", "soft", "sitar", "solo", "man", "classic", "choir", "voice",
-    "new age", "dance", "male voice", "female vocal", "beats", "harp", "cello", "no voice",
-    "weird", "country", "metal", "female voice", "choral",
+    "guitar",
+    "classical",
+    "slow",
+    "techno",
+    "strings",
+    "drums",
+    "electronic",
+    "rock",
+    "fast",
+    "piano",
+    "ambient",
+    "beat",
+    "violin",
+    "vocal",
+    "synth",
+    "female",
+    "indian",
+    "opera",
+    "male",
+    "singing",
+    "vocals",
+    "no vocals",
+    "harpsichord",
+    "loud",
+    "quiet",
+    "flute",
+    "woman",
+    "male vocal",
+    "no vocal",
+    "pop",
+    "soft",
+    "sitar",
+    "solo",
+    "man",
+    "classic",
+    "choir",
+    "voice",
+    "new age",
+    "dance",
+    "male voice",
+    "female vocal",
+    "beats",
+    "harp",
+    "cello",
+    "no voice",
+    "weird",
+    "country",
+    "metal",
+    "female voice",
+    "choral",
 ];
 
 const ANNOTATIONS: &str = "annotations_final.csv";
@@ -180,24 +224,30 @@ fn audio_folder(root: &Path) -> PathBuf {
         .unwrap_or_else(|| root.to_owned())
 }
 
-fn open(path: &Path) -> Result<csv::Reader<File>, DatasetError> {
-    let file = File::open(path).map_err(|source| match source.kind() {
+fn read(path: &Path) -> Result<Vec<u8>, DatasetError> {
+    std::fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => DatasetError::Missing {
             path: path.to_owned(),
             remedy: "get MagnaTagATune from its authors and name its folder as root".into(),
         },
         _ => DatasetError::Io { action: "read", path: path.to_owned(), source },
-    })?;
-    Ok(csv::ReaderBuilder::new().delimiter(b'\t').from_reader(file))
+    })
+}
+
+fn tab_separated(text: &[u8]) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().delimiter(b'\t').from_reader(text)
 }
 
 /// Tag columns and clips.
 fn annotations(path: &Path) -> Result<(Vec<String>, Vec<Clip>), DatasetError> {
-    let mut reader = open(path)?;
-    let broken = |error: csv::Error| DatasetError::csv(path, &error);
+    let text = read(path)?;
+    let mut reader = tab_separated(&text);
+    let broken = |error: csv::Error| DatasetError::csv(path, &text, &error);
     let header = reader.headers().map_err(broken)?.clone();
     let columns = header.len();
-    if columns < 3 || header.get(0) != Some("clip_id") || header.get(columns - 1) != Some("mp3_path")
+    if columns < 3
+        || header.get(0) != Some("clip_id")
+        || header.get(columns - 1) != Some("mp3_path")
     {
         return Err(DatasetError::Table {
             path: path.to_owned(),
@@ -206,15 +256,21 @@ fn annotations(path: &Path) -> Result<(Vec<String>, Vec<Clip>), DatasetError> {
     }
     let tags = header.iter().skip(1).take(columns - 2).map(str::to_string).collect();
     let mut clips = Vec::new();
-    let mut lines: HashMap<String, u64> = HashMap::new();
+    let mut seen: HashMap<String, u64> = HashMap::new();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(broken)? {
-        let line = record.position().map_or(0, csv::Position::line);
-        let wrong =
-            |problem: String| DatasetError::Line { path: path.to_owned(), line, problem };
+        let byte = record.position().map_or(0, csv::Position::byte);
+        let wrong = |problem: String| DatasetError::Line {
+            path: path.to_owned(),
+            line: line_at(&text, byte),
+            problem,
+        };
         let id = record[0].to_string();
-        if let Some(first) = lines.insert(id.clone(), line) {
-            return Err(wrong(format!("clip {id} stands in line {first} already")));
+        if let Some(first) = seen.insert(id.clone(), byte) {
+            return Err(wrong(format!(
+                "clip {id} stands in line {} already",
+                line_at(&text, first)
+            )));
         }
         let mp3 = record[columns - 1].to_string();
         let folder = mp3.as_bytes();
@@ -255,8 +311,9 @@ fn artists(path: &Path, notes: &mut Vec<String>) -> Result<HashMap<String, Strin
         notes.push(format!("{CLIP_INFO} is absent: artists are not known"));
         return Ok(HashMap::new());
     }
-    let mut reader = open(path)?;
-    let broken = |error: csv::Error| DatasetError::csv(path, &error);
+    let text = read(path)?;
+    let mut reader = tab_separated(&text);
+    let broken = |error: csv::Error| DatasetError::csv(path, &text, &error);
     let header = reader.headers().map_err(broken)?.clone();
     let column = |name: &str| {
         header.iter().position(|column| column == name).ok_or_else(|| DatasetError::Table {
@@ -379,7 +436,10 @@ mod tests {
         }
         assert_eq!(
             per_folder,
-            [1108, 1543, 1562, 1238, 2421, 1604, 1788, 1163, 1144, 1773, 1417, 1948, 1825, 1677, 1547, 2105]
+            [
+                1108, 1543, 1562, 1238, 2421, 1604, 1788, 1163, 1144, 1773, 1417, 1948, 1825, 1677,
+                1547, 2105
+            ]
         );
         assert_eq!((all, broken), ([18_709, 1_825, 5_329], 3));
     }

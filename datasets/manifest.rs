@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::line_at;
 use crate::{Audio, Collection, DatasetError, Split, Track};
 
 const COLUMNS: [&str; 7] = ["id", "path", "split", "tags", "artist", "offset_s", "duration_s"];
@@ -167,12 +168,16 @@ fn read(path: &Path) -> Result<Vec<Row>, DatasetError> {
     let mut reader = csv::Reader::from_reader(bytes);
     let table = |problem: String| DatasetError::Table { path: path.to_owned(), problem };
 
-    let headers = reader.headers().map_err(|error| DatasetError::csv(path, &error))?.clone();
+    let headers = reader.headers().map_err(|error| DatasetError::csv(path, bytes, &error))?.clone();
     let mut columns: [Option<usize>; 7] = [None; 7];
     for (index, header) in headers.iter().enumerate() {
-        let known = COLUMNS.iter().position(|column| *column == header.trim()).ok_or_else(|| {
-            table(format!("the column {header:?} is not known: there are {}", COLUMNS.join(", ")))
-        })?;
+        let known =
+            COLUMNS.iter().position(|column| *column == header.trim()).ok_or_else(|| {
+                table(format!(
+                    "the column {header:?} is not known: there are {}",
+                    COLUMNS.join(", ")
+                ))
+            })?;
         if columns[known].replace(index).is_some() {
             return Err(table(format!("there are two columns {header}")));
         }
@@ -186,20 +191,25 @@ fn read(path: &Path) -> Result<Vec<Row>, DatasetError> {
     }
 
     let mut rows = Vec::new();
-    let mut first_line: HashMap<String, u64> = HashMap::new();
+    let mut first: HashMap<String, u64> = HashMap::new();
     for record in reader.records() {
-        let record = record.map_err(|error| DatasetError::csv(path, &error))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let wrong =
-            |problem: String| DatasetError::Line { path: path.to_owned(), line, problem };
-        let field = |column: usize| columns[column].and_then(|index| record.get(index)).unwrap_or("");
+        let record = record.map_err(|error| DatasetError::csv(path, bytes, &error))?;
+        let byte = record.position().map_or(0, csv::Position::byte);
+        let wrong = |problem: String| DatasetError::Line {
+            path: path.to_owned(),
+            line: line_at(bytes, byte),
+            problem,
+        };
+        let field =
+            |column: usize| columns[column].and_then(|index| record.get(index)).unwrap_or("");
         let id = field(0).to_string();
         if id.is_empty() {
             return Err(wrong("the id is empty: give every track one".into()));
         }
-        if let Some(first) = first_line.insert(id.clone(), line) {
+        if let Some(first) = first.insert(id.clone(), byte) {
             return Err(wrong(format!(
-                "the id {id} stands in line {first} already: ids must differ"
+                "the id {id} stands in line {} already: ids must differ",
+                line_at(bytes, first)
             )));
         }
         let split = match field(2).trim() {
@@ -299,7 +309,7 @@ pub fn write_manifest(collection: &Collection, path: &Path) -> Result<(), Datase
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let root = folder.canonicalize().map_err(io)?;
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let broken = |error: csv::Error| DatasetError::csv(path, &error);
+    let broken = |error: csv::Error| DatasetError::csv(path, &[], &error);
     writer.write_record(COLUMNS).map_err(broken)?;
     for track in &collection.tracks {
         let (file, offset, duration) = match &track.audio {
@@ -369,7 +379,10 @@ mod tests {
         let collection = load(text).unwrap();
         assert_eq!(collection.tags, ["a", "b"]);
         let [one, two] = &collection.tracks[..] else { panic!() };
-        assert_eq!((one.id.as_str(), one.split, &one.tags[..]), ("one", Some(Split::Train), &[0, 1][..]));
+        assert_eq!(
+            (one.id.as_str(), one.split, &one.tags[..]),
+            ("one", Some(Split::Train), &[0, 1][..])
+        );
         assert_eq!(one.artist.as_deref(), Some("Guns \"N\" Roses"));
         let Audio::File { path, offset_s, duration_s } = &one.audio else { panic!() };
         assert!(path.ends_with("x, y.mp3"));
@@ -400,6 +413,13 @@ mod tests {
         refused("id,path,split,tags,id\n", &["two columns id"]);
         refused([head.as_bytes(), b"x,caf\xe9.mp3,train,a,,,\n"].concat(), &["line 2", "UTF-8"]);
         refused(format!("{head}x,x.mp3,train,,,,\n"), &["no track has a tag"]);
+    }
+
+    #[test]
+    fn lines_are_counted_right_whatever_ends_them() {
+        let text = "id,path,split,tags\na,a.mp3,train,\"x\"\n\nb,b.mp3,train,y\na,c.mp3,train,z\n";
+        refused(text, &["line 5:", "line 2 already"]);
+        refused(text.replace('\n', "\r\n"), &["line 5:", "line 2 already"]);
     }
 
     #[test]

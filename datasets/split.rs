@@ -175,7 +175,8 @@ pub fn assign_splits(
             present[tag][split as usize] = true;
         }
     }
-    let incomplete = collection.tags.iter().zip(&present).filter(|(_, sides)| sides.contains(&false));
+    let incomplete =
+        collection.tags.iter().zip(&present).filter(|(_, sides)| sides.contains(&false));
     Ok(SplitReport {
         tracks,
         artists: spec.by_artist.then_some(artists),
@@ -256,10 +257,19 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in
-            ["", "artist", "artist:", "artist:8/1", "artist:8/1/1/1", "genre:8/1/1", "artist:8/0/1",
-             "random:-8/1/1", "random:nan/1/1", "random:inf/1/1", "random:8/1/x"]
-        {
+        for text in [
+            "",
+            "artist",
+            "artist:",
+            "artist:8/1",
+            "artist:8/1/1/1",
+            "genre:8/1/1",
+            "artist:8/0/1",
+            "random:-8/1/1",
+            "random:nan/1/1",
+            "random:inf/1/1",
+            "random:8/1/x",
+        ] {
             assert!(text.parse::<SplitSpec>().is_err(), "{text}");
         }
     }

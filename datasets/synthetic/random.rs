@@ -1,0 +1,208 @@
+//! Random numbers that are a function of their key, with no state to carry along.
+//!
+//! Philox 4x32 with ten rounds: Salmon, Moraes, Dror and Shaw (2011), "Parallel random numbers: as
+//! easy as 1, 2, 3". The key is the seed of the data; the counter holds the track, what the
+//! numbers are for and how many were drawn. So no two purposes share numbers, and a track does
+//! not depend on how many others there are or on the order in which they are made.
+
+const ROUNDS: usize = 10;
+const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// One block of four numbers.
+fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let ([mut a, mut b, mut c, mut d], [mut k0, mut k1]) = (counter, key);
+    for _ in 0..ROUNDS {
+        let left = u64::from(MULTIPLIERS[0]) * u64::from(a);
+        let right = u64::from(MULTIPLIERS[1]) * u64::from(c);
+        a = (right >> 32) as u32 ^ b ^ k0;
+        c = (left >> 32) as u32 ^ d ^ k1;
+        b = right as u32;
+        d = left as u32;
+        k0 = k0.wrapping_add(WEYL[0]);
+        k1 = k1.wrapping_add(WEYL[1]);
+    }
+    [a, b, c, d]
+}
+
+/// What the numbers of a [`Stream`] decide.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(super) enum Purpose {
+    /// Tempo, key, ensemble, room: everything that is chosen once a piece.
+    Plan = 1,
+    /// The notes of a part.
+    Notes = 2,
+    /// The timbre of a part.
+    Timbre = 3,
+    /// One note: phases, small deviations, breath.
+    Note = 4,
+    /// The drum pattern.
+    Drums = 5,
+    /// The sound of the drum kit.
+    Kit = 6,
+    /// One stroke on a drum.
+    Stroke = 7,
+    /// The noise floor.
+    Floor = 8,
+    /// The reverberation.
+    Room = 9,
+    /// The assignment of tracks to splits; belongs to no track.
+    Split = 10,
+}
+
+/// A run of random numbers with a key of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    key: [u32; 2],
+    counter: [u32; 4],
+    block: [u32; 4],
+    used: usize,
+}
+
+impl Stream {
+    /// The numbers for `purpose` in track `index` of the data of `seed`; `which` tells apart those
+    /// of one purpose (below 2^24: the part, the note).
+    pub(super) fn new(seed: u64, index: u64, purpose: Purpose, which: u32) -> Self {
+        Self {
+            key: [seed as u32, (seed >> 32) as u32],
+            counter: [0, purpose as u32 | (which << 8), index as u32, (index >> 32) as u32],
+            block: [0; 4],
+            used: 4,
+        }
+    }
+
+    pub(super) fn next_u32(&mut self) -> u32 {
+        if self.used == 4 {
+            self.refill();
+        }
+        self.used += 1;
+        self.block[self.used - 1]
+    }
+
+    fn refill(&mut self) {
+        self.block = philox(self.counter, self.key);
+        self.counter[0] = self.counter[0].wrapping_add(1);
+        self.used = 0;
+    }
+
+    /// Uniform in `[0, 1)`.
+    pub(super) fn unit(&mut self) -> f64 {
+        f64::from(self.next_u32()) / 4_294_967_296.0
+    }
+
+    /// Uniform in `[low, high)`.
+    pub(super) fn range(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Uniform in the logarithm, in `[low, high)`, both above zero.
+    pub(super) fn log_range(&mut self, low: f64, high: f64) -> f64 {
+        super::math::exp2(self.range(super::math::log2(low), super::math::log2(high)))
+    }
+
+    /// Uniform in `0..n`; 0 for `n` of 0. The bias of `n / 2^32` is of no account here.
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        ((u64::from(self.next_u32()) * n as u64) >> 32) as usize
+    }
+
+    /// True with probability `p`.
+    pub(super) fn chance(&mut self, p: f64) -> bool {
+        self.unit() < p
+    }
+
+    /// One of `items`, which is not empty.
+    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
+    }
+
+    /// An index into `weights` with probability proportional to the weight there.
+    pub(super) fn weighted(&mut self, weights: &[f64]) -> usize {
+        let mut x = self.unit() * weights.iter().sum::<f64>();
+        for (i, weight) in weights.iter().enumerate() {
+            x -= weight;
+            if x < 0.0 {
+                return i;
+            }
+        }
+        weights.len() - 1
+    }
+
+    /// White noise, uniform with variance 1. Two samples come from a number of 32 bits.
+    pub(super) fn fill_noise(&mut self, out: &mut [f32]) {
+        // Variance 1 for the uniform distribution on the 2^16 half-integers about zero.
+        const SCALE: f32 = 1.732_050_8 / 32_768.0;
+        for samples in out.chunks_mut(8) {
+            self.refill();
+            self.used = 4;
+            for (i, sample) in samples.iter_mut().enumerate() {
+                let half = (self.block[i / 2] >> (16 * (i % 2))) as u16;
+                *sample = (f32::from(half) - 32_767.5) * SCALE;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vectors for `philox4x32 10` in the file `kat_vectors` of the authors' Random123.
+    #[test]
+    fn philox_gives_the_published_vectors() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+        assert_eq!(
+            philox(
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                [0xa409_3822, 0x299f_31d0]
+            ),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn streams_differ_by_every_part_of_their_key() {
+        let first = |seed, index, purpose, which| Stream::new(seed, index, purpose, which).unit();
+        let base = first(1, 1, Purpose::Plan, 0);
+        assert_eq!(base, first(1, 1, Purpose::Plan, 0));
+        for other in [
+            first(2, 1, Purpose::Plan, 0),
+            first((1 << 32) | 1, 1, Purpose::Plan, 0),
+            first(1, 2, Purpose::Plan, 0),
+            first(1, (1 << 32) | 1, Purpose::Plan, 0),
+            first(1, 1, Purpose::Notes, 0),
+            first(1, 1, Purpose::Plan, 1),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn noise_is_white_with_variance_one() {
+        let mut noise = vec![0.0; 100_000];
+        Stream::new(1, 0, Purpose::Floor, 0).fill_noise(&mut noise);
+        let at_lag = |lag: usize| {
+            let products = noise.iter().zip(&noise[lag..]).map(|(a, b)| f64::from(a * b));
+            products.sum::<f64>() / noise.len() as f64
+        };
+        assert!((at_lag(0) - 1.0).abs() < 0.01);
+        for lag in 1..16 {
+            assert!(at_lag(lag).abs() < 0.02, "lag {lag}");
+        }
+        assert!((noise.iter().sum::<f32>() / 1e5).abs() < 0.02);
+    }
+
+    #[test]
+    fn weighted_choice_keeps_its_weights() {
+        let mut stream = Stream::new(3, 0, Purpose::Plan, 0);
+        let mut counts = [0.0f64; 3];
+        for _ in 0..10_000 {
+            counts[stream.weighted(&[1.0, 0.0, 3.0])] += 1e-4;
+        }
+        assert!((counts[0] - 0.25).abs() < 0.02 && counts[1] == 0.0, "{counts:?}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Reverberation: a feedback delay network.
+//!
+//! Eight delay lines whose outputs are mixed by a Householder reflection (which keeps energy) and
+//! fed back through a loss that gives the reverberation time and a low-pass that lets high
+//! frequencies die sooner. Jot and Chaigne (1991), "Digital delay networks for designing artificial
+//! reverberators".
+
+use super::math::{exp, pow};
+use super::random::Stream;
+
+const LINES: usize = 8;
+
+/// How a piece reverberates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Room {
+    /// Seconds until the reverberation has fallen by 60 dB.
+    pub t60: f64,
+    /// Amplitude of the reverberation; the direct sound has 1.
+    pub wet: f64,
+    /// The corner in hertz above which it dies sooner.
+    pub damping: f64,
+    /// Length of the shortest delay in seconds.
+    pub size: f64,
+}
+
+impl Room {
+    /// Adds the reverberation to `samples`; `stream` decides the lengths of the delays.
+    pub(super) fn reverberate(&self, samples: &mut [f32], sample_rate: f64, mut stream: Stream) {
+        let mut lines: Vec<Vec<f32>> = Vec::with_capacity(LINES);
+        let (mut gains, mut signs) = ([0.0f32; LINES], [0.0f32; LINES]);
+        for i in 0..LINES {
+            // Lengths spread over a factor of about three, none a multiple of another for long.
+            let delay = self.size * pow(3.0, (i as f64 + stream.range(0.1, 0.9)) / LINES as f64);
+            let length = ((delay * sample_rate).round() as usize).max(1);
+            lines.push(vec![0.0; length]);
+            gains[i] = pow(10.0, -3.0 * delay / self.t60) as f32;
+            signs[i] = if stream.chance(0.5) { 1.0 } else { -1.0 };
+        }
+        let pole = exp(-std::f64::consts::TAU * self.damping / sample_rate) as f32;
+        let wet = (self.wet / (LINES as f64).sqrt()) as f32;
+        let mut damped = [0.0f32; LINES];
+        let mut places = [0; LINES];
+        for sample in samples {
+            let mut sum = 0.0;
+            let mut heard = 0.0;
+            for i in 0..LINES {
+                let y = lines[i][places[i]];
+                damped[i] = y + pole * (damped[i] - y);
+                sum += damped[i];
+                heard += signs[i] * damped[i];
+            }
+            let mixed = sum * (2.0 / LINES as f32);
+            // Far below hearing, and far above where arithmetic becomes slow.
+            let input = *sample + 1e-18;
+            for i in 0..LINES {
+                lines[i][places[i]] =
+                    input * signs[(i + 3) % LINES] + gains[i] * (damped[i] - mixed);
+                places[i] += 1;
+                if places[i] == lines[i].len() {
+                    places[i] = 0;
+                }
+            }
+            *sample += wet * heard;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::Purpose;
+    use super::*;
+
+    /// Energy left after `t`, in dB, falls by 60 dB in the time that the room is given.
+    #[test]
+    fn impulse_dies_away_in_the_given_time() {
+        for (t60, sample_rate) in [(0.5, 16_000.0), (2.0, 16_000.0), (2.0, 22_050.0)] {
+            let room = Room { t60, wet: 1.0, damping: 1e9, size: 0.02 };
+            let mut samples = vec![0.0; (sample_rate * t60) as usize];
+            samples[0] = 1.0;
+            room.reverberate(&mut samples, sample_rate, Stream::new(1, 2, Purpose::Room, 0));
+            let energy_from = |share: f64| {
+                let from = (share * samples.len() as f64) as usize;
+                let energy: f64 = samples[from..].iter().map(|x| f64::from(*x).powi(2)).sum();
+                10.0 * energy.log10()
+            };
+            // Over half of the time: 30 dB.
+            let fall = energy_from(0.2) - energy_from(0.7);
+            assert!((fall - 30.0).abs() < 3.0, "{fall} dB at a time of {t60} s");
+        }
+    }
+
+    #[test]
+    fn long_silence_stays_finite_and_silent() {
+        let room = Room { t60: 3.0, wet: 1.0, damping: 4_000.0, size: 0.05 };
+        let mut samples = vec![0.0; 100_000];
+        room.reverberate(&mut samples, 16_000.0, Stream::new(1, 2, Purpose::Room, 0));
+        assert!(samples.iter().all(|sample| sample.abs() < 1e-12));
+    }
+}

@@ -1,0 +1,448 @@
+//! What a piece plays: tempo, key, ensemble, notes, strokes, room.
+//!
+//! A score is fixed by the seed of the data, the number of the piece and its length, and knows
+//! nothing of sample rates. It begins [`PREROLL`] seconds before the piece, at a random place in a
+//! bar, so that a piece opens in the middle of things and its first sample tells nothing.
+
+use super::drums::{self, Hit, Pattern};
+use super::instruments::Family;
+use super::melody;
+use super::random::{Purpose, Stream};
+use super::room::Room;
+
+/// Seconds that sound before the piece begins and are cut off.
+pub(super) const PREROLL: f64 = 1.5;
+/// A part that sounds for less than this share of the piece is taken out.
+const LEAST_PRESENCE: f64 = 0.08;
+
+/// The third decides; `Open` music has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Major,
+    Minor,
+    Open,
+}
+
+impl Mode {
+    /// Semitones above the tonic.
+    pub(super) fn scale(self) -> &'static [i32] {
+        match self {
+            Self::Major => &[0, 2, 4, 5, 7, 9, 11],
+            Self::Minor => &[0, 2, 3, 5, 7, 8, 10],
+            Self::Open => &[0, 2, 5, 7],
+        }
+    }
+
+    /// Chord progressions, as degrees of the scale counted from 0. They lean on the chords that
+    /// share the mode's third, so that the mode can be heard.
+    fn progressions(self) -> &'static [&'static [usize]] {
+        match self {
+            Self::Major => {
+                &[&[0, 3, 4, 0], &[0, 4, 5, 3], &[0, 5, 3, 4], &[0, 3, 0, 4], &[0, 0, 3, 4]]
+            }
+            Self::Minor => {
+                &[&[0, 3, 4, 0], &[0, 5, 2, 6], &[0, 3, 0, 4], &[0, 6, 5, 6], &[0, 0, 3, 0]]
+            }
+            Self::Open => &[&[0, 2, 3, 0], &[0, 0, 3, 2], &[0, 3, 0, 2], &[0, 0, 0, 0]],
+        }
+    }
+}
+
+/// Where the music lies, its bass apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Register {
+    Low,
+    Middle,
+    High,
+}
+
+/// What a part does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Melody,
+    Chords,
+    Arpeggio,
+    Bass,
+}
+
+/// One pitch, from when to when.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Note {
+    /// Seconds from the start of the piece; negative before it.
+    pub start: f64,
+    /// Seconds until it is let go.
+    pub duration: f64,
+    /// MIDI note number, 69 being 440 Hz.
+    pub pitch: f64,
+    /// From 0 to 1.
+    pub velocity: f64,
+}
+
+/// One instrument and what it plays.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Part {
+    pub role: Role,
+    pub family: Family,
+    /// Tells the part's random numbers from those of the others.
+    pub number: u32,
+    /// Beside the other parts.
+    pub level_db: f64,
+    pub notes: Vec<Note>,
+}
+
+/// The drum kit and what it plays.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Drums {
+    pub pattern: Pattern,
+    pub level_db: f64,
+    pub hits: Vec<Hit>,
+}
+
+/// How dry, how reverberant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Space {
+    Dry,
+    Room,
+    Hall,
+}
+
+/// The recording, apart from the music.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Recording {
+    pub space: Space,
+    pub room: Room,
+    /// Level of the music above that of the noise floor.
+    pub signal_to_noise_db: f64,
+    pub noisy: bool,
+    /// Corner of the noise floor's low-pass, in hertz.
+    pub noise_corner: f64,
+    /// What lies above [`Recording::tilt_corner`] Hz is raised by so much.
+    pub tilt_db: f64,
+    pub tilt_corner: f64,
+    /// Root mean square in dB below full scale, as far as peaks allow.
+    pub level_db: f64,
+    /// -1 or 1.
+    pub polarity: f64,
+}
+
+/// Everything that sounds in a piece.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Score {
+    /// In seconds, without the [`PREROLL`].
+    pub seconds: f64,
+    /// Beats a minute.
+    pub tempo: f64,
+    pub beats_per_bar: usize,
+    pub mode: Mode,
+    pub register: Register,
+    pub staccato: bool,
+    pub parts: Vec<Part>,
+    pub drums: Option<Drums>,
+    pub recording: Recording,
+}
+
+/// The grid that notes are put on.
+#[derive(Clone, Debug)]
+pub(super) struct Grid {
+    /// Seconds of the first bar line, at or before the start of the preroll.
+    pub origin: f64,
+    /// Seconds.
+    pub beat: f64,
+    pub beats_per_bar: usize,
+    pub bars: usize,
+    /// Degree of the scale that each bar's chord stands on.
+    pub chords: Vec<usize>,
+    pub mode: Mode,
+    /// MIDI note number of the tonic in the octave of middle C, with the piece's tuning.
+    pub tonic: f64,
+}
+
+impl Grid {
+    /// Seconds of beat `beat` of bar `bar`.
+    pub(super) fn time(&self, bar: usize, beat: f64) -> f64 {
+        self.origin + ((bar * self.beats_per_bar) as f64 + beat) * self.beat
+    }
+
+    /// Semitones above the tonic of a degree that may lie octaves above or below the scale.
+    pub(super) fn semitones(&self, degree: i32) -> f64 {
+        let scale = self.mode.scale();
+        let n = scale.len() as i32;
+        f64::from(scale[degree.rem_euclid(n) as usize] + 12 * degree.div_euclid(n))
+    }
+
+    /// The tones of a bar's chord, in semitones above the tonic, from its root up.
+    pub(super) fn chord(&self, bar: usize) -> [f64; 3] {
+        let root = self.chords[bar % self.chords.len()] as i32;
+        match self.mode {
+            // Root, fifth, octave: no third.
+            Mode::Open => {
+                let root = self.semitones(root);
+                [root, root + 7.0, root + 12.0]
+            }
+            _ => [root, root + 2, root + 4].map(|degree| self.semitones(degree)),
+        }
+    }
+}
+
+impl Score {
+    pub(super) fn new(seed: u64, index: u64, seconds: f64) -> Self {
+        let mut plan = Stream::new(seed, index, Purpose::Plan, 0);
+        let tempo = match plan.weighted(&[0.2, 0.62, 0.18]) {
+            0 => plan.range(60.0, 84.0),
+            1 => plan.range(92.0, 136.0),
+            _ => plan.range(146.0, 180.0),
+        };
+        let beats_per_bar = if plan.chance(0.13) { 3 } else { 4 };
+        let mode = [Mode::Major, Mode::Minor, Mode::Open][plan.weighted(&[0.46, 0.37, 0.17])];
+        let register =
+            [Register::Low, Register::Middle, Register::High][plan.weighted(&[0.19, 0.6, 0.21])];
+        let staccato = plan.chance(0.17);
+
+        let beat = 60.0 / tempo;
+        let bar = beat * beats_per_bar as f64;
+        let origin = -PREROLL - plan.unit() * bar;
+        let bars = ((seconds - origin) / bar).ceil() as usize;
+        let progression = plan.pick(mode.progressions());
+        let from = plan.below(progression.len());
+        let chords =
+            (0..progression.len()).map(|i| progression[(from + i) % progression.len()]).collect();
+        let tonic = 60.0 + plan.range(-6.0, 6.0).round() + plan.range(-0.2, 0.2);
+        let grid = Grid { origin, beat, beats_per_bar, bars, chords, mode, tonic };
+
+        let (roles, with_drums) = ensemble(&mut plan);
+        let soloist = roles.len() + usize::from(with_drums) == 1;
+        let parts = roles
+            .iter()
+            .enumerate()
+            .map(|(number, role)| {
+                let family = Family::draw(&mut plan, *role == Role::Bass);
+                let level_db = plan.range(-11.0, 0.0);
+                let number = number as u32;
+                let mut stream = Stream::new(seed, index, Purpose::Notes, number);
+                let style = melody::Style { role: *role, register, staccato, soloist };
+                let mut notes = melody::notes(&grid, style, &mut stream);
+                notes.retain_mut(|note| trim(note, seconds));
+                Part { role: *role, family, number, level_db, notes }
+            })
+            .collect();
+        let drums = with_drums.then(|| {
+            let level_db = plan.range(-16.0, 1.0);
+            let mut stream = Stream::new(seed, index, Purpose::Drums, 0);
+            let (pattern, hits) = drums::pattern(&grid, &mut stream);
+            Drums { pattern, level_db, hits }
+        });
+        let recording = Recording::draw(&mut plan);
+        let mut score = Self {
+            seconds,
+            tempo,
+            beats_per_bar,
+            mode,
+            register,
+            staccato,
+            parts,
+            drums,
+            recording,
+        };
+        score.drop_absent();
+        score
+    }
+
+    /// Takes out the parts that hardly sound, so that no tag speaks of what cannot be heard. One
+    /// part always stays.
+    fn drop_absent(&mut self) {
+        let least = LEAST_PRESENCE * self.seconds;
+        let present = |part: &Part| presence(&part.notes, self.seconds);
+        let most = self.parts.iter().map(present).fold(0.0, f64::max);
+        let mut keep: Vec<bool> =
+            self.parts.iter().map(|part| present(part) >= least.min(most)).collect();
+        let mut keep = keep.drain(..);
+        self.parts.retain(|_| keep.next().unwrap_or(true));
+        if !self.parts.is_empty() {
+            let heard = |drums: &Drums| drums.hits.iter().any(|hit| sounds(hit.time, self.seconds));
+            self.drums = self.drums.take().filter(heard);
+        }
+    }
+
+    /// Onsets a second, the notes of a chord counted once.
+    pub(super) fn onset_rate(&self) -> f64 {
+        let onsets = |times: &mut dyn Iterator<Item = f64>| {
+            let mut times: Vec<f64> = times.filter(|time| sounds(*time, self.seconds)).collect();
+            times.sort_by(f64::total_cmp);
+            // Of one part: the strings of a chord are struck within this time.
+            times.dedup_by(|later, earlier| *later - *earlier < 0.04);
+            times.len()
+        };
+        let mut count = 0;
+        for part in &self.parts {
+            count += onsets(&mut part.notes.iter().map(|note| note.start));
+        }
+        if let Some(drums) = &self.drums {
+            count += onsets(&mut drums.hits.iter().map(|hit| hit.time));
+        }
+        count as f64 / self.seconds
+    }
+
+    /// Mean MIDI pitch of what sounds, each note by its length, without the bass.
+    pub(super) fn mean_pitch(&self) -> Option<f64> {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for part in self.parts.iter().filter(|part| part.role != Role::Bass) {
+            for note in &part.notes {
+                let length = overlap(note, self.seconds);
+                sum += note.pitch * length;
+                weight += length;
+            }
+        }
+        (weight > 0.0).then_some(sum / weight)
+    }
+}
+
+/// Cuts off what lies before the preroll; false for what lies before it or behind the piece.
+fn trim(note: &mut Note, seconds: f64) -> bool {
+    let end = note.start + note.duration;
+    note.start = note.start.max(-PREROLL);
+    note.duration = end - note.start;
+    note.start < seconds && note.duration >= 0.05
+}
+
+fn sounds(onset: f64, seconds: f64) -> bool {
+    (0.0..seconds).contains(&onset)
+}
+
+/// Seconds of `note` within the piece.
+fn overlap(note: &Note, seconds: f64) -> f64 {
+    ((note.start + note.duration).min(seconds) - note.start.max(0.0)).max(0.0)
+}
+
+/// Seconds in which `notes` sound within the piece; those of a chord are counted once.
+pub(super) fn presence(notes: &[Note], seconds: f64) -> f64 {
+    let (mut total, mut until) = (0.0, 0.0f64);
+    for note in notes {
+        let (start, end) = (note.start.max(until), (note.start + note.duration).min(seconds));
+        if end > start {
+            total += end - start;
+            until = end;
+        }
+    }
+    total
+}
+
+/// Who plays: the roles of the pitched parts, and whether there are drums.
+fn ensemble(plan: &mut Stream) -> (Vec<Role>, bool) {
+    match plan.weighted(&[0.2, 0.03, 0.77]) {
+        0 => {
+            let role =
+                [Role::Melody, Role::Chords, Role::Arpeggio][plan.weighted(&[0.4, 0.35, 0.25])];
+            return (vec![role], false);
+        }
+        1 => return (Vec::new(), true),
+        _ => {}
+    }
+    let mut roles = Vec::new();
+    for (role, p) in
+        [(Role::Melody, 0.56), (Role::Chords, 0.54), (Role::Arpeggio, 0.32), (Role::Bass, 0.5)]
+    {
+        if plan.chance(p) {
+            roles.push(role);
+        }
+    }
+    let drums = plan.chance(0.47);
+    // Two at least, and one that has a register.
+    if roles.is_empty() || roles == [Role::Bass] {
+        roles.insert(0, if plan.chance(0.5) { Role::Melody } else { Role::Chords });
+    }
+    if roles.len() + usize::from(drums) < 2 {
+        roles.push(if roles[0] == Role::Melody { Role::Chords } else { Role::Bass });
+    }
+    (roles, drums)
+}
+
+impl Recording {
+    fn draw(plan: &mut Stream) -> Self {
+        let space = [Space::Dry, Space::Room, Space::Hall][plan.weighted(&[0.32, 0.43, 0.25])];
+        let (t60, wet, size) = match space {
+            Space::Dry => (plan.range(0.1, 0.25), plan.range(0.0, 0.06), 0.008),
+            Space::Room => (plan.range(0.35, 0.9), plan.range(0.12, 0.35), 0.015),
+            Space::Hall => (plan.range(1.8, 3.6), plan.range(0.5, 0.9), 0.03),
+        };
+        let noisy = plan.chance(0.11);
+        let room = Room {
+            t60,
+            wet,
+            damping: plan.log_range(2_000.0, 7_000.0),
+            size: size * plan.range(0.8, 1.3),
+        };
+        Self {
+            space,
+            room,
+            signal_to_noise_db: if noisy { plan.range(5.0, 14.0) } else { plan.range(28.0, 65.0) },
+            noisy,
+            noise_corner: plan.log_range(500.0, 7_000.0),
+            tilt_db: plan.range(-7.0, 5.0),
+            tilt_corner: plan.log_range(600.0, 3_000.0),
+            level_db: plan.range(-36.0, -16.0),
+            polarity: if plan.chance(0.5) { 1.0 } else { -1.0 },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(start: f64, duration: f64) -> Note {
+        Note { start, duration, pitch: 60.0, velocity: 1.0 }
+    }
+
+    #[test]
+    fn presence_counts_time_inside_the_piece_once() {
+        let notes = [note(-1.0, 1.5), note(-1.0, 1.5), note(0.25, 0.5), note(3.5, 2.0)];
+        assert_eq!(presence(&notes, 4.0), 0.5 + 0.25 + 0.5);
+        assert_eq!(presence(&[note(-2.0, 1.0), note(4.0, 1.0)], 4.0), 0.0);
+    }
+
+    #[test]
+    fn chords_have_the_third_of_the_mode() {
+        let grid = |mode| Grid {
+            origin: 0.0,
+            beat: 0.5,
+            beats_per_bar: 4,
+            bars: 4,
+            chords: vec![0, 3],
+            mode,
+            tonic: 60.0,
+        };
+        assert_eq!(grid(Mode::Major).chord(0), [0.0, 4.0, 7.0]);
+        assert_eq!(grid(Mode::Major).chord(1), [5.0, 9.0, 12.0]);
+        assert_eq!(grid(Mode::Minor).chord(0), [0.0, 3.0, 7.0]);
+        assert_eq!(grid(Mode::Minor).chord(1), [5.0, 8.0, 12.0]);
+        assert_eq!(grid(Mode::Open).chord(1), [7.0, 14.0, 19.0]);
+        assert_eq!(grid(Mode::Major).semitones(-1), -1.0);
+        assert_eq!(grid(Mode::Open).semitones(5), 14.0);
+    }
+
+    /// In all pieces: notes in order, within reach of the instruments, thirds as the mode says.
+    #[test]
+    fn scores_keep_what_they_promise() {
+        for index in 0..400 {
+            let score = Score::new(7, index, 6.0);
+            assert!(!score.parts.is_empty() || score.drums.is_some());
+            let alone = score.parts.len() == 1;
+            for part in &score.parts {
+                assert!(presence(&part.notes, 6.0) >= LEAST_PRESENCE * 6.0 || alone);
+                assert!(part.notes.windows(2).all(|pair| pair[0].start <= pair[1].start + 0.05));
+                for note in &part.notes {
+                    assert!(note.duration > 0.0 && note.velocity > 0.0 && note.velocity <= 1.0);
+                    assert!((24.0..=106.0).contains(&note.pitch), "{note:?} in {part:?}");
+                }
+            }
+            if let Some(pitch) = score.mean_pitch() {
+                let right = match score.register {
+                    Register::Low => pitch < 56.0,
+                    Register::Middle => pitch > 55.0 && pitch < 75.0,
+                    Register::High => pitch > 74.0,
+                };
+                assert!(right, "{:?} with a mean pitch of {pitch}", score.register);
+            }
+        }
+    }
+}
