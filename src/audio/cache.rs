@@ -1,0 +1,469 @@
+//! Decoded audio on disk: made once, read by memory map.
+//!
+//! A folder holds one file a track, `<two digits>/<64 digits>.audio`, named by the cache key: a
+//! BLAKE3 over the content of the source (or the identity of a synthetic piece), the excerpt, the
+//! decoder, the resampler, the sample rate and the version of the format. What has another key is
+//! another file, so a stale entry is never read. The bytes of a file are laid out
+//! thus, all numbers little-endian:
+//!
+//! | offset | type | what |
+//! |---|---|---|
+//! | 0 | 8 bytes | `TONOTOPY` |
+//! | 8 | u32 | version of this format: 1 |
+//! | 12 | u32 | sample rate, in Hz |
+//! | 16 | u64 | number of samples |
+//! | 24 | f32 | scale: what one step of a stored sample is worth |
+//! | 28 | f32 | peak: largest absolute sample before rounding |
+//! | 32 | u32 | sample rate of the source, in Hz |
+//! | 36 | u32 | audio channels of the source |
+//! | 40 | 24 bytes | codec of the source, ASCII, padded with zeros |
+//! | 64 | 32 bytes | the cache key, which is the file's name too |
+//! | 96 | 32 bytes | BLAKE3 of bytes 0 to 96 and of the samples |
+//! | 128 | i16 each | the samples |
+//!
+//! The scale is 1/32768 where the peak is at most 1, so that 16-bit sources at the same rate are
+//! stored without loss, else peak/32767. In Python:
+//!
+//! ```python
+//! scale = numpy.fromfile(path, "<f4", count=1, offset=24)
+//! samples = numpy.fromfile(path, "<i2", offset=128) * scale
+//! ```
+//!
+//! Entries are written under another name and renamed when whole; readers never meet half of one.
+//! A file's content hash is remembered in `index.log` by path, size and times of change; `verify`
+//! reads every file and every entry again. The checksum of an entry is compared when it is first met
+//! and not made by this process; a damaged one is made anew. Several processes may share a folder.
+//! It may be deleted at any time when nothing runs.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use datasets::Audio;
+use memmap2::MmapOptions;
+
+use super::decode::{DECODER, Limits, SILENCE, SourceInfo, check_file, decode_resampled};
+use super::entry::{self, FORMAT, HEADER, Header, SampleBuffer};
+use super::error::{AudioError, Reason};
+use super::hashes::{HashError, Hashes, hex};
+use super::resample::{RESAMPLER, StreamingResampler};
+
+/// Samples of one track that are held in memory (32 MiB); what is longer goes through a file.
+const IN_MEMORY: usize = 1 << 23;
+
+/// Temporary files this old were left by a process that was killed.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// A folder of decoded audio.
+pub struct AudioCache {
+    folder: PathBuf,
+    hashes: Hashes,
+    /// Keys that some thread is working on.
+    busy: Mutex<HashSet<[u8; 32]>>,
+    freed: Condvar,
+}
+
+/// One track at one sample rate, at hand on disk. Cheap to keep and to clone: it holds no file open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachedAudio {
+    path: Arc<Path>,
+    samples: usize,
+    sample_rate: u32,
+    scale: f32,
+}
+
+impl CachedAudio {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.samples
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.samples == 0
+    }
+
+    /// In Hz.
+    pub fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+
+    /// Length in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.samples as f64 / f64::from(self.sample_rate)
+    }
+
+    /// The file; its format is described in [`cache`](self).
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Fills `out` with the samples from `start` on.
+    ///
+    /// # Errors
+    /// [`AudioError::Argument`] if the stretch does not lie inside the track,
+    /// [`AudioError::Cache`] if the entry is gone or has changed its length.
+    pub fn read(&self, start: usize, out: &mut [f32]) -> Result<(), AudioError> {
+        if start.checked_add(out.len()).is_none_or(|end| end > self.samples) {
+            return Err(AudioError::Argument(format!(
+                "cannot read {} samples from {start} on: {} has {}",
+                out.len(),
+                self.path.display(),
+                self.samples
+            )));
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        let file = File::open(&self.path).map_err(AudioError::cache("open", &self.path))?;
+        let length = file.metadata().map_err(AudioError::cache("read", &self.path))?.len();
+        if length != entry::file_length(self.samples as u64) {
+            return Err(AudioError::Cache {
+                action: "read",
+                path: self.path.to_path_buf(),
+                source: io::Error::other("its length has changed; run the scan again"),
+            });
+        }
+        let mut options = MmapOptions::new();
+        options.offset((HEADER + 2 * start) as u64).len(2 * out.len()).populate();
+        // SAFETY: entries are never written in place, only replaced by rename or unlinked, which
+        // leaves the mapped file as it is; the length was compared above.
+        let map =
+            unsafe { options.map(&file) }.map_err(AudioError::cache("map", &self.path))?;
+        for (sample, pair) in out.iter_mut().zip(map.chunks_exact(2)) {
+            *sample = f32::from(i16::from_le_bytes([pair[0], pair[1]])) * self.scale;
+        }
+        Ok(())
+    }
+}
+
+/// A track from the cache, and how it got there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    pub audio: CachedAudio,
+    pub source: SourceInfo,
+    /// Decoded by this call.
+    pub decoded: bool,
+    /// Decoded because the entry was damaged; what was wrong with it.
+    pub rebuilt: Option<&'static str>,
+}
+
+/// What holds for every track that is loaded.
+#[derive(Clone, Copy)]
+pub(super) struct Policy<'a> {
+    pub limits: &'a Limits,
+    pub verify: bool,
+    pub stop: &'a AtomicBool,
+}
+
+impl AudioCache {
+    /// Opens a cache folder, or makes one.
+    ///
+    /// # Errors
+    /// [`AudioError::Cache`] if the folder cannot be made or written.
+    pub fn open(folder: &Path) -> Result<AudioCache, AudioError> {
+        Self::open_with(folder, Duration::from_secs(2))
+    }
+
+    fn open_with(folder: &Path, settled: Duration) -> Result<AudioCache, AudioError> {
+        let temporary = folder.join("tmp");
+        fs::create_dir_all(&temporary)
+            .map_err(AudioError::cache("create the cache folder", &temporary))?;
+        let entries = fs::read_dir(&temporary).map_err(AudioError::cache("read", &temporary))?;
+        for entry in entries.flatten() {
+            let age = entry.metadata().ok().and_then(|data| data.modified().ok());
+            if age.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > ABANDONED) {
+                // Another process may have been quicker.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        // Says to backup programs that this can be made again: https://bford.info/cachedir/
+        let tag = folder.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            let text = "Signature: 8a477f597d28d172789f06886806bc55\n# Audio decoded by tonotopy.\n";
+            fs::write(&tag, text).map_err(AudioError::cache("write", &tag))?;
+        }
+        let index = folder.join("index.log");
+        let hashes = Hashes::open(index.clone(), settled).map_err(AudioError::cache("read", &index))?;
+        Ok(AudioCache {
+            folder: folder.to_owned(),
+            hashes,
+            busy: Mutex::default(),
+            freed: Condvar::new(),
+        })
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The track at `sample_rate` if it is in the cache and its entry is whole; decodes nothing.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), as far as the source must be read to know its key.
+    pub fn lookup(
+        &self,
+        audio: &Audio,
+        sample_rate: u32,
+    ) -> Result<Option<CachedAudio>, AudioError> {
+        let (key, _) = self.key(audio, sample_rate, &Limits::default(), false)?;
+        Ok(self.entry(&key, false)?.ok().map(|header| self.cached(&key, &header)))
+    }
+
+    /// The track at `sample_rate`, decoded if it must be.
+    ///
+    /// # Errors
+    /// [`AudioError::Unusable`] if the source cannot be used or is silent; the other errors concern
+    /// the cache, or say that `sample_rate` is out of range.
+    pub fn load(
+        &self,
+        audio: &Audio,
+        sample_rate: u32,
+        limits: &Limits,
+    ) -> Result<Loaded, AudioError> {
+        let stop = AtomicBool::new(false);
+        self.obtain(audio, sample_rate, Policy { limits, verify: false, stop: &stop })
+    }
+
+    pub(super) fn obtain(
+        &self,
+        audio: &Audio,
+        sample_rate: u32,
+        policy: Policy<'_>,
+    ) -> Result<Loaded, AudioError> {
+        StreamingResampler::new(sample_rate, sample_rate)?;
+        let (key, stamp) = self.key(audio, sample_rate, policy.limits, policy.verify)?;
+        let _turn = self.turn(key);
+        let rebuilt = match self.entry(&key, policy.verify)? {
+            Ok(header) => {
+                let audio = self.cached(&key, &header);
+                return Ok(Loaded { audio, source: header.source, decoded: false, rebuilt: None });
+            }
+            Err(problem) => problem,
+        };
+        let header = self.make(audio, sample_rate, &key, policy)?;
+        if let (Audio::File { path, .. }, Some(stamp)) = (audio, stamp) {
+            let now = fs::metadata(path).map(|metadata| self.hashes.stamp(&metadata).0);
+            if now.ok() != Some(stamp) {
+                // The entry may hold the new content under the key of the old.
+                let entry = self.path(&key);
+                fs::remove_file(&entry).map_err(AudioError::cache("remove", &entry))?;
+                return Err(AudioError::unusable(
+                    path.display(),
+                    Reason::Unreadable,
+                    "changed while it was being read; run this again when it is complete",
+                ));
+            }
+        }
+        let audio = self.cached(&key, &header);
+        Ok(Loaded { audio, source: header.source, decoded: true, rebuilt })
+    }
+
+    fn cached(&self, key: &[u8; 32], header: &Header) -> CachedAudio {
+        CachedAudio {
+            path: self.path(key).into(),
+            samples: header.samples as usize,
+            sample_rate: header.sample_rate,
+            scale: header.scale,
+        }
+    }
+
+    fn path(&self, key: &[u8; 32]) -> PathBuf {
+        let name = hex(key);
+        self.folder.join(&name[..2]).join(name).with_extension("audio")
+    }
+
+    /// The key of a track, and the stamp of its file when it was hashed.
+    fn key(
+        &self,
+        audio: &Audio,
+        sample_rate: u32,
+        limits: &Limits,
+        verify: bool,
+    ) -> Result<([u8; 32], Option<String>), AudioError> {
+        let mut hasher = blake3::Hasher::new();
+        let mut field = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        field(&FORMAT.to_le_bytes());
+        field(RESAMPLER.as_bytes());
+        field(&sample_rate.to_le_bytes());
+        let stamp = match audio {
+            Audio::File { path, offset_s, duration_s } => {
+                check_file(path, limits)?;
+                let (hash, stamp) = match self.hashes.of_file(path, verify) {
+                    Ok(known) => known,
+                    Err(HashError::Source(error)) => {
+                        return Err(AudioError::unusable(
+                            path.display(),
+                            Reason::Unreadable,
+                            format!("cannot be read: {error}; check its permissions and the disk"),
+                        ));
+                    }
+                    Err(HashError::Index(error)) => {
+                        return Err(self.failed("write", &self.folder.join("index.log"), 256)(error));
+                    }
+                };
+                field(b"file");
+                field(DECODER.as_bytes());
+                field(&hash);
+                // Adding zero makes one of the two zeros.
+                field(&(offset_s + 0.0).to_le_bytes());
+                field(&duration_s.map_or(Vec::new(), |seconds| seconds.to_le_bytes().to_vec()));
+                Some(stamp)
+            }
+            Audio::Synthetic(piece) => {
+                field(b"synthetic");
+                field(piece.identity().as_bytes());
+                None
+            }
+        };
+        Ok((*hasher.finalize().as_bytes(), stamp))
+    }
+
+    /// The entry's header, or what is wrong with the entry: `Err(None)` if there is none.
+    #[allow(clippy::type_complexity, reason = "used once, and explained above")]
+    fn entry(
+        &self,
+        key: &[u8; 32],
+        verify: bool,
+    ) -> Result<Result<Header, Option<&'static str>>, AudioError> {
+        let path = self.path(key);
+        let header = match entry::open(&path, key) {
+            Ok(Ok(header)) => header,
+            Ok(Err(problem)) => return Ok(Err(Some(problem))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(None)),
+            Err(error) => return Err(AudioError::cache("read", &path)(error)),
+        };
+        let metadata = fs::metadata(&path).map_err(AudioError::cache("read", &path))?;
+        if verify || !self.hashes.is_verified(key, &metadata) {
+            if !entry::verify(&path).map_err(AudioError::cache("read", &path))? {
+                return Ok(Err(Some("its checksum does not match")));
+            }
+            let index = self.folder.join("index.log");
+            self.hashes.set_verified(*key, &metadata).map_err(self.failed("write", &index, 256))?;
+        }
+        Ok(Ok(header))
+    }
+
+    /// Decodes a track and writes its entry.
+    fn make(
+        &self,
+        audio: &Audio,
+        sample_rate: u32,
+        key: &[u8; 32],
+        policy: Policy<'_>,
+    ) -> Result<Header, AudioError> {
+        let temporary = self.folder.join("tmp");
+        let mut buffer = SampleBuffer::new(&temporary, IN_MEMORY);
+        let mut take = |piece: &[f32]| {
+            if policy.stop.load(Ordering::Relaxed) {
+                return Err(AudioError::Interrupted);
+            }
+            let needed = 4 * (buffer.samples() + piece.len() as u64);
+            buffer.push(piece).map_err(self.failed("write to", &temporary, needed))
+        };
+        let (source, place) = match audio {
+            Audio::File { path, offset_s, duration_s } => {
+                let source = decode_resampled(
+                    path,
+                    *offset_s,
+                    *duration_s,
+                    sample_rate,
+                    policy.limits,
+                    &mut take,
+                )?;
+                (source, path.display().to_string())
+            }
+            Audio::Synthetic(piece) => {
+                take(&piece.render(sample_rate))?;
+                let source = SourceInfo { codec: "synthetic".into(), sample_rate, channels: 1 };
+                (source, piece.to_string())
+            }
+        };
+        if !buffer.is_finite() {
+            return Err(AudioError::unusable(
+                place,
+                Reason::NonFinite,
+                "its samples are so large that resampling overflows; write the file again, scaled to \
+                 [-1, 1]",
+            ));
+        }
+        if buffer.peak() < SILENCE {
+            return Err(AudioError::unusable(
+                place,
+                Reason::Silent,
+                format!(
+                    "is silent: its peak of {:e} is below {SILENCE:e} (-80 dBFS); check the file, or \
+                     leave it out",
+                    buffer.peak()
+                ),
+            ));
+        }
+        let path = self.path(key);
+        let shard = path.parent().unwrap_or(&self.folder);
+        let needed = entry::file_length(buffer.samples());
+        let failed = || self.failed("write", &path, needed);
+        fs::create_dir_all(shard).map_err(failed())?;
+        let mut file = tempfile::Builder::new()
+            .prefix("entry-")
+            .permissions(readable_by_others())
+            .tempfile_in(&temporary)
+            .map_err(failed())?;
+        let header =
+            buffer.write(file.as_file_mut(), sample_rate, source, *key).map_err(failed())?;
+        file.persist(&path).map_err(|error| failed()(error.error))?;
+        Ok(header)
+    }
+
+    /// For `map_err`: tells a full disk from other failures to write.
+    fn failed<'a>(
+        &'a self,
+        action: &'static str,
+        path: &'a Path,
+        needed: u64,
+    ) -> impl Fn(io::Error) -> AudioError + 'a {
+        move |error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                AudioError::CacheFull { folder: self.folder.clone(), needed, remaining: None }
+            }
+            _ => AudioError::cache(action, path)(error),
+        }
+    }
+
+    /// Waits until no other thread works on this key.
+    fn turn(&self, key: [u8; 32]) -> Turn<'_> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        while busy.contains(&key) {
+            busy = self.freed.wait(busy).unwrap_or_else(PoisonError::into_inner);
+        }
+        busy.insert(key);
+        Turn { cache: self, key }
+    }
+}
+
+struct Turn<'a> {
+    cache: &'a AudioCache,
+    key: [u8; 32],
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.cache.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.cache.freed.notify_all();
+    }
+}
+
+/// Temporary files are private by default; a cache may be shared.
+#[cfg(unix)]
+fn readable_by_others() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    fs::Permissions::from_mode(0o644)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! Remembers the hashes of files, so that a second scan need not read every file.
+//!
+//! `index.log` in the cache folder has one line a fact, the last one about a file counts:
+//! `file ID STAMP HASH CRC` (this file had this content) and `entry KEY STAMP - CRC` (the checksum
+//! of this entry was found right). `ID` is the BLAKE3 of the canonical path. `STAMP` is the size and
+//! the times of change (on Unix of content and of inode, and the inode's number): as long as it is
+//! the same, the content is trusted to be the same. A stamp younger than two seconds is not trusted,
+//! for a file may change twice within one tick of the clock. `CRC` is the CRC-32C of the line before
+//! it: a torn or edited line is not believed, and costs only a second reading.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Size and times of a file, as text without spaces.
+pub(super) type Stamp = String;
+
+type Facts = HashMap<(Kind, [u8; 32]), (Stamp, [u8; 32])>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    File,
+    Entry,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::File => "file",
+            Kind::Entry => "entry",
+        }
+    }
+}
+
+/// The index in memory, and its file.
+pub(super) struct Hashes {
+    path: PathBuf,
+    facts: Mutex<(Facts, Option<File>)>,
+    /// How old a stamp must be to be trusted.
+    settled: Duration,
+}
+
+impl Hashes {
+    /// Reads the index; a missing one is empty.
+    pub fn open(path: PathBuf, settled: Duration) -> io::Result<Hashes> {
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut facts = Facts::new();
+        let mut lines = 0;
+        for line in text.lines() {
+            lines += 1;
+            if let Some((kind, id, stamp, hash)) = parse(line) {
+                facts.insert((kind, id), (stamp, hash));
+            }
+        }
+        let hashes = Hashes { path, facts: Mutex::new((facts, None)), settled };
+        hashes.compact(lines)?;
+        Ok(hashes)
+    }
+
+    /// Rewrites a file that has become mostly history.
+    fn compact(&self, lines: usize) -> io::Result<()> {
+        let facts = &self.lock().0;
+        if lines < 2 * facts.len() + 10_000 {
+            return Ok(());
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut text = String::new();
+        for ((kind, id), (stamp, hash)) in facts {
+            text += &line(*kind, id, stamp, hash);
+        }
+        file.write_all(text.as_bytes())?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (Facts, Option<File>)> {
+        // What is behind the lock is whole between any two statements.
+        self.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn get(&self, kind: Kind, id: &[u8; 32], stamp: &Stamp) -> Option<[u8; 32]> {
+        let guard = self.lock();
+        let (known, hash) = guard.0.get(&(kind, *id))?;
+        (known == stamp).then_some(*hash)
+    }
+
+    fn put(&self, kind: Kind, id: [u8; 32], stamp: Stamp, hash: [u8; 32]) -> io::Result<()> {
+        let line = line(kind, &id, &stamp, &hash);
+        let mut guard = self.lock();
+        let (facts, file) = &mut *guard;
+        let file = match file {
+            Some(file) => file,
+            none => none
+                .insert(OpenOptions::new().create(true).append(true).open(&self.path)?),
+        };
+        file.write_all(line.as_bytes())?;
+        facts.insert((kind, id), (stamp, hash));
+        Ok(())
+    }
+
+    /// BLAKE3 of a file's content and the stamp it had. With `verify`, the file is read in any case.
+    pub fn of_file(&self, path: &Path, verify: bool) -> Result<([u8; 32], Stamp), HashError> {
+        let source = HashError::Source;
+        let canonical = fs::canonicalize(path).map_err(source)?;
+        let id = *blake3::hash(canonical.as_os_str().as_encoded_bytes()).as_bytes();
+        let mut file = File::open(path).map_err(source)?;
+        let (stamp, settled) = self.stamp(&file.metadata().map_err(source)?);
+        if !verify && settled && let Some(hash) = self.get(Kind::File, &id, &stamp) {
+            return Ok((hash, stamp));
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(&mut file).map_err(source)?;
+        let hash = *hasher.finalize().as_bytes();
+        // What changed while it was being read must not be remembered.
+        let (after, _) = self.stamp(&fs::metadata(path).map_err(source)?);
+        if settled && after == stamp {
+            self.put(Kind::File, id, stamp.clone(), hash).map_err(HashError::Index)?;
+        }
+        Ok((hash, stamp))
+    }
+
+    /// Whether the entry's checksum was found right, and it has not been touched since.
+    pub fn is_verified(&self, key: &[u8; 32], metadata: &Metadata) -> bool {
+        let (stamp, settled) = self.stamp(metadata);
+        settled && self.get(Kind::Entry, key, &stamp).is_some()
+    }
+
+    /// Remembers that the entry's checksum is right.
+    pub fn set_verified(&self, key: [u8; 32], metadata: &Metadata) -> io::Result<()> {
+        match self.stamp(metadata) {
+            (stamp, true) => self.put(Kind::Entry, key, stamp, [0; 32]),
+            (_, false) => Ok(()),
+        }
+    }
+
+    /// The stamp, and whether it is old enough to be trusted.
+    pub fn stamp(&self, metadata: &Metadata) -> (Stamp, bool) {
+        let modified = metadata.modified().ok();
+        let mut stamp = format!("{}:{}", metadata.len(), nanoseconds(modified));
+        let mut newest = modified;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let nanoseconds = metadata.ctime_nsec();
+            stamp += &format!(":{}.{nanoseconds}:{}", metadata.ctime(), metadata.ino());
+            let since = Duration::new(metadata.ctime().max(0) as u64, nanoseconds.max(0) as u32);
+            newest = newest.max(UNIX_EPOCH.checked_add(since));
+        }
+        let settled = newest.is_some_and(|newest| {
+            SystemTime::now().duration_since(newest).is_ok_and(|age| age >= self.settled)
+        });
+        (stamp, settled)
+    }
+}
+
+/// Which side failed.
+#[derive(Debug)]
+pub(super) enum HashError {
+    /// The file to be hashed.
+    Source(io::Error),
+    /// The index.
+    Index(io::Error),
+}
+
+fn nanoseconds(time: Option<SystemTime>) -> i128 {
+    match time.map(|time| time.duration_since(UNIX_EPOCH)) {
+        Some(Ok(after)) => after.as_nanos() as i128,
+        Some(Err(before)) => -(before.duration().as_nanos() as i128),
+        None => i128::MIN,
+    }
+}
+
+fn line(kind: Kind, id: &[u8; 32], stamp: &str, hash: &[u8; 32]) -> String {
+    let hash = match kind {
+        Kind::File => hex(hash),
+        Kind::Entry => "-".into(),
+    };
+    let text = format!("{} {} {stamp} {hash}", kind.name(), hex(id));
+    format!("{text} {:08x}\n", crc32c::crc32c(text.as_bytes()))
+}
+
+fn parse(line: &str) -> Option<(Kind, [u8; 32], Stamp, [u8; 32])> {
+    let (text, checksum) = line.rsplit_once(' ')?;
+    if u32::from_str_radix(checksum, 16).ok()? != crc32c::crc32c(text.as_bytes()) {
+        return None;
+    }
+    let mut fields = text.split(' ');
+    let kind = fields.next()?;
+    let kind = [Kind::File, Kind::Entry].into_iter().find(|known| known.name() == kind)?;
+    let id = *blake3::Hash::from_hex(fields.next()?).ok()?.as_bytes();
+    let stamp = fields.next()?.to_string();
+    let hash = match kind {
+        Kind::File => *blake3::Hash::from_hex(fields.next()?).ok()?.as_bytes(),
+        Kind::Entry => [0; 32],
+    };
+    Some((kind, id, stamp, hash))
+}
+
+/// 64 hexadecimal digits.
+pub(super) fn hex(hash: &[u8; 32]) -> String {
+    blake3::Hash::from_bytes(*hash).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(folder: &Path) -> Hashes {
+        Hashes::open(folder.join("index.log"), Duration::ZERO).unwrap()
+    }
+
+    #[test]
+    fn a_known_file_is_not_read_again_and_a_changed_one_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        fs::write(&path, b"first").unwrap();
+        let hashes = index(folder.path());
+        let (hash, stamp) = hashes.of_file(&path, false).unwrap();
+        assert_eq!(hash, *blake3::hash(b"first").as_bytes());
+
+        // A wrong fact under the right stamp shows who is asked.
+        let id = fs::canonicalize(&path).unwrap();
+        let id = *blake3::hash(id.as_os_str().as_encoded_bytes()).as_bytes();
+        hashes.put(Kind::File, id, stamp, [9; 32]).unwrap();
+        assert_eq!(hashes.of_file(&path, false).unwrap().0, [9; 32]);
+        let reopened = index(folder.path());
+        assert_eq!(reopened.of_file(&path, false).unwrap().0, [9; 32]);
+        assert_eq!(reopened.of_file(&path, true).unwrap().0, hash);
+
+        // Same length, and the time of change put back: the inode's time still tells.
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        fs::write(&path, b"other").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        if cfg!(unix) {
+            let (changed, _) = reopened.of_file(&path, false).unwrap();
+            assert_eq!(changed, *blake3::hash(b"other").as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_changed_just_now_is_not_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        fs::write(&path, b"first").unwrap();
+        let hashes =
+            Hashes::open(folder.path().join("index.log"), Duration::from_secs(3600)).unwrap();
+        hashes.of_file(&path, false).unwrap();
+        assert!(!folder.path().join("index.log").exists());
+    }
+
+    #[test]
+    fn torn_and_edited_lines_are_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("index.log");
+        let good = line(Kind::File, &[1; 32], "5:6", &[2; 32]);
+        let edited = line(Kind::File, &[3; 32], "5:6", &[4; 32]).replace("5:6", "5:7");
+        fs::write(&log, format!("{edited}\u{fffd}\n\n{good}{}", &good[..40])).unwrap();
+        let hashes = index(folder.path());
+        assert_eq!(hashes.lock().0.len(), 1);
+        assert_eq!(hashes.get(Kind::File, &[1; 32], &"5:6".into()), Some([2; 32]));
+        // The next line joins the torn one; only that one is lost.
+        hashes.put(Kind::File, [5; 32], "1:1".into(), [6; 32]).unwrap();
+        hashes.put(Kind::File, [7; 32], "1:1".into(), [8; 32]).unwrap();
+        assert_eq!(index(folder.path()).lock().0.len(), 2);
+    }
+
+    #[test]
+    fn history_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("index.log");
+        let lines: String =
+            (0..12_000).map(|n| line(Kind::File, &[1; 32], &format!("{n}:0"), &[2; 32])).collect();
+        fs::write(&log, lines).unwrap();
+        let hashes = index(folder.path());
+        assert_eq!(hashes.get(Kind::File, &[1; 32], &"11999:0".into()), Some([2; 32]));
+        assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 1);
+    }
+}

@@ -1,0 +1,53 @@
+//! From audio files to mono waveforms at one sample rate, decoded once.
+//!
+//! - [`decode`]: any supported file to a mono [`Waveform`], packet by packet;
+//! - [`resample`]: to another sample rate, in one go or as a stream;
+//! - [`cache`]: decoded audio on disk, which training reads by memory map;
+//! - [`scan`]: a whole data set into the cache, on all cores;
+//! - [`quarantine`]: what could not be used, and why.
+//!
+//! Nothing here prints: progress goes to a callback, failures are values.
+
+pub mod cache;
+mod contain;
+pub mod decode;
+mod entry;
+pub mod error;
+mod hashes;
+pub mod quarantine;
+pub mod resample;
+pub mod scan;
+mod stream_end;
+#[cfg(test)]
+mod tests;
+
+pub use cache::{AudioCache, CachedAudio, Loaded};
+pub use decode::{Limits, SourceInfo, decode, decode_at};
+pub use error::{AudioError, Reason};
+pub use quarantine::{QuarantineEntry, quarantine_csv};
+pub use resample::{StreamingResampler, resample};
+pub use scan::{ScanOptions, ScanProgress, ScanReport, scan};
+
+/// Endings of the file names of supported formats, in lower case.
+///
+/// A file is recognised by its content; this list serves to find candidates in a folder.
+pub const EXTENSIONS: &[&str] = &[
+    "aac", "aif", "aifc", "aiff", "flac", "m4a", "m4b", "mp1", "mp2", "mp3", "mp4", "oga", "ogg",
+    "wav", "wave",
+];
+
+/// A mono signal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waveform {
+    /// Nominally in `[-1, 1]`; lossy formats overshoot a little, and are not clipped.
+    pub samples: Vec<f32>,
+    /// In Hz.
+    pub sample_rate: u32,
+}
+
+impl Waveform {
+    /// Length in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.samples.len() as f64 / f64::from(self.sample_rate)
+    }
+}

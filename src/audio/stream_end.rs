@@ -1,0 +1,83 @@
+//! Is a stream without a length in its header cut off at the end?
+//!
+//! MPEG audio and Ogg say nowhere, or only by an optional header, how long they are. What is left
+//! is the last bytes: a frame that began and did not end, or no mark of the last page.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// Longest Ogg page: header, 255 lengths, 255 segments of 255 bytes.
+const MAX_OGG_PAGE: u64 = 27 + 255 + 255 * 255;
+
+/// Room for tags behind the last MPEG frame; where they are longer, nothing can be said.
+const MAX_TAGS: u64 = 1 << 16;
+
+fn tail(path: &Path, length: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let end = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(end.saturating_sub(length)))?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn last_position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    if needle.is_empty() {
+        return None;
+    }
+    haystack.windows(needle.len()).rposition(|window| window == needle)
+}
+
+/// Whether two MPEG audio frames have the same version, layer, sample rate and kind of channels.
+pub(super) fn same_mpeg_stream(a: &[u8], b: &[u8]) -> bool {
+    let is_mono = |frame: &[u8]| frame[3] >> 6 == 3;
+    match (a, b) {
+        ([a0, a1, a2, _, ..], [b0, b1, b2, _, ..]) => {
+            // The lowest bit of the second byte says whether there is a checksum.
+            a0 == b0 && a1 | 1 == b1 | 1 && a2 & 0x0c == b2 & 0x0c && is_mono(a) == is_mono(b)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the file ends inside the MPEG audio frame that follows `last`, the last whole one.
+pub(super) fn mpeg_is_cut(path: &Path, last: &[u8]) -> io::Result<bool> {
+    let bytes = tail(path, MAX_TAGS + 2 * last.len() as u64)?;
+    let Some(start) = last_position(&bytes, last) else { return Ok(false) };
+    let rest = &bytes[start + last.len()..];
+    Ok(match rest {
+        [] => false,
+        [a] => *a == last[0],
+        [a, b] | [a, b, _] => *a == last[0] && b | 1 == last[1] | 1,
+        _ => same_mpeg_stream(rest, last),
+    })
+}
+
+/// How an Ogg file ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OggEnd {
+    /// With a page marked as the last one.
+    Marked,
+    /// With a whole page that is not marked.
+    Unmarked,
+    /// Inside a page.
+    InsidePage,
+}
+
+/// Looks at the last page.
+pub(super) fn ogg_end(path: &Path) -> io::Result<OggEnd> {
+    let bytes = tail(path, 2 * MAX_OGG_PAGE)?;
+    let Some(start) = last_position(&bytes, b"OggS\0") else { return Ok(OggEnd::InsidePage) };
+    let page = &bytes[start..];
+    let Some(&segments) = page.get(26) else { return Ok(OggEnd::InsidePage) };
+    let Some(lengths) = page.get(27..27 + usize::from(segments)) else {
+        return Ok(OggEnd::InsidePage);
+    };
+    let body: usize = lengths.iter().copied().map(usize::from).sum();
+    Ok(match () {
+        () if page.len() < 27 + lengths.len() + body => OggEnd::InsidePage,
+        () if page[5] & 0x04 != 0 => OggEnd::Marked,
+        () => OggEnd::Unmarked,
+    })
+}
