@@ -16,7 +16,7 @@
 //! - Tags are read off what sounds. Timbre, level (over 20 dB), room, noise floor, spectral tilt,
 //!   tuning, timing, and the start phase of every partial of every note are random, and a piece
 //!   begins anywhere in a bar: no phase and no sample position tells a tag.
-//! - Tags are unbalanced (from about 4 % to about 55 % of the pieces), and shared out among the splits.
+//! - Tags are unbalanced (from about 4 % to about 60 % of the pieces), and shared out among the splits.
 
 use std::fmt;
 

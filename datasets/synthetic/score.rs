@@ -361,7 +361,7 @@ impl Recording {
         let space = [Space::Dry, Space::Room, Space::Hall][plan.weighted(&[0.32, 0.43, 0.25])];
         let (t60, wet, size) = match space {
             Space::Dry => (plan.range(0.1, 0.25), plan.range(0.0, 0.06), 0.008),
-            Space::Room => (plan.range(0.35, 0.9), plan.range(0.12, 0.35), 0.015),
+            Space::Room => (plan.range(0.35, 0.9), plan.range(0.2, 0.45), 0.015),
             Space::Hall => (plan.range(1.8, 3.6), plan.range(0.5, 0.9), 0.03),
         };
         let noisy = plan.chance(0.11);
