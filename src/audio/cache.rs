@@ -131,8 +131,7 @@ impl CachedAudio {
         options.offset((HEADER + 2 * start) as u64).len(2 * out.len()).populate();
         // SAFETY: entries are never written in place, only replaced by rename or unlinked, which
         // leaves the mapped file as it is; the length was compared above.
-        let map =
-            unsafe { options.map(&file) }.map_err(AudioError::cache("map", &self.path))?;
+        let map = unsafe { options.map(&file) }.map_err(AudioError::cache("map", &self.path))?;
         for (sample, pair) in out.iter_mut().zip(map.chunks_exact(2)) {
             *sample = f32::from(i16::from_le_bytes([pair[0], pair[1]])) * self.scale;
         }
@@ -183,11 +182,13 @@ impl AudioCache {
         // Says to backup programs that this can be made again: https://bford.info/cachedir/
         let tag = folder.join("CACHEDIR.TAG");
         if !tag.exists() {
-            let text = "Signature: 8a477f597d28d172789f06886806bc55\n# Audio decoded by tonotopy.\n";
+            let text =
+                "Signature: 8a477f597d28d172789f06886806bc55\n# Audio decoded by tonotopy.\n";
             fs::write(&tag, text).map_err(AudioError::cache("write", &tag))?;
         }
         let index = folder.join("index.log");
-        let hashes = Hashes::open(index.clone(), settled).map_err(AudioError::cache("read", &index))?;
+        let hashes =
+            Hashes::open(index.clone(), settled).map_err(AudioError::cache("read", &index))?;
         Ok(AudioCache {
             folder: folder.to_owned(),
             hashes,
@@ -305,7 +306,9 @@ impl AudioCache {
                         ));
                     }
                     Err(HashError::Index(error)) => {
-                        return Err(self.failed("write", &self.folder.join("index.log"), 256)(error));
+                        return Err(self.failed("write", &self.folder.join("index.log"), 256)(
+                            error,
+                        ));
                     }
                 };
                 field(b"file");
@@ -464,6 +467,3 @@ fn readable_by_others() -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     fs::Permissions::from_mode(0o644)
 }
-
-#[cfg(test)]
-mod tests;

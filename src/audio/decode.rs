@@ -27,7 +27,7 @@ use symphonia::core::codecs::audio::{
 };
 use symphonia::core::errors::Error as Symphonia;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::{FORMAT_ID_ADTS, FORMAT_ID_OGG};
+use symphonia::core::formats::well_known::{FORMAT_ID_ADTS, FORMAT_ID_ISOMP4, FORMAT_ID_OGG};
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
@@ -35,8 +35,8 @@ use symphonia::core::meta::MetadataOptions;
 use super::Waveform;
 use super::contain::contain;
 use super::error::{AudioError, Reason};
-use super::resample::StreamingResampler;
-use super::stream_end::{OggEnd, mpeg_is_cut, ogg_end, same_mpeg_stream};
+use super::resample::{StreamingResampler, is_sample};
+use super::stream_end::{OggEnd, mp4_is_cut, mpeg_is_cut, ogg_end, same_mpeg_stream};
 
 /// Names the decoder and all that its output depends on; part of the cache key.
 pub const DECODER: &str = "symphonia 0.6.1; mean of channels; trimmed; 1";
@@ -188,7 +188,8 @@ fn decode_into(
 
 /// Everything that can be known without looking inside.
 pub(super) fn check_file(path: &Path, limits: &Limits) -> Result<(), AudioError> {
-    let refuse = |reason, message: String| Err(AudioError::unusable(path.display(), reason, message));
+    let refuse =
+        |reason, message: String| Err(AudioError::unusable(path.display(), reason, message));
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => return Err(unreadable(path, &error)),
@@ -343,7 +344,8 @@ impl<'a> Decoding<'a> {
         let decoder = make_decoder(path, params, &options)?;
         let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
         check_limits(path, limits, params.sample_rate, channels)?;
-        if let (Some(frames), Some(rate), None) = (promise, params.sample_rate, excerpt.duration_s) {
+        if let (Some(frames), Some(rate), None) = (promise, params.sample_rate, excerpt.duration_s)
+        {
             check_seconds(path, limits, frames as f64 / f64::from(rate))?;
         }
         Ok(Decoding {
@@ -484,7 +486,12 @@ impl<'a> Decoding<'a> {
     }
 
     /// Takes the decoded packet in `self.interleaved`.
-    fn accept(&mut self, rate: u32, channels: usize, sink: &mut Sink<'_>) -> Result<(), AudioError> {
+    fn accept(
+        &mut self,
+        rate: u32,
+        channels: usize,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), AudioError> {
         if self.source.sample_rate == 0 {
             check_limits(self.path, self.limits, Some(rate), channels)?;
             self.source.sample_rate = rate;
@@ -511,11 +518,11 @@ impl<'a> Decoding<'a> {
                     .map(|frame| frame.iter().sum::<f32>() / channels as f32),
             ),
         }
-        if let Some(place) = mono.iter().position(|sample| !sample.is_finite()) {
+        if let Some(place) = mono.iter().position(|sample| !is_sample(*sample)) {
             return Err(self.refuse(
                 Reason::NonFinite,
                 format!(
-                    "sample {} (at {:.3} s) is {}; write the file again from its source",
+                    "sample {} (at {:.3} s) is {:e}; write the file again from its source, in [-1, 1]",
                     self.position + place as u64,
                     self.seconds(self.position + place as u64),
                     mono[place]
@@ -595,6 +602,11 @@ impl<'a> Decoding<'a> {
     /// The container cannot be read on.
     fn broken(&self, error: &Symphonia) -> AudioError {
         let at = self.seconds(self.position);
+        if self.format.format_info().format == FORMAT_ID_ISOMP4
+            && mp4_is_cut(self.path).unwrap_or(false)
+        {
+            return self.truncated("the file ends inside its content");
+        }
         match error {
             Symphonia::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.truncated("the file ends inside a packet")
@@ -698,10 +710,7 @@ impl<'a> Decoding<'a> {
                 OggEnd::InsidePage => return Err(self.truncated("the file ends inside a page")),
             }
         }
-        if self.is_mpeg()
-            && self.promise.is_none()
-            && mpeg_is_cut(self.path, last).map_err(read)?
-        {
+        if self.is_mpeg() && self.promise.is_none() && mpeg_is_cut(self.path, last).map_err(read)? {
             return Err(self.truncated("the file ends inside a frame"));
         }
         Ok(())
@@ -727,8 +736,8 @@ fn make_decoder(
         CODEC_ID_AAC => "this kind of AAC (only AAC-LC, mono or stereo)".to_string(),
         other => format!("codec {other}"),
     };
-    symphonia::default::get_codecs().make_audio_decoder(params, options).map_err(|error| {
-        match error {
+    symphonia::default::get_codecs().make_audio_decoder(params, options).map_err(
+        |error| match error {
             Symphonia::Unsupported(_) => AudioError::unusable(
                 path.display(),
                 Reason::Unsupported,
@@ -739,8 +748,8 @@ fn make_decoder(
                 Reason::Damaged,
                 format!("the codec's header is damaged ({error}); download or copy it again"),
             ),
-        }
-    })
+        },
+    )
 }
 
 fn check_limits(
@@ -798,9 +807,11 @@ fn not_recognised(path: &Path, error: &Symphonia) -> AudioError {
     }
     if let Some(container) = container_by_magic(head) {
         let (reason, what) = match error {
+            _ if container == "mp4" && mp4_is_cut(path).unwrap_or(false) => {
+                (Reason::Truncated, "has lost its end, and with it its index")
+            }
             Symphonia::IoError(_) => (Reason::Truncated, "ends inside its header"),
             Symphonia::LimitError(_) => (Reason::LimitExceeded, "exceeds a limit of the decoder"),
-            // A file cut off before its index looks like this too.
             Symphonia::Unsupported(_) => (Reason::Unsupported, "has a header that cannot be used"),
             _ => (Reason::Damaged, "has a damaged header"),
         };
@@ -815,7 +826,8 @@ fn not_recognised(path: &Path, error: &Symphonia) -> AudioError {
     }
     let text = !head.is_empty()
         && head.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..));
-    let guess = match text && std::str::from_utf8(head).map_or_else(|e| e.error_len().is_none(), |_| true)
+    let guess = match text
+        && std::str::from_utf8(head).map_or_else(|e| e.error_len().is_none(), |_| true)
     {
         true => "it holds text",
         false => "no known format was recognised",

@@ -260,7 +260,8 @@ mod tests {
         }
         let path = folder.path().join("entry");
         let source = SourceInfo { codec: "pcm_s16le".into(), sample_rate: 8_000, channels: 2 };
-        let header = buffer.write(&mut File::create(&path).unwrap(), 16_000, source, [7; 32]).unwrap();
+        let header =
+            buffer.write(&mut File::create(&path).unwrap(), 16_000, source, [7; 32]).unwrap();
         assert!(verify(&path).unwrap());
         assert_eq!(open(&path, &[7; 32]).unwrap().unwrap(), header);
         assert!(open(&path, &[8; 32]).unwrap().is_err());

@@ -98,8 +98,7 @@ impl Hashes {
         let (facts, file) = &mut *guard;
         let file = match file {
             Some(file) => file,
-            none => none
-                .insert(OpenOptions::new().create(true).append(true).open(&self.path)?),
+            none => none.insert(OpenOptions::new().create(true).append(true).open(&self.path)?),
         };
         file.write_all(line.as_bytes())?;
         facts.insert((kind, id), (stamp, hash));
@@ -113,7 +112,10 @@ impl Hashes {
         let id = *blake3::hash(canonical.as_os_str().as_encoded_bytes()).as_bytes();
         let mut file = File::open(path).map_err(source)?;
         let (stamp, settled) = self.stamp(&file.metadata().map_err(source)?);
-        if !verify && settled && let Some(hash) = self.get(Kind::File, &id, &stamp) {
+        if !verify
+            && settled
+            && let Some(hash) = self.get(Kind::File, &id, &stamp)
+        {
             return Ok((hash, stamp));
         }
         let mut hasher = blake3::Hasher::new();

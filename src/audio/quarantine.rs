@@ -27,9 +27,8 @@ pub fn quarantine_csv(entries: &[QuarantineEntry]) -> Vec<u8> {
 
 /// Quotes a field where RFC 4180 asks for it.
 fn quoted(field: &str) -> String {
-    let plain = !field.contains([',', '"', '\n', '\r'])
-        && !field.starts_with(' ')
-        && !field.ends_with(' ');
+    let plain =
+        !field.contains([',', '"', '\n', '\r']) && !field.starts_with(' ') && !field.ends_with(' ');
     match plain {
         true => field.to_string(),
         false => format!("\"{}\"", field.replace('"', "\"\"")),

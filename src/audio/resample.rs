@@ -19,6 +19,15 @@ const MIN_BLOCK: usize = 1024;
 /// Sample rates that can be converted, in Hz.
 pub const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
+/// Largest absolute value that is taken for a sample: far above the largest 32-bit whole number,
+/// which some writers leave unscaled, and far below where sums overflow.
+const LARGEST: f32 = 1e12;
+
+/// Whether a value can be a sample: neither NaN nor infinite nor absurdly large.
+pub fn is_sample(value: f32) -> bool {
+    value.abs() <= LARGEST
+}
+
 /// Resamples a mono stream that arrives piece by piece.
 pub struct StreamingResampler {
     from: u64,
@@ -88,7 +97,17 @@ impl StreamingResampler {
     }
 
     /// Takes samples at the old rate, and appends to `out` what is ready at the new one.
+    ///
+    /// # Errors
+    /// [`AudioError::Argument`] at a value that is no sample, see [`is_sample`].
     pub fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) -> Result<(), AudioError> {
+        if let Some(place) = samples.iter().position(|sample| !is_sample(*sample)) {
+            return Err(AudioError::Argument(format!(
+                "cannot resample: sample {} is {:e}",
+                self.consumed + place as u64,
+                samples[place]
+            )));
+        }
         self.consumed += samples.len() as u64;
         if self.fft.is_none() {
             self.produced += samples.len() as u64;
@@ -128,7 +147,8 @@ impl StreamingResampler {
                 self.from, self.to
             ))
         };
-        let input = SequentialSlice::new(&self.pending, 1, self.block_in).map_err(|e| failed(&e))?;
+        let input =
+            SequentialSlice::new(&self.pending, 1, self.block_in).map_err(|e| failed(&e))?;
         let room = self.block.len();
         let mut output =
             SequentialSlice::new_mut(&mut self.block, 1, room).map_err(|e| failed(&e))?;
@@ -151,7 +171,7 @@ pub fn resampled_length(samples: u64, from: u64, to: u64) -> u64 {
 /// Resamples a whole mono signal from `from` Hz to `to` Hz.
 ///
 /// # Errors
-/// [`AudioError::Argument`] if a rate is outside [`RATES`].
+/// [`AudioError::Argument`] if a rate is outside [`RATES`] or a value is no sample.
 pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>, AudioError> {
     let mut resampler = StreamingResampler::new(from, to)?;
     let total = resampled_length(samples.len() as u64, u64::from(from), u64::from(to));
@@ -271,6 +291,14 @@ mod tests {
             }
             resampler.finish(&mut out).unwrap();
             assert_eq!(out, whole, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_sample_is_refused() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+            let error = resample(&[0.0, 0.0, bad], 44_100, 16_000).unwrap_err();
+            assert!(error.to_string().contains("sample 2"), "{error}");
         }
     }
 

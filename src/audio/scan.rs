@@ -136,7 +136,8 @@ pub fn scan(
                 Ok(loaded)
             }
             Err(error) => {
-                let entry = quarantine(track, error).map_err(|error| estimate(error, tracks, &counters))?;
+                let entry =
+                    quarantine(track, error).map_err(|error| estimate(error, tracks, &counters))?;
                 counters.quarantined.fetch_add(1, Ordering::Relaxed);
                 Err(entry)
             }
@@ -151,7 +152,12 @@ pub fn scan(
     let mut report = ScanReport::default();
     for (track, result) in tracks.iter().zip(results) {
         match result {
-            Ok(Loaded { audio, source: SourceInfo { codec, sample_rate, .. }, decoded, rebuilt }) => {
+            Ok(Loaded {
+                audio,
+                source: SourceInfo { codec, sample_rate, .. },
+                decoded,
+                rebuilt,
+            }) => {
                 match decoded {
                     true => report.decoded += 1,
                     false => report.from_cache += 1,
@@ -217,7 +223,11 @@ fn estimate(error: AudioError, tracks: &[Track], counters: &Counters) -> AudioEr
                 0 => needed,
                 _ => super::entry::file_length(counters.written.load(Ordering::Relaxed) / decoded),
             };
-            AudioError::CacheFull { folder, needed, remaining: Some(mean.saturating_mul(left).max(needed)) }
+            AudioError::CacheFull {
+                folder,
+                needed,
+                remaining: Some(mean.saturating_mul(left).max(needed)),
+            }
         }
         error => error,
     }

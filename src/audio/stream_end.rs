@@ -1,7 +1,8 @@
 //! Is a stream without a length in its header cut off at the end?
 //!
 //! MPEG audio and Ogg say nowhere, or only by an optional header, how long they are. What is left
-//! is the last bytes: a frame that began and did not end, or no mark of the last page.
+//! is the last bytes: a frame that began and did not end, or no mark of the last page. MP4 says how
+//! long its boxes are, but symphonia reads nothing of a file whose last box is cut.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -52,6 +53,41 @@ pub(super) fn mpeg_is_cut(path: &Path, last: &[u8]) -> io::Result<bool> {
         [a, b] | [a, b, _] => *a == last[0] && b | 1 == last[1] | 1,
         _ => same_mpeg_stream(rest, last),
     })
+}
+
+/// Whether an MP4 file ends inside one of its outermost boxes, or has lost its index (`moov`).
+pub(super) fn mp4_is_cut(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let end = file.metadata()?.len();
+    let mut at = 0u64;
+    let mut has_index = false;
+    while at < end {
+        let mut head = [0; 16];
+        let known = (end - at).min(16) as usize;
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut head[..known])?;
+        if known < 8 {
+            return Ok(true);
+        }
+        has_index |= &head[4..8] == b"moov";
+        let word = u32::from_be_bytes(head[..4].try_into().expect("four bytes"));
+        let length = match word {
+            // To the end of the file.
+            0 => end - at,
+            1 if known < 16 => return Ok(true),
+            1 => u64::from_be_bytes(head[8..].try_into().expect("eight bytes")),
+            length => u64::from(length),
+        };
+        // A shorter one than its own head is damage of another kind.
+        if length < 8 {
+            return Ok(false);
+        }
+        if length > end - at {
+            return Ok(true);
+        }
+        at += length;
+    }
+    Ok(!has_index)
 }
 
 /// How an Ogg file ends.

@@ -1,0 +1,229 @@
+//! The audio cache: what it stores, when it is believed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::*;
+use crate::audio::cache::Loaded;
+
+fn load(cache: &AudioCache, path: &Path, rate: u32) -> Loaded {
+    cache.load(&file(path), rate, &Limits::default()).unwrap()
+}
+
+fn samples(audio: &CachedAudio) -> Vec<f32> {
+    let mut samples = vec![f32::NAN; audio.len()];
+    audio.read(0, &mut samples).unwrap();
+    samples
+}
+
+#[test]
+fn a_16_bit_file_at_its_own_rate_is_stored_without_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
+    let mut wave = chirp_at(16_000, 0.5);
+    wave[0] = -1.0;
+    wave[1] = 1.0;
+    let path = write(folder.path(), "a.wav", &wav(16_000, 1, Store::I16, &wave));
+    let decoded = whole(&path).unwrap();
+    let first = load(&cache, &path, 16_000);
+    assert!(first.decoded);
+    assert_eq!(samples(&first.audio), decoded.samples);
+    assert_eq!((first.audio.len(), first.audio.sample_rate()), (8_000, 16_000));
+    assert_eq!(first.source.codec, "pcm_s16le");
+    let second = load(&cache, &path, 16_000);
+    assert_eq!(second, Loaded { decoded: false, ..first });
+    // Another process.
+    let reopened = AudioCache::open(cache.folder()).unwrap();
+    assert_eq!(load(&reopened, &path, 16_000), second);
+    assert_eq!(reopened.lookup(&file(&path), 16_000).unwrap(), Some(second.audio));
+    assert_eq!(reopened.lookup(&file(&path), 22_050).unwrap(), None);
+}
+
+#[test]
+fn stretches_are_read_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(folder.path()).unwrap();
+    let audio = load(&cache, &fixture("stereo-44k.mp3"), 16_000).audio;
+    let all = samples(&audio);
+    for (start, length) in [(0, 0), (0, 1), (1, 4_095), (5_000, 7_000), (audio.len() - 1, 1)] {
+        let mut out = vec![f32::NAN; length];
+        audio.read(start, &mut out).unwrap();
+        assert_eq!(out, all[start..start + length]);
+    }
+    for (start, length) in [(audio.len(), 1), (usize::MAX, 2), (audio.len() - 3, 4)] {
+        let error = audio.read(start, &mut vec![0.0; length]).unwrap_err();
+        assert!(matches!(error, AudioError::Argument(_)), "{error}");
+    }
+    // Resampled audio is rounded to 16 bits, no worse.
+    let exact = decode_at(&fixture("stereo-44k.mp3"), 0.0, None, 16_000, &Limits::default());
+    for (a, b) in all.iter().zip(exact.unwrap().samples) {
+        assert!((a - b).abs() <= 0.5 / 32_768.0 + 1e-7);
+    }
+}
+
+#[test]
+fn loud_audio_is_not_clipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
+    let loud: Vec<f64> = chirp_at(16_000, 0.5).iter().map(|x| 5.0 * x).collect();
+    let path = write(folder.path(), "a.wav", &wav(16_000, 1, Store::F32, &loud));
+    let stored = samples(&load(&cache, &path, 16_000).audio);
+    for (a, b) in stored.iter().zip(&loud) {
+        assert!((f64::from(*a) - b).abs() <= 0.51 * 2.5 / 32_767.0);
+    }
+}
+
+#[test]
+fn rates_and_excerpts_have_entries_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(folder.path()).unwrap();
+    let path = fixture("mono-22k.ogg");
+    let whole = load(&cache, &path, 16_000);
+    let other = load(&cache, &path, 22_050);
+    assert_ne!(whole.audio.path(), other.audio.path());
+    assert_eq!((whole.audio.len(), other.audio.len()), (14_400, 19_845));
+    let part = |offset_s, duration_s| Audio::File { path: path.clone(), offset_s, duration_s };
+    for audio in [part(0.1, None), part(0.1, Some(0.3)), part(0.0, Some(0.3))] {
+        let loaded = cache.load(&audio, 16_000, &Limits::default()).unwrap();
+        assert!(loaded.decoded, "{audio:?}");
+    }
+    assert!(!cache.load(&part(-0.0, None), 16_000, &Limits::default()).unwrap().decoded);
+    assert_eq!(load(&cache, &path, 16_000).audio, whole.audio);
+}
+
+#[test]
+fn a_changed_file_is_decoded_again_and_a_moved_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
+    let quiet: Vec<f64> = chirp_at(16_000, 0.5).iter().map(|x| 0.5 * x).collect();
+    let path = write(folder.path(), "a.wav", &wav(16_000, 1, Store::I16, &chirp_at(16_000, 0.5)));
+    let first = load(&cache, &path, 16_000);
+    // Of the same length, and within the same tick of the clock.
+    write(folder.path(), "a.wav", &wav(16_000, 1, Store::I16, &quiet));
+    let second = load(&cache, &path, 16_000);
+    assert!(second.decoded);
+    assert_ne!(first.audio.path(), second.audio.path());
+    assert_eq!(samples(&second.audio), whole(&path).unwrap().samples);
+    let moved = folder.path().join("b.wav");
+    std::fs::rename(&path, &moved).unwrap();
+    let third = load(&cache, &moved, 16_000);
+    assert!(!third.decoded);
+    assert_eq!(third.audio, second.audio);
+}
+
+#[test]
+fn a_damaged_entry_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fixture("mono-8k.flac");
+    let first = load(&AudioCache::open(folder.path()).unwrap(), &path, 16_000);
+    let good = std::fs::read(first.audio.path()).unwrap();
+    let damages: [fn(&mut Vec<u8>); 6] = [
+        |bytes| bytes.clear(),
+        |bytes| bytes.truncate(100),
+        |bytes| bytes.truncate(bytes.len() - 2),
+        |bytes| bytes[0] = b'X',
+        |bytes| bytes[26] ^= 0x80,
+        |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        },
+    ];
+    for damage in damages {
+        let mut bytes = good.clone();
+        damage(&mut bytes);
+        std::fs::write(first.audio.path(), bytes).unwrap();
+        let again = load(&AudioCache::open(folder.path()).unwrap(), &path, 16_000);
+        assert!(again.decoded && again.rebuilt.is_some());
+        assert_eq!(std::fs::read(first.audio.path()).unwrap(), good);
+    }
+    // An entry that vanishes or shrinks after it was loaded is an error, not a crash.
+    let mut out = [0.0; 10];
+    std::fs::write(first.audio.path(), &good[..500]).unwrap();
+    assert!(first.audio.read(0, &mut out).is_err());
+    std::fs::remove_file(first.audio.path()).unwrap();
+    assert!(first.audio.read(0, &mut out).is_err());
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
+    load(&cache, &fixture("mono-16k.mp3"), 16_000);
+    let silent = write(folder.path(), "a.wav", &wav(16_000, 1, Store::I16, &[0.0; 9_000]));
+    let error = cache.load(&file(&silent), 16_000, &Limits::default()).unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::Silent), "{error}");
+    let cut = std::fs::read(fixture("stereo-44k.mp3")).unwrap();
+    let cut = write(folder.path(), "b.mp3", &cut[..cut.len() - 900]);
+    let error = cache.load(&file(&cut), 16_000, &Limits::default()).unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::Truncated), "{error}");
+    assert_eq!(std::fs::read_dir(cache.folder().join("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn threads_that_ask_for_the_same_track_decode_it_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(folder.path()).unwrap();
+    let decoded = AtomicUsize::new(0);
+    let paths: Vec<PathBuf> =
+        ["stereo-44k.mp3", "stereo-48k.ogg", "mono-8k.flac"].map(fixture).into();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for path in &paths {
+                    let loaded = load(&cache, path, 16_000);
+                    decoded.fetch_add(usize::from(loaded.decoded), Ordering::Relaxed);
+                    assert_eq!(samples(&loaded.audio).len(), loaded.audio.len());
+                }
+            });
+        }
+    });
+    assert_eq!(decoded.into_inner(), paths.len());
+}
+
+#[test]
+fn a_cache_that_cannot_be_made_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = write(folder.path(), "file", b"x");
+    let error = AudioCache::open(&taken.join("cache")).err().unwrap().to_string();
+    assert!(error.contains("file/cache"), "{error}");
+}
+
+#[test]
+fn an_excerpt_is_read_in_far_less_than_a_millisecond() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
+    let long: Vec<f64> = (0..33).flat_map(|_| chirp_at(16_000, 0.9)).collect();
+    let path = write(folder.path(), "a.wav", &wav(16_000, 1, Store::I16, &long));
+    let audio = load(&cache, &path, 16_000).audio;
+    let mut out = vec![0.0; 48_000];
+    let mut times: Vec<_> = (0..200)
+        .map(|n| {
+            let start = Instant::now();
+            audio.read(n * 2_000, &mut out).unwrap();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    eprintln!("3 s at 16 kHz: median {:?}, worst {:?}", times[100], times[199]);
+    // A loose bound, for the machine may be busy and the build may not be optimised.
+    assert!(times[100].as_millis() < 5);
+}
+
+#[test]
+fn the_key_names_the_versions_that_are_built() {
+    // Alone (without the workspace's lock file) there is nothing to compare.
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+    let Ok(lock) = std::fs::read_to_string(lock) else {
+        eprintln!("skipped: no Cargo.lock");
+        return;
+    };
+    for (text, name) in [
+        (crate::audio::decode::DECODER, "symphonia"),
+        (crate::audio::resample::RESAMPLER, "rubato"),
+    ] {
+        let version = text.strip_prefix(name).unwrap().split_whitespace().next().unwrap();
+        let version = version.trim_end_matches(';');
+        let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        assert!(lock.contains(&entry), "{name} was upgraded: change the key with it");
+    }
+}
