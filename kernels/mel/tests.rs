@@ -101,7 +101,9 @@ fn values_follow_the_definition() {
     for plan in plans() {
         let expected: Vec<f64> = waveforms
             .chunks_exact(61)
-            .flat_map(|row| by_definition(&plan, &row.iter().map(|&x| x.into()).collect::<Vec<_>>()))
+            .flat_map(|row| {
+                by_definition(&plan, &row.iter().map(|&x| x.into()).collect::<Vec<_>>())
+            })
             .collect();
         for (name, operation) in OPERATIONS {
             let output = operation(tensor(&waveforms, 2, &Device::flex()), &plan);
@@ -120,7 +122,11 @@ fn gradients_follow_finite_differences() {
     for plan in plans() {
         let weights = noise(3, plan.n_bands() * plan.n_frames(samples));
         let loss = |waveform: &[f64]| -> f64 {
-            by_definition(&plan, waveform).iter().zip(&weights).map(|(y, &w)| y * f64::from(w)).sum()
+            by_definition(&plan, waveform)
+                .iter()
+                .zip(&weights)
+                .map(|(y, &w)| y * f64::from(w))
+                .sum()
         };
         let step = 1e-6;
         let expected: Vec<f64> = (0..samples)
@@ -155,7 +161,8 @@ fn both_agree_on_a_batch_that_is_not_contiguous() {
         let run = |operation: Operation| {
             let source = tensor(&noise(4, 50 * batch), 50, &device).require_grad();
             let output = operation(source.clone().swap_dims(0, 1), &plan);
-            let gradient = source.grad(&(output.clone() * output.clone()).sum().backward()).unwrap();
+            let gradient =
+                source.grad(&(output.clone() * output.clone()).sum().backward()).unwrap();
             (values(output), values(gradient))
         };
         let (fast, composite) = (run(OPERATIONS[0].1), run(OPERATIONS[1].1));
