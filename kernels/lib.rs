@@ -1,1 +1,7 @@
-//! kernels
+//! Operations on tensors that burn lacks or does slowly, with their gradients.
+//!
+//! Each operation is written first in plain tensor operations, which every backend runs and
+//! autodiff differentiates; a faster version for one backend stands beside it and is tested
+//! against it, values and gradients.
+
+pub mod mel;

@@ -1,0 +1,202 @@
+//! Against the definition written out, the two versions against each other, and gradients
+//! against finite differences.
+
+use super::*;
+use burn::tensor::TensorData;
+
+/// Settings that differ in everything that the code distinguishes: odd and even lengths, hops
+/// that divide the length or do not, or exceed it.
+fn plans() -> Vec<Arc<MelPlan>> {
+    let sizes = [(16, 8, 5), (16, 4, 3), (16, 16, 4), (15, 5, 4), (12, 5, 4), (7, 9, 2), (1, 1, 1)];
+    let mut plans = Vec::new();
+    for (n_fft, hop, bands) in sizes {
+        let window: Vec<f32> = (0..n_fft).map(|i| 0.3 + (i as f32 * 0.7).sin().abs()).collect();
+        let bins = n_fft / 2 + 1;
+        let filters: Vec<f32> = (0..bands * bins)
+            .map(|i| {
+                let (band, bin): (usize, usize) = (i / bins, i % bins);
+                // Neighbouring bins only, and band 0 empty in one of the settings.
+                let centre = band * bins / bands;
+                let near = bin.abs_diff(centre) <= 1 && !(bands == 5 && band == 0);
+                if near { 0.2 + 0.1 * bin as f32 } else { 0.0 }
+            })
+            .collect();
+        for exponent in [Exponent::Power, Exponent::Magnitude] {
+            for compression in [None, Some(10.0)] {
+                let plan = MelPlan::new(window.clone(), hop, &filters, exponent, compression);
+                plans.push(Arc::new(plan.unwrap()));
+            }
+        }
+    }
+    plans
+}
+
+fn noise(seed: u32, len: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// The module's formula as loops, in double precision.
+fn by_definition(plan: &MelPlan, waveform: &[f64]) -> Vec<f64> {
+    let filters = plan.filters_transposed();
+    let n_frames = plan.n_frames(waveform.len());
+    let mut out = vec![0.0; plan.n_bands() * n_frames];
+    for t in 0..n_frames {
+        for k in 0..plan.n_bins() {
+            let (mut re, mut im) = (0.0, 0.0);
+            for n in 0..plan.n_fft {
+                let x = waveform[t * plan.hop_length + n] * f64::from(plan.window[n]);
+                let angle = std::f64::consts::TAU * (k * n) as f64 / plan.n_fft as f64;
+                re += x * angle.cos();
+                im -= x * angle.sin();
+            }
+            let value = match plan.exponent {
+                Exponent::Power => re * re + im * im,
+                Exponent::Magnitude => re.hypot(im),
+            };
+            for b in 0..plan.n_bands() {
+                out[b * n_frames + t] += f64::from(filters[k * plan.n_bands() + b]) * value;
+            }
+        }
+    }
+    match plan.compression {
+        Some(c) => out.into_iter().map(|m| (f64::from(c) * m).ln_1p()).collect(),
+        None => out,
+    }
+}
+
+/// Largest difference, relative to the largest value expected; NaN where a value is NaN.
+fn error(actual: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let scale = expected.iter().fold(1e-6, |max: f64, x| max.max(x.abs()));
+    actual.iter().zip(expected).fold(0.0, |max: f64, (a, e)| {
+        let difference = (f64::from(*a) - e).abs() / scale;
+        if difference.is_nan() || difference > max { difference } else { max }
+    })
+}
+
+fn tensor(values: &[f32], batch: usize, device: &Device) -> Tensor<2> {
+    let shape = [batch, values.len() / batch];
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+type Operation = fn(Tensor<2>, &Arc<MelPlan>) -> Tensor<3>;
+const OPERATIONS: [(&str, Operation); 2] =
+    [("fast", log_mel), ("composite", |waveforms, plan| log_mel_composite(waveforms, plan))];
+
+/// Single precision, sums of some tens of terms.
+const TOLERANCE: f64 = 5e-6;
+
+#[test]
+fn values_follow_the_definition() {
+    let waveforms = noise(1, 2 * 61);
+    for plan in plans() {
+        let expected: Vec<f64> = waveforms
+            .chunks_exact(61)
+            .flat_map(|row| {
+                by_definition(&plan, &row.iter().map(|&x| x.into()).collect::<Vec<_>>())
+            })
+            .collect();
+        for (name, operation) in OPERATIONS {
+            let output = operation(tensor(&waveforms, 2, &Device::flex()), &plan);
+            assert_eq!(output.dims(), [2, plan.n_bands(), plan.n_frames(61)]);
+            let error = error(&values(output), &expected);
+            assert!(error < TOLERANCE, "{name} {plan:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn gradients_follow_finite_differences() {
+    let samples = 45;
+    let waveform = noise(2, samples);
+    let exact: Vec<f64> = waveform.iter().map(|&x| x.into()).collect();
+    for plan in plans() {
+        let weights = noise(3, plan.n_bands() * plan.n_frames(samples));
+        let loss = |waveform: &[f64]| -> f64 {
+            by_definition(&plan, waveform)
+                .iter()
+                .zip(&weights)
+                .map(|(y, &w)| y * f64::from(w))
+                .sum()
+        };
+        let step = 1e-6;
+        let expected: Vec<f64> = (0..samples)
+            .map(|i| {
+                let at = |shift: f64| {
+                    let mut moved = exact.clone();
+                    moved[i] += shift;
+                    loss(&moved)
+                };
+                (at(step) - at(-step)) / (2.0 * step)
+            })
+            .collect();
+        for (name, operation) in OPERATIONS {
+            let device = Device::flex().autodiff();
+            let input = tensor(&waveform, 1, &device).require_grad();
+            let output = operation(input.clone(), &plan);
+            let weights = TensorData::new(weights.clone(), output.dims());
+            let loss = (output * Tensor::from_data(weights, &device)).sum();
+            let gradient = input.grad(&loss.backward()).unwrap();
+            let error = error(&values(gradient), &expected);
+            // The differences are good to about 1e-9; a magnitude near 0 amplifies rounding.
+            assert!(error < 2e-5, "{name} {plan:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn both_agree_on_a_batch_that_is_not_contiguous() {
+    let device = Device::flex().autodiff();
+    let batch = 3;
+    for plan in plans() {
+        let run = |operation: Operation| {
+            let source = tensor(&noise(4, 50 * batch), 50, &device).require_grad();
+            let output = operation(source.clone().swap_dims(0, 1), &plan);
+            let gradient =
+                source.grad(&(output.clone() * output.clone()).sum().backward()).unwrap();
+            (values(output), values(gradient))
+        };
+        let (fast, composite) = (run(OPERATIONS[0].1), run(OPERATIONS[1].1));
+        let wide = |values: &[f32]| values.iter().map(|&x| x.into()).collect::<Vec<f64>>();
+        assert!(error(&fast.0, &wide(&composite.0)) < TOLERANCE, "values, {plan:?}");
+        assert!(error(&fast.1, &wide(&composite.1)) < 2e-5, "gradients, {plan:?}");
+    }
+}
+
+#[test]
+fn silence_has_finite_gradients() {
+    let device = Device::flex().autodiff();
+    for plan in plans() {
+        for (name, operation) in OPERATIONS {
+            for level in [0.0, 1e-30] {
+                let input = tensor(&[level; 40], 1, &device).require_grad();
+                let output = operation(input.clone(), &plan);
+                let gradient = input.grad(&output.clone().sum().backward()).unwrap();
+                let finite = |values: Vec<f32>| values.iter().all(|value| value.is_finite());
+                assert!(finite(values(output)) && finite(values(gradient)), "{name} {plan:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let plan = |window: usize, hop, filters: &[f32], c| {
+        MelPlan::new(vec![1.0; window], hop, filters, Exponent::Power, c).unwrap_err().to_string()
+    };
+    assert!(plan(0, 1, &[1.0], None).contains("n_fft = 0"));
+    assert!(plan(MAX_N_FFT + 1, 1, &[1.0], None).contains("n_fft = 16385"));
+    assert!(plan(2, 0, &[1.0; 2], None).contains("hop_length = 0"));
+    assert!(plan(2, 1, &[1.0; 3], None).contains("3 filter weights"));
+    assert!(plan(2, 1, &[1.0, f32::NAN], None).contains("NaN"));
+    assert!(plan(2, 1, &[1.0; 2], Some(-1.0)).contains("compression = -1"));
+}

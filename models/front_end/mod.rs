@@ -1,0 +1,156 @@
+//! Front ends: from a waveform to bands over time, by rule or learned.
+//!
+//! Every front end takes `[batch, sample]` at its own `sample_rate` and gives
+//! `[batch, band, frame]`. To add one: write its file, add a line to each of the two enums below,
+//! and an arm where the compiler asks for it.
+
+pub mod filterbank;
+pub mod mel;
+pub mod strided;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+use crate::error::in_range;
+pub use mel::{Mel, MelConfig};
+pub use strided::{LearnedFilters, Strided, StridedConfig};
+
+/// The front ends that an experiment may name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub enum FrontEndConfig {
+    Mel(MelConfig),
+    Strided(StridedConfig),
+}
+
+impl Default for FrontEndConfig {
+    fn default() -> Self {
+        Self::Mel(MelConfig::default())
+    }
+}
+
+/// A front end of any of the kinds above.
+#[derive(Module, Debug)]
+pub enum FrontEnd {
+    Mel(Mel),
+    Strided(Strided),
+}
+
+impl FrontEndConfig {
+    /// Sample rate of the waveforms that it takes, in Hz.
+    pub fn sample_rate(&self) -> u32 {
+        match self {
+            Self::Mel(config) => config.sample_rate,
+            Self::Strided(config) => config.sample_rate,
+        }
+    }
+
+    /// Bands that come out.
+    pub fn bands(&self) -> usize {
+        match self {
+            Self::Mel(config) => config.n_mels,
+            Self::Strided(config) => config.bands(),
+        }
+    }
+
+    /// Frames that come out of `samples` samples; 0 where they are too few.
+    pub fn frames(&self, samples: usize) -> usize {
+        match self {
+            Self::Mel(config) => config.frames(samples),
+            Self::Strided(config) => output_length(samples, config.length, config.stride),
+        }
+    }
+
+    /// # Errors
+    /// Names the first value that the front end cannot be built with, or an excerpt too short.
+    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+        match self {
+            Self::Mel(config) => config.validate(excerpt_samples),
+            Self::Strided(config) => config.validate(excerpt_samples),
+        }
+    }
+
+    /// A front end with its first weights, on `device`.
+    ///
+    /// # Errors
+    /// Where a value makes it impossible; see [`FrontEndConfig::validate`].
+    pub fn init(&self, device: &Device) -> Result<FrontEnd, ModelError> {
+        Ok(match self {
+            Self::Mel(config) => FrontEnd::Mel(config.init()?),
+            Self::Strided(config) => FrontEnd::Strided(config.init(device)),
+        })
+    }
+
+    /// One line for reports.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Mel(config) => config.describe(),
+            Self::Strided(config) => config.describe(),
+        }
+    }
+}
+
+impl FrontEnd {
+    /// # Shapes
+    /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`, at the config's sample rate
+    /// - returns: `[batch, band, frame]`
+    pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<3> {
+        match self {
+            Self::Mel(front_end) => front_end.forward(waveforms),
+            Self::Strided(front_end) => front_end.forward(waveforms),
+        }
+    }
+
+    /// What a raw-audio front end has learned.
+    pub fn filters(&self) -> Option<LearnedFilters> {
+        match self {
+            Self::Mel(_) => None,
+            Self::Strided(front_end) => Some(front_end.filters()),
+        }
+    }
+}
+
+/// Whole windows of `length`, `stride` apart, in `samples`: what a convolution without padding or
+/// a pooling that drops partial pools gives.
+pub fn output_length(samples: usize, length: usize, stride: usize) -> usize {
+    if length == 0 || stride == 0 {
+        return 0;
+    }
+    samples.checked_sub(length).map_or(0, |rest| rest / stride + 1)
+}
+
+/// Sample rates that audio comes in.
+pub(crate) fn check_sample_rate(sample_rate: u32) -> Result<(), ModelError> {
+    in_range("sample_rate", sample_rate, 1_000, 384_000)
+}
+
+/// The error for an excerpt that fills no window.
+pub(crate) fn excerpt_too_short(excerpt_samples: usize, needed: usize) -> ModelError {
+    ModelError::new(
+        "excerpt",
+        format!("{excerpt_samples} samples"),
+        format!("shorter than the {needed} samples that the model needs"),
+        "raise training.excerpt_seconds, or shorten the model's windows, strides and pools",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::output_length;
+
+    #[test]
+    fn counts_whole_windows() {
+        // The counts that the papers' settings give for three seconds at 16 kHz.
+        let table =
+            [((48_000, 512, 256), 186), ((48_000, 1024, 1024), 46), ((48_000, 256, 256), 187)];
+        for ((samples, length, stride), frames) in table {
+            assert_eq!(output_length(samples, length, stride), frames);
+        }
+        assert_eq!(output_length(5, 6, 1), 0);
+        assert_eq!(output_length(6, 6, 9), 1);
+        assert_eq!(output_length(6, 0, 1), 0);
+        assert_eq!(output_length(6, 1, 0), 0);
+    }
+}

@@ -1,0 +1,367 @@
+//! Do two devices compute the same? Each of our front ends and networks, forward and backward,
+//! with the same inputs and weights.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use serde::Serialize;
+
+use crate::front_end::mel::PadKind;
+use crate::front_end::strided::{Activation, FeaturePool, PoolKind};
+use crate::front_end::{FrontEnd, MelConfig, StridedConfig};
+use crate::tagger::StageConfig;
+use crate::{FrontEndConfig, Model, ModelConfig, Network, SampleCnnConfig, TaggerConfig};
+
+/// Allowed difference of outputs, relative to the largest output. Single precision carries 6e-8;
+/// sums of some hundred terms in another order, and a logarithm that magnifies quiet bands, come
+/// to some 1e-6. What is beyond ten times that is not rounding.
+pub const VALUE_TOLERANCE: f64 = 5e-5;
+
+/// Allowed difference of gradients, relative to the largest of the same tensor: they pass through
+/// twice as many sums, and those of the logarithm are steep where it is quiet.
+pub const GRADIENT_TOLERANCE: f64 = 5e-4;
+
+/// A gradient below this share of the model's largest is judged on the scale of that one: it may
+/// be rounding alone (a bias before a batch normalisation has the gradient 0).
+const GRADIENT_FLOOR: f64 = 1e-3;
+
+/// One quantity of one layer on two devices.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    pub layer: String,
+    pub quantity: String,
+    /// Largest difference.
+    pub max_abs: f64,
+    /// Largest difference relative to the largest value of the reference.
+    pub max_rel: f64,
+    /// What `max_rel` may be.
+    pub tolerance: f64,
+    /// Whether it is; never where a value is not finite, or the reference is all zeros.
+    pub ok: bool,
+    /// Why nothing could be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { layer, quantity, max_abs, max_rel, tolerance, ok, failure } = self;
+        let verdict = if *ok { "ok" } else { "DIFFERS" };
+        match failure {
+            Some(failure) => write!(f, "{verdict:<7} {layer}: {failure}"),
+            None => write!(
+                f,
+                "{verdict:<7} {layer}, {quantity}: {max_rel:.1e} relative (allowed \
+                 {tolerance:.0e}), {max_abs:.1e} absolute"
+            ),
+        }
+    }
+}
+
+/// Compares every layer on `device` with the same on `reference`.
+///
+/// Takes seconds: shapes are small. Draws nothing from random generators.
+pub fn compare(device: &Device, reference: &Device) -> Vec<Row> {
+    cases().iter().flat_map(|case| case.compare(device, reference)).collect()
+}
+
+/// A layer or network and what to feed it.
+struct Case {
+    name: &'static str,
+    config: CaseConfig,
+    samples: usize,
+}
+
+enum CaseConfig {
+    FrontEnd(FrontEndConfig),
+    Model(ModelConfig),
+}
+
+/// Items a batch.
+const BATCH: usize = 2;
+/// Outputs of the networks.
+const OUTPUTS: usize = 3;
+
+fn cases() -> Vec<Case> {
+    let front_end =
+        |name, config| Case { name, config: CaseConfig::FrontEnd(config), samples: 700 };
+    let mel = MelConfig { n_fft: 64, hop_length: 32, n_mels: 12, ..Default::default() };
+    let odd = MelConfig {
+        n_fft: 75,
+        hop_length: 32,
+        power: 1.0,
+        center: true,
+        pad_mode: PadKind::Reflect,
+        ..mel.clone()
+    };
+    let strided = StridedConfig { filters: 8, length: 32, stride: 16, ..Default::default() };
+    let pool = |kind, size| Some(FeaturePool { kind, size });
+    let log = StridedConfig { activation: Activation::Log, stride: 32, ..strided.clone() };
+    let l2 = StridedConfig { pool: pool(PoolKind::L2, 4), ..strided.clone() };
+    let max = StridedConfig { pool: pool(PoolKind::Max, 2), ..strided.clone() };
+
+    let tagger = |name, front_end, pool, samples| {
+        let stages = vec![StageConfig { filters: 4, length: 3, pool }; 2];
+        let config = TaggerConfig { front_end, stages, hidden: 6, ..Default::default() };
+        Case { name, config: CaseConfig::Model(ModelConfig::Tagger(config)), samples }
+    };
+    let samplecnn = SampleCnnConfig {
+        stem_filters: 4,
+        block_filters: vec![4, 5, 6],
+        hidden: 6,
+        dropout: 0.0,
+        ..Default::default()
+    };
+    vec![
+        front_end("mel, power", FrontEndConfig::Mel(mel.clone())),
+        front_end("mel, magnitude, centred", FrontEndConfig::Mel(odd)),
+        front_end("strided, relu", FrontEndConfig::Strided(strided.clone())),
+        front_end("strided, log", FrontEndConfig::Strided(log)),
+        front_end("strided, L2 pools", FrontEndConfig::Strided(l2.clone())),
+        front_end("strided, max pools", FrontEndConfig::Strided(max)),
+        tagger("tagger on mel", FrontEndConfig::Mel(mel), 2, 700),
+        tagger("tagger on strided, partial pools", FrontEndConfig::Strided(strided), 4, 300),
+        tagger("tagger on strided, L2 pools", FrontEndConfig::Strided(l2), 2, 500),
+        Case {
+            name: "samplecnn",
+            config: CaseConfig::Model(ModelConfig::SampleCnn(samplecnn)),
+            samples: 200,
+        },
+    ]
+}
+
+/// What a case gives on one device: `(quantity, values)`.
+type Results = Vec<(String, Vec<f32>)>;
+
+impl Case {
+    fn compare(&self, device: &Device, reference: &Device) -> Vec<Row> {
+        // A driver may fail in ways that burn answers with a panic; the other rows still count.
+        let run = |device: &Device| {
+            catch_unwind(AssertUnwindSafe(|| self.run(device)))
+                .unwrap_or_else(|panic| Err(panic_text(panic.as_ref())))
+        };
+        match (run(reference), run(device)) {
+            (Ok(expected), Ok(actual)) => self.rows(&expected, &actual),
+            (Err(failure), _) => vec![self.failed(format!("the reference failed: {failure}"))],
+            (_, Err(failure)) => vec![self.failed(failure)],
+        }
+    }
+
+    fn failed(&self, failure: String) -> Row {
+        Row {
+            layer: self.name.into(),
+            quantity: "all".into(),
+            max_abs: f64::NAN,
+            max_rel: f64::NAN,
+            tolerance: 0.0,
+            ok: false,
+            failure: Some(failure),
+        }
+    }
+
+    fn rows(&self, expected: &Results, actual: &Results) -> Vec<Row> {
+        if expected.len() != actual.len() {
+            return vec![self.failed("another number of tensors".into())];
+        }
+        let largest_gradient = expected
+            .iter()
+            .filter(|(quantity, _)| quantity.starts_with(GRADIENT))
+            .fold(0.0, |max, (_, values)| nan_max(max, largest(values)));
+        let row =
+            |((quantity, expected), (_, actual)): (&(String, Vec<f32>), &(String, Vec<f32>))| {
+                let (floor, tolerance) = match quantity.starts_with(GRADIENT) {
+                    true => (GRADIENT_FLOOR * largest_gradient, GRADIENT_TOLERANCE),
+                    false => (0.0, VALUE_TOLERANCE),
+                };
+                if expected.len() != actual.len() {
+                    return self.failed(format!("{quantity} has another shape"));
+                }
+                let scale = nan_max(largest(expected), floor);
+                let max_abs = expected
+                    .iter()
+                    .zip(actual)
+                    .fold(0.0, |max, (e, a)| nan_max(max, (f64::from(*e) - f64::from(*a)).abs()));
+                let max_rel = max_abs / scale;
+                Row {
+                    layer: self.name.into(),
+                    quantity: quantity.clone(),
+                    max_abs,
+                    max_rel,
+                    tolerance,
+                    // NaN compares as false: zeros throughout, or anything not finite, is not ok.
+                    ok: max_rel <= tolerance && scale.is_finite(),
+                    failure: None,
+                }
+            };
+        expected.iter().zip(actual).map(row).collect()
+    }
+
+    fn run(&self, device: &Device) -> Result<Results, String> {
+        let tracked = device.clone().autodiff();
+        let waveforms = TensorData::new(noise(1, BATCH * self.samples), [BATCH, self.samples]);
+        let waveforms = || Tensor::<2>::from_data(waveforms.clone(), &tracked).require_grad();
+        match &self.config {
+            CaseConfig::FrontEnd(config) => {
+                let module = config.init(&tracked).map_err(|error| error.to_string())?;
+                let module: FrontEnd = module.map(&mut SetWeights::default());
+                differentiate(&module, waveforms(), |module, x| module.forward(x))
+            }
+            CaseConfig::Model(config) => {
+                let model = match config {
+                    ModelConfig::Tagger(config) => {
+                        config.init(OUTPUTS, self.samples, &tracked).map(Model::Tagger)
+                    }
+                    ModelConfig::SampleCnn(config) => {
+                        config.init(OUTPUTS, self.samples, &tracked).map(Model::SampleCnn)
+                    }
+                };
+                let model = model.map_err(|error| error.to_string())?;
+                let model = model.map(&mut SetWeights::default());
+                let mut results = differentiate(&model, waveforms(), Model::forward)?;
+                // Batch normalisation computes something else outside training.
+                let valid = model.valid().forward(waveforms().inner());
+                results.push(("output outside training".into(), values(valid)?));
+                Ok(results)
+            }
+        }
+    }
+}
+
+/// How the names of gradients begin.
+const GRADIENT: &str = "gradient";
+
+/// Output, and the gradients of a sum of it with fixed weights.
+fn differentiate<M: Module, const D: usize>(
+    module: &M,
+    waveforms: Tensor<2>,
+    forward: impl Fn(&M, Tensor<2>) -> Tensor<D>,
+) -> Result<Results, String> {
+    let output = forward(module, waveforms.clone());
+    let shape = output.dims();
+    let weights = TensorData::new(noise(2, shape.iter().product()), shape);
+    let loss = (output.clone() * Tensor::from_data(weights, &output.device())).sum();
+    let gradients = loss.backward();
+    let input = waveforms.grad(&gradients).ok_or("no gradient reaches the waveforms")?;
+    let mut results = vec![
+        ("output".to_string(), values(output)?),
+        (format!("{GRADIENT} of the waveforms"), values(input)?),
+    ];
+    let mut collect =
+        Collect { gradients: &gradients, path: Vec::new(), results: &mut results, failure: None };
+    module.visit(&mut collect);
+    match collect.failure {
+        Some(failure) => Err(failure),
+        None => Ok(results),
+    }
+}
+
+/// Reads the gradient of every trained parameter.
+struct Collect<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    results: &'a mut Results,
+    failure: Option<String>,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        if !tensor.is_require_grad() {
+            return; // running statistics
+        }
+        let path = self.path.join(".");
+        let gradient = tensor.grad(self.gradients).ok_or("no gradient reaches it".to_string());
+        match gradient.and_then(values) {
+            Ok(values) => self.results.push((format!("{GRADIENT} of {path}"), values)),
+            Err(error) => self.failure = Some(format!("{path}: {error}")),
+        }
+    }
+}
+
+/// Sets every parameter to the same numbers on every device.
+#[derive(Default)]
+struct SetWeights {
+    seed: u32,
+}
+
+impl ModuleMapper for SetWeights {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        self.seed += 1;
+        // Not `val()`, which would draw the first weights from the device's generator.
+        let (shape, device) = (param.lazy_shape().dims::<D>(), param.lazy_device());
+        let noise = noise(100 + self.seed, shape.iter().product());
+        let values = match D {
+            // Vectors: biases, scales, means and variances; all do near 1.
+            1 => noise.into_iter().map(|x| 1.0 + 0.2 * x).collect(),
+            _ => {
+                let fan_in: usize = if D == 2 { shape[0] } else { shape[1..].iter().product() };
+                let scale = (6.0 / fan_in as f32).sqrt();
+                noise.into_iter().map(|x| scale * x).collect::<Vec<f32>>()
+            }
+        };
+        let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
+        Param::initialized(param.id, tensor.require_grad())
+    }
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, String> {
+    tensor.try_into_vec_as::<f32>().map_err(|error| error.to_string())
+}
+
+/// Uniform in `[-1, 1)`, the same everywhere.
+fn noise(seed: u32, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn largest(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |max, value| nan_max(max, f64::from(value.abs())))
+}
+
+/// The larger, or NaN if either is.
+fn nan_max(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "the device failed without a message".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(expected: &[f32], actual: &[f32]) -> Vec<Row> {
+        let case = &cases()[0];
+        let results = |values: &[f32]| vec![("output".to_string(), values.to_vec())];
+        case.rows(&results(expected), &results(actual))
+    }
+
+    #[test]
+    fn what_differs_is_not_ok() {
+        assert!(rows(&[1.0, -2.0], &[1.0, -2.0])[0].ok);
+        assert!(rows(&[1.0, -2.0], &[1.0, -2.00001])[0].ok);
+        assert!(!rows(&[1.0, -2.0], &[1.0, -2.001])[0].ok);
+        assert!(!rows(&[1.0, f32::NAN], &[1.0, f32::NAN])[0].ok);
+        assert!(!rows(&[1.0, -2.0], &[1.0, f32::NAN])[0].ok);
+        assert!(!rows(&[1.0, f32::INFINITY], &[1.0, f32::INFINITY])[0].ok);
+        assert!(!rows(&[0.0, 0.0], &[0.0, 0.0])[0].ok);
+        assert!(!rows(&[1.0, -2.0], &[1.0])[0].ok);
+    }
+}

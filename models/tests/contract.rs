@@ -1,0 +1,452 @@
+//! What every model must do, over the whole list.
+
+use std::sync::Mutex;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::store::ModuleRecord;
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use models::front_end::{FrontEndConfig, StridedConfig};
+use models::{Model, ModelConfig, ModelError, Network, SampleCnnConfig};
+
+const OUTPUTS: usize = 7;
+
+struct Case {
+    config: ModelConfig,
+    samples: usize,
+}
+
+fn toml(text: &str) -> ModelConfig {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Every model of the list, on every front end and with every option that changes the graph.
+fn cases() -> Vec<Case> {
+    let tagger = |front_end: &str| toml(&format!("name = 'tagger'\nfront_end = {front_end}"));
+    let at = |samples, config| Case { config, samples };
+    vec![
+        at(48_000, toml("name = 'tagger'")),
+        at(16_000, tagger("{ name = 'mel', n_fft = 400, hop_length = 160, n_mels = 40 }")),
+        at(16_000, tagger("{ name = 'mel', power = 1.0, center = true, pad_mode = 'reflect' }")),
+        at(48_000, tagger("{ name = 'strided', filters = 16 }")),
+        at(48_000, tagger("{ name = 'strided', filters = 16, length = 1024, stride = 1024 }")),
+        at(
+            16_000,
+            tagger(
+                "{ name = 'strided', filters = 16, length = 100, stride = 70, activation = 'log' }",
+            ),
+        ),
+        at(16_000, tagger("{ name = 'strided', filters = 16, pool = { kind = 'l2', size = 4 } }")),
+        at(16_000, tagger("{ name = 'strided', filters = 16, pool = { kind = 'max', size = 2 } }")),
+        at(
+            16_000,
+            tagger(
+                "{ name = 'strided', filters = 16, activation = 'log', pool = { kind = 'l2', size = 2 } }",
+            ),
+        ),
+        at(
+            48_000,
+            toml(
+                "name = 'tagger'\npartial_pools = 'always'\nhidden = 20\nstages = [{ filters = 8, length = 3, pool = 2 }]",
+            ),
+        ),
+        at(48_000, toml("name = 'tagger'\nstages = []\nfront_end = { name = 'mel', n_mels = 8 }")),
+        at(
+            2_500,
+            toml(
+                "name = 'samplecnn'\nstem_filters = 8\nblock_filters = [8, 8, 12, 12, 16]\nhidden = 16\ndropout = 0.0",
+            ),
+        ),
+        at(
+            2_500,
+            toml(
+                "name = 'samplecnn'\nstem_filters = 8\nblock_filters = [8, 12]\nhead = 'max'\ndropout = 0.0",
+            ),
+        ),
+    ]
+}
+
+/// burn has one random generator a backend for the whole process, tests run in threads, and each
+/// initialisation draws from it.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
+fn build(case: &Case, seed: u64, device: &Device) -> Model {
+    let _held = GENERATOR.lock().unwrap_or_else(|poison| poison.into_inner());
+    device.seed(seed);
+    case.config.init(OUTPUTS, case.samples, device).unwrap()
+}
+
+fn noise(samples: usize, batch: usize, level: f32) -> Vec<f32> {
+    let mut state = 7_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        level * ((state >> 8) as f32 / (1 << 23) as f32 - 1.0)
+    };
+    (0..samples * batch).map(|_| next()).collect()
+}
+
+fn tensor(values: &[f32], batch: usize, device: &Device) -> Tensor<2> {
+    let shape = [batch, values.len() / batch];
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+fn finite(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
+/// Ids and values of all parameters.
+#[derive(Default)]
+struct Parameters(Vec<(ParamId, Vec<f32>)>);
+
+impl ModuleVisitor for Parameters {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push((param.id, values(param.val())));
+    }
+}
+
+fn parameters(model: &Model) -> Vec<(ParamId, Vec<f32>)> {
+    let mut visitor = Parameters::default();
+    model.visit(&mut visitor);
+    visitor.0
+}
+
+/// Names of the parameters whose gradients are missing, not finite, or all 0.
+struct Bad<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    missing: Vec<String>,
+    infinite: Vec<String>,
+    zero: Vec<String>,
+    seen: usize,
+}
+
+impl<'a> Bad<'a> {
+    fn of(model: &Model, gradients: &'a Gradients) -> Self {
+        let (missing, infinite, zero) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bad = Bad { gradients, path: Vec::new(), missing, infinite, zero, seen: 0 };
+        model.visit(&mut bad);
+        bad
+    }
+}
+
+impl ModuleVisitor for Bad<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let path = self.path.join(".");
+        if path.contains("running_") {
+            return;
+        }
+        self.seen += 1;
+        match param.val().grad(self.gradients).map(values) {
+            None => self.missing.push(path),
+            Some(gradient) if !finite(&gradient) => self.infinite.push(path),
+            Some(gradient) if gradient.iter().all(|&g| g == 0.0) => self.zero.push(path),
+            Some(_) => {}
+        }
+    }
+}
+
+#[test]
+fn the_list_is_complete_and_its_defaults_are_whole() {
+    let cases = cases();
+    for (name, about) in ModelConfig::NAMES {
+        assert!(!about.is_empty());
+        assert!(cases.iter().any(|case| case.config.name() == name), "{name} has no case here");
+        let config = toml(&format!("name = '{name}'"));
+        assert_eq!(config.name(), name);
+        assert!(config.describe().len() > 20 && !config.describe().contains('\n'));
+        let written = toml::to_string(&config).unwrap();
+        assert_eq!(toml(&written), config, "what is written is read back:\n{written}");
+    }
+    for case in cases {
+        assert!(ModelConfig::NAMES.iter().any(|(name, _)| *name == case.config.name()));
+    }
+}
+
+#[test]
+fn shapes() {
+    let device = Device::flex();
+    for case in cases() {
+        let model = build(&case, 1, &device);
+        let x = tensor(&noise(case.samples, 3, 0.5), 3, &device);
+        assert_eq!(model.forward(x.clone()).dims(), [3, OUTPUTS], "{:?}", case.config);
+        let features = model.embed(x).dims();
+        assert_eq!(features[0], 3);
+        assert!(features[1] > 0 && model.num_params() > features[1] * OUTPUTS);
+    }
+}
+
+#[test]
+fn the_papers_samplecnn_takes_its_excerpt() {
+    let config = ModelConfig::SampleCnn(SampleCnnConfig::default());
+    let case = Case { config, samples: 59_049 };
+    let model = build(&case, 1, &Device::flex());
+    let x = tensor(&noise(case.samples, 1, 0.5), 1, &Device::flex());
+    assert_eq!(model.embed(x.clone()).dims(), [1, 512]);
+    assert!(finite(&values(model.forward(x))));
+}
+
+#[test]
+fn a_batch_gives_what_its_items_give() {
+    let device = Device::flex();
+    for case in cases() {
+        let model = build(&case, 2, &device);
+        let x = tensor(&noise(case.samples, 3, 0.5), 3, &device);
+        let together = values(model.forward(x.clone()));
+        let apart: Vec<f32> =
+            (0..3).flat_map(|i| values(model.forward(x.clone().narrow(0, i, 1)))).collect();
+        for (a, b) in together.iter().zip(&apart) {
+            assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{:?}: {a}, {b}", case.config);
+        }
+        // The items differ, so the outputs must.
+        assert!(together[..OUTPUTS] != together[OUTPUTS..2 * OUTPUTS], "{:?}", case.config);
+    }
+}
+
+#[test]
+fn gradients_reach_every_parameter() {
+    let device = Device::flex().autodiff();
+    for case in cases() {
+        let model = build(&case, 3, &device);
+        let x = tensor(&noise(case.samples, 4, 0.5), 4, &device);
+        let y = model.forward(x);
+        let weights = tensor(&noise(OUTPUTS, 4, 1.0), 4, &device);
+        let gradients = (y * weights).sum().backward();
+        let bad = Bad::of(&model, &gradients);
+        assert!(bad.seen >= 4);
+        let none: Vec<String> = Vec::new();
+        assert_eq!(
+            [bad.missing, bad.infinite, bad.zero],
+            [none.clone(), none.clone(), none],
+            "{:?}",
+            case.config
+        );
+    }
+}
+
+#[test]
+fn silence_clipping_and_vanishing_noise_stay_finite() {
+    let device = Device::flex().autodiff();
+    for case in cases() {
+        let model = build(&case, 4, &device);
+        let square: Vec<f32> =
+            (0..2 * case.samples).map(|i| if i / 40 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        let inputs = [
+            ("silence", vec![0.0; 2 * case.samples]),
+            ("clipping", square),
+            ("vanishing noise", noise(case.samples, 2, 1e-30)),
+            ("constant", vec![1.0; 2 * case.samples]),
+        ];
+        for (what, input) in inputs {
+            let x = tensor(&input, 2, &device).require_grad();
+            let y = model.forward(x.clone());
+            assert!(finite(&values(y.clone())), "{what}: {:?}", case.config);
+            let gradients = y.square().sum().backward();
+            assert!(finite(&values(x.grad(&gradients).unwrap())), "{what}: {:?}", case.config);
+            let bad = Bad::of(&model, &gradients);
+            assert!(bad.missing.is_empty() && bad.infinite.is_empty(), "{what}: {:?}", case.config);
+            assert!(finite(&values(model.valid().forward(x.inner()))), "{what}");
+        }
+    }
+}
+
+#[test]
+fn saved_and_loaded_is_the_same() {
+    let device = Device::flex().autodiff();
+    let folder = std::env::temp_dir().join(format!("tonotopy-contract-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (i, case) in cases().iter().enumerate() {
+        let model = build(case, 5, &device);
+        let x = tensor(&noise(case.samples, 2, 0.5), 2, &device);
+        // Moves the running statistics, where there are any. They reach the record one update
+        // late; `valid` settles them.
+        model.forward(x.clone());
+        model.forward(x.clone() * 0.5);
+        let expected = values(model.valid().forward(x.clone().inner()));
+
+        let file = folder.join(format!("{i}.bpk"));
+        model.clone().into_record().save(&file).unwrap();
+        let other = build(case, 6, &device);
+        let fresh = values(other.valid().forward(x.clone().inner()));
+        assert_ne!(fresh, expected, "other weights give other outputs: {:?}", case.config);
+        let loaded = other.try_load_record(ModuleRecord::load(&file).unwrap()).unwrap();
+        assert_eq!(values(loaded.valid().forward(x.inner())), expected, "{:?}", case.config);
+        assert_eq!(parameters(&loaded), parameters(&model), "ids and values: {:?}", case.config);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_record_of_another_architecture_is_refused() {
+    let device = Device::flex();
+    let cases = cases();
+    let record = build(&cases[0], 1, &device).into_record();
+    assert!(build(&cases[3], 1, &device).try_load_record(record).is_err());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_and_the_same_model_the_same_output() {
+    let device = Device::flex();
+    for case in cases() {
+        let [a, b, c] = [8, 8, 9].map(|seed| build(&case, seed, &device));
+        let x = tensor(&noise(case.samples, 2, 0.5), 2, &device);
+        let output = values(a.forward(x.clone()));
+        assert_eq!(values(a.forward(x.clone())), output);
+        assert_eq!(values(b.forward(x.clone())), output, "{:?}", case.config);
+        assert_ne!(values(c.forward(x)), output, "{:?}", case.config);
+    }
+}
+
+#[test]
+fn outside_training_nothing_is_tracked_and_the_output_is_that_of_a_plain_model() {
+    for case in cases() {
+        let tracked = Device::flex().autodiff();
+        let model = build(&case, 10, &tracked);
+        let x = noise(case.samples, 2, 0.5);
+        let valid = model.valid();
+        let y = valid.forward(tensor(&x, 2, &Device::flex()));
+        assert!(!y.device().is_autodiff(), "{:?}", case.config);
+        let plain = build(&case, 11, &Device::flex());
+        let plain = plain.try_load_record(model.into_record()).unwrap();
+        assert_eq!(values(plain.forward(tensor(&x, 2, &Device::flex()))), values(y));
+    }
+}
+
+#[test]
+fn filters_of_the_strided_front_end_are_its_weights() {
+    let text = "name = 'tagger'\nfront_end = { name = 'strided', filters = 8, length = 50, stride = 25, pool = { kind = 'l2', size = 4 } }";
+    let case = Case { config: toml(text), samples: 16_000 };
+    let model = build(&case, 1, &Device::flex());
+    let filters = model.filters().unwrap();
+    assert_eq!((filters.length, filters.weights.len(), filters.iter().count()), (50, 400, 8));
+    assert_eq!(filters.pool.unwrap().size, 4);
+    let parameters = parameters(&model);
+    assert!(parameters.iter().any(|(_, values)| *values == filters.weights));
+    assert!(build(&cases()[0], 1, &Device::flex()).filters().is_none());
+}
+
+/// The mapper that does nothing: what an optimizer does to a module, less the numbers.
+struct Same;
+impl ModuleMapper for Same {}
+
+#[test]
+fn mapping_keeps_every_parameter() {
+    let device = Device::flex().autodiff();
+    for case in cases() {
+        let model = build(&case, 1, &device);
+        let before = parameters(&model);
+        assert_eq!(parameters(&model.map(&mut Same)), before);
+    }
+}
+
+fn error(text: &str, samples: usize) -> ModelError {
+    let config = toml(text);
+    let error = config.validate(samples).expect_err(text);
+    let built = config.init(OUTPUTS, samples, &Device::flex()).expect_err(text);
+    assert_eq!(built, error);
+    error
+}
+
+#[test]
+fn bad_values_are_named() {
+    let mel = |rest: &str| format!("name = 'tagger'\nfront_end = {{ name = 'mel', {rest} }}");
+    let strided =
+        |rest: &str| format!("name = 'tagger'\nfront_end = {{ name = 'strided', {rest} }}");
+    let tagger = |rest: &str| format!("name = 'tagger'\n{rest}");
+    let samplecnn = |rest: &str| format!("name = 'samplecnn'\n{rest}");
+    let huge = "18_446_744_073_709";
+    let table = [
+        (mel("n_fft = 0"), "front_end.n_fft"),
+        (mel(&format!("n_fft = {huge}")), "front_end.n_fft"),
+        (mel("n_fft = 256, win_length = 257"), "front_end.win_length"),
+        (mel("win_length = 0"), "front_end.win_length"),
+        (mel("hop_length = 0"), "front_end.hop_length"),
+        (mel(&format!("hop_length = {huge}")), "front_end.hop_length"),
+        (mel("n_mels = 0"), "front_end.n_mels"),
+        (mel(&format!("n_mels = {huge}")), "front_end.n_mels"),
+        (mel("sample_rate = 0"), "front_end.sample_rate"),
+        (mel("f_max = 8000.5"), "front_end.f_max"),
+        (mel("f_max = nan"), "front_end.f_max"),
+        (mel("f_min = -1.0"), "front_end.f_min"),
+        (mel("f_min = 500.0, f_max = 500.0"), "front_end.f_min"),
+        (mel("f_min = 8000.0"), "front_end.f_min"),
+        (mel("power = 3.0"), "front_end.power"),
+        (mel("power = nan"), "front_end.power"),
+        (mel("compression = 0.0"), "front_end.compression"),
+        (mel("compression = inf"), "front_end.compression"),
+        (mel("n_fft = 16384"), "excerpt"),
+        (mel("n_fft = 16384, center = true, pad_mode = 'reflect'"), "excerpt"),
+        (mel("hop_length = 4000"), "stages[0].length"),
+        (strided("filters = 0"), "front_end.filters"),
+        (strided(&format!("filters = {huge}")), "front_end.filters"),
+        (strided("filters = 65536, length = 1048576"), "front_end.filters"),
+        (strided("length = 0"), "front_end.length"),
+        (strided(&format!("length = {huge}")), "front_end.length"),
+        (strided("stride = 0"), "front_end.stride"),
+        (strided("compression = -1.0"), "front_end.compression"),
+        (strided("pool = { kind = 'l2', size = 0 }"), "front_end.pool.size"),
+        (strided("pool = { kind = 'l2', size = 3 }"), "front_end.pool.size"),
+        (strided("pool = { kind = 'l2', size = 129 }"), "front_end.pool.size"),
+        (strided("length = 10000"), "excerpt"),
+        (tagger("hidden = 0"), "hidden"),
+        (tagger(&format!("hidden = {huge}")), "hidden"),
+        (tagger("dropout = 1.0"), "dropout"),
+        (tagger("dropout = nan"), "dropout"),
+        (tagger("stages = [{ filters = 0 }]"), "stages[0].filters"),
+        (tagger("stages = [{ length = 0 }]"), "stages[0].length"),
+        (tagger("stages = [{}, { pool = 0 }]"), "stages[1].pool"),
+        (tagger("stages = [{ filters = 65536 }, { filters = 65536 }]"), "stages[1].filters"),
+        (tagger("stages = [{}, {}, {}]"), "stages[1].length"),
+        (tagger("partial_pools = 'never'\nstages = [{ pool = 60 }]"), "partial_pools"),
+        (samplecnn("stem_length = 0"), "stem_length"),
+        (samplecnn("stem_filters = 0"), "stem_filters"),
+        (samplecnn("length = 4"), "length"),
+        (samplecnn("length = 0"), "length"),
+        (samplecnn("pool = 0"), "pool"),
+        (samplecnn("pool = 60_000"), "excerpt"),
+        (samplecnn("block_filters = [1, 0]"), "block_filters[1]"),
+        (samplecnn("hidden = 0"), "hidden"),
+        (samplecnn("dropout = -0.1"), "dropout"),
+        (samplecnn(""), "excerpt"),
+    ];
+    for (text, key) in table {
+        let error = error(&text, 9_000);
+        assert_eq!(error.key, key, "{text}: {error}");
+        assert!(!error.remedy.is_empty() && error.to_string().contains(&error.value));
+    }
+    let config = toml("name = 'tagger'");
+    assert_eq!(config.init(0, 48_000, &Device::flex()).unwrap_err().key, "outputs");
+    assert_eq!(config.init(usize::MAX, 48_000, &Device::flex()).unwrap_err().key, "outputs");
+    for samples in [0, 1, 511, 2_000] {
+        assert!(config.validate(samples).is_err(), "{samples} samples");
+    }
+    let unknown =
+        toml::from_str::<ModelConfig>("name = 'tagger'\nfront_end = { name = 'mel', n_mel = 3 }");
+    assert!(unknown.unwrap_err().to_string().contains("n_mels"));
+}
+
+#[test]
+fn a_front_end_tells_what_it_gives() {
+    for case in cases() {
+        let ModelConfig::Tagger(config) = &case.config else { continue };
+        let front_end = config.front_end.init(&Device::flex()).unwrap();
+        let x = tensor(&noise(case.samples, 2, 0.5), 2, &Device::flex());
+        let shape = [2, config.front_end.bands(), config.front_end.frames(case.samples)];
+        assert_eq!(front_end.forward(x).dims(), shape, "{:?}", config.front_end);
+    }
+    let strided = FrontEndConfig::Strided(StridedConfig::default());
+    assert_eq!(
+        (strided.sample_rate(), strided.bands(), strided.frames(48_000)),
+        (16_000, 128, 187)
+    );
+}
