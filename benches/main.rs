@@ -1,4 +1,4 @@
-//! Benches for our own regressions: `cargo bench --bench main`. Comparisons with other programs
+//! Benches for our own regressions: `cargo bench -p tonotopy-benches`. Comparisons with other programs
 //! are in `benches/compare/`.
 
 use std::hint::black_box;
