@@ -246,9 +246,13 @@ impl AudioCache {
             Err(problem) => problem,
         };
         let header = self.make(audio, sample_rate, &key, policy)?;
-        if let (Audio::File { path, .. }, Some(stamp)) = (audio, stamp) {
+        if let Some(stamp) = stamp
+            && let Audio::File { path, .. } = audio
+        {
             let now = fs::metadata(path).map(|metadata| self.hashes.stamp(&metadata).0);
-            if now.ok() != Some(stamp) {
+            let is_same = now.ok() == Some(stamp)
+                || self.key(audio, sample_rate, policy.limits, true).is_ok_and(|now| now.0 == key);
+            if !is_same {
                 // The entry may hold the new content under the key of the old.
                 let entry = self.path(&key);
                 fs::remove_file(&entry).map_err(AudioError::cache("remove", &entry))?;

@@ -11,10 +11,12 @@
 pub mod cache;
 mod contain;
 pub mod decode;
+mod decoding;
 mod entry;
 pub mod error;
 mod hashes;
 pub mod quarantine;
+mod recognise;
 pub mod resample;
 pub mod scan;
 mod stream_end;

@@ -171,4 +171,51 @@ fn two_mp3_files_joined_are_heard_to_the_end() {
     // The first header promises half; nothing of the second half may be lost in silence.
     let wave = whole(&path).unwrap();
     assert!(wave.seconds() > 1.75, "{} s", wave.seconds());
+    // Of different kinds, they cannot be one signal.
+    let [a, b] =
+        ["mono-16k.mp3", "stereo-44k.mp3"].map(|name| std::fs::read(fixture(name)).unwrap());
+    let path = write(folder.path(), "joined.mp3", &[a, b].concat());
+    assert_eq!(whole(&path).unwrap_err().reason(), Some(Reason::Unsupported));
+}
+
+#[test]
+fn chained_ogg_streams_are_heard_to_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = std::fs::read(fixture("mono-22k.ogg")).unwrap();
+    let expected = whole(&fixture("mono-22k.ogg")).unwrap().samples;
+    // The second stream must have a serial number of its own; page checksums follow it.
+    let other = with_serial(&one, 77);
+    let path = write(folder.path(), "chained.ogg", &[one, other].concat());
+    assert_eq!(whole(&path).unwrap().samples, [expected.clone(), expected].concat());
+    let other = std::fs::read(fixture("stereo-48k.ogg")).unwrap();
+    let path = write(
+        folder.path(),
+        "mixed.ogg",
+        &[std::fs::read(fixture("mono-22k.ogg")).unwrap(), with_serial(&other, 78)].concat(),
+    );
+    let error = whole(&path).unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::Unsupported), "{error}");
+}
+
+/// An Ogg file with another serial number on every page.
+fn with_serial(bytes: &[u8], serial: u32) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut at = 0;
+    while at < bytes.len() {
+        let segments = usize::from(bytes[at + 26]);
+        let body: usize = bytes[at + 27..at + 27 + segments].iter().map(|&n| usize::from(n)).sum();
+        let end = at + 27 + segments + body;
+        bytes[at + 14..at + 18].copy_from_slice(&serial.to_le_bytes());
+        bytes[at + 22..at + 26].fill(0);
+        // CRC-32 with the polynomial 0x04c11db7, from the highest bit, starting at 0.
+        let crc = bytes[at..end].iter().fold(0u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte) << 24, |crc, _| match crc >> 31 {
+                1 => crc << 1 ^ 0x04c1_1db7,
+                _ => crc << 1,
+            })
+        });
+        bytes[at + 22..at + 26].copy_from_slice(&crc.to_le_bytes());
+        at = end;
+    }
+    bytes
 }

@@ -158,11 +158,13 @@ fn whole(path: &Path) -> Result<Waveform, AudioError> {
     decode(path, 0.0, None, &Limits::default())
 }
 
-/// A small generator of pseudo-random numbers: Knuth's MMIX congruence, upper half.
-fn synthetic_piece() -> datasets::synthetic::Piece {
-    datasets::synthetic::Piece { seed: 7 }
+fn synthetic_piece() -> Audio {
+    let config =
+        datasets::synthetic::SyntheticConfig { tracks: 10, seconds: 2.0, ..Default::default() };
+    config.load().unwrap().tracks[0].audio.clone()
 }
 
+/// A small generator of pseudo-random numbers: Knuth's MMIX congruence, upper half.
 struct Random(u64);
 
 impl Random {

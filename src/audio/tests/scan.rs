@@ -39,7 +39,7 @@ fn good_tracks_come_in_order_and_bad_ones_are_counted_with_their_reason() {
             tracks.push(track(name, file(&fixture(name))));
         }
     }
-    tracks.push(track("piece", Audio::Synthetic(piece())));
+    tracks.push(track("piece", synthetic_piece()));
 
     let seen = Mutex::new(Vec::new());
     let report = super::super::scan(
@@ -92,10 +92,6 @@ fn good_tracks_come_in_order_and_bad_ones_are_counted_with_their_reason() {
     // A shorter limit lets the short one in.
     let options = ScanOptions { min_seconds: 0.1, ..ScanOptions::default() };
     assert_eq!(run(&tracks, &cache, &options).unwrap().quarantine.len(), bad.len() - 1);
-}
-
-fn piece() -> datasets::synthetic::Piece {
-    crate::audio::tests::synthetic_piece()
 }
 
 #[test]
