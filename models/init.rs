@@ -3,7 +3,9 @@
 //! How the papers drew theirs is not known here. Layers before a rectifier draw from the uniform
 //! distribution of He et al. (2015), variance `2 / fan_in`, which keeps the size of activations
 //! from layer to layer: needed for raw audio, whose values are small. Biases begin at 0. The last
-//! layer draws from +-1/sqrt(fan_in), so that first logits are small.
+//! layer draws from +-1/sqrt(fan_in), burn's default. (Drawn like that throughout, the tagger on
+//! raw audio learned nothing but its biases in 120 steps at learning rate 0.01 on a toy task where
+//! these weights did; on raw audio 0.1 was the better rate, on mel bands 0.01.)
 
 use burn::module::{Initializer, Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv1d, Conv1dConfig};
