@@ -3,9 +3,11 @@
 //! How the papers drew theirs is not known here. Layers before a rectifier draw from the uniform
 //! distribution of He et al. (2015), variance `2 / fan_in`, which keeps the size of activations
 //! from layer to layer: needed for raw audio, whose values are small. Biases begin at 0. The last
-//! layer draws from +-1/sqrt(fan_in), so that first logits are small.
+//! layer draws from +-1/sqrt(fan_in), burn's default. (Drawn like that throughout, the tagger on
+//! raw audio learned nothing but its biases in 120 steps at learning rate 0.01 on a toy task where
+//! these weights did; on raw audio 0.1 was the better rate, on mel bands 0.01.)
 
-use burn::module::{Initializer, Param};
+use burn::module::{Initializer, Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv1d, Conv1dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig1d};
 use burn::tensor::{Device, Tensor};
@@ -52,4 +54,15 @@ pub(crate) fn rectified_linear(inputs: usize, outputs: usize, device: &Device) -
 pub(crate) fn output_linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
     let linear = LinearConfig::new(inputs, outputs).with_bias(false).init(device);
     Linear { bias: zeros(outputs, device), ..linear }
+}
+
+/// Draws every first weight that burn has put off until it is used (`materialize` does not).
+pub(crate) fn draw(module: &impl Module) {
+    struct Draw;
+    impl ModuleVisitor for Draw {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            param.val();
+        }
+    }
+    module.visit(&mut Draw);
 }

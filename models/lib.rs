@@ -108,7 +108,8 @@ impl ModelConfig {
                 Model::SampleCnn(config.init(outputs, excerpt_samples, device)?)
             }
         };
-        Ok(model.materialize())
+        init::draw(&model);
+        Ok(model)
     }
 
     /// One line for reports.

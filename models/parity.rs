@@ -132,8 +132,10 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// What a case gives on one device: `(quantity, values)`.
-type Results = Vec<(String, Vec<f32>)>;
+/// A quantity and its values.
+type Quantity = (String, Vec<f32>);
+/// What a case gives on one device.
+type Results = Vec<Quantity>;
 
 impl Case {
     fn compare(&self, device: &Device, reference: &Device) -> Vec<Row> {
@@ -169,32 +171,31 @@ impl Case {
             .iter()
             .filter(|(quantity, _)| quantity.starts_with(GRADIENT))
             .fold(0.0, |max, (_, values)| nan_max(max, largest(values)));
-        let row =
-            |((quantity, expected), (_, actual)): (&(String, Vec<f32>), &(String, Vec<f32>))| {
-                let (floor, tolerance) = match quantity.starts_with(GRADIENT) {
-                    true => (GRADIENT_FLOOR * largest_gradient, GRADIENT_TOLERANCE),
-                    false => (0.0, VALUE_TOLERANCE),
-                };
-                if expected.len() != actual.len() {
-                    return self.failed(format!("{quantity} has another shape"));
-                }
-                let scale = nan_max(largest(expected), floor);
-                let max_abs = expected
-                    .iter()
-                    .zip(actual)
-                    .fold(0.0, |max, (e, a)| nan_max(max, (f64::from(*e) - f64::from(*a)).abs()));
-                let max_rel = max_abs / scale;
-                Row {
-                    layer: self.name.into(),
-                    quantity: quantity.clone(),
-                    max_abs,
-                    max_rel,
-                    tolerance,
-                    // NaN compares as false: zeros throughout, or anything not finite, is not ok.
-                    ok: max_rel <= tolerance && scale.is_finite(),
-                    failure: None,
-                }
+        let row = |((quantity, expected), (_, actual)): (&Quantity, &Quantity)| {
+            let (floor, tolerance) = match quantity.starts_with(GRADIENT) {
+                true => (GRADIENT_FLOOR * largest_gradient, GRADIENT_TOLERANCE),
+                false => (0.0, VALUE_TOLERANCE),
             };
+            if expected.len() != actual.len() {
+                return self.failed(format!("{quantity} has another shape"));
+            }
+            let scale = nan_max(largest(expected), floor);
+            let max_abs = expected
+                .iter()
+                .zip(actual)
+                .fold(0.0, |max, (e, a)| nan_max(max, (f64::from(*e) - f64::from(*a)).abs()));
+            let max_rel = max_abs / scale;
+            Row {
+                layer: self.name.into(),
+                quantity: quantity.clone(),
+                max_abs,
+                max_rel,
+                tolerance,
+                // NaN compares as false: zeros throughout, or anything not finite, is not ok.
+                ok: max_rel <= tolerance && scale.is_finite(),
+                failure: None,
+            }
+        };
         expected.iter().zip(actual).map(row).collect()
     }
 
