@@ -150,8 +150,9 @@ impl Bootstrap {
                     .map_err(|source| BootstrapError::Metric { which, source })?;
             }
         }
-        let models = [first, second]
-            .map(|runs| runs.iter().map(|predictions| order_tracks(predictions, targets)).collect());
+        let models = [first, second].map(|runs| {
+            runs.iter().map(|predictions| order_tracks(predictions, targets)).collect()
+        });
         let observed = Scored::new(&models, &vec![1; tracks]);
         let draws: Vec<Scored> = (0..self.resamples)
             .into_par_iter()

@@ -1,5 +1,7 @@
 //! The charts of a report.
 
+use std::ops::Range;
+
 use maud::{Markup, PreEscaped, html};
 
 use super::analysis::{Difference, Metric, Section, TagRow};
@@ -16,8 +18,10 @@ const COLOURS: usize = 7;
 /// Rows of the picture of spectra.
 const SPECTRUM_ROWS: usize = 160;
 /// Filters shown one by one, pools shown.
-const EXAMPLES: usize = 16;
+const EXAMPLES: usize = 24;
 const POOLS: usize = 6;
+/// Periods of the dominant frequency that pools are drawn over.
+pub const PERIODS: usize = 12;
 /// Points of a drawn waveform, at most.
 const MAX_TAPS: usize = 512;
 
@@ -125,16 +129,26 @@ pub fn difference_plot(difference: &Difference) -> Markup {
     let mut y = Axis::new("", 0.0, 1.0, false, 1);
     y.clear_ticks();
     frame.fit(&mut x, &mut y);
-    let place = |row: f64| frame.top + (row + 0.5) * pitch;
+    let row = |name: &str, e: Estimate, row: f64, class: &str| {
+        // The colour of the group that is ahead; none while that is open.
+        let ahead = match (e.low > 0.0, e.high < 0.0) {
+            (true, _) => format!("sure {}", colour(difference.better)),
+            (_, true) => format!("sure {}", colour(difference.other)),
+            _ => String::new(),
+        };
+        let y = frame.top + (row + 0.5) * pitch;
+        let level = format::percent(comparison.confidence);
+        interval(name, e, &level, y, &x, &frame, &format!("interval {ahead} {class}"))
+    };
     let content = html! {
         line class="zero" x1=(px(x.place(0.0))) x2=(px(x.place(0.0))) y1=(px(frame.top)) y2=(px(frame.height - frame.bottom)) {}
-        text class="side" x=(px(x.place(0.0) - 6.0)) y="18" text-anchor="end" { "other better" }
-        text class="side" x=(px(x.place(0.0) + 6.0)) y="18" { "better" }
+        text class="side" x=(px(frame.left)) y="18" { "← " (shorten(&difference.other_name, 18)) }
+        text class="side" x=(px(frame.width - frame.right)) y="18" text-anchor="end" { (shorten(&difference.better_name, 18)) " →" }
         @if let Some(overall) = &comparison.roc_auc_macro {
-            (interval("macro average", overall.difference, place(0.0), &x, &frame, "overall"))
+            (row("macro average", overall.difference, 0.0, "overall"))
         }
         @for (index, (tag, estimate)) in rows.iter().enumerate() {
-            (interval(tag, *estimate, place(index as f64 + 1.5), &x, &frame, ""))
+            (row(tag, *estimate, index as f64 + 1.5, ""))
         }
     };
     let title = format!("{} minus {}", difference.better_name, difference.other_name);
@@ -146,22 +160,23 @@ pub fn difference_plot(difference: &Difference) -> Markup {
     }
 }
 
-fn interval(name: &str, e: Estimate, y: f64, x: &Axis, frame: &Frame, class: &str) -> Markup {
-    let sure = if e.low > 0.0 {
-        "up"
-    } else if e.high < 0.0 {
-        "down"
-    } else {
-        "open"
-    };
+fn interval(
+    name: &str,
+    e: Estimate,
+    level: &str,
+    y: f64,
+    x: &Axis,
+    frame: &Frame,
+    class: &str,
+) -> Markup {
     let text = format!(
-        "{name}: {} (95 % interval {} to {})",
+        "{name}: {} ({level} interval {} to {})",
         format::signed(e.value),
         format::signed(e.low),
         format::signed(e.high)
     );
     html! {
-        g class=(format!("interval {sure} {class}")) {
+        g class=(class) {
             title { (text) }
             rect class="hit" x="0" y=(px(y - 7.0)) width=(px(frame.width)) height="14" {}
             text x=(px(frame.left - 8.0)) y=(px(y + 4.0)) text-anchor="end" { (shorten(name, 20)) }
@@ -326,7 +341,7 @@ pub fn examples(bank: &FilterBank) -> Markup {
             @for index in 0..shown {
                 @let filter = known[index * known.len().saturating_sub(1) / shown.saturating_sub(1).max(1)];
                 figure class="small" {
-                    (waveforms(&[(bank.taps(filter), 0)], &format!("Filter {filter}"), 150.0, 64.0))
+                    (waveforms(&[(bank.taps(filter), 0)], 0..bank.filters().length, &format!("Filter {filter}"), 150.0, 64.0))
                     figcaption { (bank.dominant(filter).map_or(format::NONE.into(), format::frequency)) }
                 }
             }
@@ -359,7 +374,8 @@ pub fn pools(bank: &FilterBank, fits: &PoolFits) -> Markup {
                     @let as_they_are: Vec<_> = fit.members.iter().map(|m| (bank.taps(m.filter), 0)).collect();
                     @let aligned: Vec<_> = fit.members.iter().map(|m| (bank.taps(m.filter), m.shift)).collect();
                     span class="what" { "as learned" }
-                    (waveforms(&as_they_are, "The filters of the pool as learned", 210.0, 74.0))
+                    @let window = middle(bank, fit.anchor);
+                    (waveforms(&as_they_are, window.clone(), "The filters of the pool as learned", 210.0, 74.0))
                     span class="what" {
                         "shifted by "
                         @for (index, member) in fit.members.iter().enumerate() {
@@ -367,20 +383,42 @@ pub fn pools(bank: &FilterBank, fits: &PoolFits) -> Markup {
                             (member.shift.to_string().replace('-', "−"))
                         }
                     }
-                    (waveforms(&aligned, "The filters of the pool shifted onto each other", 210.0, 74.0))
+                    (waveforms(&aligned, window, "The filters of the pool shifted onto each other", 210.0, 74.0))
                 }
             }
         }
     }
 }
 
-/// Waveforms over each other, each scaled to its own peak and delayed by its shift in samples.
-fn waveforms(filters: &[(&[f32], isize)], title: &str, width: f64, height: f64) -> Markup {
-    let length = filters.iter().map(|filter| filter.0.len()).max().unwrap_or(1).max(2);
+/// The samples of a filter that some periods about the middle of its energy take.
+fn middle(bank: &FilterBank, filter: usize) -> Range<usize> {
+    let taps = bank.taps(filter);
+    let length = taps.len();
+    let period = bank.dominant(filter).map_or(f64::INFINITY, |hertz| 2.0 * bank.nyquist() / hertz);
+    // As a whole number, infinity becomes the largest.
+    let wanted = ((PERIODS as f64 * period).ceil() as usize).clamp(1, length);
+    let energy = |tap: &f32| f64::from(*tap).powi(2);
+    let total: f64 = taps.iter().map(energy).sum();
+    let moment: f64 = taps.iter().enumerate().map(|(place, tap)| place as f64 * energy(tap)).sum();
+    let centre = if total > 0.0 { moment / total } else { length as f64 / 2.0 };
+    let first = (centre - wanted as f64 / 2.0).round().clamp(0.0, (length - wanted) as f64);
+    first as usize..first as usize + wanted
+}
+
+/// The samples `window` of waveforms over each other, each scaled to its own peak and delayed by
+/// its shift in samples.
+fn waveforms(
+    filters: &[(&[f32], isize)],
+    window: Range<usize>,
+    title: &str,
+    width: f64,
+    height: f64,
+) -> Markup {
+    let (first, last) = (window.start, window.end.saturating_sub(1));
     let (mut x, mut y) =
-        (Axis::new("", 0.0, (length - 1) as f64, false, 1), Axis::new("", -1.0, 1.0, false, 1));
+        (Axis::new("", first as f64, last as f64, false, 1), Axis::new("", -1.0, 1.0, false, 1));
     Frame { width, height, left: 2.0, right: 2.0, top: 3.0, bottom: 3.0 }.fit(&mut x, &mut y);
-    let stride = length.div_ceil(MAX_TAPS).max(1);
+    let stride = window.len().div_ceil(MAX_TAPS).max(1);
     html! {
         svg class="wave" viewBox=(format!("0 0 {width} {height}")) role="img" aria-label=(title) {
             line class="base" x1="0" x2=(px(width)) y1=(px(height / 2.0)) y2=(px(height / 2.0)) {}
@@ -388,7 +426,7 @@ fn waveforms(filters: &[(&[f32], isize)], title: &str, width: f64, height: f64) 
                 @let peak = taps.iter().fold(0.0f32, |peak, tap| peak.max(tap.abs())).max(f32::MIN_POSITIVE);
                 @let points = taps.iter().enumerate().step_by(stride).filter_map(|(tap, &value)| {
                     let place = tap as isize + shift;
-                    (0..length as isize).contains(&place)
+                    (first as isize..=last as isize).contains(&place)
                         .then(|| (place as f64, f64::from(value) / f64::from(peak)))
                 });
                 path class=(format!("tap t{}", index % 4)) d=(line(points, &x, &y)) {}

@@ -69,7 +69,17 @@ pub fn duration(seconds: f64) -> String {
 
 /// A frequency in Hz, or kHz from 1 000 on.
 pub fn frequency(hertz: f64) -> String {
-    if hertz < 999.5 { format!("{hertz:.0} Hz") } else { format!("{:.2} kHz", hertz / 1000.0) }
+    if hertz < 999.5 {
+        return format!("{hertz:.0} Hz");
+    }
+    let text = format!("{:.2}", hertz / 1000.0);
+    format!("{} kHz", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A share in percent, with a decimal only where it takes one.
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.1}", share * 100.0);
+    format!("{}\u{a0}%", text.trim_end_matches(".0"))
 }
 
 /// `1 seed`, `3 seeds`.
@@ -101,6 +111,9 @@ mod tests {
         assert_eq!(duration(f64::NAN), NONE);
         assert_eq!(frequency(440.4), "440 Hz");
         assert_eq!(frequency(1234.0), "1.23 kHz");
+        assert_eq!(frequency(16_000.0), "16 kHz");
+        assert_eq!(percent(0.95), "95\u{a0}%");
+        assert_eq!(percent(0.975), "97.5\u{a0}%");
         assert_eq!(count(1, "seed"), "1 seed");
         assert_eq!(count(3, "seed"), "3 seeds");
     }

@@ -103,7 +103,7 @@ fn headline(section: &Section) -> Markup {
                     (metric.title()) " " b { (format::spread(&spread)) }
                     " (" (format::count(spread.runs, "seed")) "). "
                     @if let Some(lead) = section.lead() {
-                        @if let Some(gap) = &lead.comparison.roc_auc_macro { (gap_sentence(gap, &lead.other_name)) }
+                        @if let Some(gap) = &lead.comparison.roc_auc_macro { (gap_sentence(gap, &lead.other_name, &format::percent(lead.comparison.confidence))) }
                     }
                     (paper_order(section))
                 },
@@ -112,13 +112,13 @@ fn headline(section: &Section) -> Markup {
     }
 }
 
-fn gap_sentence(gap: &Compared, other: &str) -> Markup {
+fn gap_sentence(gap: &Compared, other: &str, level: &str) -> Markup {
     let d = gap.difference;
     html! {
         "Its ROC-AUC is " b { (format::score(d.value.abs())) }
         @if d.value < 0.0 { " below " } @else { " above " }
         b { (other) }
-        ", 95 % interval over tracks " (format::signed(d.low)) " to " (format::signed(d.high))
+        ", " (level) " interval over tracks " (format::signed(d.low)) " to " (format::signed(d.high))
         @if d.low <= 0.0 && d.high >= 0.0 { ": these tracks cannot tell the two apart. " } @else { ". " }
     }
 }
@@ -270,7 +270,7 @@ fn paper_cell(paper: Option<&PaperFigure>) -> Markup {
             None => td class="n" { (format::NONE) },
             Some(paper) => td class="n" data-value=(paper.value) {
                 span class="value" { (format::score(paper.value)) }
-                small { (metric_title(&paper.metric)) (paper.source) ", " (paper.certainty) }
+                small { (metric_title(&paper.metric)) (paper.source) " (" (paper.certainty) ")" }
             },
         }
     }
@@ -326,14 +326,14 @@ fn difference_table(section: &Section) -> Markup {
         }
         @if let Some(first) = section.differences.first() {
             p class="note" {
-                "In brackets 95 % intervals of a paired bootstrap over the "
+                "In brackets " (format::percent(first.comparison.confidence)) " intervals of a paired bootstrap over the "
                 (format::count(first.comparison.n_tracks, "test track")) " ("
                 (format::count(first.comparison.resamples, "resample")) ", seed " (first.comparison.seed)
                 "); a group's score on a resample is the mean over its seeds. They tell of other tracks of this kind, "
                 "not of other seeds: for those see the ± of the comparison. A tag counts as better or worse where 0 lies "
                 "outside its interval in ROC-AUC; of "
                 (format::count(section.n_tags_scored, "tag")) " about "
-                (format!("{:.0}", (section.n_tags_scored as f64 * 0.05).ceil()))
+                (format!("{:.0}", (section.n_tags_scored as f64 * (1.0 - first.comparison.confidence)).ceil()))
                 " would by chance alone."
             }
         }
@@ -498,7 +498,7 @@ fn pool_note(fits: &PoolFits, learned: &Filters) -> Markup {
             "The median pool has " (format!("{median:.2}")) "; two filters of different pools have "
             (format!("{chance:.2}")) " in the median. "
         }
-        "Shifts are in samples."
+        "Shifts are in samples. Drawn are some " (figures::PERIODS) " periods about the middle of the energy, or the whole filter if it is shorter."
     }
 }
 

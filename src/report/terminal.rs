@@ -62,8 +62,11 @@ fn write_section(text: &mut String, section: &Section, emphasis: bool) {
     write_table(text, &rows, if papers { 1 } else { 0 }, bold);
 
     if !section.differences.is_empty() {
-        let _ =
-            writeln!(text, "\ndifferences, with 95 % intervals of a paired bootstrap over tracks");
+        let level = format::percent(section.differences[0].comparison.confidence);
+        let _ = writeln!(
+            text,
+            "\ndifferences, with {level} intervals of a paired bootstrap over tracks"
+        );
         let mut rows = vec![vec!["pair".into(), "ROC-AUC macro".into(), "PR-AUC macro".into()]];
         for difference in &section.differences {
             let comparison = &difference.comparison;
