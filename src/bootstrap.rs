@@ -42,6 +42,8 @@ impl Default for Bootstrap {
 pub enum BootstrapError {
     #[error("the {which} predictions: {source}")]
     Metric { which: &'static str, source: MetricError },
+    #[error("the {which} model has no run; give at least one set of predictions")]
+    NoRuns { which: &'static str },
     #[error("resamples is {0}; it must be at least 1 (1000 is usual)")]
     Resamples(usize),
     #[error("confidence is {0}; it must lie between 0 and 1 (0.95 is usual)")]
@@ -98,6 +100,9 @@ const MAX_TRACKS: usize = 1 << 30;
 /// ROC-AUC and average precision.
 const METRICS: usize = 2;
 
+/// The tracks in order of prediction, `[run][tag][place]`, of one model.
+type Runs = Vec<Vec<Vec<u32>>>;
+
 /// Both areas of a tag, or `None` where it has no positive or no negative.
 type Areas = Option<[f64; METRICS]>;
 
@@ -112,6 +117,20 @@ impl Bootstrap {
         second: &Predictions,
         targets: &Targets,
     ) -> Result<Comparison, BootstrapError> {
+        self.compare_runs(&[first], &[second], targets)
+    }
+
+    /// Compares two models of which there are several runs: a model's score on a draw is the mean
+    /// of the scores of its runs, not the score of their mean prediction.
+    ///
+    /// # Errors
+    /// As [`Bootstrap::compare`], and if a model has no run.
+    pub fn compare_runs(
+        &self,
+        first: &[&Predictions],
+        second: &[&Predictions],
+        targets: &Targets,
+    ) -> Result<Comparison, BootstrapError> {
         if self.resamples == 0 {
             return Err(BootstrapError::Resamples(self.resamples));
         }
@@ -122,11 +141,18 @@ impl Bootstrap {
         if tracks > MAX_TRACKS {
             return Err(BootstrapError::Tracks(tracks));
         }
-        for (which, predictions) in [("first", first), ("second", second)] {
-            check(predictions, targets)
-                .map_err(|source| BootstrapError::Metric { which, source })?;
+        for (which, runs) in [("first", first), ("second", second)] {
+            if runs.is_empty() {
+                return Err(BootstrapError::NoRuns { which });
+            }
+            for predictions in runs {
+                check(predictions, targets)
+                    .map_err(|source| BootstrapError::Metric { which, source })?;
+            }
         }
-        let models = [order_tracks(first, targets), order_tracks(second, targets)];
+        let models = [first, second].map(|runs| {
+            runs.iter().map(|predictions| order_tracks(predictions, targets)).collect()
+        });
         let observed = Scored::new(&models, &vec![1; tracks]);
         let draws: Vec<Scored> = (0..self.resamples)
             .into_par_iter()
@@ -201,12 +227,10 @@ struct Scored {
 }
 
 impl Scored {
-    fn new(models: &[Vec<Vec<u32>>; 2], counts: &[u32]) -> Self {
-        let [first, second] = models;
-        let tags: Vec<[Areas; 2]> = first
-            .iter()
-            .zip(second)
-            .map(|(first, second)| [areas(first, counts), areas(second, counts)])
+    fn new(models: &[Runs; 2], counts: &[u32]) -> Self {
+        let width = models[0].first().map_or(0, Vec::len);
+        let tags: Vec<[Areas; 2]> = (0..width)
+            .map(|tag| [0, 1].map(|model: usize| mean_areas(&models[model], tag, counts)))
             .collect();
         let macros = [0, 1].map(|model| {
             let mean_of = |metric: usize| {
@@ -239,6 +263,17 @@ fn order_tracks(predictions: &Predictions, targets: &Targets) -> Vec<Vec<u32>> {
             order
         })
         .collect()
+}
+
+/// The mean areas of a model's runs; all runs can be scored on a draw, or none.
+fn mean_areas(runs: &Runs, tag: usize, counts: &[u32]) -> Areas {
+    let mut sums = [0.0; METRICS];
+    for run in runs {
+        for (sum, area) in sums.iter_mut().zip(areas(&run[tag], counts)?) {
+            *sum += area;
+        }
+    }
+    Some(sums.map(|sum| sum / runs.len() as f64))
 }
 
 /// ROC-AUC and average precision of one tag where track `i` is there `counts[i]` times.
@@ -491,5 +526,34 @@ mod tests {
         }
         first.values[3] = f32::NAN;
         assert!(error(usual, &first).contains("the first predictions: the prediction for track"));
+    }
+
+    #[test]
+    fn several_runs_score_the_mean_of_their_scores() {
+        let (tracks, tags) = (40, 3);
+        let number = |run: u64, i: usize| philox([run, 9], [i as u64, 0, 0, 0])[0];
+        let ids: Vec<String> = (0..tracks).map(|i| format!("t{i}")).collect();
+        let names: Vec<String> = (0..tags).map(|i| format!("tag{i}")).collect();
+        let truth: Vec<bool> = (0..tracks * tags).map(|i| number(0, i) % 3 == 0).collect();
+        let run = |seed: u64| {
+            let values = (0..tracks * tags)
+                .map(|i| f32::from(truth[i]) * 0.3 + (number(seed, i) >> 40) as f32 / 16_777_216.0)
+                .collect();
+            Predictions::new(ids.clone(), names.clone(), values).unwrap()
+        };
+        let targets = Targets::new(ids.clone(), names.clone(), truth.clone()).unwrap();
+        let (a, b, c) = (run(1), run(2), run(3));
+        let bootstrap = Bootstrap { resamples: 50, ..Bootstrap::default() };
+        let ours = bootstrap.compare_runs(&[&a, &b], &[&c], &targets).unwrap();
+        let score_of = |p: &Predictions| score(p, &targets, "", "").unwrap().roc_auc_macro.unwrap();
+        let ours_first = ours.roc_auc_macro.unwrap().first.value;
+        assert!((ours_first - (score_of(&a) + score_of(&b)) / 2.0).abs() <= TOLERANCE);
+        // The same run twice is that run once, and a lone run is `compare`.
+        assert_eq!(
+            bootstrap.compare_runs(&[&a, &a], &[&c], &targets).unwrap(),
+            bootstrap.compare(&a, &c, &targets).unwrap()
+        );
+        let none = bootstrap.compare_runs(&[], &[&c], &targets).unwrap_err();
+        assert!(none.to_string().contains("first model has no run"), "{none}");
     }
 }

@@ -1,0 +1,34 @@
+//! Runs compared: one HTML page that needs no network, the same comparison as text, and as JSON.
+//!
+//! [`render`] makes the page from [`RunSummary`]s; [`Analysis`] holds the numbers that all three
+//! forms show. Runs are compared only where they were evaluated on the same tracks, tags and truth.
+//!
+//! - `data`: what a run has to hand over
+//! - `analysis`: groups of runs, spread over seeds, differences with intervals
+//! - `learning`, `operating`: learning curves; ROC and precision-recall curves
+//! - `filters`: spectra of learned filters, similarity of the filters of a pool
+//! - `svg`, `png`: axes, lines and heat maps; `figures`: the charts made of them
+//! - `page`, `terminal`: the forms
+
+mod analysis;
+mod data;
+mod figures;
+mod filters;
+mod format;
+mod learning;
+mod operating;
+mod page;
+mod png;
+mod svg;
+mod terminal;
+
+pub use analysis::{Analysis, Difference, Group, Metric, Section, TagRow};
+pub use data::{Filters, Pool, Quarantined, ReportError, RunSummary, Task};
+pub use filters::{FilterBank, PoolFit, PoolFits, mel_centre};
+pub use page::{Options, render, render_analysis};
+pub use terminal::text;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;

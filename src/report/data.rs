@@ -1,0 +1,120 @@
+//! What a run hands over to be compared: plain data, no tensors and no files.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::bootstrap::BootstrapError;
+use crate::experiment::PaperFigure;
+use crate::log::LogLine;
+use crate::metrics::{MetricError, Targets};
+use crate::predictions::Predictions;
+
+/// What the outputs of a model stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Any number of tags a track: ROC-AUC and PR-AUC.
+    #[default]
+    Tags,
+    /// Exactly one a track: accuracy and F1 too.
+    Genres,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct RunSummary {
+    /// Name of the run's folder.
+    pub name: String,
+    pub seed: u64,
+    /// The experiment's name: what runs share that differ in the seed only.
+    pub group: String,
+    /// The experiment in one sentence.
+    pub about: String,
+    /// Such as `magnatagatune/pons2017`.
+    pub dataset: String,
+    /// The split that was predicted, such as `test`.
+    pub split: String,
+    pub task: Task,
+    /// The model in words, such as `tagger on strided 256/256, l2 pools of 4`.
+    pub model: String,
+    /// Trainable parameters.
+    pub parameters: usize,
+    pub steps: u64,
+    /// Training time.
+    pub seconds: f64,
+    pub device: String,
+    /// The figure that the experiment is to reproduce.
+    pub paper: Option<PaperFigure>,
+    pub log: Vec<LogLine>,
+    pub predictions: Predictions,
+    /// Rows and columns in the order of the predictions.
+    pub targets: Targets,
+    /// The learned front end, where there is one.
+    pub filters: Option<Filters>,
+    /// Versions, device, commit.
+    pub environment: BTreeMap<String, String>,
+    /// Files that were left out.
+    pub quarantine: Vec<Quarantined>,
+    /// What else was left out of the data.
+    pub notes: Vec<String>,
+    /// Repeats the run.
+    pub command: String,
+}
+
+/// A file that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Quarantined {
+    pub path: String,
+    pub reason: String,
+}
+
+/// The filters of a learned front end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filters {
+    /// Of the audio, in Hz.
+    pub sample_rate: u32,
+    /// Taps a filter, in samples.
+    pub length: usize,
+    /// `[filter, tap]`, row-major.
+    pub weights: Vec<f32>,
+    /// Where groups of consecutive filters are pooled.
+    pub pool: Option<Pool>,
+}
+
+/// Pooling over filters: filters `0..size` are the first pool, and so on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// `l2` or `max`.
+    pub kind: String,
+    /// Filters a pool.
+    pub size: usize,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    #[error("there is no run to report; name at least one evaluated run folder")]
+    NoRuns,
+    #[error("run {run}: {source}; evaluate it again with `tonotopy evaluate`")]
+    Score { run: String, source: MetricError },
+    #[error("comparing {first} with {second}: {source}")]
+    Compare { first: String, second: String, source: BootstrapError },
+    #[error(
+        "runs {first} and {second} are both seed {seed} of {group}; name each run once, \
+         for the spread is over seeds"
+    )]
+    SameSeed { first: String, second: String, seed: u64, group: String },
+    #[error(
+        "run {run}: {weights} weights do not make filters of {length} taps at {sample_rate} Hz; \
+         all three must be above 0 and the first a multiple of the second"
+    )]
+    FilterShape { run: String, weights: usize, length: usize, sample_rate: u32 },
+    #[error(
+        "run {run}: {filters} filters cannot be pooled by {size}; the pool's size must divide \
+         their number"
+    )]
+    PoolSize { run: String, filters: usize, size: usize },
+    #[error("run {run}: the spectrum of its filters cannot be computed: {message}")]
+    Fourier { run: String, message: String },
+}

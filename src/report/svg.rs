@@ -1,0 +1,266 @@
+//! Axes and lines as inline SVG. Colours are CSS classes, so that both themes can set them.
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+
+/// One axis: where a range of values lies in pixels.
+#[derive(Clone, Debug)]
+pub struct Axis {
+    label: String,
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+    ticks: Vec<f64>,
+}
+
+impl Axis {
+    /// An axis over at least `low..=high`, widened to whole ticks if `round`.
+    pub fn new(label: &str, low: f64, high: f64, round: bool, ticks: usize) -> Self {
+        let (mut low, mut high) = if low.is_finite() && high.is_finite() {
+            (low.min(high), low.max(high))
+        } else {
+            (0.0, 1.0)
+        };
+        // A range of no width, or one that the numbers do not resolve.
+        if high - low <= low.abs().max(high.abs()) * 1e-9 {
+            let spare = if low == 0.0 { 0.5 } else { low.abs() * 0.05 };
+            (low, high) = (low - spare, high + spare);
+        }
+        let step = nice_step((high - low) / ticks.max(1) as f64);
+        if round {
+            low = (low / step + 1e-9).floor() * step;
+            high = (high / step - 1e-9).ceil() * step;
+        }
+        let first = (low / step - 1e-9).ceil();
+        let ticks = (0..)
+            .map(|index| (first + f64::from(index)) * step)
+            .take_while(|&tick| tick <= high + 1e-9 * step)
+            .take(50)
+            // What should be zero is not 1e-17.
+            .map(|tick| if tick.abs() < step * 1e-6 { 0.0 } else { tick })
+            .collect();
+        Self { label: label.to_owned(), low, high, from: 0.0, to: 1.0, ticks }
+    }
+
+    /// The pixel of a value.
+    pub fn place(&self, value: f64) -> f64 {
+        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+    }
+
+    /// Values at the lower and the upper end.
+    pub fn range(&self) -> (f64, f64) {
+        (self.low, self.high)
+    }
+
+    /// For an axis without values of its own.
+    pub fn clear_ticks(&mut self) {
+        self.ticks.clear();
+    }
+
+    fn text(&self, tick: f64) -> String {
+        let step = match self.ticks.as_slice() {
+            [a, b, ..] => b - a,
+            _ => self.high - self.low,
+        };
+        tick_text(tick, step)
+    }
+}
+
+/// The smallest of 1, 2, 5 times a power of ten that is at least `rough`.
+fn nice_step(rough: f64) -> f64 {
+    let power = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0].into_iter().find(|step| step * power >= rough * (1.0 - 1e-9));
+    step.unwrap_or(10.0) * power
+}
+
+/// A tick with as many decimals as its neighbours differ in; thousands and millions abbreviated.
+fn tick_text(value: f64, step: f64) -> String {
+    for (unit, name) in [(1e6, "M"), (1e3, "k")] {
+        if step >= unit / 10.0 && value.abs() >= unit {
+            let decimals = usize::from(step < unit);
+            return format!("{:.*}{name}", decimals, value / unit).replace('-', "−");
+        }
+    }
+    let decimals = (-(step.log10() + 1e-9).floor()).clamp(0.0, 9.0) as usize;
+    format!("{value:.decimals$}").replace('-', "−")
+}
+
+/// A chart's outer size and the room around its plot, in pixels of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    pub width: f64,
+    pub height: f64,
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
+}
+
+impl Frame {
+    pub const fn new(width: f64, height: f64) -> Self {
+        Self { width, height, left: 52.0, right: 12.0, top: 12.0, bottom: 44.0 }
+    }
+
+    /// Lays both axes along the edges of the plot.
+    pub fn fit(&self, x: &mut Axis, y: &mut Axis) {
+        (x.from, x.to) = (self.left, self.width - self.right);
+        (y.from, y.to) = (self.height - self.bottom, self.top);
+    }
+
+    /// The picture: axes, grid, and `content` on them. `description` is read out in its stead.
+    pub fn draw(&self, description: &str, x: &Axis, y: &Axis, content: &Markup) -> Markup {
+        let (left, right) = (self.left, self.width - self.right);
+        let (top, bottom) = (self.top, self.height - self.bottom);
+        html! {
+            svg class="chart" viewBox=(format!("0 0 {} {}", self.width, self.height)) role="img"
+                aria-label=(description)
+                data-x=(axis_data(x)) data-y=(axis_data(y))
+                data-x-label=(x.label) data-plot=(format!("{left} {top} {right} {bottom}")) {
+                g class="grid" {
+                    @for &tick in &y.ticks {
+                        line x1=(px(left)) x2=(px(right)) y1=(px(y.place(tick))) y2=(px(y.place(tick))) {}
+                    }
+                }
+                g class="ticks" {
+                    @for &tick in &y.ticks {
+                        text x=(px(left - 7.0)) y=(px(y.place(tick) + 4.0)) text-anchor="end" { (y.text(tick)) }
+                    }
+                    @for &tick in &x.ticks {
+                        line x1=(px(x.place(tick))) x2=(px(x.place(tick))) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
+                        text x=(px(x.place(tick))) y=(px(bottom + 17.0)) text-anchor="middle" { (x.text(tick)) }
+                    }
+                }
+                (content)
+                line class="base" x1=(px(left)) x2=(px(right)) y1=(px(bottom)) y2=(px(bottom)) {}
+                text class="label" x=(px((left + right) / 2.0)) y=(px(self.height - 6.0))
+                    text-anchor="middle" { (x.label) }
+                @if !y.label.is_empty() {
+                    text class="label" text-anchor="middle"
+                        transform=(format!("translate(12 {}) rotate(-90)", px((top + bottom) / 2.0))) { (y.label) }
+                }
+            }
+        }
+    }
+}
+
+/// Lower and upper value and their pixels, for the script that reads values off the lines.
+fn axis_data(axis: &Axis) -> String {
+    format!("{} {} {} {}", axis.low, axis.high, px(axis.from), px(axis.to))
+}
+
+/// A pixel to a tenth, without needless digits; nothing that is not finite gets into a path.
+pub fn px(value: f64) -> String {
+    let tenths = (value * 10.0).round();
+    let tenths = if tenths.is_finite() { tenths.clamp(-1e7, 1e7) as i64 } else { 0 };
+    let mut text = (tenths / 10).to_string();
+    if tenths % 10 != 0 {
+        if tenths < 0 && tenths > -10 {
+            text = "-0".into();
+        }
+        let _ = write!(text, ".{}", (tenths % 10).abs());
+    }
+    text
+}
+
+/// The path through `points` (values on the axes), parted where one is not finite.
+pub fn line(points: impl IntoIterator<Item = (f64, f64)>, x: &Axis, y: &Axis) -> String {
+    let mut path = String::new();
+    let (mut open, mut length) = (false, 0);
+    // A dot for a lone point, which a path would not show.
+    let close = |path: &mut String, length: usize| {
+        if length == 1 {
+            path.push_str("h0");
+        }
+    };
+    for (a, b) in points {
+        if !(a.is_finite() && b.is_finite()) {
+            if open {
+                close(&mut path, length);
+            }
+            open = false;
+            continue;
+        }
+        length = if open { length + 1 } else { 1 };
+        path.push(if open { 'L' } else { 'M' });
+        let _ = write!(path, "{} {}", px(x.place(a)), px(y.place(b)));
+        open = true;
+    }
+    if open {
+        close(&mut path, length);
+    }
+    path
+}
+
+/// The closed path around `(x, low, high)`.
+pub fn area(points: &[(f64, f64, f64)], x: &Axis, y: &Axis) -> String {
+    if points.len() < 2 {
+        return String::new();
+    }
+    let upper = points.iter().map(|point| (point.0, point.2));
+    let lower = points.iter().rev().map(|point| (point.0, point.1));
+    format!("{}Z", line(upper.chain(lower), x, y))
+}
+
+/// Lowest and highest of the finite values.
+pub fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+    values.into_iter().filter(|value| value.is_finite()).fold(None, |range, value| {
+        let (low, high) = range.unwrap_or((value, value));
+        Some((value.min(low), value.max(high)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_numbers_inside_the_range() {
+        let axis = Axis::new("", 0.13, 0.87, true, 5);
+        assert_eq!(axis.range(), (0.0, 1.0));
+        let texts: Vec<String> = axis.ticks.iter().map(|&tick| axis.text(tick)).collect();
+        assert_eq!(texts, ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        let axis = Axis::new("", 0.0, 1500.0, false, 4);
+        let texts: Vec<String> = axis.ticks.iter().map(|&tick| axis.text(tick)).collect();
+        assert_eq!(texts, ["0", "500", "1.0k", "1.5k"]);
+        let axis = Axis::new("", -0.02, 0.03, true, 5);
+        let texts: Vec<String> = axis.ticks.iter().map(|&tick| axis.text(tick)).collect();
+        assert_eq!(texts, ["−0.02", "−0.01", "0.00", "0.01", "0.02", "0.03"]);
+    }
+
+    #[test]
+    fn no_range_breaks_an_axis() {
+        let odd = [(0.0, 0.0), (5.0, 5.0), (-1e300, 1e300), (1e-300, 2e-300), (3.0, 1.0)];
+        for (low, high) in odd.into_iter().chain([(f64::NAN, 1.0), (0.0, f64::INFINITY)]) {
+            let mut axis = Axis::new("", low, high, true, 5);
+            (axis.from, axis.to) = (0.0, 100.0);
+            let (low, high) = axis.range();
+            assert!(low < high && axis.ticks.len() <= 50, "{axis:?}");
+            assert!((axis.place(low), axis.place(high)) == (0.0, 100.0), "{axis:?}");
+        }
+    }
+
+    #[test]
+    fn paths_part_at_gaps() {
+        let (mut x, mut y) =
+            (Axis::new("", 0.0, 10.0, false, 5), Axis::new("", 0.0, 1.0, false, 5));
+        (x.from, x.to, y.from, y.to) = (0.0, 100.0, 50.0, 0.0);
+        let points = [(0.0, 0.0), (1.0, 0.5), (2.0, f64::NAN), (3.0, 1.0), (4.0, f64::INFINITY)];
+        assert_eq!(line(points, &x, &y), "M0 50L10 25M30 0h0");
+        assert_eq!(area(&[(0.0, 0.0, 1.0), (10.0, 0.5, 1.0)], &x, &y), "M0 0L100 0L100 25L0 50Z");
+        assert_eq!(area(&[], &x, &y), "");
+    }
+
+    #[test]
+    fn pixels_are_short() {
+        let shown: Vec<String> = [1.0, 2.25, -0.04, -0.3, f64::NAN, -7.5].map(px).into();
+        assert_eq!(shown, ["1", "2.3", "0", "-0.3", "0", "-7.5"]);
+    }
+
+    #[test]
+    fn the_extent_passes_over_what_is_not_finite() {
+        assert_eq!(extent([f64::NAN, 2.0, -1.0, f64::INFINITY]), Some((-1.0, 2.0)));
+        assert_eq!(extent([f64::NAN]), None);
+    }
+}

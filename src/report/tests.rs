@@ -1,0 +1,466 @@
+use std::f64::consts::TAU;
+
+use super::sample::{self, SAMPLE_RATE};
+use super::*;
+use crate::bootstrap::Bootstrap;
+use crate::log::LogLine;
+use crate::metrics::score;
+use crate::predictions::Predictions;
+
+fn quick() -> Options {
+    Options { bootstrap: Bootstrap { resamples: 40, ..Bootstrap::default() }, ..Options::default() }
+}
+
+fn small() -> Vec<RunSummary> {
+    let targets = sample::targets(120, 6);
+    let run = |group: &str, skill, seed| sample::run(group, skill, seed, &targets);
+    vec![run("mel", 2.5, 1), run("mel", 2.5, 2), run("raw", 0.8, 1), run("raw", 0.8, 2)]
+}
+
+/// Every tag is closed by its own, no path holds NaN, no attribute is left open.
+#[track_caller]
+fn assert_sound(page: &str) {
+    const VOID: &[&str] = &["meta", "br", "!DOCTYPE"];
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = page;
+    while let Some(at) = rest.find('<') {
+        rest = &rest[at + 1..];
+        let end = rest.find('>').expect("a tag ends");
+        let tag = &rest[..end];
+        assert!(tag.matches('"').count() % 2 == 0, "open quote in <{tag}>");
+        let name = tag.split_whitespace().next().unwrap_or_default();
+        if let Some(name) = name.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}>");
+        } else if !VOID.contains(&name) {
+            open.push(name);
+        }
+        rest = &rest[end + 1..];
+        if name == "script" || name == "style" {
+            rest = &rest[rest.find(&format!("</{name}>")).expect("it ends")..];
+        }
+    }
+    assert!(open.is_empty(), "not closed: {open:?}");
+    for path in page.split(" d=\"").skip(1) {
+        let path = &path[..path.find('"').unwrap()];
+        assert!(path.chars().all(|c| "MLhZ -.0123456789".contains(c)), "path {path}");
+    }
+    for foreign in ["http://", "https://", "src=", "@import", "url(", "fetch("] {
+        // The only address is the name of SVG in the script, which is not fetched.
+        let text = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!text.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn a_sinusoid_peaks_at_its_frequency() {
+    let length = 256;
+    for hertz in [437.0, 1000.0, 3210.5] {
+        let taps = (0..length).map(|tap| {
+            let window = 0.5 - 0.5 * (TAU * tap as f64 / length as f64).cos();
+            (window * (TAU * hertz * tap as f64 / f64::from(SAMPLE_RATE) + 0.3).sin()) as f32
+        });
+        let filters =
+            Filters { sample_rate: SAMPLE_RATE, length, weights: taps.collect(), pool: None };
+        let bank = FilterBank::new("r", &filters).unwrap();
+        let found = bank.dominant(0).unwrap();
+        assert!((found - hertz).abs() < 2.0, "{found} is not {hertz}");
+        // The peak is in the band that holds the frequency, and is 1.
+        let bands = bank.bands(0, 160);
+        let loudest = (0..160).max_by(|&a, &b| bands[a].total_cmp(&bands[b])).unwrap();
+        assert_eq!(loudest, (hertz / 8000.0 * 160.0) as usize);
+        assert_eq!(bands[loudest], 1.0);
+    }
+}
+
+#[test]
+fn spectra_are_the_definition() {
+    let filters = sample::filters(2, 32, None, 5);
+    let bank = FilterBank::new("r", &filters).unwrap();
+    let magnitude = |bin: usize| {
+        let (mut re, mut im) = (0.0, 0.0);
+        for (tap, &weight) in bank.taps(1).iter().enumerate() {
+            let angle = TAU * (bin * tap) as f64 / 4096.0;
+            re += f64::from(weight) * angle.cos();
+            im -= f64::from(weight) * angle.sin();
+        }
+        re.hypot(im)
+    };
+    let slow: Vec<f64> = (0..=2048).map(magnitude).collect();
+    let peak = slow.iter().copied().fold(0.0, f64::max);
+    for (row, value) in bank.bands(1, 2049).into_iter().enumerate() {
+        assert!((f64::from(value) - slow[row] / peak).abs() < 1e-5, "bin {row}");
+    }
+}
+
+#[test]
+fn filters_are_sorted_and_the_silent_come_last() {
+    let mut filters = sample::filters(32, 128, None, 1);
+    filters.weights[..128].fill(0.0);
+    filters.weights[128] = f32::NAN;
+    let bank = FilterBank::new("r", &filters).unwrap();
+    let sorted: Vec<Option<f64>> = bank.order().iter().map(|&f| bank.dominant(f)).collect();
+    assert_eq!(&sorted[30..], [None, None]);
+    let known: Vec<f64> = sorted.into_iter().flatten().collect();
+    assert!(known.len() == 30 && known.windows(2).all(|pair| pair[0] <= pair[1]));
+    let mut all = bank.order().to_vec();
+    all.sort_unstable();
+    assert_eq!(all, (0..32).collect::<Vec<_>>());
+    let below = known.iter().filter(|&&hertz| hertz < 2000.0).count() as f64 / 30.0;
+    assert_eq!(bank.share_below(2000.0), Some(below));
+}
+
+#[test]
+fn mel_centres_follow_the_formula() {
+    // 1 000 Hz is 999.99 mel, so the middle of a scale that ends at twice that is 1 000 Hz.
+    let mel = 2595.0 * (1.0 + 1000.0f64 / 700.0).log10();
+    assert!((mel - 999.99).abs() < 0.01);
+    let f_max = 700.0 * (10f64.powf(2.0 * mel / 2595.0) - 1.0);
+    assert!((mel_centre(0, 1, f_max) - 1000.0).abs() < 1e-6);
+    // librosa.mel_frequencies(n_mels=6, fmin=0, fmax=8000, htk=True)[1:-1], librosa 0.11.0.
+    let theirs = [458.730_083_672_6, 1218.079_152_582_6, 2475.051_452_803_8, 4555.753_765_102_8];
+    for (index, expected) in theirs.into_iter().enumerate() {
+        let ours = mel_centre(index, 4, 8000.0);
+        assert!((ours - expected).abs() < 1e-6, "{ours} is not {expected}");
+    }
+}
+
+#[test]
+fn a_shifted_copy_is_found_with_its_shift() {
+    let length = 128;
+    let noise: Vec<f32> = (0..64).map(|i| sample::normal(9, i) as f32).collect();
+    let mut weights = vec![0.0; 4 * length];
+    for (filter, (at, gain)) in
+        [(30, 1.0), (47, 0.5), (13, 0.8), (30, -0.9)].into_iter().enumerate()
+    {
+        for (tap, value) in noise.iter().enumerate() {
+            weights[filter * length + at + tap] = gain * value;
+        }
+    }
+    let pool = Some(Pool { kind: "l2".into(), size: 4 });
+    let filters = Filters { sample_rate: SAMPLE_RATE, length, weights, pool };
+    let fits = FilterBank::new("r", &filters).unwrap().pool_fits("r").unwrap().unwrap();
+    let [fit] = fits.pools.as_slice() else { panic!("one pool") };
+    assert_eq!(fit.anchor, 0);
+    let shifts: Vec<isize> = fit.members[..3].iter().map(|member| member.shift).collect();
+    // The second stands 17 samples late, so it is to be moved back by 17.
+    assert_eq!(shifts, [0, -17, 17]);
+    for member in &fit.members[..3] {
+        assert!((member.similarity.unwrap() - 1.0).abs() < 1e-5, "{member:?}");
+    }
+    // Against the definition, at every shift of the inverted copy.
+    let bank = FilterBank::new("r", &filters).unwrap();
+    let (a, b) = (bank.taps(0), bank.taps(3));
+    let norm = |x: &[f32]| x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let at = |shift: isize| {
+        let pairs = (0..length as isize).filter(|n| (0..length as isize).contains(&(n - shift)));
+        pairs.map(|n| f64::from(a[n as usize]) * f64::from(b[(n - shift) as usize])).sum::<f64>()
+    };
+    let best = (-127..=127).map(at).fold(f64::NEG_INFINITY, f64::max) / norm(a) / norm(b);
+    assert!((fit.members[3].similarity.unwrap() - best).abs() < 1e-5);
+    assert!(at(fit.members[3].shift) / norm(a) / norm(b) > best - 1e-5);
+    assert_eq!(fits.chance, None);
+}
+
+#[test]
+fn pools_of_copies_stand_out_from_chance() {
+    let bank = FilterBank::new("r", &sample::filters(64, 256, Some(4), 3)).unwrap();
+    let fits = bank.pool_fits("r").unwrap().unwrap();
+    assert_eq!(fits.pools.len(), 16);
+    assert!(fits.pools.windows(2).all(|pair| pair[0].similarity >= pair[1].similarity));
+    assert!(fits.median().unwrap() > 2.0 * fits.chance.unwrap(), "{:?}", fits.chance);
+}
+
+#[test]
+fn filters_that_do_not_fit_are_refused() {
+    let good = sample::filters(8, 16, None, 1);
+    let bad = [
+        Filters { length: 0, ..good.clone() },
+        Filters { length: 15, ..good.clone() },
+        Filters { weights: vec![], ..good.clone() },
+        Filters { sample_rate: 0, ..good.clone() },
+    ];
+    for filters in bad {
+        let error = FilterBank::new("run-s1", &filters).unwrap_err().to_string();
+        assert!(error.contains("run-s1") && error.contains("weights"), "{error}");
+    }
+    for size in [0, 3, 16] {
+        let pool = Some(Pool { kind: "max".into(), size });
+        let error = FilterBank::new("r", &Filters { pool, ..good.clone() }).unwrap_err();
+        assert!(error.to_string().contains("must divide"), "{error}");
+    }
+}
+
+#[test]
+fn the_area_under_the_macro_curves_is_the_macro_score() {
+    let runs = small();
+    let (a, b) = (&runs[0], &runs[1]);
+    let tags = operating::per_tag(&[a, b]).unwrap();
+    let curves = operating::mean(tags.iter().flatten()).unwrap();
+    let scores = [a, b].map(|run| score(&run.predictions, &run.targets, "", "").unwrap());
+    let mean = |f: &dyn Fn(&crate::metrics::Scores) -> Option<f64>| {
+        scores.iter().map(|s| f(s).unwrap()).sum::<f64>() / 2.0
+    };
+    let area = |x: &dyn Fn(usize) -> f64, y: &[f64]| -> f64 {
+        (1..y.len()).map(|i| (x(i) - x(i - 1)) * (y[i] + y[i - 1]) / 2.0).sum()
+    };
+    let roc = area(&operating::false_positive_rate, &curves.roc);
+    let pr = area(&operating::recall, &curves.pr);
+    assert!((roc - mean(&|s| s.roc_auc_macro)).abs() < 5e-3, "{roc}");
+    assert!((pr - mean(&|s| s.pr_auc_macro)).abs() < 1e-2, "{pr}");
+    assert_eq!(
+        (curves.roc[operating::INTERVALS], curves.roc.len()),
+        (1.0, operating::INTERVALS + 1)
+    );
+}
+
+#[test]
+fn the_numbers_of_a_comparison_are_those_of_the_metrics() {
+    let runs = small();
+    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
+    let [section] = analysis.sections.as_slice() else { panic!("one section") };
+    let names: Vec<&str> = section.groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["mel", "raw"]);
+    let auc = |run: &RunSummary| {
+        score(&run.predictions, &run.targets, "", "").unwrap().roc_auc_macro.unwrap()
+    };
+    let (one, two) = (auc(&runs[0]), auc(&runs[1]));
+    let spread = section.groups[0].scores[&Metric::RocAuc].unwrap();
+    assert!((spread.mean - (one + two) / 2.0).abs() < 1e-12);
+    assert!((spread.deviation.unwrap() - (one - two).abs() / 2f64.sqrt()).abs() < 1e-12);
+    let lead = section.lead().unwrap().comparison.roc_auc_macro.unwrap().difference;
+    let expected = (one + two) / 2.0 - (auc(&runs[2]) + auc(&runs[3])) / 2.0;
+    assert!((lead.value - expected).abs() < 1e-12);
+    assert!(lead.low <= lead.value && lead.value <= lead.high);
+    assert_eq!(section.quarantine["empty file"], 2);
+    assert_eq!(section.quarantine["truncated after 3.1 s"], 1);
+    assert_eq!(section.tags.len(), 6);
+    assert_eq!(
+        section.tags[0].positives,
+        runs[0].targets.values.iter().step_by(6).filter(|v| **v).count()
+    );
+    let json = serde_json::to_value(&analysis).unwrap();
+    assert_eq!(json["sections"][0]["groups"][0]["scores"]["roc_auc_macro"]["mean"], spread.mean);
+}
+
+#[test]
+fn many_groups_are_compared_with_the_best() {
+    let targets = sample::targets(60, 3);
+    let runs: Vec<RunSummary> =
+        (0..5).map(|i| sample::run(&format!("g{i}"), f64::from(i) * 0.5, 1, &targets)).collect();
+    let pairs = |runs: &[RunSummary]| {
+        let section = Analysis::new(runs, &quick().bootstrap).unwrap().sections.remove(0);
+        section.differences.iter().map(|d| (d.better, d.other)).collect::<Vec<_>>()
+    };
+    assert_eq!(pairs(&runs), [(0, 1), (0, 2), (0, 3), (0, 4)]);
+    assert_eq!(pairs(&runs[..3]), [(0, 1), (0, 2), (1, 2)]);
+}
+
+#[test]
+fn a_whole_study_is_one_sound_page() {
+    let heavy = std::env::var_os("TONOTOPY_REPORT_PAGE");
+    let (tracks, tags) = if heavy.is_some() { (1200, 50) } else { (200, 50) };
+    let runs = sample::study(tracks, tags);
+    let mut options = quick();
+    options.title = "End-to-end learning for music audio: table 1".into();
+    options.command = "tonotopy report runs/* --out report".into();
+    if heavy.is_some() {
+        options.bootstrap.resamples = 1000;
+    }
+    let page = render(&runs, &options).unwrap();
+    assert_sound(&page);
+    assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    for needle in [
+        "0.8815",
+        "P3, table 1",
+        "NVIDIA GeForce RTX 3060",
+        "84c62c2f00ba",
+        "3 files left out",
+        "--seed 3",
+        "mel scale",
+        "Pools",
+    ] {
+        assert!(page.contains(needle), "{needle}");
+    }
+    // Set it to look at the page in a browser.
+    if let Some(path) = heavy {
+        std::fs::write(path, page).unwrap();
+    }
+}
+
+#[test]
+fn one_run_alone_is_a_page() {
+    let runs = small();
+    let page = render(&runs[..1], &quick()).unwrap();
+    assert_sound(&page);
+    assert!(!page.contains("Differences") && !page.contains("Learned filters"));
+    assert!(!page.contains("Published") && page.contains("1 seed"));
+}
+
+#[test]
+fn what_is_missing_is_said_or_left_out() {
+    let mut targets = sample::targets(80, 3);
+    for row in targets.values.chunks_mut(3) {
+        row[1] = false;
+    }
+    let mut runs = vec![sample::run("a", 1.5, 1, &targets), sample::run("b", 1.0, 1, &targets)];
+    runs[0].log.clear();
+    runs[0].quarantine.clear();
+    runs[1].quarantine.clear();
+    runs[0].filters =
+        Some(Filters { weights: vec![0.0; 64], ..sample::filters(4, 16, Some(2), 1) });
+    for line in &mut runs[1].log {
+        match line {
+            LogLine::Train { step, loss, .. } if (5000..5200).contains(step) => *loss = f64::NAN,
+            LogLine::Train { step: 9000, loss, .. } => *loss = f64::INFINITY,
+            LogLine::Valid { metrics, .. } => drop(metrics.insert("roc_auc_macro".into(), None)),
+            _ => {}
+        }
+    }
+    let page = render(&runs, &quick()).unwrap();
+    assert_sound(&page);
+    for needle in [
+        "2 of 3",
+        "classical (0 positive)",
+        "No file was left out.",
+        "Nothing was logged.",
+        "4 filters without a spectrum",
+    ] {
+        assert!(page.contains(needle), "{needle}");
+    }
+    // The line of the training loss is in three parts.
+    let paths = page.split("data-name=\"b, seed 1\" d=\"").skip(1);
+    let moves = paths.map(|rest| rest[..rest.find('"').unwrap()].matches('M').count()).max();
+    assert_eq!(moves, Some(3));
+}
+
+#[test]
+fn nothing_that_can_be_scored_is_still_a_page() {
+    let mut targets = sample::targets(30, 2);
+    targets.values.fill(false);
+    let runs = [sample::run("a", 1.0, 1, &targets), sample::run("b", 1.0, 1, &targets)];
+    let page = render(&runs, &quick()).unwrap();
+    assert_sound(&page);
+    assert!(page.contains("is not defined") && page.contains("there is no curve"));
+    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
+    assert!(text(&analysis, false).contains("0 of 2 tags scored"));
+}
+
+#[test]
+fn hostile_names_do_no_harm() {
+    let evil = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>\u{1b}[31m";
+    let mut targets = sample::targets(60, 2);
+    targets.tags[0] = evil.into();
+    let mut runs = vec![sample::run("a", 1.0, 1, &targets), sample::run("b", 1.2, 1, &targets)];
+    for run in &mut runs {
+        for field in [
+            &mut run.name,
+            &mut run.about,
+            &mut run.model,
+            &mut run.device,
+            &mut run.command,
+            &mut run.dataset,
+        ] {
+            field.push_str(evil);
+        }
+        run.group.push_str(evil);
+        run.environment.insert(evil.into(), evil.into());
+        run.quarantine.push(Quarantined { path: evil.into(), reason: evil.into() });
+        run.notes.push(evil.into());
+        run.paper = sample::paper(0.5, evil);
+    }
+    runs[0].environment.insert("only here".into(), evil.into());
+    let options = Options { title: evil.into(), command: evil.into(), ..quick() };
+    let page = render(&runs, &options).unwrap();
+    // `src=` stands in the text of the name, so the check for foreign things is done without it.
+    assert_sound(&page.replace("img src=x", ""));
+    assert!(!page.contains("<script>alert") && !page.contains("<img"));
+    assert!(page.contains("&lt;script&gt;alert"));
+    let plain = text(&Analysis::new(&runs, &options.bootstrap).unwrap(), false);
+    assert!(!plain.contains('\u{1b}'));
+}
+
+#[test]
+fn other_data_is_another_section() {
+    let (targets, other) = (sample::targets(60, 3), sample::targets(50, 3));
+    let mut runs = vec![sample::run("a", 1.0, 1, &targets), sample::run("b", 1.0, 1, &other)];
+    runs.push(RunSummary { dataset: "nsynth".into(), ..sample::run("a", 1.0, 1, &targets) });
+    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
+    assert_eq!(analysis.sections.len(), 3);
+    assert!(analysis.sections[0].remark.is_none() && analysis.sections[2].remark.is_none());
+    let remark = analysis.sections[1].remark.as_ref().unwrap();
+    assert!(remark.contains("other tracks (50 against 60)"), "{remark}");
+    let page = render(&runs, &quick()).unwrap();
+    assert_sound(&page);
+    assert!(page.contains("nsynth · test"));
+    assert!(page.contains("id=\"curves-0\"") && page.contains("id=\"curves-2\""));
+}
+
+#[test]
+fn genres_are_ranked_by_accuracy() {
+    let mut targets = sample::targets(60, 3);
+    for (track, row) in targets.values.chunks_mut(3).enumerate() {
+        row.fill(false);
+        row[track % 3] = true;
+    }
+    let genres = |group: &str, skill| RunSummary {
+        task: Task::Genres,
+        ..sample::run(group, skill, 1, &targets)
+    };
+    let runs = [genres("weak", 0.1), genres("strong", 4.0)];
+    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
+    let section = &analysis.sections[0];
+    assert_eq!(section.main_metric(), Metric::Accuracy);
+    assert_eq!(section.groups[0].name, "strong");
+    let page = render(&runs, &quick()).unwrap();
+    assert_sound(&page);
+    assert!(page.contains("Accuracy") && page.contains("Validation accuracy"));
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_with_names() {
+    assert!(matches!(render(&[], &quick()), Err(ReportError::NoRuns)));
+    let mut runs = small();
+    runs[1].seed = 1;
+    let error = render(&runs, &quick()).unwrap_err().to_string();
+    assert!(error.contains("mel-s1 and mel-s2 are both seed 1"), "{error}");
+    let mut runs = small();
+    runs[2].predictions.values[3] = f32::NAN;
+    let error = render(&runs, &quick()).unwrap_err().to_string();
+    assert!(error.contains("raw-s1") && error.contains("NaN"), "{error}");
+    let mut runs = small();
+    let p = &runs[0].predictions;
+    runs[0].predictions = Predictions {
+        ids: p.ids[1..].to_vec(),
+        tags: p.tags.clone(),
+        values: p.values[6..].to_vec(),
+    };
+    assert!(render(&runs, &quick()).unwrap_err().to_string().contains("mel-s1"));
+}
+
+#[test]
+fn the_text_is_aligned_and_plain() {
+    let mut runs = small();
+    runs[0].paper = sample::paper(0.8815, "read");
+    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
+    let plain = text(&analysis, false);
+    assert!(!plain.contains('\u{1b}'));
+    let lines: Vec<&str> = plain.lines().collect();
+    assert!(
+        lines[0].starts_with("magnatagatune/pons2017 (test): 120 tracks, 6 of 6 tags scored"),
+        "{plain}"
+    );
+    let end = |line: &str, needle: &str| {
+        let at = line.find(needle).map(|at| at + needle.len());
+        line[..at.unwrap_or_else(|| panic!("{needle} in {line}"))].chars().count()
+    };
+    assert_eq!(end(lines[1], "seeds"), end(lines[2], "  2 ").saturating_sub(1));
+    assert!(
+        lines[2].starts_with("mel ") && lines[2].ends_with("0.8815 P3, table 1 (read)"),
+        "{plain}"
+    );
+    assert!(
+        plain.contains("mel - raw") && plain.contains("quarantine: 3 files left out"),
+        "{plain}"
+    );
+    assert!(text(&analysis, true).contains("\u{1b}[1mmel"));
+}
