@@ -3,7 +3,7 @@
 //! [`render`] makes the page from [`RunSummary`]s; [`Analysis`] holds the numbers that all three
 //! forms show. Runs are compared only where they were evaluated on the same tracks, tags and truth.
 //!
-//! - `data`: what a run has to hand over
+//! - `data`: what a run has to hand over; `load`: how it is read from run folders
 //! - `analysis`: groups of runs, spread over seeds, differences with intervals
 //! - `learning`, `operating`: learning curves; ROC and precision-recall curves
 //! - `filters`: spectra of learned filters, similarity of the filters of a pool
@@ -16,6 +16,7 @@ mod figures;
 mod filters;
 mod format;
 mod learning;
+mod load;
 mod operating;
 mod page;
 mod png;
@@ -25,6 +26,7 @@ mod terminal;
 pub use analysis::{Analysis, Difference, Group, Metric, Section, TagRow};
 pub use data::{Filters, Pool, Quarantined, ReportError, RunSummary, Task};
 pub use filters::{FilterBank, PoolFit, PoolFits, mel_centre};
+pub use load::{Comparison, write};
 pub use page::{Options, render, render_analysis};
 pub use terminal::text;
 

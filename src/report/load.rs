@@ -1,0 +1,185 @@
+//! From run folders to what the report shows.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use models::front_end::strided::PoolKind;
+
+use super::analysis::Analysis;
+use super::data::{Filters, Pool, Quarantined, ReportError, RunSummary, Task};
+use super::page::{Options, render_analysis};
+use super::terminal;
+use crate::checkpoint::Which;
+use crate::error::{Error, Result};
+use crate::files::{create_folder, write_atomic};
+use crate::log::LogLine;
+use crate::loss::Loss;
+use crate::metrics::{Scores, Targets};
+use crate::predictions::Predictions;
+use crate::run_folder::RunFolder;
+use crate::session::{initial, load_weights};
+
+/// The comparison that [`write`] wrote, for the terminal and for programs.
+pub struct Comparison {
+    pub text: String,
+    pub json: serde_json::Value,
+}
+
+/// Compares runs on one page, `index.html` in the folder `out`.
+///
+/// # Errors
+/// If a folder holds no evaluated run, or the page cannot be written.
+pub fn write(runs: &[PathBuf], out: &Path) -> Result<Comparison> {
+    let runs: Vec<RunSummary> = runs.iter().map(|run| load(run)).collect::<Result<_>>()?;
+    let broken = |error: ReportError| Error::Data(error.to_string());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let options = Options {
+        title: String::new(),
+        command: format!("tonotopy {}", arguments.join(" ")),
+        ..Options::default()
+    };
+    let analysis = Analysis::new(&runs, &options.bootstrap).map_err(broken)?;
+    let page = render_analysis(&analysis, &runs, &options).map_err(broken)?;
+    create_folder(out)?;
+    write_atomic(&out.join("index.html"), page.as_bytes())?;
+    let emphasis = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    Ok(Comparison {
+        text: terminal::text(&analysis, emphasis),
+        json: serde_json::to_value(&analysis).expect("plain data becomes JSON"),
+    })
+}
+
+/// Reads one run.
+fn load(path: &Path) -> Result<RunSummary> {
+    let folder = RunFolder::open(path)?;
+    let experiment = folder.experiment()?;
+    let environment = folder.environment()?;
+    let predictions = folder.file("predictions.csv");
+    if !predictions.exists() {
+        return Err(Error::Data(format!(
+            "{} is not evaluated: run `tonotopy evaluate {}` first",
+            path.display(),
+            path.display()
+        )));
+    }
+    let data = |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
+    let predictions = Predictions::read(&predictions).map_err(data)?;
+    let scores = Scores::read(&folder.file("scores.json")).map_err(|e| Error::Data(e.to_string()))?;
+    let targets = targets(&folder, &predictions)?;
+    let lines = folder.log()?;
+    let (steps, seconds) = lines
+        .iter()
+        .rev()
+        .find_map(|line| match line {
+            LogLine::End { step, seconds, .. } => Some((*step, *seconds)),
+            _ => None,
+        })
+        .unwrap_or_default();
+    Ok(RunSummary {
+        name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        group: experiment.name.clone(),
+        seed: experiment.seed,
+        about: experiment.about.clone(),
+        dataset: scores.dataset,
+        split: scores.split,
+        task: match experiment.training.loss {
+            Loss::CrossEntropy => Task::Genres,
+            Loss::BinaryCrossEntropy | Loss::MeanSquaredError => Task::Tags,
+        },
+        model: experiment.model.describe(),
+        parameters: environment.parameters,
+        steps,
+        seconds,
+        device: format!("{} ({})", environment.device, environment.device_name),
+        paper: experiment.paper.clone(),
+        log: lines,
+        predictions,
+        targets,
+        filters: filters(&folder, &experiment)?,
+        environment: BTreeMap::from([
+            ("tonotopy".into(), environment.tonotopy),
+            ("commit".into(), environment.commit),
+            ("burn".into(), environment.burn),
+            ("backend".into(), environment.backend),
+            ("device".into(), environment.device_name),
+            ("system".into(), environment.os),
+        ]),
+        notes: environment.notes,
+        quarantine: quarantine(&folder)?,
+        command: environment.command,
+    })
+}
+
+/// The truth of the predicted tracks, from the run's own manifest.
+fn targets(folder: &RunFolder, predictions: &Predictions) -> Result<Targets> {
+    let path = folder.file("manifest.csv");
+    let broken = |error: csv::Error| Error::Data(format!("in {}: {error}", path.display()));
+    let mut tags_of: HashMap<String, Vec<usize>> = HashMap::new();
+    let number: HashMap<&str, usize> =
+        predictions.tags.iter().enumerate().map(|(index, tag)| (tag.as_str(), index)).collect();
+    for row in csv::Reader::from_path(&path).map_err(broken)?.records() {
+        let row = row.map_err(broken)?;
+        let (id, tags) = (row.get(0).unwrap_or_default(), row.get(3).unwrap_or_default());
+        let tags = tags.split('|').filter_map(|tag| number.get(tag).copied()).collect();
+        tags_of.insert(id.to_string(), tags);
+    }
+    let rows: Vec<Vec<usize>> = predictions
+        .ids
+        .iter()
+        .map(|id| {
+            tags_of.remove(id).ok_or_else(|| {
+                Error::Data(format!(
+                    "track {id} of predictions.csv is not in {}: evaluate the run again",
+                    path.display()
+                ))
+            })
+        })
+        .collect::<Result<_>>()?;
+    Targets::from_indices(predictions.ids.clone(), predictions.tags.clone(), rows)
+        .map_err(|error| Error::Data(error.to_string()))
+}
+
+fn quarantine(folder: &RunFolder) -> Result<Vec<Quarantined>> {
+    let path = folder.file("quarantine.csv");
+    let broken = |error: csv::Error| Error::Data(format!("in {}: {error}", path.display()));
+    let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
+    let column = |reader: &mut csv::Reader<std::fs::File>, name: &str| {
+        let headers = reader.headers().map_err(broken)?;
+        headers.iter().position(|header| header == name).ok_or_else(|| {
+            Error::Data(format!("{} has no column {name}", path.display()))
+        })
+    };
+    let (path_column, reason) = (column(&mut reader, "path")?, column(&mut reader, "reason")?);
+    reader
+        .records()
+        .map(|row| {
+            let row = row.map_err(broken)?;
+            let field = |index| row.get(index).unwrap_or_default().to_string();
+            Ok(Quarantined { path: field(path_column), reason: field(reason) })
+        })
+        .collect()
+}
+
+/// The filters of the best checkpoint, if its front end learns any.
+fn filters(
+    folder: &RunFolder,
+    experiment: &crate::experiment::Experiment,
+) -> Result<Option<Filters>> {
+    let checkpoint = folder.checkpoints().load(Which::Best)?;
+    let model = initial(experiment, folder.tags()?.len(), &Device::flex())?;
+    let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
+    Ok(model.filters().map(|filters| Filters {
+        sample_rate: experiment.model.sample_rate(),
+        length: filters.length,
+        weights: filters.weights,
+        pool: filters.pool.map(|pool| Pool {
+            kind: match pool.kind {
+                PoolKind::L2 => "l2".into(),
+                PoolKind::Max => "max".into(),
+            },
+            size: pool.size,
+        }),
+    }))
+}
