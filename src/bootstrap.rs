@@ -534,7 +534,7 @@ mod tests {
         let number = |run: u64, i: usize| philox([run, 9], [i as u64, 0, 0, 0])[0];
         let ids: Vec<String> = (0..tracks).map(|i| format!("t{i}")).collect();
         let names: Vec<String> = (0..tags).map(|i| format!("tag{i}")).collect();
-        let truth: Vec<bool> = (0..tracks * tags).map(|i| number(0, i) % 3 == 0).collect();
+        let truth: Vec<bool> = (0..tracks * tags).map(|i| number(0, i).is_multiple_of(3)).collect();
         let run = |seed: u64| {
             let values = (0..tracks * tags)
                 .map(|i| f32::from(truth[i]) * 0.3 + (number(seed, i) >> 40) as f32 / 16_777_216.0)

@@ -202,8 +202,10 @@ impl Section {
                     score_genres(&run.predictions, &run.targets, &run.dataset, &run.split)
                 }
             };
-            let scored =
-                scored.map_err(|source| ReportError::Score { run: run.name.clone(), source })?;
+            let scored = scored.map_err(|source| ReportError::Score {
+                run: run.name.clone(),
+                source: Box::new(source),
+            })?;
             scores.insert(index, scored);
         }
         let mut groups = groups(runs, part, &scores, &metrics)?;
@@ -336,7 +338,7 @@ fn differences(
                 .map_err(|source| ReportError::Compare {
                     first: a.name.clone(),
                     second: b.name.clone(),
-                    source,
+                    source: Box::new(source),
                 })?;
             found.push(Difference {
                 other,

@@ -97,9 +97,9 @@ pub enum ReportError {
     #[error("there is no run to report; name at least one evaluated run folder")]
     NoRuns,
     #[error("run {run}: {source}; evaluate it again with `tonotopy evaluate`")]
-    Score { run: String, source: MetricError },
+    Score { run: String, source: Box<MetricError> },
     #[error("comparing {first} with {second}: {source}")]
-    Compare { first: String, second: String, source: BootstrapError },
+    Compare { first: String, second: String, source: Box<BootstrapError> },
     #[error(
         "runs {first} and {second} are both seed {seed} of {group}; name each run once, \
          for the spread is over seeds"

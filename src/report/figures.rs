@@ -46,10 +46,13 @@ pub fn legend(section: &Section) -> Markup {
     }
 }
 
+/// What a panel of learning curves shows of a run.
+type Reader<'a> = &'a dyn Fn(&RunSummary) -> Line;
+
 /// Training loss, validation loss and the main validation metric over steps.
 pub fn learning_curves(section: &Section, runs: &[RunSummary]) -> Markup {
     let metric = section.main_metric();
-    let panels: [(&str, &dyn Fn(&RunSummary) -> Line); 3] = [
+    let panels: [(&str, Reader<'_>); 3] = [
         ("Training loss", &learning::train_loss),
         ("Validation loss", &|run| learning::valid(run, "loss")),
         (valid_title(metric), &|run| learning::valid(run, metric.key())),
@@ -72,12 +75,7 @@ fn valid_title(metric: Metric) -> &'static str {
     }
 }
 
-fn learning_panel(
-    title: &str,
-    section: &Section,
-    runs: &[RunSummary],
-    read: &dyn Fn(&RunSummary) -> Line,
-) -> Markup {
+fn learning_panel(title: &str, section: &Section, runs: &[RunSummary], read: Reader<'_>) -> Markup {
     let lines: Vec<Vec<Line>> = section
         .groups
         .iter()
@@ -297,7 +295,7 @@ pub fn spectra(bank: &FilterBank) -> Markup {
             pixels[top * count + column] = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
         }
     }
-    let frame = Frame::new(560.0, 360.0);
+    let frame = Frame::new(480.0, 320.0);
     let mut x = Axis::new("filter, by dominant frequency", 0.0, count as f64, false, 8);
     let mut y = Axis::new("frequency / kHz", 0.0, bank.nyquist() / 1000.0, false, 8);
     frame.fit(&mut x, &mut y);

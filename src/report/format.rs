@@ -35,7 +35,7 @@ pub fn whole(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() * 2);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 && digits.len() > 4 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) && digits.len() > 4 {
             text.push('\u{202f}');
         }
         text.push(digit);
@@ -73,7 +73,7 @@ pub fn frequency(hertz: f64) -> String {
         return format!("{hertz:.0} Hz");
     }
     let text = format!("{:.2}", hertz / 1000.0);
-    format!("{} kHz", text.trim_end_matches('0').trim_end_matches('.'))
+    format!("{} kHz", text.trim_end_matches(".00"))
 }
 
 /// A share in percent, with a decimal only where it takes one.
@@ -112,6 +112,7 @@ mod tests {
         assert_eq!(frequency(440.4), "440 Hz");
         assert_eq!(frequency(1234.0), "1.23 kHz");
         assert_eq!(frequency(16_000.0), "16 kHz");
+        assert_eq!(frequency(4100.0), "4.10 kHz");
         assert_eq!(percent(0.95), "95\u{a0}%");
         assert_eq!(percent(0.975), "97.5\u{a0}%");
         assert_eq!(count(1, "seed"), "1 seed");

@@ -44,7 +44,8 @@ pub fn per_tag(runs: &[&RunSummary]) -> Result<Vec<Option<Curves>>, ReportError>
         for run in runs {
             let values: Vec<f32> =
                 run.predictions.values.iter().skip(tag).step_by(width).copied().collect();
-            let failed = |source| ReportError::Score { run: run.name.clone(), source };
+            let failed =
+                |source| ReportError::Score { run: run.name.clone(), source: Box::new(source) };
             let roc = roc_curve(&values, &truth, usize::MAX).map_err(failed)?;
             let pr = pr_curve(&values, &truth, usize::MAX).map_err(failed)?;
             curves.push(Curves { roc: read_roc(&roc), pr: read_pr(&pr) });

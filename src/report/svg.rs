@@ -49,11 +49,6 @@ impl Axis {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// Values at the lower and the upper end.
-    pub fn range(&self) -> (f64, f64) {
-        (self.low, self.high)
-    }
-
     /// For an axis without values of its own.
     pub fn clear_ticks(&mut self) {
         self.ticks.clear();
@@ -218,7 +213,7 @@ mod tests {
     #[test]
     fn ticks_are_round_numbers_inside_the_range() {
         let axis = Axis::new("", 0.13, 0.87, true, 5);
-        assert_eq!(axis.range(), (0.0, 1.0));
+        assert_eq!((axis.low, axis.high), (0.0, 1.0));
         let texts: Vec<String> = axis.ticks.iter().map(|&tick| axis.text(tick)).collect();
         assert_eq!(texts, ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         let axis = Axis::new("", 0.0, 1500.0, false, 4);
@@ -235,7 +230,7 @@ mod tests {
         for (low, high) in odd.into_iter().chain([(f64::NAN, 1.0), (0.0, f64::INFINITY)]) {
             let mut axis = Axis::new("", low, high, true, 5);
             (axis.from, axis.to) = (0.0, 100.0);
-            let (low, high) = axis.range();
+            let (low, high) = (axis.low, axis.high);
             assert!(low < high && axis.ticks.len() <= 50, "{axis:?}");
             assert!((axis.place(low), axis.place(high)) == (0.0, 100.0), "{axis:?}");
         }

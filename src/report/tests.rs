@@ -27,7 +27,7 @@ fn assert_sound(page: &str) {
         rest = &rest[at + 1..];
         let end = rest.find('>').expect("a tag ends");
         let tag = &rest[..end];
-        assert!(tag.matches('"').count() % 2 == 0, "open quote in <{tag}>");
+        assert!(tag.matches('"').count().is_multiple_of(2), "open quote in <{tag}>");
         let name = tag.split_whitespace().next().unwrap_or_default();
         if let Some(name) = name.strip_prefix('/') {
             assert_eq!(open.pop(), Some(name), "</{name}>");
@@ -117,7 +117,7 @@ fn mel_centres_follow_the_formula() {
     let f_max = 700.0 * (10f64.powf(2.0 * mel / 2595.0) - 1.0);
     assert!((mel_centre(0, 1, f_max) - 1000.0).abs() < 1e-6);
     // librosa.mel_frequencies(n_mels=6, fmin=0, fmax=8000, htk=True)[1:-1], librosa 0.11.0.
-    let theirs = [458.730_083_672_6, 1218.079_152_582_6, 2475.051_452_803_8, 4555.753_765_102_8];
+    let theirs = [458.730_083_672_6, 1_218.079_152_582_6, 2_475.051_452_803_8, 4_555.753_765_102_8];
     for (index, expected) in theirs.into_iter().enumerate() {
         let ours = mel_centre(index, 4, 8000.0);
         assert!((ours - expected).abs() < 1e-6, "{ours} is not {expected}");
