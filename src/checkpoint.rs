@@ -261,7 +261,10 @@ mod tests {
         for (step, best) in [(10, 10), (20, 20), (30, 20), (40, 20), (50, 20)] {
             checkpoints.save(&layer, &optimizer, &state(step, Some(best)), 2).unwrap();
         }
-        assert_eq!(checkpoints.names().unwrap(), ["step-00000020", "step-00000040", "step-00000050"]);
+        assert_eq!(
+            checkpoints.names().unwrap(),
+            ["step-00000020", "step-00000040", "step-00000050"]
+        );
         assert_eq!(checkpoints.load(Which::Best).unwrap().state.step, 20);
         assert_eq!(checkpoints.load(Which::Last).unwrap().state.step, 50);
     }

@@ -83,16 +83,14 @@ mod tests {
         let norm = before.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
 
         let limit = norm / 3.0;
-        let (clipped, reported) =
-            clip_by_global_norm(&layer, gradients(&layer, &device), limit);
+        let (clipped, reported) = clip_by_global_norm(&layer, gradients(&layer, &device), limit);
         let reported: f32 = reported.unwrap().into_scalar();
         assert!((f64::from(reported) / norm - 1.0).abs() < 1e-5);
         for (after, before) in flat(&layer, &clipped).iter().zip(&before) {
             assert!((after - before / 3.0).abs() <= 1e-5 * norm as f32, "{after} {before}");
         }
 
-        let (untouched, _) =
-            clip_by_global_norm(&layer, gradients(&layer, &device), norm * 2.0);
+        let (untouched, _) = clip_by_global_norm(&layer, gradients(&layer, &device), norm * 2.0);
         assert_eq!(flat(&layer, &untouched), before);
     }
 }

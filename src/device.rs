@@ -142,11 +142,13 @@ pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
             Ok(adapters().into_iter().find(|adapter| !adapter.software).unwrap_or_else(cpu))
         }
         DeviceChoice::NdArray => ndarray().ok_or_else(|| {
-            Error::Device("this build has no ndarray backend: build it with --features ndarray".into())
+            Error::Device(
+                "this build has no ndarray backend: build it with --features ndarray".into(),
+            )
         }),
-        DeviceChoice::Wgpu(_) if !cfg!(feature = "wgpu") => {
-            Err(Error::Device("this build has no GPU support: build it with --features wgpu".into()))
-        }
+        DeviceChoice::Wgpu(_) if !cfg!(feature = "wgpu") => Err(Error::Device(
+            "this build has no GPU support: build it with --features wgpu".into(),
+        )),
         DeviceChoice::Wgpu(Some(index)) => {
             let adapters = adapters();
             let found = adapters.len();

@@ -75,7 +75,9 @@ pub fn predict<N: Network>(
         progress(done, total);
     }
     if counts.contains(&0) {
-        return Err(Error::Data("a thread that reads audio failed; its message stands above".into()));
+        return Err(Error::Data(
+            "a thread that reads audio failed; its message stands above".into(),
+        ));
     }
 
     for (track, &count) in counts.iter().enumerate() {

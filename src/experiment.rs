@@ -148,7 +148,8 @@ impl Experiment {
     pub fn parse(text: &str, set: &[String]) -> Result<Experiment> {
         let config = |error: String| Error::Config(with_nearest(&error));
         let experiment: Experiment = if set.is_empty() {
-            toml::from_str(text).map_err(|error| config(error.to_string().trim_end().to_string()))?
+            toml::from_str(text)
+                .map_err(|error| config(error.to_string().trim_end().to_string()))?
         } else {
             let mut table: toml::Table = toml::from_str(text)
                 .map_err(|error| config(error.to_string().trim_end().to_string()))?;
@@ -189,7 +190,11 @@ impl Experiment {
             )));
         }
         if !(training.excerpt_seconds > 0.0 && training.excerpt_seconds <= 3600.0) {
-            return refuse("excerpt_seconds", &training.excerpt_seconds, "above 0 and at most 3600");
+            return refuse(
+                "excerpt_seconds",
+                &training.excerpt_seconds,
+                "above 0 and at most 3600",
+            );
         }
         if training.batch_size == 0 || training.batch_size > 1 << 16 {
             return refuse("batch_size", &training.batch_size, "from 1 to 65536");
@@ -213,7 +218,8 @@ impl Experiment {
         if !(training.min_track_seconds >= 0.0 && training.min_track_seconds.is_finite()) {
             return refuse("min_track_seconds", &training.min_track_seconds, "at least 0");
         }
-        if let Some(limit) = training.clip_norm.filter(|limit| !(*limit > 0.0 && limit.is_finite())) {
+        if let Some(limit) = training.clip_norm.filter(|limit| !(*limit > 0.0 && limit.is_finite()))
+        {
             return refuse("clip_norm", &limit, "above 0; leave it out for no clipping");
         }
         let fitting: &[&str] = match training.loss {
@@ -241,14 +247,15 @@ fn name_of(path: &Path) -> String {
     let word = |part: Option<&std::ffi::OsStr>| {
         part.map(|part| {
             let part = part.to_string_lossy();
-            part.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+            part.chars()
+                .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+                .collect()
         })
         .unwrap_or_default()
     };
     let stem: String = word(path.file_stem());
-    let folder: String = word(
-        path.canonicalize().ok().as_deref().and_then(Path::parent).and_then(Path::file_name),
-    );
+    let folder: String =
+        word(path.canonicalize().ok().as_deref().and_then(Path::parent).and_then(Path::file_name));
     match folder.trim_start_matches('.') {
         "" => stem,
         folder => format!("{folder}-{stem}"),
@@ -257,9 +264,8 @@ fn name_of(path: &Path) -> String {
 
 /// Sets `a.b.c=value` in the table; the value is TOML, or a string where it is not.
 fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
-    let bad = |why: &str| {
-        Error::Config(format!("--set {assignment}: {why}; write --set key.key=value"))
-    };
+    let bad =
+        |why: &str| Error::Config(format!("--set {assignment}: {why}; write --set key.key=value"));
     let (path, value) = assignment.split_once('=').ok_or_else(|| bad("there is no '='"))?;
     let value: toml::Value = match format!("value = {value}").parse::<toml::Table>() {
         Ok(mut table) => table.remove("value").ok_or_else(|| bad("there is no value"))?,

@@ -1,7 +1,7 @@
 //! Losses: what training differentiates, and how a logit becomes a prediction under each.
 
-use burn::tensor::activation::{log_softmax, relu, sigmoid, softmax};
 use burn::tensor::Tensor;
+use burn::tensor::activation::{log_softmax, relu, sigmoid, softmax};
 use serde::{Deserialize, Serialize};
 
 /// The loss between logits `[batch, output]` and targets of the same shape.
@@ -63,9 +63,7 @@ impl Loss {
                 let sum: f64 = pairs().map(|(x, _)| (x - max).exp()).sum();
                 pairs().map(|(x, t)| t * (max + sum.ln() - x)).sum()
             }
-            Loss::MeanSquaredError => {
-                pairs().map(|(x, t)| (x - t).powi(2)).sum::<f64>() / outputs
-            }
+            Loss::MeanSquaredError => pairs().map(|(x, t)| (x - t).powi(2)).sum::<f64>() / outputs,
         }
     }
 }

@@ -85,9 +85,8 @@ impl Optimizer {
 
     /// A fresh optimizer, without state.
     pub fn init(&self) -> ModuleOptimizer {
-        let decay = |penalty: f64| {
-            (penalty > 0.0).then(|| WeightDecayConfig { penalty: penalty as f32 })
-        };
+        let decay =
+            |penalty: f64| (penalty > 0.0).then(|| WeightDecayConfig { penalty: penalty as f32 });
         match *self {
             Self::Sgd { momentum, nesterov, weight_decay, .. } => SgdConfig::new()
                 .with_weight_decay(decay(weight_decay))
@@ -135,14 +134,24 @@ impl Optimizer {
                             .into(),
                     ));
                 }
-                check("weight_decay", weight_decay, (0.0..1.0).contains(&weight_decay), "from 0 to below 1")
+                check(
+                    "weight_decay",
+                    weight_decay,
+                    (0.0..1.0).contains(&weight_decay),
+                    "from 0 to below 1",
+                )
             }
             Self::Adam { beta_1, beta_2, epsilon, weight_decay, .. }
             | Self::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => {
                 check("beta_1", beta_1, (0.0..1.0).contains(&beta_1), "from 0 to below 1")?;
                 check("beta_2", beta_2, (0.0..1.0).contains(&beta_2), "from 0 to below 1")?;
                 check("epsilon", epsilon, epsilon > 0.0 && epsilon.is_finite(), "above 0")?;
-                check("weight_decay", weight_decay, (0.0..1.0).contains(&weight_decay), "from 0 to below 1")
+                check(
+                    "weight_decay",
+                    weight_decay,
+                    (0.0..1.0).contains(&weight_decay),
+                    "from 0 to below 1",
+                )
             }
         }
     }
@@ -226,8 +235,12 @@ mod tests {
             let (beta_1, beta_2) = (0.9, 0.99);
             close(
                 walk(match decoupled {
-                    false => Optimizer::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay },
-                    true => Optimizer::AdamW { learning_rate, beta_1, beta_2, epsilon, weight_decay },
+                    false => {
+                        Optimizer::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay }
+                    }
+                    true => {
+                        Optimizer::AdamW { learning_rate, beta_1, beta_2, epsilon, weight_decay }
+                    }
                 }),
                 x,
             );

@@ -70,7 +70,8 @@ impl Predictor {
             }
             let waveforms = TensorData::new(waveforms, [chunk.len(), length]);
             let logits = self.model.forward(Tensor::from_data(waveforms, &self.device));
-            let values = self.experiment.training.loss.prediction(logits).into_data().convert::<f32>();
+            let values =
+                self.experiment.training.loss.prediction(logits).into_data().convert::<f32>();
             for (index, value) in values.iter::<f32>().enumerate() {
                 sums[index % self.tags.len()] += f64::from(value);
             }
@@ -87,8 +88,8 @@ impl Predictor {
     /// The same from an audio file of any supported format.
     pub fn predict_file(&self, path: &Path) -> Result<Vec<f32>> {
         let data = |error: audio::AudioError| Error::Data(error.to_string());
-        let wave =
-            audio::decode_at(path, 0.0, None, self.sample_rate(), &Limits::default()).map_err(data)?;
+        let wave = audio::decode_at(path, 0.0, None, self.sample_rate(), &Limits::default())
+            .map_err(data)?;
         self.predict(&wave.samples)
             .map_err(|error| Error::Data(format!("{}: {error}", path.display())))
     }

@@ -43,7 +43,8 @@ impl Places {
 
 /// The platform's folder for caches.
 fn user_cache() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable =
+        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = if cfg!(windows) {
         variable("LOCALAPPDATA")
     } else if cfg!(target_os = "macos") {
@@ -115,8 +116,11 @@ pub fn prepare(
 
     let mut notes = collection.notes.clone();
     let Collection { name, tags, tracks, .. } = collection;
-    let (tracks, audio): (Vec<Track>, Vec<CachedAudio>) =
-        tracks.into_iter().zip(report.audio).filter_map(|(track, audio)| Some((track, audio?))).unzip();
+    let (tracks, audio): (Vec<Track>, Vec<CachedAudio>) = tracks
+        .into_iter()
+        .zip(report.audio)
+        .filter_map(|(track, audio)| Some((track, audio?)))
+        .unzip();
     if !report.quarantine.is_empty() {
         notes.push(format!(
             "{} of {} tracks are in quarantine (quarantine.csv says why)",
@@ -145,7 +149,8 @@ pub fn prepare(
         }
     };
     let (train, valid, test) = (select(Split::Train)?, select(Split::Valid)?, select(Split::Test)?);
-    for (split, examples) in [(Split::Train, &train), (Split::Valid, &valid), (Split::Test, &test)] {
+    for (split, examples) in [(Split::Train, &train), (Split::Valid, &valid), (Split::Test, &test)]
+    {
         let without: Vec<&str> = (0..tags.len())
             .filter(|tag| !examples.targets.iter().skip(*tag).step_by(tags.len()).any(|&t| t > 0.0))
             .map(|tag| tags[tag].as_str())

@@ -100,7 +100,10 @@ impl Bar {
             self.bar.set_message(format!("{train}  | valid {metric} {shown}{mark}"));
             if self.lines {
                 let length = self.bar.length().unwrap_or(0);
-                eprintln!("{} step {step}/{length}: {train}  valid {metric} {shown}{mark}", self.name);
+                eprintln!(
+                    "{} step {step}/{length}: {train}  valid {metric} {shown}{mark}",
+                    self.name
+                );
             }
         }
     }

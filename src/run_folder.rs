@@ -141,7 +141,10 @@ impl RunFolder {
         write_atomic(&self.file("tags.txt"), tags.as_bytes())?;
         write_atomic(&self.file("manifest.csv"), &manifest(data)?)?;
         write_atomic(&self.file("audio.csv"), &audio_table(data)?)?;
-        write_atomic(&self.file("quarantine.csv"), &crate::audio::quarantine_csv(&data.quarantine))?;
+        write_atomic(
+            &self.file("quarantine.csv"),
+            &crate::audio::quarantine_csv(&data.quarantine),
+        )?;
         let environment = serde_json::to_vec_pretty(environment).expect("plain data becomes JSON");
         write_atomic(&self.file("environment.json"), &environment)?;
         // Last: with it, the folder is a run.
@@ -204,7 +207,8 @@ fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
         keys
     };
     let (a, b) = (flat(a), flat(b));
-    let mut keys: Vec<&String> = a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).collect();
+    let mut keys: Vec<&String> =
+        a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).collect();
     keys.sort();
     keys.dedup();
     keys.into_iter().filter(|key| !FREE.contains(&key.as_str())).cloned().collect()

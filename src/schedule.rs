@@ -86,9 +86,9 @@ impl Shape {
     pub fn validate(&self) -> Result<()> {
         let check = |key: &str, value: f64, ok: bool, range: &str| match ok {
             true => Ok(()),
-            false => {
-                Err(Error::Config(format!("training.schedule.{key} is {value}: it must be {range}")))
-            }
+            false => Err(Error::Config(format!(
+                "training.schedule.{key} is {value}: it must be {range}"
+            ))),
         };
         match self {
             Shape::Constant => Ok(()),

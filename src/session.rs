@@ -56,7 +56,12 @@ impl Session<'_> {
     /// # Errors
     /// [`Error::Config`] if the folder holds a run and `resume` is not set; those of loading and
     /// training. [`Error::Interrupted`] is not among them: see [`Trained::end`].
-    pub fn train(&self, experiment: &Experiment, folder: &RunFolder, resume: bool) -> Result<Trained> {
+    pub fn train(
+        &self,
+        experiment: &Experiment,
+        folder: &RunFolder,
+        resume: bool,
+    ) -> Result<Trained> {
         if folder.exists() && !resume {
             return Err(Error::Config(format!(
                 "{} exists: add --resume to go on with it, or give the experiment another name or seed",
@@ -80,7 +85,9 @@ impl Session<'_> {
         let mut optimizer = training.optimizer.init();
         let mut state = LoopState::default();
         let mut model = model;
-        if let Some(Checkpoint { model: weights, optimizer: moments, state: reached, path }) = checkpoint {
+        if let Some(Checkpoint { model: weights, optimizer: moments, state: reached, path }) =
+            checkpoint
+        {
             tracing::info!("going on from {}", path.display());
             model = load_weights(model, weights, &path)?;
             optimizer = optimizer.load_record(moments);
@@ -141,7 +148,11 @@ impl Session<'_> {
             Err(Error::Diverged(_)) => "diverged",
             Err(_) => "failed",
         };
-        log.write(&LogLine::End { step: state.step, reason: reason.into(), seconds: state.seconds })?;
+        log.write(&LogLine::End {
+            step: state.step,
+            reason: reason.into(),
+            seconds: state.seconds,
+        })?;
         let (_, end) = result?;
         Ok(Trained { end, state })
     }
@@ -267,7 +278,8 @@ fn judge(
         ))
     })?;
     let larger = METRICS.iter().any(|(name, larger)| *name == metric && *larger);
-    let best = state.best.is_none_or(|best| if larger { value > best.value } else { value < best.value });
+    let best =
+        state.best.is_none_or(|best| if larger { value > best.value } else { value < best.value });
     if best {
         state.best = Some(Best { step: state.step, value });
         state.since_best = 0;

@@ -66,7 +66,8 @@ pub fn train<N: Network>(
     mut on_event: impl FnMut(Event<'_, N>) -> Result<bool>,
 ) -> Result<(N, End)> {
     let tracked = device.clone().autodiff();
-    let sampler = ExcerptSampler::new(seed, training.batch_size, excerpt_samples, examples.lengths());
+    let sampler =
+        ExcerptSampler::new(seed, training.batch_size, excerpt_samples, examples.lengths());
     let mut batches = batches(examples, sampler, excerpt_samples, training, state.step);
     let mut window = Window::new(if eager { 1 } else { training.log_every });
     let mut clock = Clock::start(state.seconds);
@@ -96,7 +97,9 @@ pub fn train<N: Network>(
         let validate = last || state.step.is_multiple_of(training.valid_every);
         let log = last || state.step.is_multiple_of(training.log_every);
         if window.is_full() || log || validate || interrupted {
-            window.read(state).map_err(|step| diverged(examples, step, seed, training, excerpt_samples))?;
+            window
+                .read(state)
+                .map_err(|step| diverged(examples, step, seed, training, excerpt_samples))?;
         }
         if log {
             let (steps, waiting, seconds) = clock.lap();

@@ -127,7 +127,12 @@ pub fn run() -> Result<()> {
         Verb::Predict(arguments) => predict::run(&context, &arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut self::Arguments::command(), "tonotopy", &mut script);
+            clap_complete::generate(
+                shell,
+                &mut self::Arguments::command(),
+                "tonotopy",
+                &mut script,
+            );
             print(&String::from_utf8_lossy(&script))
         }
     }

@@ -74,7 +74,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         }
     }
     if !done.is_empty() {
-        let out = arguments.out.clone().unwrap_or_else(|| arguments.runs.join(report_name(&arguments.paths)));
+        let out = arguments
+            .out
+            .clone()
+            .unwrap_or_else(|| arguments.runs.join(report_name(&arguments.paths)));
         let comparison = report::write(&done, &out)?;
         if arguments.json {
             print_json(&comparison.json)?;
@@ -90,8 +93,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             Err(error)
         }
         Some((path, error)) => {
-            let message =
-                format!("{} of {total} runs failed, the last {}: {error}", failed.len() + 1, path.display());
+            let message = format!(
+                "{} of {total} runs failed, the last {}: {error}",
+                failed.len() + 1,
+                path.display()
+            );
             Err(match error {
                 Error::Config(_) => Error::Config(message),
                 Error::Diverged(_) => Error::Diverged(message),

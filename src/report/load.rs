@@ -66,7 +66,8 @@ fn load(path: &Path) -> Result<RunSummary> {
     }
     let data = |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
     let predictions = Predictions::read(&predictions).map_err(data)?;
-    let scores = Scores::read(&folder.file("scores.json")).map_err(|e| Error::Data(e.to_string()))?;
+    let scores =
+        Scores::read(&folder.file("scores.json")).map_err(|e| Error::Data(e.to_string()))?;
     let targets = targets(&folder, &predictions)?;
     let lines = folder.log()?;
     let (steps, seconds) = lines
@@ -147,9 +148,10 @@ fn quarantine(folder: &RunFolder) -> Result<Vec<Quarantined>> {
     let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
     let column = |reader: &mut csv::Reader<std::fs::File>, name: &str| {
         let headers = reader.headers().map_err(broken)?;
-        headers.iter().position(|header| header == name).ok_or_else(|| {
-            Error::Data(format!("{} has no column {name}", path.display()))
-        })
+        headers
+            .iter()
+            .position(|header| header == name)
+            .ok_or_else(|| Error::Data(format!("{} has no column {name}", path.display())))
     };
     let (path_column, reason) = (column(&mut reader, "path")?, column(&mut reader, "reason")?);
     reader
