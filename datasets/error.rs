@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Why a data set cannot be used.
+/// Why a data set cannot be used. Each is one line when displayed.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// A setting of `[dataset]` makes no sense.
@@ -30,11 +30,11 @@ impl DatasetError {
         let path = path.to_owned();
         let line = error.position().map(|position| line_at(text, position.byte()));
         let problem = match error.kind() {
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                format!("there are {len} columns, the header has {expected_len}")
-            }
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!(
+                "there are {len} columns, the header has {expected_len}: add or remove some; a value \
+                 with a separator in it needs quotes, and a quote an end"
+            ),
             csv::ErrorKind::Utf8 { .. } => "this is not UTF-8: save the file as UTF-8".into(),
-            csv::ErrorKind::Io(error) => error.to_string(),
             _ => error.to_string(),
         };
         match line {
@@ -46,10 +46,25 @@ impl DatasetError {
 
 /// The line, from 1, of the record that begins at a byte of `text`.
 ///
-/// The CSV reader's own count is one short where lines end in CR LF: there a record begins, for it,
-/// at the LF of the line before.
+/// Lines end in LF, CR LF or CR. The CSV reader's own count is one short for CR LF: there a record
+/// begins, for it, at the LF of the line before.
 pub(crate) fn line_at(text: &[u8], byte: u64) -> u64 {
     let start = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
     let breaks = text[start..].iter().take_while(|c| **c == b'\r' || **c == b'\n').count();
-    1 + text[..start + breaks].iter().filter(|c| **c == b'\n').count() as u64
+    let end = start + breaks;
+    let ends_a_line = |at: &usize| match text[*at] {
+        b'\n' => true,
+        b'\r' => text.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    1 + (0..end).filter(ends_a_line).count() as u64
+}
+
+/// A value in quotes, on one line, cut where it is long.
+pub(crate) fn shown(value: &str) -> String {
+    const LONGEST: usize = 80;
+    match value.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}...", &value[..end]),
+        None => format!("{value:?}"),
+    }
 }

@@ -66,6 +66,13 @@ pub enum DatasetConfig {
 }
 
 impl DatasetConfig {
+    /// What an experiment may name, each with a line for help texts.
+    pub const MEMBERS: [(&'static str, &'static str); 3] = [
+        ("synthetic", "music that the program makes; needs no files"),
+        ("manifest", "your own files, listed in a manifest.csv: id,path,split,tags,artist"),
+        ("magnatagatune", "MagnaTagATune: 25 863 clips with 188 tags, from its own tables"),
+    ];
+
     /// As an experiment names it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -102,13 +109,19 @@ impl DatasetConfig {
 /// # Errors
 /// If it is none of the known ones.
 pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
+    // The table itself is as good as its folder.
+    let root = match root.parent() {
+        Some(parent) if root.ends_with(magnatagatune::ANNOTATIONS) && root.is_file() => parent,
+        _ => root,
+    };
+    let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
     let owned = root.to_owned();
     if magnatagatune::is_root(root) {
         let config = magnatagatune::MagnatagatuneConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Magnatagatune(config));
     }
     let is_csv = root.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-    if is_csv || root.join("manifest.csv").is_file() {
+    if is_csv || root.join(manifest::FILE_NAME).is_file() {
         let config = manifest::ManifestConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Manifest(config));
     }
@@ -162,20 +175,65 @@ mod tests {
 
     #[test]
     fn every_data_set_keeps_its_promises() {
-        check(&DatasetConfig::Synthetic(synthetic::SyntheticConfig::default()));
-        for manifest in [
-            "rendered/manifest-random.csv",
-            "rendered/manifest-library.csv",
-            "nsynth/manifest-pitch.csv",
-            "nsynth/manifest-instrument.csv",
-            "soundtracks/manifest.csv",
-        ] {
-            let (folder, file) = manifest.split_once('/').unwrap();
-            let Some(folder) = shared(folder) else { continue };
-            if folder.join(file).is_file() {
-                check(&discover(&folder.join(file)).unwrap());
-            }
+        let folder = tempfile::tempdir().unwrap();
+        let text = "id,path,split,tags\n2,b.mp3,test,b|a\n1,a.mp3,train,a\n";
+        std::fs::write(folder.path().join("manifest.csv"), text).unwrap();
+        let clips = tempfile::tempdir().unwrap();
+        let configs = [
+            DatasetConfig::Synthetic(synthetic::SyntheticConfig::default()),
+            discover(folder.path()).unwrap(),
+            DatasetConfig::Magnatagatune(magnatagatune::tests::small(clips.path())),
+        ];
+        assert_eq!(configs.each_ref().map(|c| c.name()), DatasetConfig::MEMBERS.map(|m| m.0));
+        configs.iter().for_each(check);
+        if let Some(folder) = shared("mtat") {
+            let labels = folder.join("annotations_top50_valtest.csv");
+            std::fs::copy(labels, clips.path().join("annotations_final.csv")).unwrap();
+            check(&discover(clips.path()).unwrap());
         }
+    }
+
+    /// Counts by Python's csv module: rows of train, valid and test; tags; tags of all rows;
+    /// artists.
+    #[test]
+    fn real_manifests_give_the_counts_of_another_reader() {
+        for (folder, file, splits, tags, positives, artists) in [
+            ("rendered", "manifest-random.csv", [650, 100, 250], 25, 4992, 125),
+            ("rendered", "manifest-library.csv", [606, 119, 275], 25, 4992, 125),
+            ("nsynth", "manifest-pitch.csv", [1149, 165, 366], 26, 7367, 53),
+            ("nsynth", "manifest-instrument.csv", [849, 221, 610], 26, 7367, 53),
+            ("soundtracks", "manifest.csv", [203, 43, 76], 11, 322, 11),
+        ] {
+            let Some(folder) = shared(folder) else { continue };
+            let config = discover(&folder.join(file)).unwrap();
+            check(&config);
+            let mut collection = config.load(None).unwrap();
+            let report = SplitReport::of(&collection);
+            assert_eq!(report.tracks, splits, "{file}");
+            assert_eq!(collection.tags.len(), tags, "{file}");
+            let on: usize = collection.tracks.iter().map(|track| track.tags.len()).sum();
+            assert_eq!(on, positives, "{file}");
+            let names: HashSet<_> = collection.tracks.iter().map(|t| t.artist.clone()).collect();
+            assert_eq!(names.len(), artists, "{file}");
+            assert!(collection.notes.is_empty(), "{:?}", collection.notes);
+            for track in &collection.tracks {
+                let Audio::File { path, .. } = &track.audio else { panic!() };
+                assert!(path.is_file(), "{}", path.display());
+            }
+
+            let report =
+                assign_splits(&mut collection, &"artist:8/1/1".parse().unwrap(), 1).unwrap();
+            assert_eq!(report.shared_artists, 0);
+            assert_eq!(report.artists.iter().sum::<usize>(), artists);
+        }
+    }
+
+    #[test]
+    fn the_names_in_help_texts_are_those_that_are_read() {
+        let error = toml::from_str::<DatasetConfig>("name = \"x\"").unwrap_err().to_string();
+        let expected = error.split_once("expected one of ").unwrap().1.trim();
+        let names = DatasetConfig::MEMBERS.map(|(name, _)| format!("`{name}`"));
+        assert_eq!(expected, names.join(", "));
     }
 
     #[test]
@@ -185,6 +243,15 @@ mod tests {
         assert_eq!((config.name(), config.root()), ("manifest", Some(Path::new("x"))));
         let error = read("name = \"manifest\"\nrooot = \"x\"").unwrap_err().to_string();
         assert!(error.contains("`rooot`") && error.contains("`root`"), "{error}");
+        for name in ["synthetic", "magnatagatune"] {
+            let error = read(&format!("name = \"{name}\"\nsped = 1")).unwrap_err().to_string();
+            let key = if name == "synthetic" { "`seed`" } else { "`split`" };
+            assert!(error.contains("`sped`") && error.contains(key), "{error}");
+        }
+        let error = read("name = \"magnatagatune\"\nsplit = \"pons\"").unwrap_err().to_string();
+        assert!(error.contains("pons2017") && error.contains("won2020"), "{error}");
+        let error = read("root = \"x\"").unwrap_err().to_string();
+        assert!(error.contains("`name`"), "{error}");
         let error = read("name = \"mtat\"").unwrap_err().to_string();
         assert!(error.contains("magnatagatune") && error.contains("synthetic"), "{error}");
         for name in ["synthetic", "manifest", "magnatagatune"] {
@@ -203,5 +270,7 @@ mod tests {
         assert_eq!(discover(folder.path()).unwrap().name(), "manifest");
         std::fs::write(folder.path().join("annotations_final.csv"), "").unwrap();
         assert_eq!(discover(folder.path()).unwrap().name(), "magnatagatune");
+        let table = folder.path().join("annotations_final.csv");
+        assert_eq!(discover(&table).unwrap().root(), Some(folder.path()));
     }
 }

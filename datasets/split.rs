@@ -84,22 +84,63 @@ impl FromStr for SplitSpec {
 pub struct SplitReport {
     /// Tracks in train, valid and test.
     pub tracks: [usize; 3],
-    /// Artists in each, for a split by artist.
-    pub artists: Option<[usize; 3]>,
+    /// Artists in each; tracks without an artist do not count.
+    pub artists: [usize; 3],
+    /// Artists in more than one: none after a split by artist.
+    pub shared_artists: usize,
+    /// Tracks with each tag in train, valid and test, in the order of the vocabulary.
+    pub tags: Vec<(String, [usize; 3])>,
+}
+
+impl SplitReport {
+    /// Counts a collection as it is split; tracks without a split do not count.
+    pub fn of(collection: &Collection) -> SplitReport {
+        let mut tracks = [0; 3];
+        let mut tags: Vec<_> = collection.tags.iter().map(|tag| (tag.clone(), [0; 3])).collect();
+        let mut artists: BTreeMap<&str, [bool; 3]> = BTreeMap::new();
+        for track in &collection.tracks {
+            let Some(side) = track.split.map(|split| split as usize) else { continue };
+            tracks[side] += 1;
+            for &tag in &track.tags {
+                tags[tag].1[side] += 1;
+            }
+            if let Some(artist) = &track.artist {
+                artists.entry(artist).or_default()[side] = true;
+            }
+        }
+        let on = |side: usize| artists.values().filter(|sides| sides[side]).count();
+        let several = |sides: &&[bool; 3]| sides.iter().filter(|here| **here).count() > 1;
+        SplitReport {
+            tracks,
+            artists: [on(0), on(1), on(2)],
+            shared_artists: artists.values().filter(several).count(),
+            tags,
+        }
+    }
+
     /// Tags that have no track in one of the splits.
-    pub incomplete_tags: Vec<String>,
+    pub fn incomplete_tags(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().filter(|(_, counts)| counts.contains(&0)).map(|(tag, _)| tag.as_str())
+    }
 }
 
 impl fmt::Display for SplitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
         let [train, valid, test] = self.tracks;
         write!(f, "split into {train} train, {valid} valid and {test} test tracks")?;
-        if let Some([train, valid, test]) = self.artists {
+        if self.artists.iter().any(|&number| number > 0) {
+            let [train, valid, test] = self.artists;
             write!(f, " by {train}, {valid} and {test} artists")?;
+            if self.shared_artists > 0 {
+                write!(f, ", {} of them in more than one split", self.shared_artists)?;
+            }
         }
-        if !self.incomplete_tags.is_empty() {
-            let (number, tags) = (self.incomplete_tags.len(), self.incomplete_tags.join(", "));
-            write!(f, "; {number} tags are missing in a split: {tags}")?;
+        let incomplete: Vec<&str> = self.incomplete_tags().collect();
+        if !incomplete.is_empty() {
+            let first = incomplete[..incomplete.len().min(SHOWN)].join(", ");
+            write!(f, "; tags that a split lacks: {} ({first}", incomplete.len())?;
+            f.write_str(if incomplete.len() > SHOWN { ", ...)" } else { ")" })?;
         }
         Ok(())
     }
@@ -150,38 +191,28 @@ pub fn assign_splits(
     });
     let total = collection.tracks.len() as f64;
     let mut tracks = [0usize; 3];
-    let mut artists = [0usize; 3];
+    let mut taken = [0usize; 3];
     let mut splits = vec![Split::Train; collection.tracks.len()];
     let number = groups.len();
     for (done, (_, members)) in groups.into_iter().enumerate() {
         let missing = |side: usize| spec.shares[side] * total - tracks[side] as f64;
         // When as many groups are left as splits are empty, each empty one gets one.
-        let empty = |side: usize| artists[side] == 0;
+        let empty = |side: usize| taken[side] == 0;
         let forced = (0..3).filter(|&side| empty(side)).count() >= number - done;
         let side = (0..3)
             .filter(|&side| !forced || empty(side))
             .max_by(|&a, &b| missing(a).total_cmp(&missing(b)).then(b.cmp(&a)))
             .expect("there are three splits");
         tracks[side] += members.len();
-        artists[side] += 1;
+        taken[side] += 1;
         for index in members {
             splits[index] = Split::ALL[side];
         }
     }
-    let mut present = vec![[false; 3]; collection.tags.len()];
     for (track, split) in collection.tracks.iter_mut().zip(splits) {
         track.split = Some(split);
-        for &tag in &track.tags {
-            present[tag][split as usize] = true;
-        }
     }
-    let incomplete =
-        collection.tags.iter().zip(&present).filter(|(_, sides)| sides.contains(&false));
-    Ok(SplitReport {
-        tracks,
-        artists: spec.by_artist.then_some(artists),
-        incomplete_tags: incomplete.map(|(tag, _)| tag.clone()).collect(),
-    })
+    Ok(SplitReport::of(collection))
 }
 
 #[cfg(test)]
@@ -226,7 +257,8 @@ mod tests {
         for (got, share) in report.tracks.iter().zip([0.8, 0.1, 0.1]) {
             assert!((*got as f64 / total - share).abs() < 0.02, "{report}");
         }
-        assert_eq!(report.artists.unwrap().iter().sum::<usize>(), 40);
+        assert_eq!(report.artists.iter().sum::<usize>(), 40);
+        assert_eq!(report.shared_artists, 0);
     }
 
     #[test]
@@ -239,6 +271,90 @@ mod tests {
         assign_splits(&mut c, &spec, 6).unwrap();
         assert_eq!(by_id(&a), by_id(&b));
         assert_ne!(by_id(&a), by_id(&c));
+    }
+
+    /// `tests/split_reference.py` writes the definition out in Python.
+    #[test]
+    fn splits_are_those_of_the_reference() {
+        let reference = include_str!("tests/split_reference.csv");
+        let mut splits: BTreeMap<(&str, u64), Collection> = BTreeMap::new();
+        for line in reference.lines().skip(1) {
+            let [shares, seed, artist, split] = line.split(',').collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let seed = seed.parse().unwrap();
+            let all = splits.entry((shares, seed)).or_insert_with(|| {
+                let mut all = collection();
+                let spec = format!("artist:{shares}").parse().unwrap();
+                assign_splits(&mut all, &spec, seed).unwrap();
+                all
+            });
+            for track in all.tracks.iter().filter(|t| t.artist.as_deref() == Some(artist)) {
+                assert_eq!(track.split.unwrap().to_string(), split, "{line}");
+            }
+        }
+        assert_eq!(splits.len(), 6);
+    }
+
+    /// All ways to share out ten artists, against the one taken.
+    #[test]
+    fn few_artists_are_shared_out_nearly_as_well_as_they_can_be() {
+        let sizes = [40, 22, 19, 13, 9, 8, 5, 3, 2, 1];
+        let total: i32 = sizes.iter().sum();
+        let off = |tracks: [i32; 3]| {
+            let wanted = [0.7, 0.15, 0.15].map(|share| share * f64::from(total));
+            (0..3).map(|i| (f64::from(tracks[i]) - wanted[i]).abs()).fold(0.0, f64::max)
+        };
+        let best = (0..3usize.pow(10))
+            .map(|way| {
+                let mut tracks = [0; 3];
+                (0..10).for_each(|i| tracks[way / 3usize.pow(i) % 3] += sizes[i as usize]);
+                off(tracks)
+            })
+            .fold(f64::INFINITY, f64::min);
+        let mut all = collection();
+        all.tracks = (0..10)
+            .flat_map(|artist| (0..sizes[artist]).map(move |song| (artist, song)))
+            .map(|(artist, song)| Track {
+                id: format!("{artist}-{song}"),
+                artist: Some(artist.to_string()),
+                ..collection().tracks[0].clone()
+            })
+            .collect();
+        let report = assign_splits(&mut all, &"artist:70/15/15".parse().unwrap(), 1).unwrap();
+        let taken = off(report.tracks.map(|tracks| tracks as i32));
+        assert!(taken <= best + 2.0, "{taken} tracks off, {best} is possible: {report}");
+    }
+
+    #[test]
+    fn the_report_counts_artists_and_tags() {
+        let mut all = collection();
+        let report = assign_splits(&mut all, &"random:8/1/1".parse().unwrap(), 3).unwrap();
+        let artists = |split: Split| -> std::collections::BTreeSet<&str> {
+            let tracks = all.tracks.iter().filter(|track| track.split == Some(split));
+            tracks.map(|track| track.artist.as_deref().unwrap()).collect()
+        };
+        let sets = Split::ALL.map(artists);
+        assert_eq!(report.artists, [sets[0].len(), sets[1].len(), sets[2].len()]);
+        let in_several = |a: &&&str| sets.iter().filter(|set| set.contains(**a)).count() > 1;
+        let every: std::collections::BTreeSet<&str> = sets.iter().flatten().copied().collect();
+        assert_eq!(report.shared_artists, every.iter().filter(in_several).count());
+        assert!(report.shared_artists > 0);
+        for (tag, (name, counts)) in report.tags.iter().enumerate() {
+            assert_eq!(*name, all.tags[tag]);
+            for split in Split::ALL {
+                let here = |t: &&Track| t.split == Some(split) && t.tags.contains(&tag);
+                assert_eq!(counts[split as usize], all.tracks.iter().filter(here).count());
+            }
+        }
+        assert_eq!(report.incomplete_tags().count(), 0);
+        all.tags.push("rare".into());
+        let last = all.tracks.len() - 1;
+        all.tracks[last].tags.push(3);
+        let report = SplitReport::of(&all);
+        assert_eq!(report.incomplete_tags().collect::<Vec<_>>(), ["rare"]);
+        assert!(report.to_string().contains("tags that a split lacks: 1 (rare)"), "{report}");
+        assert!(report.to_string().contains("in more than one split"), "{report}");
     }
 
     #[test]
