@@ -125,12 +125,14 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
         let config = manifest::ManifestConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Manifest(config));
     }
-    Err(DatasetError::Missing {
-        path: owned,
-        remedy:
-            "a data set is a folder with manifest.csv (your own music) or annotations_final.csv \
-                 (MagnaTagATune), or a manifest as a .csv file; neither is there"
-                .into(),
+    let remedy = "a data set is a folder with manifest.csv (your own music) or \
+                  annotations_final.csv (MagnaTagATune), or a manifest as a .csv file";
+    Err(match root.exists() {
+        true => DatasetError::Table {
+            path: owned,
+            problem: format!("this is no data set: {remedy}; neither table is there"),
+        },
+        false => DatasetError::Missing { path: owned, remedy: remedy.into() },
     })
 }
 
@@ -266,6 +268,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = discover(folder.path()).unwrap_err().to_string();
         assert!(error.contains("manifest.csv") && error.contains("annotations_final.csv"));
+        assert!(error.contains("is no data set"), "{error}");
+        let error = discover(&folder.path().join("gone")).unwrap_err().to_string();
+        assert!(error.contains("gone is missing"), "{error}");
         std::fs::write(folder.path().join("manifest.csv"), "").unwrap();
         assert_eq!(discover(folder.path()).unwrap().name(), "manifest");
         std::fs::write(folder.path().join("annotations_final.csv"), "").unwrap();

@@ -144,6 +144,11 @@ impl ManifestConfig {
     }
 }
 
+/// The folder of a file; that of a bare name is the current one.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The first tags, for a message.
 fn some_of(counts: &BTreeMap<&str, usize>) -> String {
     const SHOWN: usize = 12;

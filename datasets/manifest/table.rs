@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::COLUMNS;
+use super::{COLUMNS, folder_of};
 use crate::error::{line_at, shown};
 use crate::{DatasetError, Split};
 
@@ -31,9 +31,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>, DatasetError> {
     let io = |source| DatasetError::Io { action: "read", path: path.to_owned(), source };
     let bytes = fs::read(path).map_err(io)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    // The parent of a bare file name is empty, which names no folder.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut inside = Inside::new(folder.unwrap_or(Path::new("."))).map_err(io)?;
+    let mut inside = Inside::new(folder_of(path)).map_err(io)?;
     let mut reader = csv::Reader::from_reader(bytes);
     let table = |problem: String| DatasetError::Table { path: path.to_owned(), problem };
 

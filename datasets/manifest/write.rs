@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::COLUMNS;
+use super::{COLUMNS, folder_of};
 use crate::error::shown;
 use crate::{Audio, Collection, DatasetError};
 
@@ -29,8 +29,7 @@ pub enum Paths<'a> {
 /// # Errors
 /// If the file cannot be written, or a name cannot be told in a manifest.
 pub fn write_manifest(collection: &Collection, path: &Path) -> Result<(), DatasetError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let bytes = to_csv(collection, Paths::RelativeTo(folder))?;
     replace(folder, path, &bytes).map_err(|source| DatasetError::Io {
         action: "write",
