@@ -106,6 +106,8 @@ impl DatasetConfig {
 
 /// Recognises the layout of a folder (or of a CSV file).
 ///
+/// The root is made absolute: it is seen from here, and no data folder is put before it.
+///
 /// # Errors
 /// If it is none of the known ones.
 pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
@@ -115,7 +117,7 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
         _ => root,
     };
     let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
-    let owned = root.to_owned();
+    let owned = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     if magnatagatune::is_root(root) {
         let config = magnatagatune::MagnatagatuneConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Magnatagatune(config));
@@ -271,6 +273,9 @@ mod tests {
         assert!(error.contains("is no data set"), "{error}");
         let error = discover(&folder.path().join("gone")).unwrap_err().to_string();
         assert!(error.contains("gone is missing"), "{error}");
+        let here = discover(Path::new("a.csv")).unwrap();
+        let expected = std::env::current_dir().unwrap().join("a.csv");
+        assert_eq!(here.root(), Some(expected.as_path()));
         std::fs::write(folder.path().join("manifest.csv"), "").unwrap();
         assert_eq!(discover(folder.path()).unwrap().name(), "manifest");
         std::fs::write(folder.path().join("annotations_final.csv"), "").unwrap();
