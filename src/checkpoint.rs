@@ -110,7 +110,8 @@ impl Checkpoints {
         };
         let mut checksums = BTreeMap::new();
         let files: [(&str, Bytes); 2] = [
-            (MODEL, model.clone().into_record().into_bytes().map_err(broken)?),
+            // Without autodiff: batch norm hands its running statistics over only then.
+            (MODEL, model.valid().into_record().into_bytes().map_err(broken)?),
             (OPTIMIZER, optimizer.into_bytes().map_err(broken)?),
         ];
         for (file, bytes) in &files {

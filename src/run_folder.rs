@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use datasets::{Audio, Split};
+use datasets::manifest::{Paths, to_csv};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoints;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::files::{create_folder, read_text, write_atomic};
 use crate::log::{self, LogLine};
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, from_dataset};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
@@ -228,27 +228,7 @@ fn flatten(prefix: &str, value: &toml::Value, into: &mut BTreeMap<String, String
 
 /// `manifest.csv` in the format of one's own data; paths are absolute.
 fn manifest(data: &Prepared) -> Result<Vec<u8>> {
-    let tags = &data.collection.tags;
-    let rows = data.collection.tracks.iter().map(|track| {
-        let (path, offset, duration) = match &track.audio {
-            Audio::File { path, offset_s, duration_s } => {
-                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                (absolute.display().to_string(), *offset_s, *duration_s)
-            }
-            Audio::Synthetic(piece) => (piece.to_string(), 0.0, None),
-        };
-        let names: Vec<&str> = track.tags.iter().map(|&tag| tags[tag].as_str()).collect();
-        vec![
-            track.id.clone(),
-            path,
-            track.split.as_ref().map(Split::to_string).unwrap_or_default(),
-            names.join("|"),
-            track.artist.clone().unwrap_or_default(),
-            offset.to_string(),
-            duration.map(|seconds| seconds.to_string()).unwrap_or_default(),
-        ]
-    });
-    csv_bytes(&["id", "path", "split", "tags", "artist", "offset_s", "duration_s"], rows)
+    to_csv(&data.collection, Paths::Absolute).map_err(from_dataset)
 }
 
 /// `audio.csv`: where the decoded audio of each track lies, for other programs.
