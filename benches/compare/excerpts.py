@@ -14,7 +14,7 @@ HALF = np.uint64(32)
 
 def high(a, b):
     """The upper 64 bits of the products of 64-bit numbers, by schoolbook multiplication."""
-    a, b = np.uint64(a), np.asarray(b, np.uint64)
+    a, b = np.asarray(a, np.uint64), np.asarray(b, np.uint64)
     a_low, a_high, b_low, b_high = a & LOW, a >> HALF, b & LOW, b >> HALF
     middle = a_high * b_low + (a_low * b_low >> HALF)
     return a_high * b_high + (middle >> HALF) + (a_low * b_high + (middle & LOW) >> HALF)
@@ -34,11 +34,7 @@ def philox(key, counter):
 
 def below(x, n):
     """Whole numbers in 0..n from 64 random bits."""
-    n = np.asarray(n, np.uint64)
-    x_low, x_high = np.asarray(x, np.uint64) & LOW, np.asarray(x, np.uint64) >> HALF
-    n_low, n_high = n & LOW, n >> HALF
-    middle = x_high * n_low + (x_low * n_low >> HALF)
-    return x_high * n_high + (middle >> HALF) + (x_low * n_high + (middle & LOW) >> HALF)
+    return high(x, n)
 
 
 def order(seed, epoch, tracks):

@@ -23,13 +23,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from checkpoint import load_checkpoint
 from excerpts import ExcerptSampler
 from network import Tagger
 from run_folder import read_experiment, read_predictions, read_splits, read_tags, scores
-from train_reference import fetch, make_optimizer, predict, rate_factor, read_training
+from train_reference import fetch, make_optimizer, predict, read_training, update
 
 
 def close(what, difference, limit):
@@ -70,16 +69,8 @@ def main():
     optimizer = make_optimizer(training.optimizer, model.parameters())
     ours = []
     for step in range(len(theirs)):
-        waveforms, targets = fetch(splits["train"], sampler.batch(step), samples)
-        loss = F.binary_cross_entropy_with_logits(model(waveforms), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        if training.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
-        factor = rate_factor(training.schedule, step, training.steps, training.warmup_steps)
-        optimizer.param_groups[0]["lr"] = training.optimizer["learning_rate"] * factor
-        optimizer.step()
-        ours.append(loss.item())
+        batch = fetch(splits["train"], sampler.batch(step), samples)
+        ours.append(update(model, optimizer, training, step, *batch))
 
     ours, theirs = np.array(ours), np.array([theirs[step + 1] for step in range(len(ours))])
     relative = np.abs(ours - theirs) / theirs

@@ -104,6 +104,19 @@ def predict(model, split, samples):
     return predictions, float((losses / counts).mean())
 
 
+def update(model, optimizer, training, step, waveforms, targets):
+    """Takes one step (counted from 0); returns the loss before it."""
+    loss = F.binary_cross_entropy_with_logits(model(waveforms), targets)
+    optimizer.zero_grad()
+    loss.backward()
+    if training.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+    factor = rate_factor(training.schedule, step, training.steps, training.warmup_steps)
+    optimizer.param_groups[0]["lr"] = training.optimizer["learning_rate"] * factor
+    optimizer.step()
+    return loss.item()
+
+
 class Log:
     """metrics.jsonl of a run folder."""
 
@@ -125,23 +138,16 @@ def train(model, splits, training, seed, samples, tags, log):
     losses, started, paused = [], time.monotonic(), 0.0
     model.train()
     for step in range(training.steps):
-        waveforms, targets = fetch(train_split, sampler.batch(step), samples)
-        loss = F.binary_cross_entropy_with_logits(model(waveforms), targets)
-        if not math.isfinite(loss.item()):
+        loss = update(model, optimizer, training, step, *fetch(train_split, sampler.batch(step), samples))
+        if not math.isfinite(loss):
             raise SystemExit(f"the loss of step {step + 1} is not finite")
-        optimizer.zero_grad()
-        loss.backward()
-        if training.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
-        factor = rate_factor(training.schedule, step, training.steps, training.warmup_steps)
-        optimizer.param_groups[0]["lr"] = training.optimizer["learning_rate"] * factor
-        optimizer.step()
-        losses.append(loss.item())
+        losses.append(loss)
 
         done, last = step + 1, step + 1 == training.steps
         seconds = time.monotonic() - started - paused
         if last or done % training.log_every == 0:
-            log(event="train", step=done, loss=float(np.mean(losses)), learning_rate=optimizer.param_groups[0]["lr"],
+            log(event="train", step=done, loss=float(np.mean(losses)),
+                learning_rate=optimizer.param_groups[0]["lr"],
                 excerpts_per_second=done * training.batch_size / seconds, waiting=0.0)
             losses = []
         if last or done % training.valid_every == 0:
