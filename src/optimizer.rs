@@ -184,7 +184,7 @@ mod tests {
             let gradients = GradientsParams::from_grads(loss.backward(), &point);
             point = state.step(optimizer.learning_rate(), point, gradients);
         }
-        point.at.val().into_data().to_vec().unwrap()
+        point.at.val().into_data().try_to_vec::<f32>().unwrap()
     }
 
     fn close(got: Vec<f32>, want: [f64; 3]) {
