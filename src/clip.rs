@@ -69,7 +69,8 @@ mod tests {
     }
 
     fn flat(layer: &Linear, gradients: &GradientsParams) -> Vec<f32> {
-        let weight = gradients.get::<2>(layer.weight.id).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        let weight =
+            gradients.get::<2>(layer.weight.id).unwrap().into_data().try_to_vec::<f32>().unwrap();
         let bias = layer.bias.as_ref().unwrap().id;
         let bias = gradients.get::<1>(bias).unwrap().into_data().try_to_vec::<f32>().unwrap();
         [weight, bias].concat()

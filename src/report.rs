@@ -14,7 +14,7 @@ mod analysis;
 mod data;
 mod figures;
 mod filters;
-mod format;
+pub(crate) mod format;
 mod learning;
 mod load;
 mod operating;

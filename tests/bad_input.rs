@@ -82,13 +82,15 @@ fn broken_audio_goes_to_quarantine_and_the_run_goes_on() {
     let place = music(
         "folder,folder.wav,train,low\nempty,empty.wav,train,low\ntext,text.mp3,train,low\n\
          cut,cut.wav,train,low\ngone,gone.wav,train,low\nmute,mute.wav,train,low\n\
-         short,short.wav,train,low\n",
+         short,short.wav,train,low\ncutmp3,cut.mp3,train,low\n",
     );
     std::fs::create_dir(place.path("music/folder.wav")).unwrap();
     place.write("music/empty.wav", b"");
     place.write("music/text.mp3", "this is a shopping list, not music\n".repeat(100));
     let whole = wav(3.0, 16_000);
     place.write("music/cut.wav", &whole[..whole.len() / 3]);
+    let mp3 = include_bytes!("../src/audio/fixtures/stereo-44k.mp3");
+    place.write("music/cut.mp3", &mp3[..mp3.len() / 2]);
     let mut mute = whole.clone();
     mute[44..].fill(0);
     place.write("music/mute.wav", mute);
@@ -98,8 +100,9 @@ fn broken_audio_goes_to_quarantine_and_the_run_goes_on() {
     for (id, reason) in [
         ("folder", "is_directory"),
         ("empty", "empty"),
-        ("text", "unreadable"),
+        ("text", "unsupported"),
         ("cut", "truncated"),
+        ("cutmp3", "truncated"),
         ("gone", "missing"),
         ("mute", "silent"),
         ("short", "too_short"),
@@ -108,7 +111,7 @@ fn broken_audio_goes_to_quarantine_and_the_run_goes_on() {
         let row = row.unwrap_or_else(|| panic!("no {id} in:\n{quarantine}"));
         assert!(row.contains(reason), "{row}");
     }
-    assert_eq!(quarantine.lines().count(), 8);
+    assert_eq!(quarantine.lines().count(), 9);
 }
 
 #[test]

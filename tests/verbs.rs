@@ -101,6 +101,13 @@ fn scan_reports_and_splits_ones_own_music() {
     let splits: std::collections::BTreeSet<&String> = of_artist.values().collect();
     assert_eq!(splits.len(), 3, "{split}");
 
+    // A manifest takes no files from outside its folder, so a split is not written where it cannot be read.
+    place.run("scan music --split artist:8/1/1 --out there").fails(2, &["--out there", "music"]);
+    assert!(!place.path("there").exists());
+    place.run("scan music --split artist:8/1/1 --out .").ok();
+    let above = std::fs::read_to_string(place.path("manifest.csv")).unwrap();
+    assert!(above.contains("t0,music/0.wav,"), "{above}");
+
     // What scan wrote can be trained on.
     let experiment = small(MEL).replace(
         "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",

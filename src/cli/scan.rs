@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::files::{create_folder, write_atomic};
 use crate::prepare::from_dataset;
+use crate::report::format::duration;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -32,6 +33,9 @@ pub struct Arguments {
     #[arg(long)]
     verify: bool,
     /// Folder for manifest.csv and quarantine.csv [default: that of the data set].
+    ///
+    /// A manifest that lies neither there nor above names its files by absolute paths: it says what was
+    /// found, but cannot be trained on.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print JSON.
@@ -74,6 +78,24 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             arguments.min_seconds
         )));
     }
+    let root = dataset.root().map(|root| match &context.places.data {
+        Some(data) => data.join(root),
+        None => root.to_owned(),
+    });
+    let out = match (&arguments.out, &root) {
+        (Some(out), Some(root)) if arguments.split.is_some() && !lies_below(root, out) => {
+            return Err(Error::Config(format!(
+                "--out {}: an experiment reads a split from its manifest, and a manifest takes only \
+                 files below its own folder: name a folder above {}, or leave --out away",
+                out.display(),
+                root.display()
+            )));
+        }
+        (Some(out), _) => out.clone(),
+        (None, Some(root)) if root.is_dir() => root.clone(),
+        (None, Some(root)) => parent(root),
+        (None, None) => PathBuf::from(format!("scan-{}", dataset.name())),
+    };
     let mut collection = context.places.load(&dataset)?;
     let cache = context.places.open_cache()?;
     let options = ScanOptions {
@@ -97,17 +119,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         notes.push(split.to_string());
     }
 
-    let out = match (&arguments.out, dataset.root()) {
-        (Some(out), _) => out.clone(),
-        (None, Some(root)) => {
-            let root = match &context.places.data {
-                Some(data) => data.join(root),
-                None => root.to_owned(),
-            };
-            if root.is_dir() { root } else { parent(&root) }
-        }
-        (None, None) => PathBuf::from(format!("scan-{}", dataset.name())),
-    };
     create_folder(&out)?;
     // One's own manifest is never replaced by what was made from it.
     let manifest = match out.join("manifest.csv") {
@@ -135,11 +146,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         return print_json(&summary);
     }
     let mut text = format!(
-        "{}: {} of {} tracks can be used, {:.1} hours at {} Hz ({} decoded now, {} from the cache)\n",
+        "{}: {} of {} tracks can be used, {} at {} Hz ({} decoded now, {} from the cache)\n",
         summary.dataset,
         summary.usable,
         summary.tracks,
-        summary.seconds_of_audio / 3600.0,
+        duration(summary.seconds_of_audio),
         summary.sample_rate,
         summary.decoded,
         summary.from_cache,
@@ -155,6 +166,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     text += &format!("manifest: {}\nquarantine: {}\n", summary.manifest, summary.quarantine);
     print(&text)
+}
+
+/// Whether `path` is `folder` or something in it; links are followed.
+fn lies_below(path: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    real(path).zip(real(folder)).is_some_and(|(path, folder)| path.starts_with(folder))
 }
 
 fn parent(path: &Path) -> PathBuf {
