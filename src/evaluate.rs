@@ -30,7 +30,6 @@ pub struct Outcome {
 pub fn predict<N: Network>(
     model: &N,
     examples: &Arc<Examples>,
-    tags: &[String],
     loss: Loss,
     excerpt_samples: usize,
     device: &Device,
@@ -39,7 +38,7 @@ pub fn predict<N: Network>(
 ) -> Result<Outcome> {
     let excerpts = consecutive(&examples.lengths(), excerpt_samples);
     let total = excerpts.len();
-    let outputs = examples.outputs;
+    let outputs = examples.outputs();
     let mut sums = vec![0.0f64; examples.len() * outputs];
     let mut losses = vec![0.0f64; examples.len()];
     let mut counts = vec![0u32; examples.len()];
@@ -99,7 +98,7 @@ pub fn predict<N: Network>(
     let loss = losses.iter().sum::<f64>() / losses.len() as f64;
     let predictions = Predictions {
         ids: examples.ids.clone(),
-        tags: tags.to_vec(),
+        tags: examples.names.to_vec(),
         values: sums.into_iter().map(|sum| sum as f32).collect(),
     };
     Ok(Outcome { predictions, loss })

@@ -1,5 +1,7 @@
 //! What training reads: tracks with their audio at hand and their targets as numbers.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::audio::CachedAudio;
@@ -13,8 +15,8 @@ pub struct Examples {
     pub audio: Vec<CachedAudio>,
     /// Row-major `[track, output]`.
     pub targets: Vec<f32>,
-    /// Targets of a track.
-    pub outputs: usize,
+    /// What the targets of a track are called.
+    pub names: Arc<[String]>,
 }
 
 /// Excerpts and targets of one step, on the host.
@@ -39,6 +41,11 @@ impl Examples {
         self.ids.is_empty()
     }
 
+    /// Targets of a track.
+    pub fn outputs(&self) -> usize {
+        self.names.len()
+    }
+
     /// Length of each track, in samples.
     pub fn lengths(&self) -> Vec<usize> {
         self.audio.iter().map(CachedAudio::len).collect()
@@ -47,8 +54,9 @@ impl Examples {
     /// Fetches the excerpts, each `samples` long, into a batch of `rows` rows. Silence pads short
     /// tracks and missing rows: a GPU then meets one shape only.
     pub fn batch(&self, excerpts: Vec<Excerpt>, samples: usize, rows: usize) -> Result<Batch> {
+        let outputs = self.outputs();
         let mut waveforms = vec![0.0; rows * samples];
-        let mut targets = vec![0.0; rows * self.outputs];
+        let mut targets = vec![0.0; rows * outputs];
         for (row, &Excerpt { track, start }) in excerpts.iter().enumerate() {
             let audio = &self.audio[track];
             let length = samples.min(audio.len().saturating_sub(start));
@@ -56,8 +64,8 @@ impl Examples {
             audio.read(start, waveform).map_err(|error| {
                 Error::Data(format!("cannot read the audio of track {}: {error}", self.ids[track]))
             })?;
-            targets[row * self.outputs..][..self.outputs]
-                .copy_from_slice(&self.targets[track * self.outputs..][..self.outputs]);
+            targets[row * outputs..][..outputs]
+                .copy_from_slice(&self.targets[track * outputs..][..outputs]);
         }
         Ok(Batch { waveforms, targets, excerpts, rows })
     }

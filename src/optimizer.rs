@@ -86,7 +86,7 @@ impl Optimizer {
     /// A fresh optimizer, without state.
     pub fn init(&self) -> ModuleOptimizer {
         let decay =
-            |penalty: f64| (penalty > 0.0).then(|| WeightDecayConfig { penalty: penalty as f32 });
+            |penalty: f64| (penalty > 0.0).then_some(WeightDecayConfig { penalty: penalty as f32 });
         match *self {
             Self::Sgd { momentum, nesterov, weight_decay, .. } => SgdConfig::new()
                 .with_weight_decay(decay(weight_decay))

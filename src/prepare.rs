@@ -129,8 +129,9 @@ pub fn prepare(
         ));
     }
 
+    let names: Arc<[String]> = tags.clone().into();
     let select = |split: Split| -> Result<Arc<Examples>> {
-        let mut examples = Examples { outputs: tags.len(), ..Examples::default() };
+        let mut examples = Examples { names: names.clone(), ..Examples::default() };
         for (track, audio) in tracks.iter().zip(&audio).filter(|(t, _)| t.split == Some(split)) {
             examples.ids.push(track.id.clone());
             examples.audio.push(audio.clone());

@@ -121,7 +121,6 @@ impl Session<'_> {
                         let outcome = evaluate::predict(
                             &model.valid(),
                             &data.valid,
-                            &data.collection.tags,
                             training.loss,
                             samples,
                             device,
@@ -171,7 +170,6 @@ impl Session<'_> {
         let outcome = evaluate::predict(
             &model,
             data.examples(split),
-            &data.collection.tags,
             experiment.training.loss,
             experiment.excerpt_samples(),
             device,
