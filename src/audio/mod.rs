@@ -1,9 +1,9 @@
 //! From audio files to mono waveforms at one sample rate, decoded once.
 //!
-//! - [`decode`]: any supported file to a mono [`Waveform`], packet by packet;
-//! - [`resample`]: to another sample rate, in one go or as a stream;
+//! - [`decode()`]: any supported file to a mono [`Waveform`], packet by packet;
+//! - [`mod@resample`]: to another sample rate, in one go or as a stream;
 //! - [`cache`]: decoded audio on disk, which training reads by memory map;
-//! - [`scan`]: a whole data set into the cache, on all cores;
+//! - [`scan()`]: a whole data set into the cache, on all cores;
 //! - [`quarantine`]: what could not be used, and why.
 //!
 //! Nothing here prints: progress goes to a callback, failures are values.

@@ -21,7 +21,7 @@ use crate::predictions::Predictions;
 use crate::run_folder::RunFolder;
 use crate::session::{initial, load_weights};
 
-/// The comparison that [`write`] wrote, for the terminal and for programs.
+/// The comparison that [`write()`] wrote, for the terminal and for programs.
 pub struct Comparison {
     pub text: String,
     pub json: serde_json::Value,
