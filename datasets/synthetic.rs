@@ -29,6 +29,7 @@ mod filter;
 mod instruments;
 mod math;
 mod melody;
+mod notes;
 mod random;
 mod render;
 mod room;

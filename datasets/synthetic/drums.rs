@@ -2,8 +2,8 @@
 
 use super::filter::Biquad;
 use super::math::{exp, sin_cos_turns};
+use super::notes::Grid;
 use super::random::Stream;
-use super::score::Grid;
 
 /// The rhythm of the kit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

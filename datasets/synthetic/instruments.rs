@@ -8,8 +8,8 @@
 //! methods used in a study of the vowels", scaled from singer to singer.
 
 use super::math::{from_db, midi_to_hz, pow, sin_turns};
+use super::notes::Note;
 use super::random::Stream;
-use super::score::Note;
 use super::tone::{Breath, Envelope, Partial, Tone, Vibrato};
 
 /// Partials of a note at most.

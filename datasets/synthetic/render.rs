@@ -4,8 +4,9 @@ use super::drums::Kit;
 use super::filter::Biquad;
 use super::instruments::Instrument;
 use super::math::from_db;
+use super::notes::Role;
 use super::random::{Purpose, Stream};
-use super::score::{PREROLL, Role, Score};
+use super::score::{PREROLL, Score};
 
 /// The highest that a sample may be.
 const PEAK: f64 = 0.98;

@@ -5,7 +5,8 @@
 
 use super::drums::Pattern;
 use super::instruments::Family;
-use super::score::{Mode, Role, Score, Space};
+use super::notes::{Mode, Role};
+use super::score::{Score, Space};
 
 /// Below this many beats a minute music is slow; above [`FAST`] it is fast. No tempo lies near.
 const SLOW: f64 = 88.0;

@@ -2,8 +2,8 @@
 
 use super::drums::{Drum, Hit, Kit};
 use super::instruments::{Family, Instrument};
+use super::notes::{Mode, Note, Role};
 use super::random::{Purpose, Stream};
-use super::score::{Mode, Note, Role};
 use super::*;
 
 fn piece(seed: u64, index: u64, seconds: f64) -> Piece {
