@@ -46,10 +46,12 @@ use std::time::Duration;
 use datasets::Audio;
 use memmap2::MmapOptions;
 
-use super::decode::{DECODER, Limits, SILENCE, SourceInfo, check_file, decode_resampled};
+use super::decode::{DECODER, SILENCE, decode_resampled};
+use super::decoding::SourceInfo;
 use super::entry::{self, FORMAT, HEADER, Header, SampleBuffer};
 use super::error::{AudioError, Reason};
 use super::hashes::{HashError, Hashes, hex};
+use super::limits::{Limits, check_file};
 use super::resample::{RESAMPLER, StreamingResampler};
 
 /// Samples of one track that are held in memory (32 MiB); what is longer goes through a file.

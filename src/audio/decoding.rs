@@ -19,8 +19,8 @@ use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
-use super::decode::{Limits, Sink, SourceInfo, check_limits, check_seconds, unreadable};
 use super::error::{AudioError, Reason};
+use super::limits::{Limits, check_limits, check_seconds, unreadable};
 use super::recognise::not_recognised;
 use super::resample::is_sample;
 use super::stream_end::{OggEnd, mp4_is_cut, mpeg_is_cut, ogg_end, same_mpeg_stream};
@@ -81,6 +81,19 @@ fn probe(path: &Path, source: Box<dyn MediaSource>) -> Result<Box<dyn FormatRead
         MetadataOptions::default(),
     )
 }
+
+/// What a file turned out to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// Short name of the codec: `mp3`, `vorbis`, `pcm_s16le`.
+    pub codec: String,
+    /// In Hz, before resampling.
+    pub sample_rate: u32,
+    pub channels: u32,
+}
+
+/// Receives mono samples and their rate in Hz.
+pub(super) type Sink<'a> = dyn FnMut(&[f32], u32) -> Result<(), AudioError> + 'a;
 
 /// One file being decoded.
 pub(super) struct Decoding<'a> {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::decode::SourceInfo;
+use super::decoding::SourceInfo;
 
 /// Version of this format; part of the cache key.
 pub(super) const FORMAT: u32 = 1;

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use symphonia::core::errors::Error as Symphonia;
 
-use super::decode::unreadable;
 use super::error::{AudioError, Reason};
+use super::limits::unreadable;
 use super::stream_end::mp4_is_cut;
 
 /// No container was found, or one whose header cannot be read.

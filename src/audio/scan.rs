@@ -8,8 +8,9 @@ use datasets::{Audio, Track};
 use rayon::prelude::*;
 
 use super::cache::{AudioCache, CachedAudio, Loaded, Policy};
-use super::decode::{Limits, SourceInfo};
+use super::decoding::SourceInfo;
 use super::error::{AudioError, Reason};
+use super::limits::Limits;
 use super::quarantine::QuarantineEntry;
 
 /// How to scan.
