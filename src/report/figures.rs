@@ -138,10 +138,11 @@ pub fn difference_plot(difference: &Difference) -> Markup {
         let level = format::percent(comparison.confidence);
         interval(name, e, &level, y, &x, &frame, &format!("interval {ahead} {class}"))
     };
+    let (better, other) = without_shared_words(&difference.better_name, &difference.other_name);
     let content = html! {
         line class="zero" x1=(px(x.place(0.0))) x2=(px(x.place(0.0))) y1=(px(frame.top)) y2=(px(frame.height - frame.bottom)) {}
-        text class="side" x=(px(frame.left)) y="18" { "← " (shorten(&difference.other_name, 18)) }
-        text class="side" x=(px(frame.width - frame.right)) y="18" text-anchor="end" { (shorten(&difference.better_name, 18)) " →" }
+        text class="side" x=(px(frame.left)) y="18" { "← " (shorten(other, 15)) }
+        text class="side" x=(px(frame.width - frame.right)) y="18" text-anchor="end" { (shorten(better, 15)) " →" }
         @if let Some(overall) = &comparison.roc_auc_macro {
             (row("macro average", overall.difference, 0.0, "overall"))
         }
@@ -182,6 +183,15 @@ fn interval(
             circle cx=(px(x.place(e.value))) cy=(px(y)) r="3.5" {}
         }
     }
+}
+
+/// Two names without the words, ended by a hyphen, that both begin with.
+fn without_shared_words<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let shared = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    // A hyphen is one byte, so what follows it begins a character in both.
+    let start =
+        a.as_bytes()[..shared].iter().rposition(|&byte| byte == b'-').map_or(0, |at| at + 1);
+    (&a[start..], &b[start..])
 }
 
 /// At most `most` characters, the last of them an ellipsis where some are left out.
@@ -430,5 +440,24 @@ fn waveforms(
                 path class=(format!("tap t{}", index % 4)) d=(line(points, &x, &y)) {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart_by_what_they_do_not_share() {
+        assert_eq!(
+            without_shared_words("nsynth-pitch-mel", "nsynth-pitch-strided"),
+            ("mel", "strided")
+        );
+        assert_eq!(
+            without_shared_words("a-strided", "a-strided-pooled"),
+            ("strided", "strided-pooled")
+        );
+        assert_eq!(without_shared_words("mel", "é-mel"), ("mel", "é-mel"));
+        assert_eq!(without_shared_words("a-é", "a-è"), ("é", "è"));
     }
 }
