@@ -22,7 +22,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Audio, Collection, DatasetError, Split, Track};
+use crate::{Audio, Collection, DatasetError, Track};
 
 mod drums;
 mod filter;
@@ -85,7 +85,7 @@ impl SyntheticConfig {
         let tags: Vec<Vec<usize>> = pieces.iter().map(|piece| tags::of(&piece.score())).collect();
         let (valid, test) = (self.valid_share, self.test_share);
         let splits = split::assign(self.seed, &tags, vocabulary.len(), valid, test);
-        let notes = missing_positives(&vocabulary, &tags, &splits);
+
         let tracks = pieces
             .into_iter()
             .zip(tags)
@@ -98,7 +98,7 @@ impl SyntheticConfig {
                 artist: None,
             })
             .collect();
-        Ok(Collection { name: "synthetic".to_owned(), tags: vocabulary, tracks, notes })
+        Ok(Collection { name: "synthetic".to_owned(), tags: vocabulary, tracks, notes: Vec::new() })
     }
 
     fn check(&self) -> Result<(), DatasetError> {
@@ -130,28 +130,6 @@ impl SyntheticConfig {
         }
         Ok(())
     }
-}
-
-/// A sentence for every split that lacks positives of some tags.
-fn missing_positives(vocabulary: &[String], tags: &[Vec<usize>], splits: &[Split]) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (split, name) in [(Split::Train, "train"), (Split::Valid, "valid"), (Split::Test, "test")] {
-        let mut found = vec![false; vocabulary.len()];
-        let tracks = tags.iter().zip(splits).filter(|(_, s)| **s == split);
-        for tag in tracks.clone().flat_map(|(tags, _)| tags) {
-            found[*tag] = true;
-        }
-        let missing = found.iter().filter(|found| !**found).count();
-        if missing > 0 {
-            let count = tracks.count();
-            notes.push(format!(
-                "{missing} of {} tags have no track in the split {name}, which has {count} tracks; \
-                 more tracks help.",
-                vocabulary.len()
-            ));
-        }
-    }
-    notes
 }
 
 /// A piece of music, as what it takes to make it.

@@ -163,11 +163,10 @@ pub fn prepare(
             )));
         }
         if !without.is_empty() {
-            notes.push(format!(
-                "{} tags have no track in the {split} split: {}",
-                without.len(),
-                without.join(", ")
-            ));
+            notes.push(match without.len() {
+                1 => format!("one tag has no track in the {split} split: {}", without[0]),
+                n => format!("{n} tags have no track in the {split} split: {}", without.join(", ")),
+            });
         }
     }
     let collection = Collection { name, tags, tracks, notes: notes.clone() };

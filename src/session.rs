@@ -44,11 +44,7 @@ impl Session<'_> {
         let bar = self.progress.scan();
         let data = prepare(experiment, self.places, self.stop, &|progress| bar.scan(progress));
         bar.finish();
-        let data = data?;
-        for note in &data.notes {
-            tracing::info!("{}: {note}", data.collection.name);
-        }
-        Ok(data)
+        data
     }
 
     /// Trains `experiment` in `folder`, from its last checkpoint if there is one and `resume` is set.
@@ -80,6 +76,9 @@ impl Session<'_> {
             checkpoint = folder.checkpoints().newest()?;
         } else {
             let notes = data.notes.clone();
+            for note in &notes {
+                tracing::info!("{}: {note}", data.collection.name);
+            }
             folder.create(experiment, &Environment::here(self.device, parameters, notes), &data)?;
         }
         let mut optimizer = training.optimizer.init();

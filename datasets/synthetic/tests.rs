@@ -5,6 +5,7 @@ use super::instruments::{Family, Instrument};
 use super::notes::{Mode, Note, Role};
 use super::random::{Purpose, Stream};
 use super::*;
+use crate::Split;
 
 fn piece(seed: u64, index: u64, seconds: f64) -> Piece {
     Piece { seed, index, seconds }
@@ -78,7 +79,6 @@ fn settings_out_of_bounds_are_refused() {
 fn tags_are_unbalanced_and_in_every_split() {
     for seed in 1..=8 {
         let collection = SyntheticConfig { seed, ..Default::default() }.load().unwrap();
-        assert!(collection.notes.is_empty(), "{:?}", collection.notes);
         assert!(collection.tags.len() >= 20);
         let total = collection.tracks.len() as f64;
         let mut prevalences = Vec::new();
@@ -206,7 +206,6 @@ fn tracks_do_not_depend_on_their_number() {
     }
     let one = SyntheticConfig { tracks: 1, ..Default::default() }.load().unwrap();
     assert_eq!(one.tracks[0].split, Some(Split::Train));
-    assert_eq!(one.notes.len(), 3);
 }
 
 #[test]
