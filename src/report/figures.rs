@@ -305,7 +305,8 @@ pub fn spectra(bank: &FilterBank) -> Markup {
             pixels[top * count + column] = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
         }
     }
-    let frame = Frame::new(480.0, 320.0);
+    // As wide as it is shown, so that its letters are as large as those of other charts.
+    let frame = Frame::new(680.0, 450.0);
     let mut x = Axis::new("filter, by dominant frequency", 0.0, count as f64, false, 8);
     let mut y = Axis::new("frequency / kHz", 0.0, bank.nyquist() / 1000.0, false, 8);
     frame.fit(&mut x, &mut y);

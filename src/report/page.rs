@@ -488,7 +488,10 @@ fn spectra_note(bank: &FilterBank) -> Markup {
 }
 
 fn pool_note(fits: &PoolFits, learned: &Filters) -> Markup {
-    let kind = learned.pool.as_ref().map_or("", |pool| pool.kind.as_str());
+    let kind = match learned.pool.as_ref().map_or("", |pool| pool.kind.as_str()) {
+        "l2" => "L2",
+        kind => kind,
+    };
     let size = learned.pool.as_ref().map_or(0, |pool| pool.size);
     html! {
         (format::count(fits.pools.len(), &format!("{kind} pool"))) " of " (size) " filters. Similarity is the largest normalised cross-correlation "
