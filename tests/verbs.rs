@@ -1,6 +1,7 @@
 //! The main job from one end to the other: scan, train, evaluate, run, report, predict.
 
 use crate::support::{MEL, STRIDED, Workplace, small, wav};
+use std::io::Write as _;
 
 #[test]
 fn run_trains_evaluates_and_reports_and_does_nothing_twice() {
@@ -61,7 +62,7 @@ fn the_same_seed_gives_the_same_scores() {
 #[test]
 fn the_two_cpu_backends_train_alike() {
     if !cfg!(feature = "ndarray") {
-        eprintln!("skipped: built without the ndarray backend");
+        let _ = writeln!(std::io::stderr(), "skipped: built without the ndarray backend");
         return;
     }
     let place = Workplace::new();

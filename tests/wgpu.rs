@@ -1,6 +1,7 @@
 //! The same run on a GPU adapter (Mesa's software one will do) and on the CPU.
 
 use crate::support::{MEL, STRIDED, Workplace, small};
+use std::io::Write as _;
 
 /// Largest relative difference of a step's loss between devices: reductions are summed in another
 /// order, and the difference grows with the steps.
@@ -31,7 +32,10 @@ pub fn assert_losses_agree(place: &Workplace, name: &str, a: &str, b: &str, step
 fn the_first_twenty_losses_are_the_cpus() {
     let place = Workplace::new();
     if !place.run("devices").ok().out.lines().any(|line| line.starts_with("wgpu")) {
-        eprintln!("skipped: wgpu finds no adapter here (Debian: mesa-vulkan-drivers)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: wgpu finds no adapter here (Debian: mesa-vulkan-drivers)"
+        );
         return;
     }
     for (name, front_end) in [

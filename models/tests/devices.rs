@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use models::parity::compare;
+use std::io::Write as _;
 
 fn assert_agrees(device: &Device, name: &str) {
     let rows = compare(device, &Device::flex());
@@ -31,7 +32,10 @@ fn ndarray_agrees() {
 fn wgpu_agrees() {
     let adapters = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
     if adapters.is_empty() {
-        eprintln!("skipped: wgpu finds no adapter here (Debian: mesa-vulkan-drivers)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: wgpu finds no adapter here (Debian: mesa-vulkan-drivers)"
+        );
     }
     for (i, device) in adapters.iter().enumerate() {
         assert_agrees(device, &format!("wgpu:{i}"));

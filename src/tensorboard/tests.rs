@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::process::Command;
 
 use serde::Deserialize;
@@ -201,12 +202,15 @@ struct Checked {
 #[test]
 fn tensorboard_reads_it_and_forgets_what_was_done_again() {
     let Some(python) = std::env::var_os("TONOTOPY_PYTHON") else {
-        eprintln!("skipped: TONOTOPY_PYTHON names no Python with tensorboard");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: TONOTOPY_PYTHON names no Python with tensorboard"
+        );
         return;
     };
     let has_tensorboard = Command::new(&python).args(["-c", "import tensorboard"]).output();
     if !has_tensorboard.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: {} has no tensorboard", python.display());
+        let _ = writeln!(std::io::stderr(), "skipped: {} has no tensorboard", python.display());
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! The audio cache: what it stores, when it is believed.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -214,7 +215,7 @@ fn the_key_names_the_versions_that_are_built() {
     // Alone (without the workspace's lock file) there is nothing to compare.
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
     let Ok(lock) = std::fs::read_to_string(lock) else {
-        eprintln!("skipped: no Cargo.lock");
+        let _ = writeln!(std::io::stderr(), "skipped: no Cargo.lock");
         return;
     };
     for (text, name) in [

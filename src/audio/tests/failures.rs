@@ -1,6 +1,7 @@
 //! Every way in which a file can be unusable: its reason, and one clear line.
 
 use super::*;
+use std::io::Write as _;
 
 /// The reason, and a message that names the file and is one line.
 fn refused(path: &Path, expected: Reason) -> String {
@@ -46,7 +47,7 @@ fn a_pipe_is_refused_at_once() {
     if made.is_ok_and(|status| status.success()) {
         refused(&path, Reason::Unreadable);
     } else {
-        eprintln!("skipped: there is no mkfifo");
+        let _ = writeln!(std::io::stderr(), "skipped: there is no mkfifo");
     }
     refused(Path::new("/dev/zero"), Reason::Unreadable);
 }

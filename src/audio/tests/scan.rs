@@ -1,5 +1,6 @@
 //! Whole data sets: order, quarantine, progress, interruption.
 
+use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -152,7 +153,10 @@ fn a_cache_that_is_lost_ends_the_scan() {
 fn a_full_disk_names_the_folder_and_the_space() {
     // A file system of the wanted size is asked for from outside: see the environment variable.
     let Some(small) = std::env::var_os("TONOTOPY_TEST_SMALL_DISK") else {
-        eprintln!("skipped: TONOTOPY_TEST_SMALL_DISK names no nearly full file system");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: TONOTOPY_TEST_SMALL_DISK names no nearly full file system"
+        );
         return;
     };
     let folder = tempfile::tempdir().unwrap();

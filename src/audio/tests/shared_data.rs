@@ -1,5 +1,6 @@
 //! Real music, where it is at hand.
 
+use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -27,7 +28,9 @@ fn all_of_the_real_music_can_be_used() {
         let folder = shared.join(name);
         match folder.is_dir() {
             true => audio_below(&folder, &mut paths),
-            false => eprintln!("skipped: there is no {}", folder.display()),
+            false => {
+                let _ = writeln!(std::io::stderr(), "skipped: there is no {}", folder.display());
+            }
         }
     }
     paths.sort();
