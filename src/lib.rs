@@ -29,6 +29,7 @@ pub mod schedule;
 pub mod session;
 pub mod spread;
 pub mod tensorboard;
+pub mod topk;
 pub mod train;
 
 pub use error::{Error, Result};
