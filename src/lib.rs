@@ -15,6 +15,7 @@ pub mod files;
 pub mod loader;
 pub mod log;
 pub mod loss;
+pub mod map;
 pub mod matrix;
 pub mod metrics;
 pub mod optimizer;
