@@ -83,8 +83,8 @@ pub(super) fn affinities(points: &Matrix, perplexity: f32) -> Result<Affinities,
 /// Two rows in ascending order as one; what is in both is added.
 fn merge(a: &[(u32, f32)], b: &[(u32, f32)]) -> Vec<(u32, f32)> {
     let mut all = [a, b].concat();
-    // Stable: what is in both stays in the order of the two, though a sum of two has none.
-    all.sort_by_key(|pair| pair.0);
+    // Of no more than two of a kind, whose sum does not ask which comes first.
+    all.sort_unstable_by_key(|pair| pair.0);
     all.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
         if same {
