@@ -10,10 +10,14 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use models::Network;
 use tonotopy::excerpts::ExcerptSampler;
 use tonotopy::experiment::Experiment;
+use tonotopy::map::{TsneConfig, tsne};
+use tonotopy::matrix::Matrix;
+use tonotopy::metrics::recommendation::{ItemLists, Options, score_recommendation};
 use tonotopy::metrics::{Targets, score};
 use tonotopy::predictions::Predictions;
 use tonotopy::rng::philox;
 use tonotopy::session::initial;
+use tonotopy::topk::{Index, Measure};
 
 const BATCH: usize = 10;
 const SECONDS: f64 = 3.0;
@@ -116,5 +120,60 @@ fn excerpts(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, training_step, prediction, metrics, excerpts);
+fn factors(rows: usize, columns: usize) -> Matrix {
+    Matrix::new(rows, columns, noise(rows * columns)).expect("the shape fits")
+}
+
+/// Users ranked and scored, as `compare/recommendation.py` does it in NumPy.
+fn recommendation(c: &mut Criterion) {
+    let (users, items, held_out) = (2_000, 50_000, 20);
+    let rows = (0..users as u64).map(|user| {
+        let drawn = (0..held_out).map(|i| philox([2, 99], [user, i, 0, 0])[0] % items as u64);
+        drawn.map(|item| item as u32).collect::<std::collections::BTreeSet<_>>()
+    });
+    let rows = rows.map(|row| row.into_iter().collect::<Vec<_>>());
+    let lists = ItemLists::from_rows(rows).expect("each item is there once");
+    let (x, y) = (factors(users, 50), factors(items, 50));
+    let mut group = c.benchmark_group("recommendation");
+    group.sample_size(10).throughput(Throughput::Elements(users as u64));
+    group.bench_function("2000 users x 50000 items x 50", |b| {
+        b.iter(|| score_recommendation(&x, &y, &lists, &Options::default()).expect("finite"));
+    });
+}
+
+/// The best ten of a million items.
+fn search(c: &mut Criterion) {
+    let items = factors(1_000_000, 50);
+    let index = Index::new(&items, Measure::InnerProduct).expect("all is finite");
+    let mut group = c.benchmark_group("best 10 of 1000000 x 50");
+    group.sample_size(10);
+    for queries in [1, 64] {
+        let x = factors(queries, 50);
+        group.throughput(Throughput::Elements(queries as u64));
+        group.bench_function(format!("{queries} queries"), |b| {
+            b.iter(|| index.search(&x, 10, None).expect("all is finite"));
+        });
+    }
+}
+
+/// A t-SNE map of 20 000 points, as long as the default makes it.
+fn map(c: &mut Criterion) {
+    let points = factors(20_000, 50);
+    let mut group = c.benchmark_group("map");
+    group.sample_size(10);
+    group.bench_function("20000 x 50", |b| {
+        b.iter(|| tsne(&points, &TsneConfig::default(), |_| ()).expect("all is finite"));
+    });
+}
+
+criterion_group!(
+    benches,
+    training_step,
+    prediction,
+    metrics,
+    excerpts,
+    recommendation,
+    search,
+    map
+);
 criterion_main!(benches);

@@ -15,6 +15,8 @@ pub mod files;
 pub mod loader;
 pub mod log;
 pub mod loss;
+pub mod map;
+pub mod matrix;
 pub mod metrics;
 pub mod optimizer;
 pub mod predict;
@@ -28,6 +30,7 @@ pub mod schedule;
 pub mod session;
 pub mod spread;
 pub mod tensorboard;
+pub mod topk;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -1,5 +1,5 @@
 //! How well predictions fit the truth: ROC-AUC and PR-AUC of tags, accuracy and F1 of genres, and
-//! their file, `scores.json`.
+//! their file, `scores.json`; and, in [`recommendation`], rankings of items for users.
 //!
 //! The conventions, everywhere:
 //! - **ROC-AUC** is the share of (positive, negative) pairs of tracks in which the positive one has
@@ -17,6 +17,7 @@
 mod curves;
 mod genres;
 mod ranking;
+pub mod recommendation;
 mod scores;
 mod targets;
 
@@ -26,6 +27,7 @@ pub use ranking::{Areas, areas};
 pub use scores::{Micro, Scores, TagScores, score, score_micro};
 pub use targets::Targets;
 
+pub(crate) use ranking::order_key;
 pub(crate) use scores::{check, mean};
 
 use std::path::PathBuf;

@@ -43,7 +43,7 @@ pub(super) fn check_column(predictions: &[f32], targets: &[bool]) -> Result<(), 
 }
 
 /// A whole number that is ordered as the finite `value` is; both zeros give one number.
-fn order_key(value: f32) -> u32 {
+pub(crate) fn order_key(value: f32) -> u32 {
     // -0.0 + 0.0 is 0.0.
     let bits = (value + 0.0).to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
