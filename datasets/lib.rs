@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub mod error;
+pub mod interactions;
 pub mod magnatagatune;
 pub mod manifest;
 pub mod split;
 pub mod synthetic;
 
 pub use error::DatasetError;
+pub use interactions::Interactions;
 pub use manifest::write_manifest;
 pub use split::{Split, SplitReport, SplitSpec, assign_splits};
 
