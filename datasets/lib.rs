@@ -12,8 +12,11 @@ pub mod error;
 pub mod interactions;
 pub mod magnatagatune;
 pub mod manifest;
+mod math;
+mod random;
 pub mod split;
 pub mod synthetic;
+pub mod synthetic_listeners;
 
 pub use error::DatasetError;
 pub use interactions::Interactions;
