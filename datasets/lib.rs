@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub mod error;
+pub mod hetrec;
+pub mod hold_out;
 pub mod interactions;
 pub mod magnatagatune;
 pub mod manifest;

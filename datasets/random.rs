@@ -59,6 +59,8 @@ pub(crate) enum Purpose {
     Activity = 13,
     /// Which tracks a listener comes upon, and how often each is played.
     Plays = 14,
+    /// What is held out.
+    HoldOut = 15,
 }
 
 /// A run of random numbers with a key of its own.
