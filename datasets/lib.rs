@@ -19,6 +19,7 @@ mod random;
 pub mod split;
 pub mod synthetic;
 pub mod synthetic_listeners;
+pub mod taste_profile;
 
 pub use error::DatasetError;
 pub use interactions::Interactions;

@@ -265,14 +265,24 @@ fn first_line(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// A tab if the line has one, else what there is more of.
+/// A tab if the line has one, else what there is more of; what stands in quotes does not count.
 fn delimiter(line: &[u8]) -> u8 {
-    let number = |byte: u8| line.iter().filter(|b| **b == byte).count();
-    match (number(b'\t'), number(b';'), number(b',')) {
-        (tabs, _, _) if tabs > 0 => b'\t',
-        (_, semicolons, commas) if semicolons > commas => b';',
-        _ => b',',
+    let (mut tabs, mut semicolons, mut commas) = (0_usize, 0_usize, 0_usize);
+    let mut quoted = false;
+    for byte in line {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\t' if !quoted => tabs += 1,
+            b';' if !quoted => semicolons += 1,
+            b',' if !quoted => commas += 1,
+            _ => {}
+        }
     }
+    // A lone quote is a letter of a table with tabs, where quotes mean nothing.
+    if tabs > 0 || quoted && line.contains(&b'\t') {
+        return b'\t';
+    }
+    if semicolons > commas { b';' } else { b',' }
 }
 
 /// The line, from 1, of the record that begins at a byte. Only errors ask for it.

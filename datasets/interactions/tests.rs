@@ -1,6 +1,7 @@
 //! Tables as people have them, good and bad.
 
 use super::*;
+use crate::random::{Purpose, Stream};
 
 fn read(text: impl AsRef<[u8]>) -> Result<Interactions, DatasetError> {
     let folder = tempfile::tempdir().unwrap();
@@ -58,6 +59,10 @@ fn ids_are_any_text() {
         "user,item,count\n\"a, b\",\"say \"\"x\"\"\",1\nJosé,東京; 1,2\n",
         &[("a, b", "say \"x\"", 1.0), ("José", "東京; 1", 2.0)],
     );
+    // Separators in quotes do not tell how the values of the first line are separated.
+    expect("\"a, b, c\";x;1\nd;y;2\n", &[("a, b, c", "x", 1.0), ("d", "y", 2.0)]);
+    expect("\"a;b;c;d\",x,1\n", &[("a;b;c;d", "x", 1.0)]);
+    expect("12\" single\tx\t1\n", &[("12\" single", "x", 1.0)]);
     // Between tabs quotes are letters, as in the files that others publish.
     expect("a\t\"weird\" al\t3\nb\t\"\t1\n", &[("a", "\"weird\" al", 3.0), ("b", "\"", 1.0)]);
 }
@@ -128,4 +133,44 @@ fn lines_are_counted_in_large_files() {
         let error = read(&text).unwrap_err().to_string();
         assert!(error.contains(&format!("line {lines}: ")), "{error}");
     }
+}
+
+/// Prints what ten million rows cost; run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement: writes 650 MB"]
+fn ten_million_rows() {
+    use std::io::Write;
+
+    const USERS: usize = 200_000;
+    const ROWS_A_USER: usize = 50;
+    const ITEMS: u64 = 400_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plays.tsv");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    for user in 0..USERS {
+        let mut stream = Stream::new(1, user as u64, Purpose::Plays, 0);
+        let name = blake3::hash(&user.to_le_bytes()).to_hex();
+        for _ in 0..ROWS_A_USER {
+            // The cube makes few items popular.
+            let item = (stream.unit().powi(3) * ITEMS as f64) as u64;
+            let count = 1 + stream.below(20);
+            writeln!(file, "{}\tSO{item:016X}\t{count}", &name[..40]).unwrap();
+        }
+    }
+    file.into_inner().unwrap();
+    let size = std::fs::metadata(&path).unwrap().len();
+    let start = std::time::Instant::now();
+    let interactions = Interactions::read(&path).unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM unknown");
+    println!(
+        "{} rows, {} MB: {seconds:.1} s, {} users, {} items, {} pairs, {peak}",
+        USERS * ROWS_A_USER,
+        size / 1_000_000,
+        interactions.users().len(),
+        interactions.items().len(),
+        interactions.len(),
+    );
+    assert_eq!(interactions.users().len(), USERS);
 }
