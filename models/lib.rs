@@ -7,8 +7,10 @@
 pub mod error;
 pub mod front_end;
 mod init;
+pub mod latentnet;
 pub mod parity;
 pub mod samplecnn;
+pub mod stages;
 pub mod tagger;
 
 use burn::module::Module;
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ModelError;
 pub use front_end::{FrontEndConfig, LearnedFilters};
+pub use latentnet::{LatentNet, LatentNetConfig};
 pub use samplecnn::{SampleCnn, SampleCnnConfig};
 pub use tagger::{Tagger, TaggerConfig};
 
@@ -42,6 +45,7 @@ pub trait Network: Module {
 pub enum ModelConfig {
     Tagger(TaggerConfig),
     SampleCnn(SampleCnnConfig),
+    LatentNet(LatentNetConfig),
 }
 
 /// A model of any of the kinds above, trainable and storable as one module.
@@ -51,6 +55,7 @@ pub enum ModelConfig {
 pub enum Model {
     Tagger(Tagger),
     SampleCnn(SampleCnn),
+    LatentNet(LatentNet),
 }
 
 /// Most outputs that a model may have.
@@ -58,9 +63,10 @@ const MAX_OUTPUTS: usize = 1_000_000;
 
 impl ModelConfig {
     /// The names that an experiment may give, and what they are.
-    pub const NAMES: [(&'static str, &'static str); 2] = [
+    pub const NAMES: [(&'static str, &'static str); 3] = [
         ("tagger", "two convolutions over time on a mel or a learned front end (P3)"),
         ("samplecnn", "convolutions of three samples all the way down (Lee et al. 2017)"),
+        ("latentnet", "four convolutions over time, pooled over all of it (Dieleman 2014)"),
     ];
 
     /// Its name in an experiment.
@@ -68,6 +74,7 @@ impl ModelConfig {
         match self {
             Self::Tagger(_) => "tagger",
             Self::SampleCnn(_) => "samplecnn",
+            Self::LatentNet(_) => "latentnet",
         }
     }
 
@@ -76,6 +83,7 @@ impl ModelConfig {
         match self {
             Self::Tagger(config) => config.front_end.sample_rate(),
             Self::SampleCnn(config) => config.sample_rate,
+            Self::LatentNet(config) => config.front_end.sample_rate(),
         }
     }
 
@@ -85,6 +93,7 @@ impl ModelConfig {
         match self {
             Self::Tagger(config) => config.validate(excerpt_samples),
             Self::SampleCnn(config) => config.validate(excerpt_samples),
+            Self::LatentNet(config) => config.validate(excerpt_samples),
         }
     }
 
@@ -107,6 +116,9 @@ impl ModelConfig {
             Self::SampleCnn(config) => {
                 Model::SampleCnn(config.init(outputs, excerpt_samples, device)?)
             }
+            Self::LatentNet(config) => {
+                Model::LatentNet(config.init(outputs, excerpt_samples, device)?)
+            }
         };
         init::draw(&model);
         Ok(model)
@@ -117,6 +129,7 @@ impl ModelConfig {
         match self {
             Self::Tagger(config) => config.describe(),
             Self::SampleCnn(config) => config.describe(),
+            Self::LatentNet(config) => config.describe(),
         }
     }
 }
@@ -127,6 +140,7 @@ impl Model {
         match self {
             Self::Tagger(model) => model.filters(),
             Self::SampleCnn(_) => None,
+            Self::LatentNet(model) => model.filters(),
         }
     }
 }
@@ -136,6 +150,7 @@ impl Network for Model {
         match self {
             Self::Tagger(model) => model.forward(waveforms),
             Self::SampleCnn(model) => model.forward(waveforms),
+            Self::LatentNet(model) => model.forward(waveforms),
         }
     }
 
@@ -143,6 +158,7 @@ impl Network for Model {
         match self {
             Self::Tagger(model) => model.embed(waveforms),
             Self::SampleCnn(model) => model.embed(waveforms),
+            Self::LatentNet(model) => model.embed(waveforms),
         }
     }
 }

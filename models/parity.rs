@@ -11,8 +11,10 @@ use serde::Serialize;
 use crate::front_end::mel::PadKind;
 use crate::front_end::strided::{Activation, FeaturePool, PoolKind};
 use crate::front_end::{FrontEnd, MelConfig, StridedConfig};
-use crate::tagger::StageConfig;
-use crate::{FrontEndConfig, Model, ModelConfig, Network, SampleCnnConfig, TaggerConfig};
+use crate::stages::StageConfig;
+use crate::{
+    FrontEndConfig, LatentNetConfig, Model, ModelConfig, Network, SampleCnnConfig, TaggerConfig,
+};
 
 /// Allowed difference of outputs, relative to the largest output. Single precision carries 6e-8;
 /// sums of some hundred terms in another order, and a logarithm that magnifies quiet bands, come
@@ -114,6 +116,13 @@ fn cases() -> Vec<Case> {
         dropout: 0.0,
         ..Default::default()
     };
+    let latentnet = LatentNetConfig {
+        front_end: FrontEndConfig::Mel(mel.clone()),
+        stages: vec![StageConfig { filters: 4, length: 3, pool: 2 }; 2],
+        hidden: vec![6, 5],
+        dropout: 0.0,
+        ..Default::default()
+    };
     vec![
         front_end("mel, power", FrontEndConfig::Mel(mel.clone())),
         front_end("mel, magnitude, centred", FrontEndConfig::Mel(odd)),
@@ -128,6 +137,11 @@ fn cases() -> Vec<Case> {
             name: "samplecnn",
             config: CaseConfig::Model(ModelConfig::SampleCnn(samplecnn)),
             samples: 200,
+        },
+        Case {
+            name: "latentnet",
+            config: CaseConfig::Model(ModelConfig::LatentNet(latentnet)),
+            samples: 700,
         },
     ]
 }
@@ -216,6 +230,9 @@ impl Case {
                     }
                     ModelConfig::SampleCnn(config) => {
                         config.init(OUTPUTS, self.samples, &tracked).map(Model::SampleCnn)
+                    }
+                    ModelConfig::LatentNet(config) => {
+                        config.init(OUTPUTS, self.samples, &tracked).map(Model::LatentNet)
                     }
                 };
                 let model = model.map_err(|error| error.to_string())?;

@@ -41,7 +41,7 @@ use crate::init::he_uniform;
 
 /// Added to a sum of squares before its root, whose slope at 0 is infinite. Silence gives 1e-6
 /// instead of 0, and the slope never exceeds 1.
-const ROOT_FLOOR: f64 = 1e-12;
+pub(crate) const ROOT_FLOOR: f64 = 1e-12;
 
 /// Everything that [`Strided`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -63,6 +63,20 @@ fn cases() -> Vec<Case> {
                 "name = 'samplecnn'\nstem_filters = 8\nblock_filters = [8, 12]\nhead = 'max'\ndropout = 0.0",
             ),
         ),
+        at(
+            16_000,
+            toml(
+                "name = 'latentnet'\ndropout = 0.0\nhidden = [24, 20]\nstages = [{ filters = 8, length = 4, pool = 4 }]\n\
+                 front_end = { name = 'mel', n_mels = 40 }",
+            ),
+        ),
+        at(
+            16_000,
+            toml(
+                "name = 'latentnet'\ndropout = 0.0\nhidden = [24]\nstages = [{ filters = 8, length = 4, pool = 1 }]\n\
+                 front_end = { name = 'strided', filters = 8 }",
+            ),
+        ),
     ]
 }
 
@@ -388,6 +402,7 @@ fn bad_values_are_named() {
         |rest: &str| format!("name = 'tagger'\nfront_end = {{ name = 'strided', {rest} }}");
     let tagger = |rest: &str| format!("name = 'tagger'\n{rest}");
     let samplecnn = |rest: &str| format!("name = 'samplecnn'\n{rest}");
+    let latentnet = |rest: &str| format!("name = 'latentnet'\n{rest}");
     let huge = "18_446_744_073_709";
     let table = [
         (mel("n_fft = 0"), "front_end.n_fft"),
@@ -441,6 +456,12 @@ fn bad_values_are_named() {
         (samplecnn("hidden = 0"), "hidden"),
         (samplecnn("dropout = -0.1"), "dropout"),
         (samplecnn(""), "excerpt"),
+        (latentnet("hidden = []"), "hidden"),
+        (latentnet("hidden = [8, 0]"), "hidden[1]"),
+        (latentnet(&format!("hidden = [{huge}]")), "hidden[0]"),
+        (latentnet("dropout = 1.0"), "dropout"),
+        (latentnet("stages = [{ pool = 0 }]"), "stages[0].pool"),
+        (latentnet(""), "stages[1].length"),
     ];
     for (text, key) in table {
         let error = error(&text, 9_000);
