@@ -32,5 +32,6 @@ pub mod spread;
 pub mod tensorboard;
 pub mod topk;
 pub mod train;
+pub mod wpe;
 
 pub use error::{Error, Result};
