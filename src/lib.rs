@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod clip;
 pub mod device;
+pub mod embed;
 pub mod error;
 pub mod evaluate;
 pub mod examples;

@@ -56,11 +56,25 @@ impl Predictor {
     /// # Errors
     /// If there is no sample, or a prediction is not finite.
     pub fn predict(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        let loss = self.experiment.training.loss;
+        self.mean(samples, |waveforms| loss.prediction(self.model.forward(waveforms)))
+    }
+
+    /// The mean of the last hidden layer over the same excerpts: one number a feature.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`].
+    pub fn embed(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        self.mean(samples, |waveforms| self.model.embed(waveforms))
+    }
+
+    /// The mean of what `apply` makes of each excerpt.
+    fn mean(&self, samples: &[f32], apply: impl Fn(Tensor<2>) -> Tensor<2>) -> Result<Vec<f32>> {
         if samples.is_empty() {
             return Err(Error::Data("there are no samples to predict from".into()));
         }
         let length = self.experiment.excerpt_samples();
-        let mut sums = vec![0.0f64; self.tags.len()];
+        let mut sums: Vec<f64> = Vec::new();
         let excerpts = consecutive(&[samples.len()], length);
         for chunk in excerpts.chunks(ROWS) {
             let mut waveforms = vec![0.0; chunk.len() * length];
@@ -69,11 +83,11 @@ impl Predictor {
                 waveforms[row * length..][..source.len()].copy_from_slice(source);
             }
             let waveforms = TensorData::new(waveforms, [chunk.len(), length]);
-            let logits = self.model.forward(Tensor::from_data(waveforms, &self.device));
-            let values =
-                self.experiment.training.loss.prediction(logits).into_data().convert::<f32>();
-            for (index, value) in values.iter::<f32>().enumerate() {
-                sums[index % self.tags.len()] += f64::from(value);
+            let values = apply(Tensor::from_data(waveforms, &self.device));
+            let width = values.dims()[1];
+            sums.resize(width, 0.0);
+            for (index, value) in values.into_data().convert::<f32>().iter::<f32>().enumerate() {
+                sums[index % width] += f64::from(value);
             }
         }
         let mean: Vec<f32> = sums.iter().map(|sum| (sum / excerpts.len() as f64) as f32).collect();
@@ -85,12 +99,20 @@ impl Predictor {
         }
     }
 
-    /// The same from an audio file of any supported format.
+    /// [`Predictor::predict`] from an audio file of any supported format.
     pub fn predict_file(&self, path: &Path) -> Result<Vec<f32>> {
+        self.of_file(path, |samples| self.predict(samples))
+    }
+
+    /// [`Predictor::embed`] from an audio file of any supported format.
+    pub fn embed_file(&self, path: &Path) -> Result<Vec<f32>> {
+        self.of_file(path, |samples| self.embed(samples))
+    }
+
+    fn of_file(&self, path: &Path, apply: impl Fn(&[f32]) -> Result<Vec<f32>>) -> Result<Vec<f32>> {
         let data = |error: audio::AudioError| Error::Data(error.to_string());
         let wave = audio::decode_at(path, 0.0, None, self.sample_rate(), &Limits::default())
             .map_err(data)?;
-        self.predict(&wave.samples)
-            .map_err(|error| Error::Data(format!("{}: {error}", path.display())))
+        apply(&wave.samples).map_err(|error| Error::Data(format!("{}: {error}", path.display())))
     }
 }

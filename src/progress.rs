@@ -26,7 +26,7 @@ impl Progress {
             false => ProgressDrawTarget::stderr_with_hz(8),
         };
         let style = ProgressStyle::with_template(template)
-            .expect("the template is one of three below")
+            .expect("the template is one of those below")
             .progress_chars("█▉▊▋▌▍▎▏ ");
         let bar = ProgressBar::with_draw_target(Some(length), target)
             .with_style(style)
@@ -47,6 +47,11 @@ impl Progress {
         bar.bar.set_position(step);
         bar.bar.reset_eta();
         bar
+    }
+
+    /// For the steps of a map.
+    pub fn map(&self) -> Bar {
+        self.bar("map", 0, "{prefix} [{bar:30}] {pos}/{len} steps  {eta} left")
     }
 
     /// For predicting excerpts.

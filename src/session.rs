@@ -7,17 +7,19 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
-use datasets::Split;
+use datasets::{Collection, Split, Track};
 use models::Model;
 
 use crate::checkpoint::{Best, Checkpoint, LoopState, Which};
 use crate::device::DeviceInfo;
+use crate::embed::embed;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Outcome};
 use crate::experiment::{Experiment, METRICS};
 use crate::files::write_atomic;
 use crate::log::{Log, LogLine};
 use crate::loss::Loss;
+use crate::matrix::Matrix;
 use crate::metrics::{self, Scores, Targets};
 use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
@@ -30,6 +32,17 @@ pub struct Session<'a> {
     pub places: &'a Places,
     pub stop: &'a AtomicBool,
     pub progress: &'a Progress,
+}
+
+/// Tracks of a run's data set with their embeddings.
+pub struct Embedded {
+    /// Name of the data set.
+    pub dataset: String,
+    /// The vocabulary that the tracks' tags point into.
+    pub tags: Vec<String>,
+    pub tracks: Vec<Track>,
+    /// `[track, feature]`
+    pub features: Matrix,
 }
 
 /// How training ended, and where it stood.
@@ -155,6 +168,40 @@ impl Session<'_> {
         Ok(Trained { end, state })
     }
 
+    /// Embeds the tracks of a trained run's data set, or of one split of it.
+    pub fn embed(
+        &self,
+        folder: &RunFolder,
+        split: Option<Split>,
+        which: Which,
+    ) -> Result<Embedded> {
+        let experiment = folder.experiment()?;
+        let checkpoint = folder.checkpoints().load(which)?;
+        let data = self.prepare(&experiment)?;
+        folder.check_data(&data)?;
+        let device = &self.device.device;
+        let model = initial(&experiment, data.collection.tags.len(), device)?.valid();
+        let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
+        let Collection { name, tags, tracks, .. } = data.collection;
+        let keep: Vec<bool> = tracks
+            .iter()
+            .map(|track| split.is_none_or(|split| track.split == Some(split)))
+            .collect();
+        let (tracks, audio) = (kept(tracks, &keep), kept(data.audio, &keep));
+        let bar = self.progress.predict(&format!("{} embeddings", folder_name(folder.path())));
+        let features = embed(
+            &model,
+            tracks.iter().map(|track| track.id.clone()).collect(),
+            audio,
+            experiment.excerpt_samples(),
+            device,
+            self.stop,
+            |done, total| bar.predict(done, total),
+        );
+        bar.finish();
+        Ok(Embedded { dataset: name, tags, tracks, features: features? })
+    }
+
     /// Predicts and scores a split of a trained run, and writes both into its folder.
     pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Scores> {
         let experiment = folder.experiment()?;
@@ -187,6 +234,11 @@ impl Session<'_> {
         write_atomic(&folder.file(&format!("scores{suffix}.json")), &text)?;
         Ok(scores)
     }
+}
+
+/// Keeps what is at the places where `keep` is true.
+fn kept<T>(items: Vec<T>, keep: &[bool]) -> Vec<T> {
+    items.into_iter().zip(keep).filter(|pair| *pair.1).map(|pair| pair.0).collect()
 }
 
 fn folder_name(path: &Path) -> String {

@@ -112,8 +112,13 @@ log_every = 2
 pub const MEL: &str = r#"{ name = "mel", n_mels = 32, n_fft = 512, hop_length = 256 }"#;
 pub const STRIDED: &str = r#"{ name = "strided", filters = 16, length = 256, stride = 256 }"#;
 
-/// A mono 16-bit WAV file of a decaying tone.
+/// A mono 16-bit WAV file of a decaying tone of 440 Hz.
 pub fn wav(seconds: f64, rate: u32) -> Vec<u8> {
+    tone(seconds, rate, 440.0)
+}
+
+/// The same of another pitch.
+pub fn tone(seconds: f64, rate: u32, hertz: f64) -> Vec<u8> {
     let count = (seconds * f64::from(rate)) as u32;
     let mut bytes = Vec::new();
     bytes.extend(b"RIFF");
@@ -128,7 +133,7 @@ pub fn wav(seconds: f64, rate: u32) -> Vec<u8> {
     bytes.extend((2 * count).to_le_bytes());
     for i in 0..count {
         let t = f64::from(i) / f64::from(rate);
-        let value = (t * 440.0 * std::f64::consts::TAU).sin() * (-t).exp();
+        let value = (t * hertz * std::f64::consts::TAU).sin() * (-t).exp();
         bytes.extend(((value * 20_000.0) as i16).to_le_bytes());
     }
     bytes

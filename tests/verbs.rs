@@ -1,6 +1,6 @@
 //! The main job from one end to the other: scan, train, evaluate, run, report, predict.
 
-use crate::support::{MEL, STRIDED, Workplace, small, wav};
+use crate::support::{MEL, STRIDED, Workplace, small, tone, wav};
 use std::io::Write as _;
 
 #[test]
@@ -146,6 +146,71 @@ fn predict_speaks_three_languages() {
     }
 }
 
+/// Ten tracks of one's own, of which two hold the same sound, and a run on them.
+fn twins() -> Workplace {
+    let place = Workplace::new();
+    let mut manifest = String::from("id,path,split,tags\n");
+    for i in 0..10 {
+        let split = ["train", "train", "train", "valid", "test"][i % 5];
+        manifest += &format!("t{i},{i}.wav,{split},{}\n", ["low", "<b>high</b>"][i / 5]);
+        // Tones of another pitch each, but for the last, which is the first again.
+        let sound = tone(1.5, 16_000, 200.0 * 1.5f64.powi(i as i32 % 9));
+        place.write(&format!("music/{i}.wav"), sound);
+    }
+    place.write("music/manifest.csv", manifest);
+    let experiment = small(MEL).replace(
+        "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
+        "name = \"manifest\"\nroot = \"music\"",
+    );
+    place.write("x.toml", format!("name = \"x\"\n{experiment}"));
+    place.run("--device cpu train x.toml").ok();
+    place
+}
+
+#[test]
+fn similar_finds_the_same_sound_first() {
+    let place = twins();
+    let json = place.run("-q similar runs/x-s1 t0 music/9.wav --top 2 --json").ok().out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let similarity =
+        |query: usize, rank: usize| json[query]["similar"][rank]["similarity"].as_f64().unwrap();
+    // Of a track itself is left out; of a file nothing is.
+    assert_eq!(json[0]["similar"][0]["id"], "t9");
+    assert_eq!(
+        (json[1]["similar"][0]["id"].as_str(), json[1]["similar"][1]["id"].as_str()),
+        (Some("t0"), Some("t9"))
+    );
+    for (query, rank) in [(0, 0), (1, 0), (1, 1)] {
+        assert!((similarity(query, rank) - 1.0).abs() < 1e-5, "{json}");
+    }
+    assert!(similarity(0, 1) < 1.0 - 1e-5, "{json}");
+    let text = place.run("-q similar runs/x-s1 t0").ok().out;
+    assert_eq!(text.lines().count(), 1 + 9, "{text}");
+
+    place.run("similar runs/x-s1 t77").fails(3, &["\"t77\"", "manifest.csv"]);
+    place.run("similar runs/x-s1 t0 --top 0").fails(2, &["--top is 0"]);
+    place.write("empty.wav", b"");
+    place.run("similar runs/x-s1 empty.wav").fails(3, &["empty.wav"]);
+}
+
+#[test]
+fn map_writes_a_page_with_every_track() {
+    let place = twins();
+    let json = place.run("-q map runs/x-s1 --json").ok().out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["tracks"], 10);
+    assert!(json["kl_divergence"].as_f64().unwrap().is_finite());
+    let page = std::fs::read_to_string(place.path("runs/x-s1/map.html")).unwrap();
+    assert!(page.contains("t0") && page.contains("t9") && page.contains("9.wav"));
+    assert!(!page.contains("<b>high"), "tags are text, not markup");
+
+    place.run("-q map runs/x-s1 --split test --out test.html").ok();
+    let page = std::fs::read_to_string(place.path("test.html")).unwrap();
+    assert!(page.contains("2 tracks"), "{page}");
+    place.run("map runs/x-s1 --perplexity 0").fails(2, &["--perplexity is 0"]);
+    place.run("map runs/none").fails(3, &["runs/none"]);
+}
+
 #[test]
 fn completions_and_help_are_there() {
     let place = Workplace::new();
@@ -153,7 +218,9 @@ fn completions_and_help_are_there() {
         assert!(place.run(&format!("completions {shell}")).ok().out.contains("tonotopy"));
     }
     let help = place.run("--help").ok().out;
-    for verb in ["devices", "scan", "train", "evaluate", "run", "report", "predict"] {
+    for verb in
+        ["devices", "scan", "train", "evaluate", "run", "report", "predict", "similar", "map"]
+    {
         assert!(help.contains(verb), "{help}");
         place.run(&format!("{verb} --help")).ok();
     }

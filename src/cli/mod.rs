@@ -2,10 +2,12 @@
 
 mod devices;
 mod evaluate;
+mod map;
 mod predict;
 mod report;
 mod run;
 mod scan;
+mod similar;
 mod train;
 
 use std::io::{IsTerminal, Write};
@@ -78,6 +80,10 @@ enum Verb {
     Report(report::Arguments),
     /// Tags of audio files, with probabilities.
     Predict(predict::Arguments),
+    /// The tracks that are nearest to a track or an audio file.
+    Similar(similar::Arguments),
+    /// Lay the tracks of a run out on an interactive page.
+    Map(map::Arguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -125,6 +131,8 @@ pub fn run() -> Result<()> {
         Verb::Run(arguments) => run::run(&context, &arguments),
         Verb::Report(arguments) => report::run(&arguments),
         Verb::Predict(arguments) => predict::run(&context, &arguments),
+        Verb::Similar(arguments) => similar::run(&context, &arguments),
+        Verb::Map(arguments) => map::run(&context, &arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(

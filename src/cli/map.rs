@@ -1,0 +1,112 @@
+//! `map`: the tracks of a run on a plane, what sounds alike together.
+
+use std::path::PathBuf;
+
+use datasets::{Audio, Split};
+
+use super::{Context, print, print_json};
+use crate::checkpoint::Which;
+use crate::error::{Error, Result};
+use crate::map::{self, MapError, Page, TsneConfig};
+use crate::run_folder::RunFolder;
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The folder of a trained run.
+    run: PathBuf,
+    /// Only the tracks of this split: train, valid or test [default: all].
+    #[arg(long)]
+    split: Option<Split>,
+    /// Which checkpoint to use.
+    #[arg(long, default_value = "best")]
+    checkpoint: Which,
+    /// The page [default: map.html in the run's folder].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// About how many neighbours a track is to keep beside it.
+    #[arg(long, default_value_t = 30.0)]
+    perplexity: f32,
+    /// Lays the same tracks out otherwise.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print where the page is and how well the map fits as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Summary {
+    page: PathBuf,
+    tracks: usize,
+    perplexity: f32,
+    kl_divergence: f64,
+}
+
+pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
+    if !(arguments.perplexity >= 1.0 && arguments.perplexity.is_finite()) {
+        return Err(Error::Config(format!(
+            "--perplexity is {}: give a number of at least 1; 5 to 50 is usual",
+            arguments.perplexity
+        )));
+    }
+    let folder = RunFolder::open(&arguments.run)?;
+    let device = context.open_device()?;
+    let session = Session {
+        device: &device,
+        places: &context.places,
+        stop: &context.stop,
+        progress: &context.progress,
+    };
+    let embedded = session.embed(&folder, arguments.split, arguments.checkpoint)?;
+    let config = TsneConfig {
+        perplexity: arguments.perplexity,
+        seed: arguments.seed,
+        ..TsneConfig::default()
+    };
+    let steps = config.exaggerated_steps + config.steps;
+    let bar = context.progress.map();
+    let fitted = map::tsne(&embedded.features, &config, |step| bar.predict(step, steps));
+    bar.finish();
+    let fitted = fitted.map_err(from_map)?;
+
+    let out = arguments.out.clone().unwrap_or_else(|| folder.file("map.html"));
+    let (mut titles, mut tags, mut audio) = (Vec::new(), Vec::new(), Vec::new());
+    for track in &embedded.tracks {
+        titles.push(match &track.artist {
+            Some(artist) => format!("{} ({artist})", track.id),
+            None => track.id.clone(),
+        });
+        tags.push(track.tags.iter().map(|&tag| embedded.tags[tag].clone()).collect());
+        // A file that is named relative to here would be sought beside the page.
+        audio.push(match &track.audio {
+            Audio::File { path, .. } => std::path::absolute(path).ok(),
+            Audio::Synthetic(_) => None,
+        });
+    }
+    let name = folder.path().display().to_string();
+    let title = format!("Map of {}", embedded.dataset);
+    let note = format!(
+        "The last hidden layer of {name}, a mean over each track. t-SNE with perplexity {:.1}, \
+         Kullback-Leibler divergence {:.3}.",
+        fitted.perplexity, fitted.kl_divergence
+    );
+    let about = Page { title: &title, note: &note };
+    map::page(&fitted.points, &titles, &tags, &audio, &about, &out).map_err(from_map)?;
+    if arguments.json {
+        return print_json(&Summary {
+            page: out,
+            tracks: titles.len(),
+            perplexity: fitted.perplexity,
+            kl_divergence: fitted.kl_divergence,
+        });
+    }
+    print(&format!("map of {} tracks: {}\n", titles.len(), out.display()))
+}
+
+fn from_map(error: MapError) -> Error {
+    match error {
+        MapError::File(error) => error,
+        error => Error::Data(format!("no map can be made: {error}")),
+    }
+}

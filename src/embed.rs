@@ -1,0 +1,86 @@
+//! Embeddings of whole tracks: the mean of the model's last hidden layer over consecutive excerpts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use models::Network;
+
+use crate::audio::CachedAudio;
+use crate::error::{Error, Result};
+use crate::examples::Examples;
+use crate::excerpts::{Excerpt, consecutive};
+use crate::loader::Loader;
+use crate::matrix::Matrix;
+
+/// Excerpts that go through the network at once; embeddings do not depend on it.
+const ROWS: usize = 32;
+
+/// Embeds every track.
+///
+/// # Shapes
+/// - returns: `[track, feature]`, in the order of `audio`
+///
+/// # Errors
+/// If audio cannot be read, an embedding is not finite, or `stop` was set.
+pub fn embed<N: Network>(
+    model: &N,
+    ids: Vec<String>,
+    audio: Vec<CachedAudio>,
+    excerpt_samples: usize,
+    device: &Device,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Matrix> {
+    let tracks = Arc::new(Examples { ids, audio, ..Examples::default() });
+    let excerpts = consecutive(&tracks.lengths(), excerpt_samples);
+    let total = excerpts.len();
+    let chunks: Arc<Vec<Vec<Excerpt>>> =
+        Arc::new(excerpts.chunks(ROWS).map(<[Excerpt]>::to_vec).collect());
+    let (number, read) = (chunks.len() as u64, tracks.clone());
+    let batches = Loader::new(0, number, 1, 3, move |index| {
+        read.batch(chunks[index as usize].clone(), excerpt_samples, ROWS)
+    });
+    let mut width = 0;
+    let mut sums: Vec<f64> = Vec::new();
+    let mut counts = vec![0_u32; tracks.len()];
+    let mut done = 0;
+    for batch in batches {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted("interrupted while embedding".into()));
+        }
+        let batch = batch?;
+        let waveforms = TensorData::new(batch.waveforms, [batch.rows, excerpt_samples]);
+        let features = model.embed(Tensor::from_data(waveforms, device));
+        let values = features.into_data().convert::<f32>();
+        width = values.num_elements() / batch.rows;
+        sums.resize(tracks.len() * width, 0.0);
+        let values: Vec<f32> = values.iter::<f32>().collect();
+        for (excerpt, row) in batch.excerpts.iter().zip(values.chunks_exact(width)) {
+            let sum = &mut sums[excerpt.track * width..][..width];
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum += f64::from(*value);
+            }
+            counts[excerpt.track] += 1;
+        }
+        done += batch.excerpts.len();
+        progress(done, total);
+    }
+    if counts.contains(&0) {
+        return Err(Error::Data(
+            "a thread that reads audio failed; its message stands above".into(),
+        ));
+    }
+    let mut data = Vec::with_capacity(sums.len());
+    for (track, &count) in counts.iter().enumerate() {
+        let row = &sums[track * width..][..width];
+        if row.iter().any(|sum| !sum.is_finite()) {
+            return Err(Error::Diverged(format!(
+                "the embedding of track {} is not finite: the model or its input holds NaN",
+                tracks.ids[track]
+            )));
+        }
+        data.extend(row.iter().map(|sum| (sum / f64::from(count)) as f32));
+    }
+    Matrix::new(tracks.len(), width, data).map_err(|error| Error::Data(error.to_string()))
+}
