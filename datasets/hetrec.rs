@@ -7,7 +7,9 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
 use crate::{DatasetError, Interactions};
@@ -16,6 +18,31 @@ use crate::{DatasetError, Interactions};
 pub const PLAYS: &str = "user_artists.dat";
 /// The file of the names.
 pub const ARTISTS: &str = "artists.dat";
+
+/// `[interactions] name = "hetrec"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HetrecConfig {
+    /// The folder with `user_artists.dat`.
+    pub root: PathBuf,
+}
+
+impl Default for HetrecConfig {
+    fn default() -> Self {
+        Self { root: "hetrec2011-lastfm-2k".into() }
+    }
+}
+
+impl HetrecConfig {
+    /// Loads the play counts at `root`, relative to `data_dir` if given.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<Interactions, DatasetError> {
+        crate::named("hetrec", "root", &self.root, "name the folder with user_artists.dat")?;
+        Ok(load(&crate::below(data_dir, &self.root))?.plays)
+    }
+}
 
 /// Play counts, and what the artists are called.
 #[derive(Clone, Debug, PartialEq)]

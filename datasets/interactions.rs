@@ -7,7 +7,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::DatasetError;
 
@@ -24,6 +26,26 @@ pub struct Interactions {
     counts: Vec<f32>,
     /// What was added up or left out while reading, one sentence each, with counts.
     pub notes: Vec<String>,
+}
+
+/// `[interactions] name = "file"`: a table of one's own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileConfig {
+    /// The table, as [`Interactions::read`] takes it.
+    pub path: PathBuf,
+}
+
+impl FileConfig {
+    /// Reads the table, relative to `data_dir` if given.
+    ///
+    /// # Errors
+    /// If no table is named, it is missing, or a line of it is wrong.
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<Interactions, DatasetError> {
+        let remedy = "name the table of user, item and count";
+        crate::named("file", "path", &self.path, remedy)?;
+        Interactions::read(&crate::below(data_dir, &self.path))
+    }
 }
 
 /// One user's plays of one item, before they are put in order.

@@ -16,7 +16,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
 use crate::interactions::Play;
@@ -28,6 +30,48 @@ pub const TRIPLETS: &str = "train_triplets.txt";
 pub const SONG_TO_TRACKS: &str = "taste_profile_song_to_tracks.txt";
 /// The file of what it leads to in error.
 pub const MISMATCHES: &str = "sid_mismatches.txt";
+
+/// What the items are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Items {
+    /// Tracks of the Million Song Dataset, which have audio and tags.
+    #[default]
+    Tracks,
+    /// Songs, as the play counts have them.
+    Songs,
+}
+
+/// `[interactions] name = "taste_profile"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TasteProfileConfig {
+    /// The folder with `train_triplets.txt`.
+    pub root: PathBuf,
+    pub items: Items,
+}
+
+impl Default for TasteProfileConfig {
+    fn default() -> Self {
+        Self { root: "taste_profile".into(), items: Items::default() }
+    }
+}
+
+impl TasteProfileConfig {
+    /// Loads the play counts at `root`, relative to `data_dir` if given.
+    ///
+    /// # Errors
+    /// As [`load_tracks`] or [`load_songs`].
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<Interactions, DatasetError> {
+        let remedy = "name the folder with train_triplets.txt";
+        crate::named("taste_profile", "root", &self.root, remedy)?;
+        let root = crate::below(data_dir, &self.root);
+        match self.items {
+            Items::Tracks => load_tracks(&root),
+            Items::Songs => load_songs(&root),
+        }
+    }
+}
 
 /// Whether a folder looks like this data set.
 pub fn is_root(root: &Path) -> bool {
