@@ -12,9 +12,11 @@ pub mod error;
 pub mod hetrec;
 pub mod hold_out;
 pub mod interactions;
+mod lines;
 pub mod magnatagatune;
 pub mod manifest;
 mod math;
+pub mod msd;
 mod random;
 pub mod split;
 pub mod synthetic;
@@ -71,14 +73,17 @@ pub enum DatasetConfig {
     Manifest(manifest::ManifestConfig),
     /// MagnaTagATune.
     Magnatagatune(magnatagatune::MagnatagatuneConfig),
+    /// The Million Song Dataset.
+    Msd(msd::MsdConfig),
 }
 
 impl DatasetConfig {
     /// What an experiment may name, each with a line for help texts.
-    pub const MEMBERS: [(&'static str, &'static str); 3] = [
+    pub const MEMBERS: [(&'static str, &'static str); 4] = [
         ("synthetic", "music that the program makes; needs no files"),
         ("manifest", "your own files, listed in a manifest.csv: id,path,split,tags,artist"),
         ("magnatagatune", "MagnaTagATune: 25 863 clips with 188 tags, from its own tables"),
+        ("msd", "Million Song Dataset: tracks by their ids, with tags or genres of your choice"),
     ];
 
     /// As an experiment names it.
@@ -87,6 +92,7 @@ impl DatasetConfig {
             Self::Synthetic(_) => "synthetic",
             Self::Manifest(_) => "manifest",
             Self::Magnatagatune(_) => "magnatagatune",
+            Self::Msd(_) => "msd",
         }
     }
 
@@ -96,6 +102,7 @@ impl DatasetConfig {
             Self::Synthetic(_) => None,
             Self::Manifest(config) => Some(&config.root),
             Self::Magnatagatune(config) => Some(&config.root),
+            Self::Msd(config) => Some(&config.root),
         }
     }
 
@@ -108,6 +115,7 @@ impl DatasetConfig {
             Self::Synthetic(config) => config.load(),
             Self::Manifest(config) => config.load(data_dir),
             Self::Magnatagatune(config) => config.load(data_dir),
+            Self::Msd(config) => config.load(data_dir),
         }
     }
 }
@@ -192,17 +200,23 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
         let config = magnatagatune::MagnatagatuneConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Magnatagatune(config));
     }
+    if msd::is_root(root) {
+        let annotations = msd::annotations_in(root);
+        let config = msd::MsdConfig { root: owned, annotations, ..Default::default() };
+        return Ok(DatasetConfig::Msd(config));
+    }
     let is_csv = root.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     if is_csv || root.join(manifest::FILE_NAME).is_file() {
         let config = manifest::ManifestConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Manifest(config));
     }
-    let remedy = "a data set is a folder with manifest.csv (your own music) or \
-                  annotations_final.csv (MagnaTagATune), or a manifest as a .csv file";
+    let remedy = "a data set is a folder with manifest.csv (your own music), \
+                  annotations_final.csv (MagnaTagATune) or unique_tracks.txt (Million Song \
+                  Dataset), or a manifest as a .csv file";
     Err(match root.exists() {
         true => DatasetError::Table {
             path: owned,
-            problem: format!("this is no data set: {remedy}; neither table is there"),
+            problem: format!("this is no data set: {remedy}; none of these is there"),
         },
         false => DatasetError::Missing { path: owned, remedy: remedy.into() },
     })
@@ -266,10 +280,12 @@ mod tests {
         let text = "id,path,split,tags\n2,b.mp3,test,b|a\n1,a.mp3,train,a\n";
         std::fs::write(folder.path().join("manifest.csv"), text).unwrap();
         let clips = tempfile::tempdir().unwrap();
+        let songs = tempfile::tempdir().unwrap();
         let configs = [
             DatasetConfig::Synthetic(synthetic::SyntheticConfig::default()),
             discover(folder.path()).unwrap(),
             DatasetConfig::Magnatagatune(magnatagatune::tests::small(clips.path())),
+            DatasetConfig::Msd(msd::tests::small(songs.path())),
         ];
         assert_eq!(configs.each_ref().map(|c| c.name()), DatasetConfig::MEMBERS.map(|m| m.0));
         configs.iter().for_each(check);
@@ -330,7 +346,7 @@ mod tests {
         assert_eq!((config.name(), config.root()), ("manifest", Some(Path::new("x"))));
         let error = read("name = \"manifest\"\nrooot = \"x\"").unwrap_err().to_string();
         assert!(error.contains("`rooot`") && error.contains("`root`"), "{error}");
-        for name in ["synthetic", "magnatagatune"] {
+        for name in ["synthetic", "magnatagatune", "msd"] {
             let error = read(&format!("name = \"{name}\"\nsped = 1")).unwrap_err().to_string();
             let key = if name == "synthetic" { "`seed`" } else { "`split`" };
             assert!(error.contains("`sped`") && error.contains(key), "{error}");
@@ -341,7 +357,7 @@ mod tests {
         assert!(error.contains("`name`"), "{error}");
         let error = read("name = \"mtat\"").unwrap_err().to_string();
         assert!(error.contains("magnatagatune") && error.contains("synthetic"), "{error}");
-        for name in ["synthetic", "manifest", "magnatagatune"] {
+        for (name, _) in DatasetConfig::MEMBERS {
             let config = read(&format!("name = \"{name}\"")).unwrap();
             assert_eq!(config.name(), name);
             assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
@@ -359,6 +375,10 @@ mod tests {
         let here = discover(Path::new("a.csv")).unwrap();
         let expected = std::env::current_dir().unwrap().join("a.csv");
         assert_eq!(here.root(), Some(expected.as_path()));
+        let songs = tempfile::tempdir().unwrap();
+        msd::tests::small(songs.path());
+        let found = discover(songs.path()).unwrap();
+        assert_eq!((found.name(), found.load(None).unwrap().tracks.len()), ("msd", 5));
         std::fs::write(folder.path().join("manifest.csv"), "").unwrap();
         assert_eq!(discover(folder.path()).unwrap().name(), "manifest");
         std::fs::write(folder.path().join("annotations_final.csv"), "").unwrap();

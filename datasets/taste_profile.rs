@@ -15,13 +15,14 @@
 //! and genres of the Million Song Dataset are found.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
 use crate::interactions::Play;
+use crate::lines::each_line;
+use crate::msd::is_id;
 use crate::{DatasetError, Interactions};
 
 /// The file of the play counts.
@@ -214,40 +215,10 @@ fn mismatches(path: &Path) -> Result<HashSet<(String, String)>, DatasetError> {
     Ok(pairs)
 }
 
-/// Two letters that tell the kind, then letters and digits, 18 in all.
-fn is_id(text: &str, kind: &str) -> bool {
-    text.len() == 18 && text.starts_with(kind) && text.bytes().all(|b| b.is_ascii_alphanumeric())
-}
-
-/// Hands every line that is not empty to `take`; its complaint becomes an error with the line.
-pub(crate) fn each_line(
-    path: &Path,
-    mut take: impl FnMut(&str) -> Result<(), String>,
-) -> Result<(), DatasetError> {
-    let bytes = fs::read(path).map_err(|source| DatasetError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
-    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            continue;
-        }
-        std::str::from_utf8(line)
-            .map_err(|_| "this is not UTF-8: get the file again".to_owned())
-            .and_then(&mut take)
-            .map_err(|problem| DatasetError::Line {
-                path: path.to_owned(),
-                line: number as u64 + 1,
-                problem,
-            })?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const PLAYS: &str = "b80344d063b5ccb3212f76538f3d9e43d87dca9e\tSOAKIMP12A8C130995\t1\n\
