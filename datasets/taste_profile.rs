@@ -106,15 +106,18 @@ pub fn load_tracks(root: &Path) -> Result<Interactions, DatasetError> {
 
     let mut items: Vec<String> = Vec::new();
     let mut numbers: HashMap<&str, u32> = HashMap::new();
-    let (mut unknown, mut mismatched) = (0_usize, 0_usize);
+    let (mut unknown, mut mismatched, mut passed_over) = (0_usize, 0_usize, 0_usize);
     let item_of: Vec<Option<u32>> = songs
         .items()
         .iter()
         .map(|song| match tracks.get(song.as_str()) {
-            Some(Found::Track(track)) => Some(*numbers.entry(track).or_insert_with(|| {
-                items.push(track.clone());
-                items.len() as u32 - 1
-            })),
+            Some(Found::Track { track, first }) => {
+                passed_over += usize::from(!first);
+                Some(*numbers.entry(track).or_insert_with(|| {
+                    items.push(track.clone());
+                    items.len() as u32 - 1
+                }))
+            }
             Some(Found::OnlyMismatches) => {
                 mismatched += 1;
                 None
@@ -138,6 +141,11 @@ pub fn load_tracks(root: &Path) -> Result<Interactions, DatasetError> {
              {mismatched} whose tracks are all mismatches"
         ));
     }
+    if passed_over > 0 {
+        interactions.notes.push(format!(
+            "songs whose first track is a mismatch and that went to a later one: {passed_over}"
+        ));
+    }
     interactions.notes.splice(0..0, songs.notes);
     Ok(interactions)
 }
@@ -155,7 +163,11 @@ fn needs(root: &Path, name: &str) -> Result<(), DatasetError> {
 
 /// Where a song leads.
 enum Found {
-    Track(String),
+    /// The first that is no mismatch, and whether it is the first of all.
+    Track {
+        track: String,
+        first: bool,
+    },
     OnlyMismatches,
     None,
 }
@@ -183,7 +195,8 @@ fn song_to_track(
                 found = Found::OnlyMismatches;
                 continue;
             }
-            found = Found::Track(track.to_owned());
+            let first = matches!(found, Found::None);
+            found = Found::Track { track: track.to_owned(), first };
             break;
         }
         match songs.insert(song.to_owned(), found) {
@@ -256,6 +269,7 @@ mod tests {
         assert_eq!(tracks.of_user(1), (&[0][..], &[3.0][..]));
         let notes = tracks.notes.join("; ");
         assert!(notes.contains("their 2 pairs"), "{notes}");
+        assert!(notes.contains("went to a later one: 1"), "{notes}");
         assert!(notes.contains("1 without a track, 1 whose tracks are all mismatches"), "{notes}");
     }
 
@@ -271,6 +285,16 @@ mod tests {
         assert!(text.contains("line 6") && text.contains("earlier line"), "{text}");
         let text = error(TRACKS, "nothing\n");
         assert!(text.contains("sid_mismatches.txt line 1"), "{text}");
+        let text = error("none\tTRIQAUQ128F42435AD\n", WRONG);
+        assert!(text.contains("song_to_tracks.txt line 1: \"none\" is no song"), "{text}");
+        let text = error(TRACKS, "\nERROR: <SOBBMDR12A8C13253B> One  -  First\n");
+        assert!(text.contains("sid_mismatches.txt line 2"), "{text}");
+        for (count, words) in [("-1", "negative"), ("nan", "not finite"), ("x", "no number")] {
+            let plays = format!("{PLAYS}u\tSOAKIMP12A8C130995\t{count}\n");
+            let root = folder([(TRIPLETS, &plays), (SONG_TO_TRACKS, TRACKS), (MISMATCHES, WRONG)]);
+            let text = load_tracks(root.path()).unwrap_err().to_string();
+            assert!(text.contains("line 6") && text.contains(words), "{text}");
+        }
         let text = load_tracks(tempfile::tempdir().unwrap().path()).unwrap_err().to_string();
         assert!(text.contains("train_triplets.txt is missing"), "{text}");
     }
