@@ -73,9 +73,10 @@ impl Interactions {
     ///
     /// - Values are separated by commas, semicolons or tabs, whichever the first line has. Between
     ///   commas and semicolons, values may stand in double quotes; between tabs quotes are letters.
-    /// - A first line whose last value is no number is a header. Columns are then found by name
-    ///   (`user`, `item`, `count` and what others call these), and further ones are passed over.
-    ///   Without a header they are user, item and count, in this order.
+    /// - A first line that names a column of users is a header, as is one of three values or more with
+    ///   no number among them. Columns are then found by name (`user`, `item`, `count` and what
+    ///   others call these), and further ones are passed over. Without a header they are user, item
+    ///   and count, in this order.
     /// - Two columns are users and items that were played once a row.
     /// - Ids are any text. Rows of one user and item are added up; rows with a count of 0 are left
     ///   out.
@@ -113,7 +114,7 @@ impl Interactions {
         drop(plays);
 
         let (mut columns, mut counts) = (Vec::with_capacity(kept), Vec::with_capacity(kept));
-        let mut begins = 0;
+        let (mut begins, mut too_large) = (0, 0);
         for user in 0..users.len() {
             let ends = offsets[user + 1];
             let row = &mut pairs[begins..ends];
@@ -122,6 +123,7 @@ impl Interactions {
             for same in row.chunk_by(|a, b| a.0 == b.0) {
                 columns.push(same[0].0);
                 let sum: f64 = same.iter().map(|pair| f64::from(pair.1)).sum();
+                too_large += usize::from(sum > f64::from(f32::MAX));
                 counts.push(sum.min(f64::from(f32::MAX)) as f32);
             }
             begins = ends;
@@ -136,6 +138,9 @@ impl Interactions {
                 "rows whose user and item stood in an earlier row, added to it: {}",
                 kept - columns.len()
             ));
+        }
+        if too_large > 0 {
+            notes.push(format!("sums above {:e}, cut to that: {too_large}", f32::MAX));
         }
         Interactions { users, items, offsets, columns, counts, notes }
     }
