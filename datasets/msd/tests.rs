@@ -215,3 +215,47 @@ fn mistakes_name_file_line_and_remedy() {
     assert!(refused(|c| c.annotations = vec!["gone.cls".into()]).contains("gone.cls is missing"));
     assert!(refused(|c| c.root = "/nowhere".into()).contains("unique_tracks.txt is missing"));
 }
+
+/// Every byte of good files, replaced: an error of one line, or tracks whose clips stay in place.
+#[test]
+fn no_damage_makes_it_panic() {
+    let root = tempfile::tempdir().unwrap();
+    let config = MsdConfig { split: "random:1/1/1".into(), ..small(root.path()) };
+    let json = song(IDS[5], "[[\"rock\", \"100\"]]");
+    last_fm(root.path(), "lastfm_train", IDS[5], &json);
+    let last_fm_file = clip_path(&root.path().join("lastfm_train"), IDS[5]).with_extension("json");
+    let folder = MsdConfig {
+        annotations: vec!["lastfm_train".into()],
+        split: String::new(),
+        ..config.clone()
+    };
+    let mut loaded = 0;
+    for (path, config) in [
+        (root.path().join(TRACKS), &config),
+        (root.path().join("tags.tsv"), &config),
+        (last_fm_file, &folder),
+    ] {
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            for byte in [b'<', b'\t', b'|', b'\n', b'/', b'.', b'"', b'#', 0, 0xff] {
+                let mut damaged = good.clone();
+                damaged[at] = byte;
+                fs::write(&path, &damaged).unwrap();
+                match config.load(None) {
+                    Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{error}"),
+                    Ok(collection) => {
+                        loaded += 1;
+                        for track in &collection.tracks {
+                            let Audio::File { path, .. } = &track.audio else { panic!() };
+                            let below = path.strip_prefix(root.path().join("clips")).unwrap();
+                            assert_eq!(below.components().count(), 4);
+                            assert!(!below.to_string_lossy().contains(".."));
+                        }
+                    }
+                }
+            }
+        }
+        fs::write(&path, &good).unwrap();
+    }
+    assert!(loaded > 1_000, "{loaded}");
+}
