@@ -17,7 +17,8 @@ pub struct Shares {
 /// Gives whole items to splits, by chance: as many to each as its share says, to one.
 ///
 /// # Errors
-/// If the shares leave nothing for training.
+/// If the shares leave nothing for training, or there are so few items that a split whose share is
+/// above 0 gets none.
 pub fn hold_out_items(items: usize, shares: Shares, seed: u64) -> Result<Vec<Split>, DatasetError> {
     let Shares { valid, test } = shares;
     let fits = |share: f64| (0.0..1.0).contains(&share);
@@ -29,14 +30,24 @@ pub fn hold_out_items(items: usize, shares: Shares, seed: u64) -> Result<Vec<Spl
             remedy: "give shares from 0 to below 1 that leave something for training".into(),
         });
     }
+    let count = |share: f64| (share * items as f64).round() as usize;
+    let (tests, valids) = (count(test), count(valid));
+    let lacks = |share: f64, number: usize| share > 0.0 && number == 0;
+    if lacks(test, tests) || lacks(valid, valids) || tests + valids >= items {
+        return Err(DatasetError::Split {
+            dataset: format!("{items} items"),
+            problem: format!(
+                "shares of {valid} and {test} give {valids} to validation and {tests} to testing: \
+                 each split needs one at least; add items, or give other shares"
+            ),
+        });
+    }
     let mut stream = Stream::new(seed, 0, Purpose::HoldOut, 0);
     let mut order: Vec<usize> = (0..items).collect();
     // Fisher and Yates.
     for last in (1..items).rev() {
         order.swap(last, stream.below(last + 1));
     }
-    let count = |share: f64| (share * items as f64).round() as usize;
-    let (tests, valids) = (count(test), count(valid));
     let mut splits = vec![Split::Train; items];
     for (place, item) in order.into_iter().enumerate() {
         if place < tests {
@@ -46,6 +57,41 @@ pub fn hold_out_items(items: usize, shares: Shares, seed: u64) -> Result<Vec<Spl
         }
     }
     Ok(splits)
+}
+
+/// Gives whole items to splits by their ids, such as those of a collection's own split; items that
+/// `split_of` does not know are left to training. Returns a split an item, and how many items it did
+/// not know.
+///
+/// # Errors
+/// If no item is for testing, or none for training.
+pub fn hold_out_ids(
+    plays: &Interactions,
+    split_of: impl Fn(&str) -> Option<Split>,
+) -> Result<(Vec<Split>, usize), DatasetError> {
+    let mut unknown = 0;
+    let splits: Vec<Split> = plays
+        .items()
+        .iter()
+        .map(|id| {
+            split_of(id).unwrap_or_else(|| {
+                unknown += 1;
+                Split::Train
+            })
+        })
+        .collect();
+    for needed in [Split::Train, Split::Test] {
+        if !splits.contains(&needed) {
+            return Err(DatasetError::Split {
+                dataset: format!("{} items", splits.len()),
+                problem: format!(
+                    "none of them is for {needed}, and {unknown} are not known: name items by the ids \
+                     that the listening data has"
+                ),
+            });
+        }
+    }
+    Ok((splits, unknown))
 }
 
 /// The plays of some items only; users and items stay what they are.
@@ -130,6 +176,24 @@ mod tests {
     }
 
     #[test]
+    fn items_are_held_out_by_their_ids() {
+        let plays = matrix(3, 6);
+        let given = |id: &str| match id {
+            "i1" | "i4" => Some(Split::Test),
+            "i2" => Some(Split::Valid),
+            "i0" => Some(Split::Train),
+            _ => None,
+        };
+        let (splits, unknown) = hold_out_ids(&plays, given).unwrap();
+        use Split::{Test, Train, Valid};
+        assert_eq!((splits, unknown), (vec![Train, Test, Valid, Train, Test, Train], 2));
+        let error = hold_out_ids(&plays, |_| None).unwrap_err().to_string();
+        assert!(error.contains("for test, and 6 are not known"), "{error}");
+        let error = hold_out_ids(&plays, |_| Some(Test)).unwrap_err().to_string();
+        assert!(error.contains("for train, and 0 are not known"), "{error}");
+    }
+
+    #[test]
     fn plays_are_held_out_of_every_user() {
         let plays = matrix(30, 40);
         let (left, taken) = hold_out_plays(&plays, 0.2, 3).unwrap();
@@ -154,6 +218,11 @@ mod tests {
             assert!(error.contains(&format!("{valid} and {test}")), "{error}");
         }
         assert!(hold_out_plays(&matrix(2, 2), 1.0, 1).is_err());
-        assert!(hold_out_items(0, Shares { valid: 0.1, test: 0.1 }, 1).unwrap().is_empty());
+        for (items, valid, test) in [(0, 0.1, 0.1), (3, 0.1, 0.4), (4, 0.4, 0.1), (1, 0.0, 0.9)] {
+            let error = hold_out_items(items, Shares { valid, test }, 1).unwrap_err().to_string();
+            assert!(error.contains(&format!("{items} items")), "{error}");
+        }
+        let no_valid = hold_out_items(10, Shares { valid: 0.0, test: 0.1 }, 1).unwrap();
+        assert!(!no_valid.contains(&Split::Valid));
     }
 }

@@ -7,7 +7,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::DatasetError;
 
@@ -24,6 +26,26 @@ pub struct Interactions {
     counts: Vec<f32>,
     /// What was added up or left out while reading, one sentence each, with counts.
     pub notes: Vec<String>,
+}
+
+/// `[interactions] name = "file"`: a table of one's own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileConfig {
+    /// The table, as [`Interactions::read`] takes it.
+    pub path: PathBuf,
+}
+
+impl FileConfig {
+    /// Reads the table, relative to `data_dir` if given.
+    ///
+    /// # Errors
+    /// If no table is named, it is missing, or a line of it is wrong.
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<Interactions, DatasetError> {
+        let remedy = "name the table of user, item and count";
+        crate::named("file", "path", &self.path, remedy)?;
+        Interactions::read(&crate::below(data_dir, &self.path))
+    }
 }
 
 /// One user's plays of one item, before they are put in order.
@@ -51,9 +73,10 @@ impl Interactions {
     ///
     /// - Values are separated by commas, semicolons or tabs, whichever the first line has. Between
     ///   commas and semicolons, values may stand in double quotes; between tabs quotes are letters.
-    /// - A first line whose last value is no number is a header. Columns are then found by name
-    ///   (`user`, `item`, `count` and what others call these), and further ones are passed over.
-    ///   Without a header they are user, item and count, in this order.
+    /// - A first line that names a column of users is a header, as is one of three values or more with
+    ///   no number among them. Columns are then found by name (`user`, `item`, `count` and what
+    ///   others call these), and further ones are passed over. Without a header they are user, item
+    ///   and count, in this order.
     /// - Two columns are users and items that were played once a row.
     /// - Ids are any text. Rows of one user and item are added up; rows with a count of 0 are left
     ///   out.
@@ -91,7 +114,7 @@ impl Interactions {
         drop(plays);
 
         let (mut columns, mut counts) = (Vec::with_capacity(kept), Vec::with_capacity(kept));
-        let mut begins = 0;
+        let (mut begins, mut too_large) = (0, 0);
         for user in 0..users.len() {
             let ends = offsets[user + 1];
             let row = &mut pairs[begins..ends];
@@ -100,6 +123,7 @@ impl Interactions {
             for same in row.chunk_by(|a, b| a.0 == b.0) {
                 columns.push(same[0].0);
                 let sum: f64 = same.iter().map(|pair| f64::from(pair.1)).sum();
+                too_large += usize::from(sum > f64::from(f32::MAX));
                 counts.push(sum.min(f64::from(f32::MAX)) as f32);
             }
             begins = ends;
@@ -114,6 +138,9 @@ impl Interactions {
                 "rows whose user and item stood in an earlier row, added to it: {}",
                 kept - columns.len()
             ));
+        }
+        if too_large > 0 {
+            notes.push(format!("sums above {:e}, cut to that: {too_large}", f32::MAX));
         }
         Interactions { users, items, offsets, columns, counts, notes }
     }

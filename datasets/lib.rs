@@ -12,9 +12,11 @@ pub mod error;
 pub mod hetrec;
 pub mod hold_out;
 pub mod interactions;
+mod lines;
 pub mod magnatagatune;
 pub mod manifest;
 mod math;
+pub mod msd;
 mod random;
 pub mod split;
 pub mod synthetic;
@@ -71,14 +73,17 @@ pub enum DatasetConfig {
     Manifest(manifest::ManifestConfig),
     /// MagnaTagATune.
     Magnatagatune(magnatagatune::MagnatagatuneConfig),
+    /// The Million Song Dataset.
+    Msd(msd::MsdConfig),
 }
 
 impl DatasetConfig {
     /// What an experiment may name, each with a line for help texts.
-    pub const MEMBERS: [(&'static str, &'static str); 3] = [
+    pub const MEMBERS: [(&'static str, &'static str); 4] = [
         ("synthetic", "music that the program makes; needs no files"),
         ("manifest", "your own files, listed in a manifest.csv: id,path,split,tags,artist"),
         ("magnatagatune", "MagnaTagATune: 25 863 clips with 188 tags, from its own tables"),
+        ("msd", "Million Song Dataset: tracks by their ids, with tags or genres of your choice"),
     ];
 
     /// As an experiment names it.
@@ -87,6 +92,7 @@ impl DatasetConfig {
             Self::Synthetic(_) => "synthetic",
             Self::Manifest(_) => "manifest",
             Self::Magnatagatune(_) => "magnatagatune",
+            Self::Msd(_) => "msd",
         }
     }
 
@@ -96,6 +102,7 @@ impl DatasetConfig {
             Self::Synthetic(_) => None,
             Self::Manifest(config) => Some(&config.root),
             Self::Magnatagatune(config) => Some(&config.root),
+            Self::Msd(config) => Some(&config.root),
         }
     }
 
@@ -108,6 +115,69 @@ impl DatasetConfig {
             Self::Synthetic(config) => config.load(),
             Self::Manifest(config) => config.load(data_dir),
             Self::Magnatagatune(config) => config.load(data_dir),
+            Self::Msd(config) => config.load(data_dir),
+        }
+    }
+}
+
+/// The listening data that an experiment may name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum InteractionsConfig {
+    /// One's own table.
+    File(interactions::FileConfig),
+    /// Last.fm, as HetRec 2011 has it.
+    Hetrec(hetrec::HetrecConfig),
+    /// The Echo Nest Taste Profile.
+    TasteProfile(taste_profile::TasteProfileConfig),
+    /// Listeners made by the program.
+    SyntheticListeners(synthetic_listeners::SyntheticListenersConfig),
+}
+
+impl InteractionsConfig {
+    /// What an experiment may name, each with a line for help texts.
+    pub const MEMBERS: [(&'static str, &'static str); 4] = [
+        ("file", "your own table of user, item and count"),
+        ("hetrec", "HetRec 2011, Last.fm: 1 892 users and 17 632 artists"),
+        ("taste_profile", "Echo Nest Taste Profile: 1 019 318 users and 384 546 songs"),
+        ("synthetic_listeners", "listeners that the program makes for the data set's tracks"),
+    ];
+
+    /// As an experiment names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Hetrec(_) => "hetrec",
+            Self::TasteProfile(_) => "taste_profile",
+            Self::SyntheticListeners(_) => "synthetic_listeners",
+        }
+    }
+
+    /// Where it lies on disk, if it does.
+    pub fn root(&self) -> Option<&Path> {
+        match self {
+            Self::File(config) => Some(&config.path),
+            Self::Hetrec(config) => Some(&config.root),
+            Self::TasteProfile(config) => Some(&config.root),
+            Self::SyntheticListeners(_) => None,
+        }
+    }
+
+    /// Loads the listening data; a relative root lies below `data_dir` if given. Simulated listeners
+    /// hear the tracks of `collection`; the others do not look at it.
+    ///
+    /// # Errors
+    /// If a file is missing or wrong, with its line, or a setting is out of bounds.
+    pub fn load(
+        &self,
+        data_dir: Option<&Path>,
+        collection: &Collection,
+    ) -> Result<Interactions, DatasetError> {
+        match self {
+            Self::File(config) => config.load(data_dir),
+            Self::Hetrec(config) => config.load(data_dir),
+            Self::TasteProfile(config) => config.load(data_dir),
+            Self::SyntheticListeners(config) => Ok(config.listeners(collection)?.interactions()),
         }
     }
 }
@@ -130,17 +200,23 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
         let config = magnatagatune::MagnatagatuneConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Magnatagatune(config));
     }
+    if msd::is_root(root) {
+        let annotations = msd::annotations_in(root);
+        let config = msd::MsdConfig { root: owned, annotations, ..Default::default() };
+        return Ok(DatasetConfig::Msd(config));
+    }
     let is_csv = root.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     if is_csv || root.join(manifest::FILE_NAME).is_file() {
         let config = manifest::ManifestConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Manifest(config));
     }
-    let remedy = "a data set is a folder with manifest.csv (your own music) or \
-                  annotations_final.csv (MagnaTagATune), or a manifest as a .csv file";
+    let remedy = "a data set is a folder with manifest.csv (your own music), \
+                  annotations_final.csv (MagnaTagATune) or unique_tracks.txt (Million Song \
+                  Dataset), or a manifest as a .csv file";
     Err(match root.exists() {
         true => DatasetError::Table {
             path: owned,
-            problem: format!("this is no data set: {remedy}; neither table is there"),
+            problem: format!("this is no data set: {remedy}; none of these is there"),
         },
         false => DatasetError::Missing { path: owned, remedy: remedy.into() },
     })
@@ -149,6 +225,19 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
 /// A root below the data folder; an absolute one stays.
 fn below(data_dir: Option<&Path>, root: &Path) -> PathBuf {
     data_dir.map_or_else(|| root.to_owned(), |data| data.join(root))
+}
+
+/// Refuses a path that is empty.
+fn named(dataset: &str, key: &str, path: &Path, remedy: &str) -> Result<(), DatasetError> {
+    match path.as_os_str().is_empty() {
+        false => Ok(()),
+        true => Err(DatasetError::InvalidConfig {
+            dataset: dataset.into(),
+            key: key.into(),
+            value: "empty".into(),
+            remedy: remedy.into(),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -197,10 +286,12 @@ mod tests {
         let text = "id,path,split,tags\n2,b.mp3,test,b|a\n1,a.mp3,train,a\n";
         std::fs::write(folder.path().join("manifest.csv"), text).unwrap();
         let clips = tempfile::tempdir().unwrap();
+        let songs = tempfile::tempdir().unwrap();
         let configs = [
             DatasetConfig::Synthetic(synthetic::SyntheticConfig::default()),
             discover(folder.path()).unwrap(),
             DatasetConfig::Magnatagatune(magnatagatune::tests::small(clips.path())),
+            DatasetConfig::Msd(msd::tests::small(songs.path())),
         ];
         assert_eq!(configs.each_ref().map(|c| c.name()), DatasetConfig::MEMBERS.map(|m| m.0));
         configs.iter().for_each(check);
@@ -261,7 +352,7 @@ mod tests {
         assert_eq!((config.name(), config.root()), ("manifest", Some(Path::new("x"))));
         let error = read("name = \"manifest\"\nrooot = \"x\"").unwrap_err().to_string();
         assert!(error.contains("`rooot`") && error.contains("`root`"), "{error}");
-        for name in ["synthetic", "magnatagatune"] {
+        for name in ["synthetic", "magnatagatune", "msd"] {
             let error = read(&format!("name = \"{name}\"\nsped = 1")).unwrap_err().to_string();
             let key = if name == "synthetic" { "`seed`" } else { "`split`" };
             assert!(error.contains("`sped`") && error.contains(key), "{error}");
@@ -272,7 +363,7 @@ mod tests {
         assert!(error.contains("`name`"), "{error}");
         let error = read("name = \"mtat\"").unwrap_err().to_string();
         assert!(error.contains("magnatagatune") && error.contains("synthetic"), "{error}");
-        for name in ["synthetic", "manifest", "magnatagatune"] {
+        for (name, _) in DatasetConfig::MEMBERS {
             let config = read(&format!("name = \"{name}\"")).unwrap();
             assert_eq!(config.name(), name);
             assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
@@ -290,11 +381,63 @@ mod tests {
         let here = discover(Path::new("a.csv")).unwrap();
         let expected = std::env::current_dir().unwrap().join("a.csv");
         assert_eq!(here.root(), Some(expected.as_path()));
+        let songs = tempfile::tempdir().unwrap();
+        msd::tests::small(songs.path());
+        let found = discover(songs.path()).unwrap();
+        assert_eq!((found.name(), found.load(None).unwrap().tracks.len()), ("msd", 5));
         std::fs::write(folder.path().join("manifest.csv"), "").unwrap();
         assert_eq!(discover(folder.path()).unwrap().name(), "manifest");
         std::fs::write(folder.path().join("annotations_final.csv"), "").unwrap();
         assert_eq!(discover(folder.path()).unwrap().name(), "magnatagatune");
         let table = folder.path().join("annotations_final.csv");
         assert_eq!(discover(&table).unwrap().root(), Some(folder.path()));
+    }
+
+    #[test]
+    fn an_experiment_names_its_listening_data() {
+        let read = |text: &str| toml::from_str::<InteractionsConfig>(text);
+        let error = read("name = \"x\"").unwrap_err().to_string();
+        let expected = error.split_once("expected one of ").unwrap().1.trim();
+        let names = InteractionsConfig::MEMBERS.map(|(name, _)| format!("`{name}`"));
+        assert_eq!(expected, names.join(", "));
+        for (name, _) in InteractionsConfig::MEMBERS {
+            let config = read(&format!("name = \"{name}\"")).unwrap();
+            assert_eq!(config.name(), name);
+            assert_eq!(config.root().is_none(), name == "synthetic_listeners");
+            assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+            let error = read(&format!("name = \"{name}\"\nsped = 1")).unwrap_err().to_string();
+            assert!(error.contains("`sped`"), "{error}");
+        }
+        let error = read("name = \"taste_profile\"\nitems = \"x\"").unwrap_err().to_string();
+        assert!(error.contains("tracks") && error.contains("songs"), "{error}");
+    }
+
+    #[test]
+    fn listening_data_is_loaded_by_its_name() {
+        let collection = synthetic::SyntheticConfig { tracks: 20, ..Default::default() };
+        let collection = collection.load().unwrap();
+        let load = |text: &str, data_dir: Option<&Path>| {
+            toml::from_str::<InteractionsConfig>(text).unwrap().load(data_dir, &collection)
+        };
+        let made = load("name = \"synthetic_listeners\"\nusers = 9", None).unwrap();
+        assert_eq!((made.users().len(), made.items().len()), (9, 20));
+        assert_eq!(made.items()[3], collection.tracks[3].id);
+        let error = load("name = \"synthetic_listeners\"\nusers = 0", None).unwrap_err();
+        assert!(error.to_string().contains("users is 0"), "{error}");
+
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plays.csv"), "a,x,2\n").unwrap();
+        let plays = load("name = \"file\"\npath = \"plays.csv\"", Some(folder.path())).unwrap();
+        assert_eq!((plays.users(), plays.len()), (&["a".to_string()][..], 1));
+        for (name, missing) in
+            [("hetrec", hetrec::PLAYS), ("taste_profile", taste_profile::TRIPLETS)]
+        {
+            let error = load(&format!("name = \"{name}\""), Some(folder.path())).unwrap_err();
+            assert!(error.to_string().contains(&format!("{missing} is missing")), "{error}");
+        }
+        for (name, key) in [("file", "path"), ("hetrec", "root"), ("taste_profile", "root")] {
+            let error = load(&format!("name = \"{name}\"\n{key} = \"\""), None).unwrap_err();
+            assert!(error.to_string().contains(&format!("{key} is empty")), "{error}");
+        }
     }
 }

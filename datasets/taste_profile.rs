@@ -15,11 +15,14 @@
 //! and genres of the Million Song Dataset are found.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
 use crate::interactions::Play;
+use crate::lines::each_line;
+use crate::msd::is_id;
 use crate::{DatasetError, Interactions};
 
 /// The file of the play counts.
@@ -28,6 +31,48 @@ pub const TRIPLETS: &str = "train_triplets.txt";
 pub const SONG_TO_TRACKS: &str = "taste_profile_song_to_tracks.txt";
 /// The file of what it leads to in error.
 pub const MISMATCHES: &str = "sid_mismatches.txt";
+
+/// What the items are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Items {
+    /// Tracks of the Million Song Dataset, which have audio and tags.
+    #[default]
+    Tracks,
+    /// Songs, as the play counts have them.
+    Songs,
+}
+
+/// `[interactions] name = "taste_profile"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TasteProfileConfig {
+    /// The folder with `train_triplets.txt`.
+    pub root: PathBuf,
+    pub items: Items,
+}
+
+impl Default for TasteProfileConfig {
+    fn default() -> Self {
+        Self { root: "taste_profile".into(), items: Items::default() }
+    }
+}
+
+impl TasteProfileConfig {
+    /// Loads the play counts at `root`, relative to `data_dir` if given.
+    ///
+    /// # Errors
+    /// As [`load_tracks`] or [`load_songs`].
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<Interactions, DatasetError> {
+        let remedy = "name the folder with train_triplets.txt";
+        crate::named("taste_profile", "root", &self.root, remedy)?;
+        let root = crate::below(data_dir, &self.root);
+        match self.items {
+            Items::Tracks => load_tracks(&root),
+            Items::Songs => load_songs(&root),
+        }
+    }
+}
 
 /// Whether a folder looks like this data set.
 pub fn is_root(root: &Path) -> bool {
@@ -61,15 +106,18 @@ pub fn load_tracks(root: &Path) -> Result<Interactions, DatasetError> {
 
     let mut items: Vec<String> = Vec::new();
     let mut numbers: HashMap<&str, u32> = HashMap::new();
-    let (mut unknown, mut mismatched) = (0_usize, 0_usize);
+    let (mut unknown, mut mismatched, mut passed_over) = (0_usize, 0_usize, 0_usize);
     let item_of: Vec<Option<u32>> = songs
         .items()
         .iter()
         .map(|song| match tracks.get(song.as_str()) {
-            Some(Found::Track(track)) => Some(*numbers.entry(track).or_insert_with(|| {
-                items.push(track.clone());
-                items.len() as u32 - 1
-            })),
+            Some(Found::Track { track, first }) => {
+                passed_over += usize::from(!first);
+                Some(*numbers.entry(track).or_insert_with(|| {
+                    items.push(track.clone());
+                    items.len() as u32 - 1
+                }))
+            }
             Some(Found::OnlyMismatches) => {
                 mismatched += 1;
                 None
@@ -93,6 +141,11 @@ pub fn load_tracks(root: &Path) -> Result<Interactions, DatasetError> {
              {mismatched} whose tracks are all mismatches"
         ));
     }
+    if passed_over > 0 {
+        interactions.notes.push(format!(
+            "songs whose first track is a mismatch and that went to a later one: {passed_over}"
+        ));
+    }
     interactions.notes.splice(0..0, songs.notes);
     Ok(interactions)
 }
@@ -110,7 +163,11 @@ fn needs(root: &Path, name: &str) -> Result<(), DatasetError> {
 
 /// Where a song leads.
 enum Found {
-    Track(String),
+    /// The first that is no mismatch, and whether it is the first of all.
+    Track {
+        track: String,
+        first: bool,
+    },
     OnlyMismatches,
     None,
 }
@@ -138,7 +195,8 @@ fn song_to_track(
                 found = Found::OnlyMismatches;
                 continue;
             }
-            found = Found::Track(track.to_owned());
+            let first = matches!(found, Found::None);
+            found = Found::Track { track: track.to_owned(), first };
             break;
         }
         match songs.insert(song.to_owned(), found) {
@@ -170,40 +228,10 @@ fn mismatches(path: &Path) -> Result<HashSet<(String, String)>, DatasetError> {
     Ok(pairs)
 }
 
-/// Two letters that tell the kind, then letters and digits, 18 in all.
-fn is_id(text: &str, kind: &str) -> bool {
-    text.len() == 18 && text.starts_with(kind) && text.bytes().all(|b| b.is_ascii_alphanumeric())
-}
-
-/// Hands every line that is not empty to `take`; its complaint becomes an error with the line.
-pub(crate) fn each_line(
-    path: &Path,
-    mut take: impl FnMut(&str) -> Result<(), String>,
-) -> Result<(), DatasetError> {
-    let bytes = fs::read(path).map_err(|source| DatasetError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
-    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            continue;
-        }
-        std::str::from_utf8(line)
-            .map_err(|_| "this is not UTF-8: get the file again".to_owned())
-            .and_then(&mut take)
-            .map_err(|problem| DatasetError::Line {
-                path: path.to_owned(),
-                line: number as u64 + 1,
-                problem,
-            })?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const PLAYS: &str = "b80344d063b5ccb3212f76538f3d9e43d87dca9e\tSOAKIMP12A8C130995\t1\n\
@@ -241,6 +269,7 @@ mod tests {
         assert_eq!(tracks.of_user(1), (&[0][..], &[3.0][..]));
         let notes = tracks.notes.join("; ");
         assert!(notes.contains("their 2 pairs"), "{notes}");
+        assert!(notes.contains("went to a later one: 1"), "{notes}");
         assert!(notes.contains("1 without a track, 1 whose tracks are all mismatches"), "{notes}");
     }
 
@@ -256,6 +285,16 @@ mod tests {
         assert!(text.contains("line 6") && text.contains("earlier line"), "{text}");
         let text = error(TRACKS, "nothing\n");
         assert!(text.contains("sid_mismatches.txt line 1"), "{text}");
+        let text = error("none\tTRIQAUQ128F42435AD\n", WRONG);
+        assert!(text.contains("song_to_tracks.txt line 1: \"none\" is no song"), "{text}");
+        let text = error(TRACKS, "\nERROR: <SOBBMDR12A8C13253B> One  -  First\n");
+        assert!(text.contains("sid_mismatches.txt line 2"), "{text}");
+        for (count, words) in [("-1", "negative"), ("nan", "not finite"), ("x", "no number")] {
+            let plays = format!("{PLAYS}u\tSOAKIMP12A8C130995\t{count}\n");
+            let root = folder([(TRIPLETS, &plays), (SONG_TO_TRACKS, TRACKS), (MISMATCHES, WRONG)]);
+            let text = load_tracks(root.path()).unwrap_err().to_string();
+            assert!(text.contains("line 6") && text.contains(words), "{text}");
+        }
         let text = load_tracks(tempfile::tempdir().unwrap().path()).unwrap_err().to_string();
         assert!(text.contains("train_triplets.txt is missing"), "{text}");
     }

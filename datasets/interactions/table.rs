@@ -259,9 +259,13 @@ fn columns_of(first: &ByteRecord) -> Result<(Columns, bool), String> {
     Ok((Columns { user, item, count }, true))
 }
 
+/// The first line with anything on it.
 fn first_line(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = BufReader::new(File::open(path)?.take(LONGEST_LINE));
     let mut line = Vec::new();
-    BufReader::new(File::open(path)?.take(LONGEST_LINE)).read_until(b'\n', &mut line)?;
+    while file.read_until(b'\n', &mut line)? > 0 && matches!(line[..], [b'\n'] | [b'\r', b'\n']) {
+        line.clear();
+    }
     Ok(line)
 }
 

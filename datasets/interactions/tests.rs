@@ -34,6 +34,7 @@ fn every_usual_form_is_read() {
         "anna,x,3\nanna,y,1\nben,x,2.5\n",
         "anna;x;3\r\nanna;y;1\r\nben;x;2.5\r\n",
         "anna\tx\t3\nanna\ty\t1\nben\tx\t2.5",
+        "\r\n\nanna\tx\t3\nanna\ty\t1\nben\tx\t2.5",
         "user,item,count\nanna,x,3\nanna,y,1\nben,x,2.5\n",
         "\u{feff}user,item,count\nanna,x,3\nanna,y,1\nben,x,2.5\n",
         "count,item,user\n3,x,anna\n1,y,anna\n2.5,x,ben\n",
@@ -122,6 +123,50 @@ fn mistakes_name_line_value_and_remedy() {
     assert!(error.contains("no row below the header"), "{error}");
     let error = Interactions::read(Path::new("/nowhere/plays.csv")).unwrap_err().to_string();
     assert!(error.contains("/nowhere/plays.csv is missing"), "{error}");
+}
+
+/// Every byte of a good table, replaced or cut off after: an error of one line or a sound matrix.
+#[test]
+fn no_damage_makes_it_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plays.csv");
+    let mut loaded = 0;
+    for good in [
+        "\u{feff}user,item,count\r\n\"a,\"\"b\",x,1.5\r\nb,\u{e9},2\r\nb,x,0\r\n",
+        "a\tx\t1\n\nb\ty\t2e1\na\tx\t3",
+    ] {
+        let mut check = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            match Interactions::read(&path) {
+                Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{error}"),
+                Ok(read) => {
+                    loaded += 1;
+                    for user in 0..read.users().len() {
+                        let (items, counts) = read.of_user(user);
+                        assert!(items.is_sorted_by(|a, b| a < b));
+                        assert!(items.iter().all(|&item| (item as usize) < read.items().len()));
+                        assert!(counts.iter().all(|count| count.is_finite() && *count > 0.0));
+                    }
+                }
+            }
+        };
+        for at in 0..good.len() {
+            for byte in [b'"', b',', b';', b'\t', b'\n', b'\r', b'-', b'e', 0, 0xff] {
+                let mut damaged = good.as_bytes().to_vec();
+                damaged[at] = byte;
+                check(&damaged);
+            }
+            check(&good.as_bytes()[..at]);
+        }
+    }
+    assert!(loaded > 100, "{loaded}");
+}
+
+#[test]
+fn sums_that_are_too_large_are_cut_and_counted() {
+    let read = read("a,x,3e38\na,x,3e38\nb,x,1\n").unwrap();
+    assert_eq!(read.of_user(0).1, [f32::MAX]);
+    assert!(read.notes.iter().any(|note| note.ends_with("cut to that: 1")), "{:?}", read.notes);
 }
 
 /// The line is found far into a large file, whatever its line ends.
