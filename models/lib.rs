@@ -10,6 +10,7 @@ mod init;
 pub mod parity;
 pub mod samplecnn;
 pub mod tagger;
+pub mod wmf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
