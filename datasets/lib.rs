@@ -9,12 +9,20 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub mod error;
+pub mod hetrec;
+pub mod hold_out;
+pub mod interactions;
 pub mod magnatagatune;
 pub mod manifest;
+mod math;
+mod random;
 pub mod split;
 pub mod synthetic;
+pub mod synthetic_listeners;
+pub mod taste_profile;
 
 pub use error::DatasetError;
+pub use interactions::Interactions;
 pub use manifest::write_manifest;
 pub use split::{Split, SplitReport, SplitSpec, assign_splits};
 

@@ -1,9 +1,9 @@
 //! The drum kit: what it plays, and how its drums sound.
 
 use super::filter::Biquad;
-use super::math::{exp, sin_cos_turns};
 use super::notes::Grid;
-use super::random::Stream;
+use crate::math::{exp, sin_cos_turns};
+use crate::random::Stream;
 
 /// The rhythm of the kit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Coefficients after R. Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter
 //! coefficients"; run in the transposed direct form II.
 
-use super::math::{from_db, sin_cos_turns};
+use crate::math::{from_db, sin_cos_turns};
 
 /// A filter with its state.
 #[derive(Clone, Debug)]

@@ -7,10 +7,10 @@
 //! Vowel formants: mean frequencies of men's vowels in Peterson and Barney (1952), "Control
 //! methods used in a study of the vowels", scaled from singer to singer.
 
-use super::math::{from_db, midi_to_hz, pow, sin_turns};
 use super::notes::Note;
-use super::random::Stream;
 use super::tone::{Breath, Envelope, Partial, Tone, Vibrato};
+use crate::math::{from_db, midi_to_hz, pow, sin_turns};
+use crate::random::Stream;
 
 /// Partials of a note at most.
 const MOST_PARTIALS: usize = 110;

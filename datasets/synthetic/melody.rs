@@ -1,7 +1,7 @@
 //! What each role plays on the grid: melodies, chords, arpeggios, bass lines.
 
 use super::notes::{Grid, Mode, Note, Register, Role};
-use super::random::Stream;
+use crate::random::Stream;
 
 /// How a part is to play.
 #[derive(Clone, Copy, Debug)]

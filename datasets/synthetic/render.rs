@@ -3,10 +3,10 @@
 use super::drums::Kit;
 use super::filter::Biquad;
 use super::instruments::Instrument;
-use super::math::from_db;
 use super::notes::Role;
-use super::random::{Purpose, Stream};
 use super::score::{PREROLL, Score};
+use crate::math::from_db;
+use crate::random::{Purpose, Stream};
 
 /// The highest that a sample may be.
 const PEAK: f64 = 0.98;

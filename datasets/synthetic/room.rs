@@ -5,8 +5,8 @@
 //! frequencies die sooner. Jot and Chaigne (1991), "Digital delay networks for designing artificial
 //! reverberators".
 
-use super::math::{exp, pow};
-use super::random::Stream;
+use crate::math::{exp, pow};
+use crate::random::Stream;
 
 const LINES: usize = 8;
 
@@ -67,8 +67,8 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::Purpose;
     use super::*;
+    use crate::random::Purpose;
 
     /// Energy left after `t`, in dB, falls by 60 dB in the time that the room is given.
     #[test]

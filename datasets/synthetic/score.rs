@@ -8,8 +8,8 @@ use super::drums::{self, Hit, Pattern};
 use super::instruments::Family;
 use super::melody;
 use super::notes::{Grid, Mode, Note, Register, Role};
-use super::random::{Purpose, Stream};
 use super::room::Room;
+use crate::random::{Purpose, Stream};
 
 /// Seconds that sound before the piece begins and are cut off.
 pub(super) const PREROLL: f64 = 1.5;

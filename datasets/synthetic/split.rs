@@ -5,8 +5,8 @@
 //! split that still wants most of them: Sechidis, Tsoumakas and Vlahavas (2011), "On the
 //! stratification of multi-label data", algorithm 1, with sizes that are kept exactly.
 
-use super::random::{Purpose, Stream};
 use crate::Split;
+use crate::random::{Purpose, Stream};
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Valid, Split::Test];
 

@@ -3,9 +3,9 @@
 use super::drums::{Drum, Hit, Kit};
 use super::instruments::{Family, Instrument};
 use super::notes::{Mode, Note, Role};
-use super::random::{Purpose, Stream};
 use super::*;
 use crate::Split;
+use crate::random::{Purpose, Stream};
 
 fn piece(seed: u64, index: u64, seconds: f64) -> Piece {
     Piece { seed, index, seconds }

@@ -6,8 +6,8 @@
 //! nothing folds back, whatever the sample rate.
 
 use super::filter::Biquad;
-use super::math::{exp, exp2, sin_cos_turns, sin_turns};
-use super::random::Stream;
+use crate::math::{exp, exp2, sin_cos_turns, sin_turns};
+use crate::random::Stream;
 
 /// Samples from one look at the envelopes to the next.
 const BLOCK: usize = 64;
@@ -278,8 +278,8 @@ impl Tone {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::Purpose;
     use super::*;
+    use crate::random::Purpose;
 
     fn sine(frequency: f64, ratio: f64, cents: f64) -> Tone {
         Tone {

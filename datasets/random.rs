@@ -5,6 +5,8 @@
 //! numbers are for and how many were drawn. So no two purposes share numbers, and a track does
 //! not depend on how many others there are or on the order in which they are made.
 
+use crate::math::{ln, sin_cos_turns};
+
 const ROUNDS: usize = 10;
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -28,7 +30,7 @@ fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 /// What the numbers of a [`Stream`] decide.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// Tempo, key, ensemble, room: everything that is chosen once a piece.
     Plan = 1,
     /// The notes of a part.
@@ -49,11 +51,21 @@ pub(super) enum Purpose {
     Room = 9,
     /// The assignment of tracks to splits; belongs to no track.
     Split = 10,
+    /// What makes a track popular and to whom it speaks, apart from its tags.
+    Appeal = 11,
+    /// What a listener likes.
+    Taste = 12,
+    /// How much a listener listens.
+    Activity = 13,
+    /// Which tracks a listener comes upon, and how often each is played.
+    Plays = 14,
+    /// What is held out.
+    HoldOut = 15,
 }
 
 /// A run of random numbers with a key of its own.
 #[derive(Clone, Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     key: [u32; 2],
     counter: [u32; 4],
     block: [u32; 4],
@@ -63,7 +75,7 @@ pub(super) struct Stream {
 impl Stream {
     /// The numbers for `purpose` in track `index` of the data of `seed`; `which` tells apart those
     /// of one purpose (below 2^24: the part, the note).
-    pub(super) fn new(seed: u64, index: u64, purpose: Purpose, which: u32) -> Self {
+    pub(crate) fn new(seed: u64, index: u64, purpose: Purpose, which: u32) -> Self {
         Self {
             key: [seed as u32, (seed >> 32) as u32],
             counter: [0, purpose as u32 | (which << 8), index as u32, (index >> 32) as u32],
@@ -72,7 +84,7 @@ impl Stream {
         }
     }
 
-    pub(super) fn next_u32(&mut self) -> u32 {
+    pub(crate) fn next_u32(&mut self) -> u32 {
         if self.used == 4 {
             self.refill();
         }
@@ -87,37 +99,49 @@ impl Stream {
     }
 
     /// Uniform in `[0, 1)`.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         f64::from(self.next_u32()) / 4_294_967_296.0
     }
 
     /// Uniform in `[low, high)`.
-    pub(super) fn range(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn range(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// Uniform in the logarithm, in `[low, high)`, both above zero.
-    pub(super) fn log_range(&mut self, low: f64, high: f64) -> f64 {
-        super::math::exp2(self.range(super::math::log2(low), super::math::log2(high)))
+    pub(crate) fn log_range(&mut self, low: f64, high: f64) -> f64 {
+        crate::math::exp2(self.range(crate::math::log2(low), crate::math::log2(high)))
+    }
+
+    /// Normal, with mean 0 and variance 1.
+    pub(crate) fn normal(&mut self) -> f64 {
+        // Box and Muller (1958). Above 0, so that the logarithm is finite: at most 6.6 deviations.
+        let radius = (-2.0 * ln(self.unit_above_zero())).sqrt();
+        radius * sin_cos_turns(self.unit()).1
+    }
+
+    /// Uniform in `(0, 1]`.
+    pub(crate) fn unit_above_zero(&mut self) -> f64 {
+        1.0 - self.unit()
     }
 
     /// Uniform in `0..n`; 0 for `n` of 0. The bias of `n / 2^32` is of no account here.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u64::from(self.next_u32()) * n as u64) >> 32) as usize
     }
 
     /// True with probability `p`.
-    pub(super) fn chance(&mut self, p: f64) -> bool {
+    pub(crate) fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
 
     /// One of `items`, which is not empty.
-    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
 
     /// An index into `weights` with probability proportional to the weight there.
-    pub(super) fn weighted(&mut self, weights: &[f64]) -> usize {
+    pub(crate) fn weighted(&mut self, weights: &[f64]) -> usize {
         let mut x = self.unit() * weights.iter().sum::<f64>();
         for (i, weight) in weights.iter().enumerate() {
             x -= weight;
@@ -129,7 +153,7 @@ impl Stream {
     }
 
     /// White noise, uniform with variance 1. Two samples come from a number of 32 bits.
-    pub(super) fn fill_noise(&mut self, out: &mut [f32]) {
+    pub(crate) fn fill_noise(&mut self, out: &mut [f32]) {
         // Variance 1 for the uniform distribution on the 2^16 half-integers about zero.
         const SCALE: f32 = 1.732_050_8 / 32_768.0;
         for samples in out.chunks_mut(8) {
@@ -194,6 +218,18 @@ mod tests {
             assert!(at_lag(lag).abs() < 0.02, "lag {lag}");
         }
         assert!((noise.iter().sum::<f32>() / 1e5).abs() < 0.02);
+    }
+
+    #[test]
+    fn normal_deviates_have_their_moments() {
+        let mut stream = Stream::new(5, 0, Purpose::Taste, 0);
+        let draws: Vec<f64> = (0..200_000).map(|_| stream.normal()).collect();
+        let moment = |power: i32| draws.iter().map(|x| x.powi(power)).sum::<f64>() / 2e5;
+        // Five standard errors of each.
+        assert!(moment(1).abs() < 0.012, "{}", moment(1));
+        assert!((moment(2) - 1.0).abs() < 0.016, "{}", moment(2));
+        assert!(moment(3).abs() < 0.044, "{}", moment(3));
+        assert!((moment(4) - 3.0).abs() < 0.11, "{}", moment(4));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::f64::consts::{LN_2, SQRT_2, TAU};
 
 /// Sine and cosine of `turns` full turns; of zero for what is not finite.
-pub(super) fn sin_cos_turns(turns: f64) -> (f64, f64) {
+pub(crate) fn sin_cos_turns(turns: f64) -> (f64, f64) {
     if !turns.is_finite() {
         return (0.0, 1.0);
     }
@@ -33,12 +33,12 @@ pub(super) fn sin_cos_turns(turns: f64) -> (f64, f64) {
 }
 
 /// Sine of `turns` full turns.
-pub(super) fn sin_turns(turns: f64) -> f64 {
+pub(crate) fn sin_turns(turns: f64) -> f64 {
     sin_cos_turns(turns).0
 }
 
 /// 2 to the power `x`, held within the range of normal numbers.
-pub(super) fn exp2(x: f64) -> f64 {
+pub(crate) fn exp2(x: f64) -> f64 {
     let x = x.clamp(-1000.0, 1000.0);
     let whole = x.floor();
     let y = (x - whole - 0.5) * LN_2;
@@ -50,12 +50,17 @@ pub(super) fn exp2(x: f64) -> f64 {
 }
 
 /// e to the power `x`.
-pub(super) fn exp(x: f64) -> f64 {
+pub(crate) fn exp(x: f64) -> f64 {
     exp2(x / LN_2)
 }
 
+/// The natural logarithm of `x`, as [`log2`].
+pub(crate) fn ln(x: f64) -> f64 {
+    log2(x) * LN_2
+}
+
 /// The logarithm of `x` to base 2, for normal `x` above zero; -1022 for what is smaller.
-pub(super) fn log2(x: f64) -> f64 {
+pub(crate) fn log2(x: f64) -> f64 {
     if x.is_nan() || x <= f64::MIN_POSITIVE {
         return -1022.0;
     }
@@ -77,17 +82,17 @@ pub(super) fn log2(x: f64) -> f64 {
 }
 
 /// `x` to the power `y`, for `x` above zero.
-pub(super) fn pow(x: f64, y: f64) -> f64 {
+pub(crate) fn pow(x: f64, y: f64) -> f64 {
     exp2(y * log2(x))
 }
 
 /// The factor of amplitude that `db` decibels are.
-pub(super) fn from_db(db: f64) -> f64 {
+pub(crate) fn from_db(db: f64) -> f64 {
     pow(10.0, db / 20.0)
 }
 
 /// The frequency in hertz of a MIDI note number, 69 being 440 Hz.
-pub(super) fn midi_to_hz(pitch: f64) -> f64 {
+pub(crate) fn midi_to_hz(pitch: f64) -> f64 {
     440.0 * exp2((pitch - 69.0) / 12.0)
 }
 
