@@ -3,5 +3,11 @@
 //! Each operation is written first in plain tensor operations, which every backend runs and
 //! autodiff differentiates; a faster version for one backend stands beside it and is tested
 //! against it, values and gradients.
+//!
+//! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), and random bits
+//! ([`philox`]).
 
+pub mod csr;
+pub mod dense;
 pub mod mel;
+pub mod philox;

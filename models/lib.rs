@@ -12,6 +12,7 @@ pub mod parity;
 pub mod samplecnn;
 pub mod stages;
 pub mod tagger;
+pub mod wmf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};

@@ -1,0 +1,291 @@
+//! Sparse matrices as compressed rows.
+
+use rayon::prelude::*;
+
+/// A sparse matrix of `rows x columns`: the entries of each row, one row after the other.
+///
+/// In a row columns rise and do not repeat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Csr {
+    /// `rows + 1` numbers: row `r` is entries `offsets[r]..offsets[r + 1]`.
+    offsets: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    n_columns: usize,
+}
+
+/// Why parts do not make a sparse matrix.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CsrError {
+    #[error("there are {columns} column numbers for {values} values: each entry needs both")]
+    Lengths { columns: usize, values: usize },
+    #[error(
+        "a matrix with {n_columns} columns: column numbers have 32 bits, so at most {} fit",
+        u32::MAX
+    )]
+    TooWide { n_columns: usize },
+    #[error(
+        "the offsets must begin with 0, never fall and end with the number of entries, {entries}; \
+         offset {index} is {offset:?}"
+    )]
+    Offsets { index: usize, offset: Option<usize>, entries: usize },
+    #[error(
+        "row {row} has an entry in column {column}, but there are {n_columns} columns (from 0)"
+    )]
+    Column { row: usize, column: u32, n_columns: usize },
+    #[error("row {row}: column {column} follows column {before}; columns must rise and not repeat")]
+    Order { row: usize, before: u32, column: u32 },
+    #[error("row {row}, column {column} is {value}: values must be finite")]
+    Value { row: usize, column: u32, value: f32 },
+}
+
+impl Csr {
+    /// A matrix of `offsets.len() - 1` rows and `n_columns` columns from its parts.
+    ///
+    /// # Errors
+    /// If they do not fit each other, a row's columns do not rise, or a value is not finite.
+    pub fn new(
+        offsets: Vec<usize>,
+        columns: Vec<u32>,
+        values: Vec<f32>,
+        n_columns: usize,
+    ) -> Result<Csr, CsrError> {
+        let entries = columns.len();
+        if values.len() != entries {
+            return Err(CsrError::Lengths { columns: entries, values: values.len() });
+        }
+        if u32::try_from(n_columns).is_err() {
+            return Err(CsrError::TooWide { n_columns });
+        }
+        let wrong = |index: usize| {
+            Err(CsrError::Offsets { index, offset: offsets.get(index).copied(), entries })
+        };
+        if offsets.first() != Some(&0) {
+            return wrong(0);
+        }
+        if let Some(index) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
+            return wrong(index + 1);
+        }
+        if offsets.last() != Some(&entries) {
+            return wrong(offsets.len() - 1);
+        }
+        let matrix = Csr { offsets, columns, values, n_columns };
+        // The first wrong row, however many threads look.
+        match (0..matrix.n_rows()).into_par_iter().find_map_first(|row| matrix.check_row(row)) {
+            Some(error) => Err(error),
+            None => Ok(matrix),
+        }
+    }
+
+    fn check_row(&self, row: usize) -> Option<CsrError> {
+        let (columns, values) = self.row(row);
+        if let Some(pair) = columns.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Some(CsrError::Order { row, before: pair[0], column: pair[1] });
+        }
+        let n_columns = self.n_columns;
+        if let Some(&column) = columns.last().filter(|column| **column as usize >= n_columns) {
+            return Some(CsrError::Column { row, column, n_columns });
+        }
+        let at = values.iter().position(|value| !value.is_finite())?;
+        Some(CsrError::Value { row, column: columns[at], value: values[at] })
+    }
+
+    pub fn n_rows(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub fn n_columns(&self) -> usize {
+        self.n_columns
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The columns and values of a row's entries. Panics if there is no such row.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let range = self.offsets[row]..self.offsets[row + 1];
+        (&self.columns[range.clone()], &self.values[range])
+    }
+
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    pub fn columns(&self) -> &[u32] {
+        &self.columns
+    }
+
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The matrix with rows and columns exchanged, by all threads, each in its own columns.
+    ///
+    /// # References
+    /// Gustavson: "Two fast algorithms for sparse matrices", ACM TOMS 4(3), 1978 (the counting
+    /// that one thread does here).
+    pub fn transposed(&self) -> Csr {
+        // Bands of columns, of equal width; finding a band's entries in a row is a binary search.
+        let width = self.n_columns.div_ceil(4 * rayon::current_num_threads().max(1)).max(1);
+        let band = |band: usize| {
+            (band * width) as u32..(((band + 1) * width) as u64).min(u32::MAX as u64) as u32
+        };
+        let bands = self.n_columns.div_ceil(width);
+        let entries = |row: usize, band: &std::ops::Range<u32>| {
+            let (columns, values) = self.row(row);
+            let begin = columns.partition_point(|&column| column < band.start);
+            let end = begin + columns[begin..].partition_point(|&column| column < band.end);
+            (&columns[begin..end], &values[begin..end])
+        };
+        let mut offsets = vec![0; self.n_columns + 1];
+        offsets[1..].par_chunks_mut(width).enumerate().for_each(|(index, counts)| {
+            let band = band(index);
+            for row in 0..self.n_rows() {
+                for &column in entries(row, &band).0 {
+                    counts[(column - band.start) as usize] += 1;
+                }
+            }
+        });
+        for column in 0..self.n_columns {
+            offsets[column + 1] += offsets[column];
+        }
+        let mut columns = vec![0; self.len()];
+        let mut values = vec![0.0; self.len()];
+        let mut parts = Vec::with_capacity(bands);
+        let (mut columns_left, mut values_left) = (&mut columns[..], &mut values[..]);
+        for index in 0..bands {
+            let first = index * width;
+            let last = (first + width).min(self.n_columns);
+            let length = offsets[last] - offsets[first];
+            let (part, rest) = columns_left.split_at_mut(length);
+            columns_left = rest;
+            let (value_part, rest) = values_left.split_at_mut(length);
+            values_left = rest;
+            parts.push((index, part, value_part));
+        }
+        parts.into_par_iter().for_each(|(index, columns, values)| {
+            let band = band(index);
+            let first = index * width;
+            let last = (first + width).min(self.n_columns);
+            let mut next: Vec<usize> =
+                offsets[first..last].iter().map(|offset| offset - offsets[first]).collect();
+            for row in 0..self.n_rows() {
+                let (from, of) = entries(row, &band);
+                for (&column, &value) in from.iter().zip(of) {
+                    let at = &mut next[(column - band.start) as usize];
+                    (columns[*at], values[*at]) = (row as u32, value);
+                    *at += 1;
+                }
+            }
+        });
+        Csr { offsets, columns, values, n_columns: self.n_rows() }
+    }
+
+    /// The same entries with other values.
+    ///
+    /// # Errors
+    /// If a new value is not finite.
+    pub fn map_values(&self, new: impl Fn(f32) -> f32 + Sync) -> Result<Csr, CsrError> {
+        let values = self.values.par_iter().map(|&value| new(value)).collect();
+        let (offsets, columns) = (self.offsets.clone(), self.columns.clone());
+        Csr::new(offsets, columns, values, self.n_columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By the definition, into a dense table.
+    fn dense(matrix: &Csr) -> Vec<Vec<Option<f32>>> {
+        let mut table = vec![vec![None; matrix.n_columns()]; matrix.n_rows()];
+        for (row, line) in table.iter_mut().enumerate() {
+            let (columns, values) = matrix.row(row);
+            for (&column, &value) in columns.iter().zip(values) {
+                line[column as usize] = Some(value);
+            }
+        }
+        table
+    }
+
+    /// Pseudo-random entries, with rows and columns that have none.
+    fn example(rows: usize, columns: usize) -> Csr {
+        let mut state = 1_u64;
+        let mut offsets = vec![0];
+        let (mut numbers, mut values) = (Vec::new(), Vec::new());
+        for row in 0..rows {
+            for column in 0..columns {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                if row % 7 != 3 && column % 5 != 1 && state >> 62 == 0 {
+                    numbers.push(column as u32);
+                    values.push((state >> 40) as f32);
+                }
+            }
+            offsets.push(numbers.len());
+        }
+        Csr::new(offsets, numbers, values, columns).unwrap()
+    }
+
+    #[test]
+    fn transposes_by_the_definition_with_any_number_of_threads() {
+        for (rows, columns) in [(40, 63), (1, 9), (50, 1), (3, 200)] {
+            let matrix = example(rows, columns);
+            let table = dense(&matrix);
+            for threads in [1, 2, 3, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let other = pool.install(|| matrix.transposed());
+                let other_table = dense(&other);
+                for row in 0..rows {
+                    for column in 0..columns {
+                        assert_eq!(table[row][column], other_table[column][row]);
+                    }
+                }
+                assert_eq!(other.len(), matrix.len());
+                assert_eq!(pool.install(|| other.transposed()), matrix);
+            }
+        }
+    }
+
+    #[test]
+    fn empty_matrices_are_matrices() {
+        let none = Csr::new(vec![0], vec![], vec![], 0).unwrap();
+        assert_eq!((none.n_rows(), none.n_columns(), none.is_empty()), (0, 0, true));
+        assert_eq!(none.transposed(), none);
+        let blank = Csr::new(vec![0, 0, 0], vec![], vec![], 3).unwrap();
+        assert_eq!((blank.transposed().n_rows(), blank.transposed().n_columns()), (3, 2));
+    }
+
+    #[test]
+    fn refuses_what_is_no_matrix() {
+        let new = |offsets: &[usize], columns: &[u32], values: &[f32], n| {
+            Csr::new(offsets.to_vec(), columns.to_vec(), values.to_vec(), n).unwrap_err()
+        };
+        let says = |error: CsrError, part: &str| {
+            assert!(error.to_string().contains(part), "{error}");
+        };
+        says(new(&[0, 1], &[0], &[], 1), "1 column numbers for 0 values");
+        says(new(&[], &[], &[], 1), "offset 0 is None");
+        says(new(&[1, 1], &[0], &[1.0], 1), "offset 0 is Some(1)");
+        says(new(&[0, 2, 1, 2], &[0, 1], &[1.0; 2], 2), "offset 2 is Some(1)");
+        says(new(&[0, 1], &[0, 1], &[1.0; 2], 2), "offset 1 is Some(1)");
+        says(new(&[0, 1, 2], &[0, 2], &[1.0; 2], 2), "row 1 has an entry in column 2");
+        says(new(&[0, 2], &[1, 1], &[1.0; 2], 2), "column 1 follows column 1");
+        says(new(&[0, 2], &[0, 1], &[1.0, f32::NAN], 2), "row 0, column 1 is NaN");
+        says(new(&[0], &[], &[], usize::MAX), "at most 4294967295");
+    }
+
+    #[test]
+    fn other_values_are_checked() {
+        let matrix = example(5, 6);
+        let doubled = matrix.map_values(|value| 2.0 * value).unwrap();
+        assert!(matrix.values().iter().zip(doubled.values()).all(|(a, b)| 2.0 * a == *b));
+        assert!(matrix.map_values(|_| f32::INFINITY).is_err());
+    }
+}

@@ -1,0 +1,700 @@
+//! Small dense linear algebra in `f32`, one thread, for solving very many small systems.
+//!
+//! Matrices are rows of `ld` values (the leading dimension) in a slice; [`padded`] gives an `ld`
+//! that lets every kernel work in whole registers. Values between the last column and `ld` must be
+//! finite; they are read and overwritten, and never reach a result.
+//!
+//! One micro-kernel does nearly all of the work: a tile of the output stays in registers while the
+//! sum runs. Within a tile each element is summed in the order of the sum's index.
+//!
+//! # References
+//! Goto, van de Geijn: "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008.
+
+mod simd;
+#[cfg(test)]
+mod tests;
+
+#[cfg(target_arch = "x86_64")]
+use simd::{Avx2, Avx512};
+use simd::{Portable, Simd};
+
+/// Rows of every padded matrix are whole numbers of this many values: a cache line.
+pub const ALIGNMENT: usize = 16;
+
+/// Rows that a buffer must have beyond `rows` for kernels that work in blocks of rows.
+pub const fn padded_rows(rows: usize) -> usize {
+    rows.div_ceil(8) * 8
+}
+
+/// A good leading dimension for rows of `columns` values.
+pub const fn padded(columns: usize) -> usize {
+    let ld = columns.div_ceil(ALIGNMENT) * ALIGNMENT;
+    // An odd number of cache lines, so that long columns do not fall into few sets of the cache.
+    if ld > 64 && (ld / ALIGNMENT).is_multiple_of(2) { ld + ALIGNMENT } else { ld }
+}
+
+/// Which instructions to use: a width that this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Width(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Width {
+    /// All that this processor has, the widest first.
+    pub fn all() -> Vec<Width> {
+        let mut widths = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                widths.push(Width(Kind::Avx512));
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                widths.push(Width(Kind::Avx2));
+            }
+        }
+        widths.push(Width(Kind::Portable));
+        widths
+    }
+
+    /// The widest.
+    pub fn best() -> Width {
+        Width::all()[0]
+    }
+}
+
+/// The triangle of a square matrix outside which it is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Triangle {
+    Lower,
+    Upper,
+}
+
+/// Compiles a generic kernel once a width and chooses among them.
+macro_rules! kernels {
+    ($($(#[$doc:meta])* pub fn $name:ident($self:ident $(, $argument:ident: $kind:ty)* $(,)?)
+        $(-> $result:ty)? { $($check:tt)* } => $generic:ident;)*) => {
+        impl Width {$(
+            $(#[$doc])*
+            #[allow(clippy::too_many_arguments, reason = "matrices come with their dimensions")]
+            pub fn $name($self $(, $argument: $kind)*) $(-> $result)? {
+                $($check)*
+                #[cfg(target_arch = "x86_64")]
+                {
+                    #[target_feature(enable = "avx512f")]
+                    #[allow(clippy::too_many_arguments, reason = "as above")]
+                    unsafe fn avx512($($argument: $kind),*) $(-> $result)? {
+                        // SAFETY: the caller's.
+                        unsafe { $generic::<Avx512, 8>($($argument),*) }
+                    }
+                    #[target_feature(enable = "avx2,fma")]
+                    #[allow(clippy::too_many_arguments, reason = "as above")]
+                    unsafe fn avx2($($argument: $kind),*) $(-> $result)? {
+                        // SAFETY: the caller's.
+                        unsafe { $generic::<Avx2, 4>($($argument),*) }
+                    }
+                    // SAFETY: a `Width` exists only where the processor has it, and the
+                    // dimensions were checked above.
+                    match $self.0 {
+                        Kind::Avx512 => return unsafe { avx512($($argument),*) },
+                        Kind::Avx2 => return unsafe { avx2($($argument),*) },
+                        Kind::Portable => {}
+                    }
+                }
+                // SAFETY: the dimensions were checked above.
+                unsafe { $generic::<Portable, 4>($($argument),*) }
+            }
+        )*}
+    };
+}
+
+/// Panics unless `rows` padded rows lie in `length` values.
+#[track_caller]
+fn check(length: usize, rows: usize, columns: usize, ld: usize) {
+    assert!(ld.is_multiple_of(ALIGNMENT) && columns <= ld, "{columns} columns, ld {ld}");
+    assert!(rows.checked_mul(ld).is_some_and(|needed| needed <= length), "{rows} rows of {ld}");
+}
+
+kernels! {
+    /// `c = a' a` or, with `more`, `c += a' a`: its upper triangle.
+    ///
+    /// # Shapes
+    /// - `a`: `depth` rows of `columns`, every `ld`
+    /// - `c`: `rows` rows of `columns`, `rows <= columns`, every `ld` too; padded rows are needed.
+    ///   What is left of the diagonal is not defined.
+    pub fn gram(self, a: &[f32], ld: usize, depth: usize, c: &mut [f32], rows: usize, columns: usize, more: bool) {
+        check(a.len(), depth, columns, ld);
+        check(c.len(), padded_rows(rows), columns, ld);
+        assert!(rows <= columns && padded_rows(rows) <= ld);
+    } => gram;
+
+    /// Factorises the symmetric `c = u' u` in place and solves `u' z = r` on the way.
+    ///
+    /// Needs the upper triangle only. False if `c` is not positive definite (or not finite).
+    ///
+    /// # Shapes
+    /// - `c`: `n` rows (padded rows are needed), then as column `n` the right side `r`, which
+    ///   becomes `z`
+    /// - `inverse_diagonal`: `n` padded as rows; gets `1 / u[i][i]`
+    pub fn cholesky(self, c: &mut [f32], ld: usize, n: usize, inverse_diagonal: &mut [f32]) -> bool {
+        check(c.len(), padded_rows(n), n + 1, ld);
+        assert!(inverse_diagonal.len() >= padded_rows(n) && padded_rows(n) <= ld);
+    } => cholesky;
+
+    /// Solves `u w = z` for what [`Width::cholesky`] left in `u`.
+    ///
+    /// # Shapes
+    /// - `w`: at least `ld` values; all but the first `n` become 0
+    pub fn back_substitute(self, u: &[f32], ld: usize, n: usize, inverse_diagonal: &[f32], w: &mut [f32]) {
+        check(u.len(), padded_rows(n), n + 1, ld);
+        assert!(inverse_diagonal.len() >= padded_rows(n) && w.len() >= ld);
+    } => back_substitute;
+
+    /// `c = a b` for a triangular `b`.
+    ///
+    /// # Shapes
+    /// - `a`: `rows` rows of `n`, every `lda`, which need not be padded
+    /// - `b`: `n` rows of `n`, every `ld`
+    /// - `c`: `rows` rows of `n`, every `ld`
+    pub fn multiply(self, a: &[f32], lda: usize, rows: usize, b: &[f32], triangle: Triangle, n: usize, c: &mut [f32], ld: usize) {
+        assert!(n <= lda && (rows == 0 || (rows - 1) * lda + n <= a.len()));
+        check(b.len(), n, n, ld);
+        check(c.len(), rows, n, ld);
+    } => multiply;
+
+    /// `out[k] = scales[k] * rows[indices[k]]`: picked rows, one after the other.
+    ///
+    /// # Shapes
+    /// - `rows`: every `ld_rows`, of which the first `columns` are taken
+    /// - `out`: `indices.len()` rows every `ld`
+    pub fn gather(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32], scales: &[f32], out: &mut [f32], ld: usize) {
+        check_indices(rows, ld_rows, columns, indices, scales);
+        check(out.len(), indices.len(), columns, ld);
+    } => gather;
+
+    /// The same transposed: `out[j][k] = scales[k] * rows[indices[k]][j]`; further columns are 0.
+    ///
+    /// # Shapes
+    /// - `out`: `columns` rows, rounded up to [`ALIGNMENT`], every `ld > indices.len()`
+    pub fn gather_transposed(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32], scales: &[f32], out: &mut [f32], ld: usize) {
+        check_indices(rows, ld_rows, columns, indices, scales);
+        check(out.len(), columns.div_ceil(ALIGNMENT) * ALIGNMENT, indices.len() + 1, ld);
+    } => gather_transposed;
+
+    /// `out += sum over k of weights[k] rows[indices[k]]`.
+    ///
+    /// # Shapes
+    /// - `out`: `columns` rounded up to [`ALIGNMENT`]
+    pub fn combine(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32], weights: &[f32], out: &mut [f32]) {
+        check_indices(rows, ld_rows, columns, indices, weights);
+        assert!(out.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT);
+    } => combine;
+
+    /// `out[k] = row k of a . w`.
+    ///
+    /// # Shapes
+    /// - `a`: `depth` rows of `columns`, every `ld`; zero from there to the next whole register
+    /// - `w`: `ld` values
+    pub fn apply(self, a: &[f32], ld: usize, depth: usize, columns: usize, w: &[f32], out: &mut [f32]) {
+        check(a.len(), depth, columns, ld);
+        assert!(w.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT && out.len() >= depth);
+    } => apply;
+
+    /// `out = w' a`: the rows of `a` weighted and added.
+    ///
+    /// # Shapes
+    /// - `a`: `depth` rows of `columns`, every `ld`
+    /// - `out`: `columns` rounded up to [`ALIGNMENT`]
+    pub fn apply_transposed(self, a: &[f32], ld: usize, depth: usize, columns: usize, w: &[f32], out: &mut [f32]) {
+        check(a.len(), depth, columns, ld);
+        assert!(w.len() >= depth && out.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT);
+    } => apply_transposed;
+
+    /// Asks for the beginnings of picked rows to be brought near.
+    pub fn prefetch(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32]) {
+    } => prefetch;
+}
+
+#[track_caller]
+fn check_indices(rows: &[f32], ld: usize, columns: usize, indices: &[u32], scales: &[f32]) {
+    check(ld, 1, columns, ld);
+    let highest = indices.iter().copied().max().map_or(0, |index| index as usize + 1);
+    assert!(highest <= rows.len() / ld && indices.len() == scales.len(), "index {highest}");
+}
+
+const SET: u8 = 0;
+const ADD: u8 = 1;
+const SUBTRACT: u8 = 2;
+
+/// The micro-kernel: `c (=, +=, -=) sum over k < depth of a[r][k] b[k][..]` for `R` rows and `NV`
+/// registers of columns; `a[r][k]` lies at `r * row_step + k * depth_step`.
+///
+/// # Safety
+/// The processor has `S`, and all that is named above lies within the pointers' allocations.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "matrices come with their dimensions")]
+unsafe fn tile<S: Simd, const R: usize, const NV: usize, const MODE: u8>(
+    a: *const f32,
+    (row_step, depth_step): (usize, usize),
+    b: *const f32,
+    ldb: usize,
+    depth: usize,
+    c: *mut f32,
+    ldc: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [[S::zero(); NV]; R];
+        if MODE != SET {
+            for r in 0..R {
+                for v in 0..NV {
+                    sums[r][v] = S::load(c.add(r * ldc + v * S::LANES));
+                }
+            }
+        }
+        for k in 0..depth {
+            let mut row = [S::zero(); NV];
+            for v in 0..NV {
+                row[v] = S::load(b.add(k * ldb + v * S::LANES));
+            }
+            for r in 0..R {
+                let x = S::splat(*a.add(r * row_step + k * depth_step));
+                for v in 0..NV {
+                    sums[r][v] = match MODE {
+                        SUBTRACT => S::multiply_sub(x, row[v], sums[r][v]),
+                        _ => S::multiply_add(x, row[v], sums[r][v]),
+                    };
+                }
+            }
+        }
+        for r in 0..R {
+            for v in 0..NV {
+                S::store(c.add(r * ldc + v * S::LANES), sums[r][v]);
+            }
+        }
+    }
+}
+
+/// [`tile`] for one, two or three registers of columns.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "as above")]
+unsafe fn tile_of<S: Simd, const R: usize, const MODE: u8>(
+    registers: usize,
+    a: *const f32,
+    steps: (usize, usize),
+    b: *const f32,
+    ldb: usize,
+    depth: usize,
+    c: *mut f32,
+    ldc: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match registers {
+            1 => tile::<S, R, 1, MODE>(a, steps, b, ldb, depth, c, ldc),
+            2 => tile::<S, R, 2, MODE>(a, steps, b, ldb, depth, c, ldc),
+            _ => tile::<S, R, 3, MODE>(a, steps, b, ldb, depth, c, ldc),
+        }
+    }
+}
+
+/// How many of the registers that are left the next strip of tiles takes.
+#[inline(always)]
+fn strip(left: usize) -> usize {
+    // Four as two and two: a tile of one register is limited by its loads.
+    if left == 2 || left == 4 { 2 } else { left.min(3) }
+}
+
+#[inline(always)]
+unsafe fn gram<S: Simd, const R: usize>(
+    a: &[f32],
+    ld: usize,
+    depth: usize,
+    c: &mut [f32],
+    rows: usize,
+    columns: usize,
+    more: bool,
+) {
+    let registers = columns.div_ceil(S::LANES);
+    let (a, c) = (a.as_ptr(), c.as_mut_ptr());
+    let mut begin = 0;
+    while begin < registers {
+        let end = begin + strip(registers - begin);
+        for row in (0..rows.min(end * S::LANES)).step_by(R) {
+            let first = begin.max(row / S::LANES);
+            let column = first * S::LANES;
+            // SAFETY: rows and columns were checked, padded.
+            unsafe {
+                let (left, right) = (a.add(row), a.add(column));
+                let out = c.add(row * ld + column);
+                if more {
+                    tile_of::<S, R, ADD>(end - first, left, (1, ld), right, ld, depth, out, ld);
+                } else {
+                    tile_of::<S, R, SET>(end - first, left, (1, ld), right, ld, depth, out, ld);
+                }
+            }
+        }
+        begin = end;
+    }
+}
+
+#[inline(always)]
+unsafe fn cholesky<S: Simd, const R: usize>(
+    c: &mut [f32],
+    ld: usize,
+    n: usize,
+    inverse_diagonal: &mut [f32],
+) -> bool {
+    let registers = (n + 1).div_ceil(S::LANES);
+    let c = c.as_mut_ptr();
+    for top in (0..n).step_by(R) {
+        let first = top / S::LANES;
+        // What the rows above take away.
+        let mut begin = first;
+        while begin < registers && top > 0 {
+            let width = strip(registers - begin);
+            let column = begin * S::LANES;
+            // SAFETY: as checked; the tile reads rows above `top` and writes below.
+            unsafe {
+                let (left, right) = (c.add(top), c.add(column));
+                let out = c.add(top * ld + column);
+                tile_of::<S, R, SUBTRACT>(width, left, (1, ld), right, ld, top, out, ld);
+            }
+            begin += width;
+        }
+        // The square on the diagonal, number by number; below row `n` as if of the identity.
+        let mut square = [[0.0_f32; R]; R];
+        let mut inverse = [1.0_f32; R];
+        let rows = R.min(n - top);
+        for i in 0..rows {
+            for j in i..rows {
+                // SAFETY: as checked.
+                square[i][j] = unsafe { *c.add((top + i) * ld + top + j) };
+            }
+        }
+        for i in 0..R {
+            if i < rows {
+                // Written so that NaN fails.
+                if !(square[i][i] > 0.0 && square[i][i] < f32::INFINITY) {
+                    return false;
+                }
+                inverse[i] = 1.0 / square[i][i].sqrt();
+            }
+            for j in i + 1..R {
+                square[i][j] *= inverse[i];
+            }
+            for k in i + 1..R {
+                for j in k..R {
+                    square[k][j] -= square[i][k] * square[i][j];
+                }
+            }
+        }
+        inverse_diagonal[top..top + R].copy_from_slice(&inverse);
+        // The whole rows, the square's own among them.
+        for register in first..registers {
+            // SAFETY: as checked; padded rows exist.
+            unsafe {
+                let at = c.add(top * ld + register * S::LANES);
+                let mut x = [S::zero(); R];
+                for i in 0..R {
+                    x[i] = S::load(at.add(i * ld));
+                }
+                for i in 0..R {
+                    x[i] = S::mul(x[i], S::splat(inverse[i]));
+                    for k in i + 1..R {
+                        x[k] = S::multiply_sub(S::splat(square[i][k]), x[i], x[k]);
+                    }
+                }
+                for i in 0..R {
+                    S::store(at.add(i * ld), x[i]);
+                }
+            }
+        }
+    }
+    true
+}
+
+#[inline(always)]
+unsafe fn back_substitute<S: Simd, const R: usize>(
+    u: &[f32],
+    ld: usize,
+    n: usize,
+    inverse_diagonal: &[f32],
+    w: &mut [f32],
+) {
+    w.fill(0.0);
+    let registers = n.div_ceil(S::LANES);
+    for top in (0..n).step_by(R).rev() {
+        let rows = R.min(n - top);
+        // Unknowns from `top` on are still zero where they are not known.
+        let mut known = [0.0_f32; R];
+        // SAFETY: as checked; padded rows exist.
+        unsafe {
+            let mut sums = [S::zero(); R];
+            for register in top / S::LANES..registers {
+                let x = S::load(w.as_ptr().add(register * S::LANES));
+                for r in 0..R {
+                    let at = (top + r) * ld + register * S::LANES;
+                    sums[r] = S::multiply_add(S::load(u.as_ptr().add(at)), x, sums[r]);
+                }
+            }
+            for r in 0..R {
+                known[r] = S::sum(sums[r]);
+            }
+        }
+        for i in (0..rows).rev() {
+            let row = &u[(top + i) * ld..];
+            let mut x = row[n] - known[i];
+            for j in i + 1..rows {
+                x -= row[top + j] * w[top + j];
+            }
+            w[top + i] = x * inverse_diagonal[top + i];
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "as above")]
+unsafe fn multiply<S: Simd, const R: usize>(
+    a: &[f32],
+    lda: usize,
+    rows: usize,
+    b: &[f32],
+    triangle: Triangle,
+    n: usize,
+    c: &mut [f32],
+    ld: usize,
+) {
+    let registers = n.div_ceil(S::LANES);
+    let mut begin = 0;
+    while begin < registers {
+        let width = strip(registers - begin);
+        let column = begin * S::LANES;
+        let (from, to) = match triangle {
+            Triangle::Upper => (0, n.min(column + width * S::LANES)),
+            Triangle::Lower => (column, n),
+        };
+        let whole = rows / R * R;
+        // SAFETY: as checked.
+        unsafe {
+            let right = b.as_ptr().add(from * ld + column);
+            let step = |row: usize| a.as_ptr().add(row * lda + from);
+            for row in (0..whole).step_by(R) {
+                let out = c.as_mut_ptr().add(row * ld + column);
+                let left = step(row);
+                tile_of::<S, R, SET>(width, left, (lda, 1), right, ld, to - from, out, ld);
+            }
+            for row in whole..rows {
+                let out = c.as_mut_ptr().add(row * ld + column);
+                let left = step(row);
+                tile_of::<S, 1, SET>(width, left, (lda, 1), right, ld, to - from, out, ld);
+            }
+        }
+        begin += width;
+    }
+}
+
+/// How many rows ahead of their use gathered rows are asked for.
+const AHEAD: usize = 8;
+
+#[inline(always)]
+unsafe fn gather<S: Simd, const R: usize>(
+    rows: &[f32],
+    ld_rows: usize,
+    columns: usize,
+    indices: &[u32],
+    scales: &[f32],
+    out: &mut [f32],
+    ld: usize,
+) {
+    let registers = columns.div_ceil(S::LANES);
+    for k in 0..indices.len() {
+        // SAFETY: indices and sizes were checked; a prefetch may name any address.
+        unsafe {
+            if let Some(&next) = indices.get(k + AHEAD) {
+                let line = rows.as_ptr().wrapping_add(next as usize * ld_rows);
+                for column in (0..columns).step_by(ALIGNMENT) {
+                    S::prefetch(line.wrapping_add(column));
+                }
+            }
+            let from = rows.as_ptr().add(indices[k] as usize * ld_rows);
+            let to = out.as_mut_ptr().add(k * ld);
+            let scale = S::splat(scales[k]);
+            for register in 0..registers {
+                let at = register * S::LANES;
+                S::store(to.add(at), S::mul(scale, S::load(from.add(at))));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn gather_transposed<S: Simd, const R: usize>(
+    rows: &[f32],
+    ld_rows: usize,
+    columns: usize,
+    indices: &[u32],
+    scales: &[f32],
+    out: &mut [f32],
+    ld: usize,
+) {
+    let registers = columns.div_ceil(S::LANES);
+    for begin in (0..indices.len() + 1).step_by(S::LANES) {
+        let end = indices.len().min(begin + S::LANES);
+        for register in 0..registers {
+            // SAFETY: indices and sizes were checked.
+            unsafe {
+                let mut square = [S::zero(); 16];
+                for k in begin..end {
+                    let from = indices[k] as usize * ld_rows + register * S::LANES;
+                    let x = S::load(rows.as_ptr().add(from));
+                    square[k - begin] = S::mul(S::splat(scales[k]), x);
+                }
+                S::transpose(&mut square);
+                for (j, x) in square[..S::LANES].iter().enumerate() {
+                    let to = (register * S::LANES + j) * ld + begin;
+                    S::store(out.as_mut_ptr().add(to), *x);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn combine<S: Simd, const R: usize>(
+    rows: &[f32],
+    ld_rows: usize,
+    columns: usize,
+    indices: &[u32],
+    weights: &[f32],
+    out: &mut [f32],
+) {
+    #[inline(always)]
+    unsafe fn some<S: Simd, const NV: usize>(
+        rows: *const f32,
+        ld_rows: usize,
+        indices: &[u32],
+        weights: &[f32],
+        out: *mut f32,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut sums = [S::zero(); NV];
+            for v in 0..NV {
+                sums[v] = S::load(out.add(v * S::LANES));
+            }
+            for (&index, &weight) in indices.iter().zip(weights) {
+                let row = rows.add(index as usize * ld_rows);
+                let weight = S::splat(weight);
+                for v in 0..NV {
+                    sums[v] = S::multiply_add(weight, S::load(row.add(v * S::LANES)), sums[v]);
+                }
+            }
+            for v in 0..NV {
+                S::store(out.add(v * S::LANES), sums[v]);
+            }
+        }
+    }
+    let registers = columns.div_ceil(S::LANES);
+    let mut begin = 0;
+    while begin < registers {
+        let left = registers - begin;
+        // SAFETY: indices and sizes were checked.
+        begin += unsafe {
+            let from = rows.as_ptr().add(begin * S::LANES);
+            let to = out.as_mut_ptr().add(begin * S::LANES);
+            match left {
+                8.. => {
+                    some::<S, 8>(from, ld_rows, indices, weights, to);
+                    8
+                }
+                4.. => {
+                    some::<S, 4>(from, ld_rows, indices, weights, to);
+                    4
+                }
+                _ => {
+                    some::<S, 1>(from, ld_rows, indices, weights, to);
+                    1
+                }
+            }
+        };
+    }
+}
+
+#[inline(always)]
+unsafe fn apply<S: Simd, const R: usize>(
+    a: &[f32],
+    ld: usize,
+    depth: usize,
+    columns: usize,
+    w: &[f32],
+    out: &mut [f32],
+) {
+    let registers = columns.div_ceil(S::LANES);
+    let mut row = 0;
+    while row < depth {
+        // SAFETY: as checked.
+        unsafe {
+            let a = a.as_ptr().add(row * ld);
+            let mut sums = [S::zero(); R];
+            let rows = R.min(depth - row);
+            for register in 0..registers {
+                let x = S::load(w.as_ptr().add(register * S::LANES));
+                for r in 0..rows {
+                    let y = S::load(a.add(r * ld + register * S::LANES));
+                    sums[r] = S::multiply_add(x, y, sums[r]);
+                }
+            }
+            for r in 0..rows {
+                out[row + r] = S::sum(sums[r]);
+            }
+        }
+        row += R;
+    }
+}
+
+#[inline(always)]
+unsafe fn apply_transposed<S: Simd, const R: usize>(
+    a: &[f32],
+    ld: usize,
+    depth: usize,
+    columns: usize,
+    w: &[f32],
+    out: &mut [f32],
+) {
+    let registers = columns.div_ceil(S::LANES);
+    let mut begin = 0;
+    while begin < registers {
+        let width = strip(registers - begin);
+        let column = begin * S::LANES;
+        // SAFETY: as checked; one row of output, so its leading dimension is not used.
+        unsafe {
+            let right = a.as_ptr().add(column);
+            let to = out.as_mut_ptr().add(column);
+            tile_of::<S, 1, SET>(width, w.as_ptr(), (0, 1), right, ld, depth, to, 0);
+        }
+        begin += width;
+    }
+}
+
+#[inline(always)]
+unsafe fn prefetch<S: Simd, const R: usize>(
+    rows: &[f32],
+    ld_rows: usize,
+    columns: usize,
+    indices: &[u32],
+) {
+    for &index in indices {
+        let row = rows.as_ptr().wrapping_add(index as usize * ld_rows);
+        for column in (0..columns).step_by(ALIGNMENT) {
+            // SAFETY: a prefetch may name any address.
+            unsafe { S::prefetch(row.wrapping_add(column)) };
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Vectors of `f32`: AVX-512, AVX2 with FMA, and plain arrays for every other processor.
+//!
+//! Kernels are written once over [`Simd`] and compiled once a width inside functions that switch
+//! the instructions on, so that all of this inlines.
+
+/// A register full of `f32`.
+///
+/// # Safety
+/// Every method asks that the processor has the instructions, and that pointers are good for
+/// [`Simd::LANES`] values (aligned as `f32`).
+pub(super) trait Simd {
+    type V: Copy;
+    /// Values a register; divides [`super::ALIGNMENT`].
+    const LANES: usize;
+
+    unsafe fn zero() -> Self::V;
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn load(from: *const f32) -> Self::V;
+    unsafe fn store(to: *mut f32, x: Self::V);
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// `a b + c`.
+    unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `c - a b`.
+    unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The sum of the lanes.
+    unsafe fn sum(x: Self::V) -> f32;
+    /// Transposes the square of the first `LANES` registers.
+    unsafe fn transpose(square: &mut [Self::V; 16]);
+    /// Asks for the cache line of an address, which need not be valid.
+    unsafe fn prefetch(address: *const f32);
+}
+
+/// `a b + c`, in one rounding where the processor does that in one instruction.
+#[inline(always)]
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    // Without the instruction `mul_add` calls a library function.
+    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
+        a.mul_add(b, c)
+    } else {
+        a * b + c
+    }
+}
+
+/// Arrays that the compiler may put into whatever registers there are.
+pub(super) struct Portable;
+
+impl Simd for Portable {
+    type V = [f32; 8];
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::V {
+        [0.0; 8]
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe { from.cast::<[f32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, x: Self::V) {
+        // SAFETY: the caller's.
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| fused(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| fused(-a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    unsafe fn sum(x: Self::V) -> f32 {
+        ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
+    }
+    #[inline(always)]
+    unsafe fn transpose(square: &mut [Self::V; 16]) {
+        for i in 0..8 {
+            for j in 0..i {
+                (square[i][j], square[j][i]) = (square[j][i], square[i][j]);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Simd;
+
+    pub struct Avx2;
+
+    // SAFETY, here and below: the caller's, as `Simd` says.
+    impl Simd for Avx2 {
+        type V = __m256;
+        const LANES: usize = 8;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self::V {
+            unsafe { _mm256_setzero_ps() }
+        }
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self::V {
+            unsafe { _mm256_set1_ps(x) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self::V {
+            unsafe { _mm256_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, x: Self::V) {
+            unsafe { _mm256_storeu_ps(to, x) }
+        }
+        #[inline(always)]
+        unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm256_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            unsafe { _mm256_fnmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn sum(x: Self::V) -> f32 {
+            unsafe {
+                let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+                let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+                _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose(square: &mut [Self::V; 16]) {
+            unsafe {
+                // Column 4 b + q of four rows in half b of register q; then halves are exchanged.
+                let mut halves = [_mm256_setzero_ps(); 8];
+                for group in [0, 4] {
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|row| square[group + row]);
+                    let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                    let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+                    halves[group] = _mm256_shuffle_ps::<0x44>(ab_low, cd_low);
+                    halves[group + 1] = _mm256_shuffle_ps::<0xEE>(ab_low, cd_low);
+                    halves[group + 2] = _mm256_shuffle_ps::<0x44>(ab_high, cd_high);
+                    halves[group + 3] = _mm256_shuffle_ps::<0xEE>(ab_high, cd_high);
+                }
+                for q in 0..4 {
+                    square[q] = _mm256_permute2f128_ps::<0x20>(halves[q], halves[q + 4]);
+                    square[q + 4] = _mm256_permute2f128_ps::<0x31>(halves[q], halves[q + 4]);
+                }
+            }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(address: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+    }
+
+    pub struct Avx512;
+
+    impl Simd for Avx512 {
+        type V = __m512;
+        const LANES: usize = 16;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self::V {
+            unsafe { _mm512_setzero_ps() }
+        }
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self::V {
+            unsafe { _mm512_set1_ps(x) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self::V {
+            unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, x: Self::V) {
+            unsafe { _mm512_storeu_ps(to, x) }
+        }
+        #[inline(always)]
+        unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm512_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            unsafe { _mm512_fnmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn sum(x: Self::V) -> f32 {
+            unsafe { _mm512_reduce_add_ps(x) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(square: &mut [Self::V; 16]) {
+            unsafe {
+                // Column 4 b + q of four rows in quarter b of register q; then quarters are
+                // exchanged.
+                let mut quarters = [_mm512_setzero_ps(); 16];
+                for group in [0, 4, 8, 12] {
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|row| square[group + row]);
+                    let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                    let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                    quarters[group] = _mm512_shuffle_ps::<0x44>(ab_low, cd_low);
+                    quarters[group + 1] = _mm512_shuffle_ps::<0xEE>(ab_low, cd_low);
+                    quarters[group + 2] = _mm512_shuffle_ps::<0x44>(ab_high, cd_high);
+                    quarters[group + 3] = _mm512_shuffle_ps::<0xEE>(ab_high, cd_high);
+                }
+                for q in 0..4 {
+                    let [a, b, c, d] = [0, 4, 8, 12].map(|group| quarters[group + q]);
+                    let (ab_low, ab_high) =
+                        (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xEE>(a, b));
+                    let (cd_low, cd_high) =
+                        (_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xEE>(c, d));
+                    square[q] = _mm512_shuffle_f32x4::<0x88>(ab_low, cd_low);
+                    square[q + 4] = _mm512_shuffle_f32x4::<0xDD>(ab_low, cd_low);
+                    square[q + 8] = _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high);
+                    square[q + 12] = _mm512_shuffle_f32x4::<0xDD>(ab_high, cd_high);
+                }
+            }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(address: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+    }
+}

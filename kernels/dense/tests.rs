@@ -1,0 +1,198 @@
+//! Every kernel at every width against the definition in `f64`.
+
+use super::*;
+
+/// Numbers in -1..1 that look random.
+fn numbers(length: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// `columns` numbers a row, zeros up to the leading dimension.
+fn matrix(rows: usize, columns: usize, ld: usize, seed: u64) -> Vec<f32> {
+    let mut values = numbers(rows * ld, seed);
+    for row in values.chunks_mut(ld) {
+        row[columns..].fill(0.0);
+    }
+    values
+}
+
+/// Sums of at most a few hundred products of numbers below 1, in `f32`.
+#[track_caller]
+fn close(a: f32, b: f64, scale: f64) {
+    let difference = (f64::from(a) - b).abs();
+    assert!(difference <= 3e-6 * scale, "{a} instead of {b}");
+}
+
+const SIZES: [usize; 12] = [1, 2, 7, 8, 9, 15, 16, 17, 33, 50, 63, 100];
+
+#[test]
+fn gram_is_the_sum_of_products() {
+    for width in Width::all() {
+        for n in SIZES {
+            for depth in [1, 5, 40] {
+                let ld = padded(n + 1);
+                let a = matrix(depth, n + 1, ld, 1);
+                let mut c = vec![7.0; padded_rows(n) * ld];
+                for (times, more) in [(1.0, false), (2.0, true)] {
+                    width.gram(&a, ld, depth, &mut c, n, n + 1, more);
+                    for i in 0..n {
+                        for j in i..n + 1 {
+                            let sum: f64 = (0..depth)
+                                .map(|k| f64::from(a[k * ld + i]) * f64::from(a[k * ld + j]))
+                                .sum();
+                            close(c[i * ld + j], times * sum, depth as f64);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn cholesky_solves() {
+    for width in Width::all() {
+        for n in SIZES {
+            let ld = padded(n + 1);
+            let a = matrix(n + 3, n, ld, 2);
+            let right = numbers(n, 3);
+            let mut c = vec![0.0; padded_rows(n) * ld];
+            width.gram(&a, ld, n + 3, &mut c, n, n + 1, false);
+            for i in 0..n {
+                c[i * ld + i] += n as f32;
+                c[i * ld + n] = right[i];
+            }
+            let full = c.clone();
+            let mut inverse = vec![0.0; padded_rows(n)];
+            let mut w = vec![9.0; ld];
+            assert!(width.cholesky(&mut c, ld, n, &mut inverse));
+            width.back_substitute(&c, ld, n, &inverse, &mut w);
+            assert!(w[n..].iter().all(|x| *x == 0.0));
+            for i in 0..n {
+                let sum: f64 = (0..n)
+                    .map(|j| f64::from(full[i.min(j) * ld + i.max(j)]) * f64::from(w[j]))
+                    .sum();
+                close(right[i], sum, 4.0);
+            }
+            // u' z = r.
+            for j in 0..n {
+                let sum: f64 =
+                    (0..=j).map(|i| f64::from(c[i * ld + j]) * f64::from(c[i * ld + n])).sum();
+                close(right[j], sum, 4.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn cholesky_refuses_what_is_not_positive_definite() {
+    for width in Width::all() {
+        for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            for at in [0, 5, 18] {
+                let ld = padded(20);
+                let mut c = vec![0.0; padded_rows(19) * ld];
+                for i in 0..19 {
+                    c[i * ld + i] = if i == at { bad } else { 1.0 };
+                }
+                assert!(!width.cholesky(&mut c, ld, 19, &mut vec![0.0; padded_rows(19)]));
+            }
+        }
+    }
+}
+
+#[test]
+fn triangular_products() {
+    for width in Width::all() {
+        for n in SIZES {
+            for triangle in [Triangle::Lower, Triangle::Upper] {
+                let (rows, lda, ld) = (11, n + 2, padded(n));
+                let a = numbers(rows * lda, 4);
+                let mut b = matrix(n, n, ld, 5);
+                for i in 0..n {
+                    for j in 0..n {
+                        if (triangle == Triangle::Lower && i < j)
+                            || (triangle == Triangle::Upper && i > j)
+                        {
+                            b[i * ld + j] = 0.0;
+                        }
+                    }
+                }
+                let mut c = vec![7.0; rows * ld];
+                width.multiply(&a, lda, rows, &b, triangle, n, &mut c, ld);
+                for i in 0..rows {
+                    for j in 0..n {
+                        let sum: f64 = (0..n)
+                            .map(|k| f64::from(a[i * lda + k]) * f64::from(b[k * ld + j]))
+                            .sum();
+                        close(c[i * ld + j], sum, n as f64);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gathered_rows() {
+    for width in Width::all() {
+        for n in SIZES {
+            for picked in [0, 1, 7, 15, 16, 30] {
+                let ld = padded(n);
+                let rows = matrix(40, n, ld, 6);
+                let indices: Vec<u32> = (0..picked).map(|k| (k * 17 + 3) % 40).collect();
+                let scales = numbers(picked as usize, 7);
+                let mut out = vec![7.0; picked as usize * ld];
+                width.gather(&rows, ld, n, &indices, &scales, &mut out, ld);
+                let ldt = padded(picked as usize + 1);
+                let mut across = vec![7.0; n.div_ceil(16) * 16 * ldt];
+                width.gather_transposed(&rows, ld, n, &indices, &scales, &mut across, ldt);
+                let mut sum = numbers(n.div_ceil(16) * 16, 8);
+                let before = sum.clone();
+                width.combine(&rows, ld, n, &indices, &scales, &mut sum);
+                let w = matrix(1, n, ld, 9);
+                let mut dots = vec![7.0; picked as usize];
+                width.apply(&out, ld, picked as usize, n, &w, &mut dots);
+                let mut dots_across = vec![7.0; ldt];
+                width.apply_transposed(&across, ldt, n, picked as usize, &w, &mut dots_across);
+                width.prefetch(&rows, ld, n, &indices);
+                for (k, &index) in indices.iter().enumerate() {
+                    let mut dot = 0.0;
+                    for j in 0..n {
+                        let expected = scales[k] * rows[index as usize * ld + j];
+                        assert_eq!(out[k * ld + j], expected);
+                        assert_eq!(across[j * ldt + k], expected);
+                        dot += f64::from(expected) * f64::from(w[j]);
+                    }
+                    close(dots[k], dot, n as f64);
+                    close(dots_across[k], dot, n as f64);
+                }
+                for j in 0..n {
+                    assert_eq!(across[j * ldt + picked as usize], 0.0);
+                    let expected: f64 = indices
+                        .iter()
+                        .zip(&scales)
+                        .map(|(&index, &s)| f64::from(s) * f64::from(rows[index as usize * ld + j]))
+                        .sum();
+                    close(sum[j], f64::from(before[j]) + expected, 31.0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_dimensions_panic() {
+    let width = Width::best();
+    let catch =
+        |work: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
+    assert!(catch(&|| width.gram(&[0.0; 16], 16, 2, &mut [0.0; 128], 3, 4, false)));
+    assert!(catch(&|| width.gram(&[0.0; 32], 16, 2, &mut [0.0; 64], 3, 4, false)));
+    assert!(catch(&|| width.gather(&[0.0; 32], 16, 4, &[2], &[1.0], &mut [0.0; 16], 16)));
+    assert!(catch(&|| width.combine(&[0.0; 32], 16, 4, &[1], &[], &mut [0.0; 16])));
+}
