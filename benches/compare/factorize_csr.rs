@@ -50,11 +50,12 @@ fn main() -> Result<(), Failure> {
         };
         drop(plays);
         let prepared = begin.elapsed().as_secs_f64();
-        let (mut seconds, mut objectives) = (Vec::new(), Vec::new());
+        let (mut seconds, mut cpu, mut objectives) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..config.iterations {
-            let begin = Instant::now();
+            let (begin, used) = (Instant::now(), cpu_seconds());
             let sweep = wmf.run_sweep(&|_| {})?;
             seconds.push(begin.elapsed().as_secs_f64());
+            cpu.push(cpu_seconds() - used);
             objectives.push(sweep.objective);
             eprintln!("sweep {}: {:.3} s, {:.6e}", sweep.sweep, seconds[seconds.len() - 1], sweep.objective);
         }
@@ -64,7 +65,8 @@ fn main() -> Result<(), Failure> {
             fs::write(dir.join(name), bytes)?;
         }
         println!(
-            "{{\"prepared\": {prepared}, \"seconds\": {seconds:?}, \"objectives\": {objectives:?}, \
+            "{{\"prepared\": {prepared}, \"seconds\": {seconds:?}, \"cpu\": {cpu:?}, \
+             \"objectives\": {objectives:?}, \
              \"peak_kib\": {}}}",
             peak_kib().map_or("null".into(), |kib| kib.to_string())
         );
@@ -82,4 +84,12 @@ fn peak_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Processor seconds that all threads have used, to a hundredth; 0 where Linux does not tell.
+fn cpu_seconds() -> f64 {
+    let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return 0.0 };
+    // User and system time are fields 14 and 15; field 2 is a name in brackets.
+    let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -1,6 +1,6 @@
 """Simulated listening data: long-tailed users and items, and tastes that factors can find.
 
-A user has a number of songs (log-normal, at least 10), and a taste: three of `styles` styles, with shares.
+A user has a number of songs (about log-normal) and a taste: three of `styles` styles, with shares.
 An item has a popularity (log-normal) and one style. A song is drawn by popularity within one of the
 user's styles, or, one time in five, among all; what is drawn twice counts once. Play counts have a
 power tail.
@@ -29,29 +29,36 @@ def simulate(users, items, interactions, seed=1, styles=200):
     before = np.concatenate([[0.0], cumulated])
     overall = np.arange(items)[order]
 
-    activity = np.maximum(rng.lognormal(0.0, 1.06, users), 0.25)
     style_weight = before[ends] - before[starts]
     favourites = rng.choice(styles, (users, 3), p=style_weight / style_weight.sum()).astype(np.int16)
-    # Stop as soon as enough different pairs are there; each round draws what lacks, and then some.
-    pairs = np.empty(0, np.int64)
-    while len(pairs) < interactions:
-        draws = int((interactions - len(pairs)) * 1.3) + 1000
-        counts = rng.multinomial(draws, activity / activity.sum())
-        user = np.repeat(np.arange(users), counts)
-        style = favourites[user, rng.choice(3, len(user), p=[0.6, 0.3, 0.1])]
-        low, high = before[starts[style]], before[ends[style]]
-        anything = rng.random(len(user), dtype=np.float32) < 0.2
-        low[anything], high[anything] = 0.0, before[-1]
-        at = np.searchsorted(cumulated, low + (high - low) * rng.random(len(user)), side="right")
-        drawn = user * items + overall[np.minimum(at, items - 1)]
-        pairs = np.unique(np.concatenate([pairs, drawn]))
-    excess = rng.choice(len(pairs), len(pairs) - interactions, replace=False)
-    pairs = np.delete(pairs, excess)
-    user, item = np.divmod(pairs, items)
+    activity = np.maximum(rng.lognormal(0.0, 1.06, users), 0.25)
+    quota = rng.multinomial(interactions, activity / activity.sum())
+
+    columns, counts = [], []
+    # Users in groups of about a million interactions: sorting those is quick.
+    for group in np.array_split(np.arange(users), max(1, interactions // 1_000_000)):
+        wanted = quota[group].sum()
+        pairs = np.empty(0, np.int64)
+        factor = 1.5
+        while len(pairs) < wanted:
+            user = np.repeat(np.arange(len(group)), np.ceil(factor * quota[group]).astype(np.int64))
+            style = favourites[group[user], rng.choice(3, len(user), p=[0.6, 0.3, 0.1])]
+            low, high = before[starts[style]], before[ends[style]]
+            anything = rng.random(len(user)) < 0.2
+            low[anything], high[anything] = 0.0, before[-1]
+            at = np.searchsorted(cumulated, low + (high - low) * rng.random(len(user)), side="right")
+            drawn = user * items + overall[np.minimum(at, items - 1)]
+            pairs = np.unique(np.concatenate([pairs, drawn]))
+            factor = 0.5
+        pairs = np.sort(rng.permutation(pairs)[:wanted])
+        user, item = np.divmod(pairs, items)
+        columns.append(item.astype(np.uint32))
+        counts.append(np.bincount(user, minlength=len(group)))
+    columns = np.concatenate(columns)
     offsets = np.zeros(users + 1, np.uint64)
-    offsets[1:] = np.cumsum(np.bincount(user, minlength=users))
-    plays = np.minimum(np.floor(1.0 / rng.random(len(pairs)) ** 0.7), 9667).astype(np.float32)
-    return offsets, item.astype(np.uint32), plays
+    offsets[1:] = np.cumsum(np.concatenate(counts))
+    plays = np.minimum(np.floor(1.0 / rng.random(len(columns)) ** 0.7), 9667).astype(np.float32)
+    return offsets, columns, plays
 
 
 def save(directory, offsets, columns, plays, items):
