@@ -10,6 +10,8 @@
 //! # References
 //! Goto, van de Geijn: "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008.
 
+#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -671,15 +673,31 @@ unsafe fn apply_transposed<S: Simd, const R: usize>(
     let registers = columns.div_ceil(S::LANES);
     let mut begin = 0;
     while begin < registers {
-        let width = strip(registers - begin);
         let column = begin * S::LANES;
-        // SAFETY: as checked; one row of output, so its leading dimension is not used.
-        unsafe {
-            let right = a.as_ptr().add(column);
+        // SAFETY: as checked; one row of output, so its leading dimension is not used. Wide tiles,
+        // since a single row needs many sums at once to keep the processor busy.
+        begin += unsafe {
+            let (w, right) = (w.as_ptr(), a.as_ptr().add(column));
             let to = out.as_mut_ptr().add(column);
-            tile_of::<S, 1, SET>(width, w.as_ptr(), (0, 1), right, ld, depth, to, 0);
-        }
-        begin += width;
+            match registers - begin {
+                8.. => {
+                    tile::<S, 1, 8, SET>(w, (0, 1), right, ld, depth, to, 0);
+                    8
+                }
+                4.. => {
+                    tile::<S, 1, 4, SET>(w, (0, 1), right, ld, depth, to, 0);
+                    4
+                }
+                left @ 2.. => {
+                    tile_of::<S, 1, SET>(left, w, (0, 1), right, ld, depth, to, 0);
+                    left
+                }
+                _ => {
+                    tile::<S, 1, 1, SET>(w, (0, 1), right, ld, depth, to, 0);
+                    1
+                }
+            }
+        };
     }
 }
 

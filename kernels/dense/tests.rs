@@ -1,5 +1,7 @@
 //! Every kernel at every width against the definition in `f64`.
 
+#![allow(clippy::needless_range_loop, reason = "matrices by row and column, as in the formulas")]
+
 use super::*;
 
 /// Numbers in -1..1 that look random.

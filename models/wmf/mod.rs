@@ -30,6 +30,7 @@ mod tests;
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
 use kernels::csr::{Csr, CsrError};
 use kernels::dense::Width;
@@ -57,6 +58,18 @@ impl fmt::Display for Solver {
             Self::Cholesky => "cholesky",
             Self::Cg => "cg",
         })
+    }
+}
+
+impl FromStr for Solver {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Solver, String> {
+        match name {
+            "cholesky" => Ok(Solver::Cholesky),
+            "cg" => Ok(Solver::Cg),
+            other => Err(format!("{other:?} is no solver; choose cholesky or cg")),
+        }
     }
 }
 
@@ -133,6 +146,11 @@ pub enum WmfError {
          fewer factors may help"
     )]
     Breakdown { row: usize },
+    #[error(
+        "regularization = {regularization} is too little for these plays: fewer users or items hold \
+         any than there are factors; raise it, or set factors lower"
+    )]
+    Indefinite { regularization: f64 },
 }
 
 impl WmfConfig {

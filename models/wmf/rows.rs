@@ -10,6 +10,8 @@
 //! The second is what makes many factors cheap: most users and items have far fewer entries than
 //! there are factors.
 
+#![allow(clippy::needless_range_loop, reason = "vectors by component, as in the formulas")]
+
 use kernels::csr::Csr;
 use kernels::dense::{ALIGNMENT, Triangle, padded, padded_rows};
 use rayon::prelude::*;

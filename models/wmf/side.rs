@@ -6,6 +6,8 @@
 //! concerns the row's entries alone, and since `Z'Z <= I` its condition number is at most the
 //! largest confidence, so 32 bits are plenty. `G` itself is summed and factorised in `f64`.
 
+#![allow(clippy::needless_range_loop, reason = "matrices by row and column, as in the formulas")]
+
 use kernels::dense::{Triangle, Width, padded, padded_rows};
 use rayon::prelude::*;
 
@@ -52,22 +54,17 @@ impl Side {
     ) -> Result<Side, WmfError> {
         let columns = config.columns();
         let ld = padded(columns);
-        let products = products(width, factors, columns, config.bias);
         let wide = columns + usize::from(config.bias);
-        let at = |i: usize, j: usize| products[i.min(j) * wide + i.max(j)];
-        let mut lower = vec![0.0; columns * columns];
-        for i in 0..columns {
-            for j in 0..=i {
-                lower[i * columns + j] = at(i, j);
-            }
-            if i < config.factors {
-                lower[i * columns + i] += config.regularization;
-            }
-        }
+        let mut sums = products(width, factors, columns, config.bias);
+        let lower = regularised(&sums, config, wide).or_else(|| {
+            // Where fewer rows than columns hold anything, only the regularization keeps the matrix
+            // definite, and sums in 32 bits may lose it. Exact ones are slow, and rarely needed.
+            sums = exact_products(factors, columns, config.bias);
+            regularised(&sums, config, wide)
+        });
+        let lower = lower.ok_or(WmfError::Indefinite { regularization: config.regularization })?;
+        let at = |i: usize, j: usize| sums[i.min(j) * wide + i.max(j)];
         let squares: f64 = (0..config.factors).map(|i| at(i, i)).sum();
-        if !factorise(&mut lower, columns) {
-            return Err(WmfError::Breakdown { row: 0 });
-        }
         let inverse = invert_lower(&lower, columns);
 
         let mut back = vec![0.0; columns * ld];
@@ -163,6 +160,53 @@ fn products(width: Width, factors: &[f32], columns: usize, bias: bool) -> Vec<f6
                     for j in i..wide {
                         sums[i * wide + j] += f64::from(product[i * ld + j]);
                     }
+                }
+            }
+            sums
+        })
+        .collect();
+    let mut sums = vec![0.0; wide * wide];
+    for part in parts {
+        sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+    }
+    sums
+}
+
+/// `L` of `A'A` with the regularization on its diagonal, biases apart; `None` if that is not
+/// positive definite.
+fn regularised(products: &[f64], config: &WmfConfig, wide: usize) -> Option<Vec<f64>> {
+    let columns = config.columns();
+    let mut lower = vec![0.0; columns * columns];
+    for i in 0..columns {
+        for j in 0..=i {
+            lower[i * columns + j] = products[j * wide + i];
+        }
+        if i < config.factors {
+            lower[i * columns + i] += config.regularization;
+        }
+    }
+    factorise(&mut lower, columns).then_some(lower)
+}
+
+/// As [`products`], in 64 bits throughout.
+fn exact_products(factors: &[f32], columns: usize, bias: bool) -> Vec<f64> {
+    let wide = columns + usize::from(bias);
+    let part = (factors.len() / columns).div_ceil(PARTS).max(1) * columns;
+    let parts: Vec<Vec<f64>> = factors
+        .par_chunks(part)
+        .map(|part| {
+            let mut sums = vec![0.0; wide * wide];
+            let mut row = vec![0.0; wide];
+            for from in part.chunks(columns) {
+                row.iter_mut().zip(from).for_each(|(to, from)| *to = f64::from(*from));
+                if bias {
+                    row[columns] = row[columns - 1];
+                    row[columns - 1] = 1.0;
+                }
+                for i in 0..wide {
+                    let scale = row[i];
+                    let sums = &mut sums[i * wide + i..(i + 1) * wide];
+                    sums.iter_mut().zip(&row[i..]).for_each(|(sum, x)| *sum += scale * x);
                 }
             }
             sums

@@ -1,5 +1,7 @@
 //! Against the definition: dense matrices in `f64`, every sum over all users and items.
 
+#![allow(clippy::needless_range_loop, reason = "matrices by row and column, as in the formulas")]
+
 use super::*;
 
 /// Plays, some rows and columns dense, many with little, one of each with nothing.
@@ -379,4 +381,51 @@ fn refuses_what_cannot_be_factorised() {
     );
     let error = fold_in_items(&config, &factors.users, &good).unwrap_err().to_string();
     assert!(error.contains("instead of 15 rows of 4"), "{error}");
+}
+
+/// Only the regularization, which is tiny, tells apart what more factors than played items leave
+/// open.
+#[test]
+fn fewer_played_items_than_factors_are_no_obstacle() {
+    let (users, items) = (300, 60);
+    for (played, factors, bias) in
+        [(30, 50, false), (45, 50, false), (30, 50, true), (60, 60, true)]
+    {
+        let (mut offsets, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
+        for user in 0..users {
+            for item in 0..played {
+                let words = philox([9, 1], [user, item, 0, 0]);
+                if words[0].is_multiple_of(4) {
+                    columns.push(item as u32);
+                    values.push((1 + words[1] % 9) as f32);
+                }
+            }
+            offsets.push(columns.len());
+        }
+        let plays = Csr::new(offsets, columns, values, items).unwrap();
+        for solver in [Solver::Cholesky, Solver::Cg] {
+            let config = WmfConfig { iterations: 6, ..config(factors, bias, solver) };
+            let config = WmfConfig { regularization: 1e-5, ..config };
+            let reference = Reference::new(&config, &plays);
+            let mut wmf = Wmf::new(&config, &plays).unwrap();
+            // What factors of 0 cost: the scale that rounding has here, where plays are fitted well.
+            let zeros = vec![0.0; (users as usize + items) * config.columns()];
+            let (of_users, of_items) = zeros.split_at(users as usize * config.columns());
+            let nothing = reference
+                .objective(&Factors { users: of_users.to_vec(), items: of_items.to_vec() });
+            let mut before = f64::INFINITY;
+            fit(&mut wmf, |wmf, sweep| {
+                let exact = reference.objective(wmf.factors());
+                let case = format!("{played} {factors} {bias} {solver:?}: {sweep:?} {exact}");
+                assert!((sweep.objective - exact).abs() <= 1e-5 * nothing, "{case}");
+                assert!(
+                    solver == Solver::Cg || exact <= before + 1e-5 * nothing,
+                    "{before} {case}"
+                );
+                before = exact;
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        }
+    }
 }
