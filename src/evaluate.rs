@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::excerpts::{Excerpt, consecutive};
 use crate::loader::Loader;
-use crate::loss::Loss;
+use crate::objective::Objective;
 use crate::predictions::Predictions;
 
 /// Excerpts that go through the network at once; predictions do not depend on it.
@@ -30,7 +30,7 @@ pub struct Outcome {
 pub fn predict<N: Network>(
     model: &N,
     examples: &Arc<Examples>,
-    loss: Loss,
+    objective: &Objective<'_>,
     excerpt_samples: usize,
     device: &Device,
     stop: &AtomicBool,
@@ -60,14 +60,15 @@ pub fn predict<N: Network>(
         let (waveforms, _) = batch.into_tensors(device);
         let logits = model.forward(waveforms);
         let logits_host = host(logits.clone())?;
-        let values = host(loss.prediction(logits))?;
+        let values = host(objective.prediction(logits))?;
         for (row, excerpt) in rows.iter().enumerate() {
             let range = row * outputs..(row + 1) * outputs;
             let sum = &mut sums[excerpt.track * outputs..][..outputs];
             for (sum, value) in sum.iter_mut().zip(&values[range.clone()]) {
                 *sum += f64::from(*value);
             }
-            losses[excerpt.track] += loss.of_row(&logits_host[range.clone()], &targets[range]);
+            losses[excerpt.track] +=
+                objective.of_row(&logits_host[range.clone()], &targets[range], excerpt.track);
             counts[excerpt.track] += 1;
         }
         done += rows.len();
@@ -83,7 +84,7 @@ pub fn predict<N: Network>(
         for sum in &mut sums[track * outputs..][..outputs] {
             *sum /= f64::from(count);
             // A GPU's sigmoid may round to just above 1.
-            if loss != Loss::MeanSquaredError && !sum.is_nan() {
+            if objective.is_probability() && !sum.is_nan() {
                 *sum = sum.clamp(0.0, 1.0);
             }
             if !sum.is_finite() {

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
-use datasets::DatasetConfig;
+use datasets::{DatasetConfig, InteractionsConfig};
 use models::ModelConfig;
+use models::wmf::WmfConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -28,6 +29,12 @@ pub struct Experiment {
     #[serde(default = "one")]
     pub seed: u64,
     pub dataset: DatasetConfig,
+    /// Who plays what. With it, the network learns latent factors instead of tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listening: Option<InteractionsConfig>,
+    /// How the listening data becomes factors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factorization: Option<WmfConfig>,
     pub model: ModelConfig,
     #[serde(default)]
     pub training: Training,
@@ -118,6 +125,9 @@ pub const METRICS: &[(&str, bool)] = &[
     ("accuracy", true),
     ("f1_macro", true),
     ("mse", false),
+    ("wpe", false),
+    ("map", true),
+    ("auc", true),
 ];
 
 impl Experiment {
@@ -174,6 +184,14 @@ impl Experiment {
         (self.training.excerpt_seconds * f64::from(self.model.sample_rate())).round() as usize
     }
 
+    /// Outputs that the model has for a data set with so many tags.
+    pub fn outputs(&self, tags: usize) -> usize {
+        match self.listening {
+            Some(_) => self.factorization.clone().unwrap_or_default().factors,
+            None => tags,
+        }
+    }
+
     fn validate(&self) -> Result<()> {
         let training = &self.training;
         let refuse = |key: &str, value: &dyn std::fmt::Display, remedy: &str| {
@@ -225,8 +243,39 @@ impl Experiment {
         let fitting: &[&str] = match training.loss {
             Loss::BinaryCrossEntropy => &["loss", "roc_auc_macro", "pr_auc_macro"],
             Loss::CrossEntropy => &["loss", "accuracy", "f1_macro"],
+            Loss::MeanSquaredError if self.listening.is_some() => &["loss", "mse", "map", "auc"],
             Loss::MeanSquaredError => &["loss", "mse"],
+            Loss::WeightedPredictionError => &["loss", "wpe", "map", "auc"],
         };
+        let latent =
+            matches!(training.loss, Loss::MeanSquaredError | Loss::WeightedPredictionError);
+        match (&self.listening, &self.factorization) {
+            (Some(_), _) if !latent => {
+                return refuse(
+                    "loss",
+                    &format!("{:?}", training.loss.name()),
+                    "mean_squared_error or weighted_prediction_error with [listening]",
+                );
+            }
+            (None, _) if training.loss == Loss::WeightedPredictionError => {
+                return refuse(
+                    "loss",
+                    &"\"weighted_prediction_error\"",
+                    "another without [listening]: it asks who listened",
+                );
+            }
+            (None, Some(_)) => {
+                return Err(Error::Config(
+                    "there is a [factorization], but nothing to factorise: add [listening], or \
+                     leave it out"
+                        .into(),
+                ));
+            }
+            (Some(_), Some(config)) => config
+                .validate()
+                .map_err(|error| Error::Config(format!("in [factorization]: {error}")))?,
+            _ => {}
+        }
         if !fitting.contains(&training.metric.as_str()) {
             return refuse(
                 "metric",

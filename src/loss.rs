@@ -16,9 +16,24 @@ pub enum Loss {
     /// Real-valued targets such as latent factors. Mean over batch and outputs (P2, equation 4,
     /// divided by their number).
     MeanSquaredError,
+    /// Latent factors, judged by who listened (P2, equation 5); see [`crate::wpe`].
+    WeightedPredictionError,
 }
 
 impl Loss {
+    /// Its name in an experiment.
+    pub fn name(self) -> &'static str {
+        match self {
+            Loss::BinaryCrossEntropy => "binary_cross_entropy",
+            Loss::CrossEntropy => "cross_entropy",
+            Loss::MeanSquaredError => "mean_squared_error",
+            Loss::WeightedPredictionError => "weighted_prediction_error",
+        }
+    }
+
+    /// The loss. That of the weighted prediction error is not a function of logits and targets:
+    /// [`crate::objective`] has it, and here it stands for the squared error to the factors.
+    ///
     /// # Shapes
     /// - `logits`, `targets`: `[batch, output]`
     /// - returns: `[1]`
@@ -33,7 +48,9 @@ impl Loss {
                 let [batch, _] = logits.dims();
                 (log_softmax(logits, 1) * targets).sum().neg().div_scalar(batch as f32)
             }
-            Loss::MeanSquaredError => (logits - targets).square().mean(),
+            Loss::MeanSquaredError | Loss::WeightedPredictionError => {
+                (logits - targets).square().mean()
+            }
         }
     }
 
@@ -45,7 +62,7 @@ impl Loss {
         match self {
             Loss::BinaryCrossEntropy => sigmoid(logits),
             Loss::CrossEntropy => softmax(logits, 1),
-            Loss::MeanSquaredError => logits,
+            Loss::MeanSquaredError | Loss::WeightedPredictionError => logits,
         }
     }
 
@@ -63,7 +80,9 @@ impl Loss {
                 let sum: f64 = pairs().map(|(x, _)| (x - max).exp()).sum();
                 pairs().map(|(x, t)| t * (max + sum.ln() - x)).sum()
             }
-            Loss::MeanSquaredError => pairs().map(|(x, t)| (x - t).powi(2)).sum::<f64>() / outputs,
+            Loss::MeanSquaredError | Loss::WeightedPredictionError => {
+                pairs().map(|(x, t)| (x - t).powi(2)).sum::<f64>() / outputs
+            }
         }
     }
 }

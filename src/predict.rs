@@ -33,8 +33,11 @@ impl Predictor {
     pub fn load(run: &Path, which: Which, device: &Device) -> Result<Predictor> {
         let folder = RunFolder::open(run)?;
         let experiment = folder.experiment()?;
-        let tags = folder.tags()?;
+        let mut tags = folder.tags()?;
         let checkpoint = folder.checkpoints().load(which)?;
+        if experiment.listening.is_some() {
+            tags = (1..=experiment.outputs(0)).map(|factor| format!("factor {factor}")).collect();
+        }
         let model = initial(&experiment, tags.len(), device)?.valid();
         let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
         Ok(Predictor { model, experiment, tags, device: device.clone() })

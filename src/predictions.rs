@@ -194,6 +194,13 @@ impl Predictions {
         Self::new(ids, tags, values)
     }
 
+    /// The same table for values that are no probabilities.
+    pub fn to_table(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.rows_to(&mut text).expect("memory takes all that is written");
+        text
+    }
+
     /// Writes a `predictions.csv`; the file is whole or as it was before.
     ///
     /// # Errors
@@ -213,6 +220,10 @@ impl Predictions {
     /// As [`Predictions::write`].
     pub fn to_writer(&self, writer: impl Write) -> Result<(), PredictionsError> {
         self.check_probabilities()?;
+        self.rows_to(writer)
+    }
+
+    fn rows_to(&self, writer: impl Write) -> Result<(), PredictionsError> {
         let mut csv = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(writer);
         csv.write_field("id")?;
         csv.write_record(&self.tags)?;

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use datasets::{Collection, DatasetConfig, Split, Track};
+use datasets::{Collection, DatasetConfig, Interactions, InteractionsConfig, Split, Track};
 
 use crate::audio::{AudioCache, CachedAudio, QuarantineEntry, ScanOptions, ScanProgress, scan};
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::experiment::Experiment;
+use crate::latent::{Latent, unheard};
 
 /// Where data and cache are on this machine; no experiment should depend on it.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,15 @@ impl Places {
             })?,
         };
         AudioCache::open(&folder).map_err(|error| Error::Data(error.to_string()))
+    }
+
+    /// Loads listening data; simulated listeners hear the tracks of `collection`.
+    pub fn listening(
+        &self,
+        config: &InteractionsConfig,
+        collection: &Collection,
+    ) -> Result<Interactions> {
+        config.load(self.data.as_deref(), collection).map_err(from_dataset)
     }
 
     /// Loads a data set.
@@ -72,12 +82,25 @@ pub struct Prepared {
     pub train: Arc<Examples>,
     pub valid: Arc<Examples>,
     pub test: Arc<Examples>,
+    /// The factors that are learned instead of tags, where the experiment has listening data.
+    pub latent: Option<Latent>,
     pub quarantine: Vec<QuarantineEntry>,
     /// Sentences on what was left out or cannot be scored.
     pub notes: Vec<String>,
 }
 
 impl Prepared {
+    /// Outputs that a model for this data has.
+    pub fn outputs(&self) -> usize {
+        self.train.outputs()
+    }
+
+    /// Positions of a split's tracks in the collection, in the order of its examples.
+    pub fn positions(&self, split: Split) -> Vec<usize> {
+        let tracks = self.collection.tracks.iter().enumerate();
+        tracks.filter(|(_, track)| track.split == Some(split)).map(|(at, _)| at).collect()
+    }
+
     pub fn examples(&self, split: Split) -> &Arc<Examples> {
         match split {
             Split::Train => &self.train,
@@ -98,6 +121,10 @@ pub fn prepare(
     progress: &(dyn Fn(ScanProgress) + Sync),
 ) -> Result<Prepared> {
     let collection = places.load(&experiment.dataset)?;
+    let plays = match &experiment.listening {
+        Some(listening) => Some(places.listening(listening, &collection)?),
+        None => None,
+    };
     if let Some(track) = collection.tracks.iter().find(|track| track.split.is_none()) {
         return Err(Error::Data(format!(
             "track {} of {} has no split: write train, valid or test into the manifest, or make a split \
@@ -129,12 +156,41 @@ pub fn prepare(
         ));
     }
 
-    let names: Arc<[String]> = tags.clone().into();
+    let (tracks, audio, latent) = match plays {
+        None => (tracks, audio, None),
+        Some(plays) => {
+            notes.extend(plays.notes.iter().cloned());
+            let silent = unheard(&plays, &tracks);
+            let count = silent.iter().filter(|silent| **silent).count();
+            if count > 0 {
+                notes.push(format!("{count} tracks that nobody played are left out"));
+            }
+            let (tracks, audio): (Vec<Track>, Vec<CachedAudio>) = tracks
+                .into_iter()
+                .zip(audio)
+                .zip(silent)
+                .filter_map(|(pair, silent)| (!silent).then_some(pair))
+                .unzip();
+            let config = experiment.factorization.clone().unwrap_or_default();
+            let latent = Latent::fit(&plays, &tracks, &config, stop, |_, _| {})?;
+            (tracks, audio, Some(latent))
+        }
+    };
+    let names: Arc<[String]> = match &latent {
+        None => tags.clone().into(),
+        Some(latent) => {
+            (1..=latent.tracks.columns()).map(|factor| format!("factor {factor}")).collect()
+        }
+    };
     let select = |split: Split| -> Result<Arc<Examples>> {
         let mut examples = Examples { names: names.clone(), ..Examples::default() };
-        for (track, audio) in tracks.iter().zip(&audio).filter(|(t, _)| t.split == Some(split)) {
+        for (at, track) in tracks.iter().enumerate().filter(|(_, t)| t.split == Some(split)) {
             examples.ids.push(track.id.clone());
-            examples.audio.push(audio.clone());
+            examples.audio.push(audio[at].clone());
+            if let Some(latent) = &latent {
+                examples.targets.extend_from_slice(latent.tracks.row(at));
+                continue;
+            }
             let row = examples.targets.len();
             examples.targets.resize(row + tags.len(), 0.0);
             for &tag in &track.tags {
@@ -152,6 +208,9 @@ pub fn prepare(
     let (train, valid, test) = (select(Split::Train)?, select(Split::Valid)?, select(Split::Test)?);
     for (split, examples) in [(Split::Train, &train), (Split::Valid, &valid), (Split::Test, &test)]
     {
+        if latent.is_some() {
+            continue;
+        }
         let without: Vec<&str> = (0..tags.len())
             .filter(|tag| !examples.targets.iter().skip(*tag).step_by(tags.len()).any(|&t| t > 0.0))
             .map(|tag| tags[tag].as_str())
@@ -170,5 +229,14 @@ pub fn prepare(
         }
     }
     let collection = Collection { name, tags, tracks, notes: notes.clone() };
-    Ok(Prepared { collection, audio, train, valid, test, quarantine: report.quarantine, notes })
+    Ok(Prepared {
+        collection,
+        audio,
+        train,
+        valid,
+        test,
+        latent,
+        quarantine: report.quarantine,
+        notes,
+    })
 }

@@ -9,6 +9,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use datasets::{Collection, Split, Track};
 use models::Model;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Best, Checkpoint, LoopState, Which};
 use crate::device::DeviceInfo;
@@ -17,14 +18,18 @@ use crate::error::{Error, Result};
 use crate::evaluate::{self, Outcome};
 use crate::experiment::{Experiment, METRICS};
 use crate::files::write_atomic;
+use crate::latent::Latent;
 use crate::log::{Log, LogLine};
 use crate::loss::Loss;
 use crate::matrix::Matrix;
+use crate::metrics::recommendation::{RecommendationError, RecommendationScores};
 use crate::metrics::{self, Scores, Targets};
+use crate::objective::Objective;
 use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
 use crate::run_folder::{Environment, RunFolder};
 use crate::train::{End, Event, train};
+use crate::wpe::Listeners;
 
 /// What a verb brings to every run.
 pub struct Session<'a> {
@@ -32,6 +37,27 @@ pub struct Session<'a> {
     pub places: &'a Places,
     pub stop: &'a AtomicBool,
     pub progress: &'a Progress,
+}
+
+/// What an evaluation found; `scores.json` holds it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Evaluated {
+    Tags(Scores),
+    Recommendation(Recommendation),
+}
+
+/// How well held-out tracks are ranked for the users by their predicted factors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    pub dataset: String,
+    pub split: String,
+    pub n_tracks: usize,
+    #[serde(flatten)]
+    pub scores: RecommendationScores,
+    /// The same by the tracks' own factors, which who played them tells: what a perfect network
+    /// would reach.
+    pub upper_bound: RecommendationScores,
 }
 
 /// Tracks of a run's data set with their embeddings.
@@ -80,7 +106,7 @@ impl Session<'_> {
         let data = self.prepare(experiment)?;
         let training = &experiment.training;
         let samples = experiment.excerpt_samples();
-        let model = initial(experiment, data.collection.tags.len(), &self.device.device)?;
+        let model = initial(experiment, data.outputs(), &self.device.device)?;
         let parameters = model.num_params();
 
         let mut checkpoint = None;
@@ -106,6 +132,12 @@ impl Session<'_> {
             state = reached;
         }
 
+        let heard = |split: Split| listeners(&data, training.loss, split);
+        let (train_heard, valid_heard) = (heard(Split::Train), heard(Split::Valid));
+        let tracked = self.device.device.clone().autodiff();
+        let objective = Objective::new(training.loss, train_heard.as_ref(), &tracked);
+        let validation = Objective::new(training.loss, valid_heard.as_ref(), &self.device.device);
+
         let mut log = Log::open(folder.path(), state.step)?;
         let checkpoints = folder.checkpoints();
         let bar = self.progress.train(&folder_name(folder.path()), training.steps, state.step);
@@ -116,6 +148,7 @@ impl Session<'_> {
             optimizer,
             &mut state,
             training,
+            &objective,
             experiment.seed,
             &data.train,
             samples,
@@ -133,7 +166,7 @@ impl Session<'_> {
                         let outcome = evaluate::predict(
                             &model.valid(),
                             &data.valid,
-                            training.loss,
+                            &validation,
                             samples,
                             device,
                             &AtomicBool::new(false),
@@ -180,7 +213,7 @@ impl Session<'_> {
         let data = self.prepare(&experiment)?;
         folder.check_data(&data)?;
         let device = &self.device.device;
-        let model = initial(&experiment, data.collection.tags.len(), device)?.valid();
+        let model = initial(&experiment, data.outputs(), device)?.valid();
         let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
         let Collection { name, tags, tracks, .. } = data.collection;
         let keep: Vec<bool> = tracks
@@ -203,20 +236,22 @@ impl Session<'_> {
     }
 
     /// Predicts and scores a split of a trained run, and writes both into its folder.
-    pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Scores> {
+    pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Evaluated> {
         let experiment = folder.experiment()?;
         let checkpoint = folder.checkpoints().load(which)?;
         let data = self.prepare(&experiment)?;
         folder.check_data(&data)?;
         let device = &self.device.device;
-        let model = initial(&experiment, data.collection.tags.len(), device)?.valid();
+        let model = initial(&experiment, data.outputs(), device)?.valid();
         let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
 
+        let heard = listeners(&data, experiment.training.loss, split);
+        let objective = Objective::new(experiment.training.loss, heard.as_ref(), device);
         let bar = self.progress.predict(&format!("{} {split}", folder_name(folder.path())));
         let outcome = evaluate::predict(
             &model,
             data.examples(split),
-            experiment.training.loss,
+            &objective,
             experiment.excerpt_samples(),
             device,
             self.stop,
@@ -224,15 +259,25 @@ impl Session<'_> {
         );
         bar.finish();
         let outcome = outcome?;
-        let scores = score(experiment.training.loss, &outcome, &data, split)?;
         let suffix = if split == Split::Test { String::new() } else { format!("-{split}") };
-        outcome
-            .predictions
-            .write(&folder.file(&format!("predictions{suffix}.csv")))
-            .map_err(|error| Error::Data(error.to_string()))?;
-        let text = serde_json::to_vec_pretty(&scores).expect("plain data becomes JSON");
+        let evaluated = match &data.latent {
+            Some(latent) => {
+                let factors = outcome.predictions.to_table();
+                write_atomic(&folder.file(&format!("factors{suffix}.csv")), &factors)?;
+                Evaluated::Recommendation(recommend(latent, outcome, &data, split)?)
+            }
+            None => {
+                let scores = score(experiment.training.loss, &outcome, &data, split)?;
+                outcome
+                    .predictions
+                    .write(&folder.file(&format!("predictions{suffix}.csv")))
+                    .map_err(|error| Error::Data(error.to_string()))?;
+                Evaluated::Tags(scores)
+            }
+        };
+        let text = serde_json::to_vec_pretty(&evaluated).expect("plain data becomes JSON");
         write_atomic(&folder.file(&format!("scores{suffix}.json")), &text)?;
-        Ok(scores)
+        Ok(evaluated)
     }
 }
 
@@ -281,11 +326,53 @@ fn score(loss: Loss, outcome: &Outcome, data: &Prepared, split: Split) -> Result
     match loss {
         Loss::CrossEntropy => metrics::score_genres(&outcome.predictions, &targets, name, &split),
         // A regressed tag has no probability, but it has a rank, and both areas ask for no more.
-        Loss::BinaryCrossEntropy | Loss::MeanSquaredError => {
+        Loss::BinaryCrossEntropy | Loss::MeanSquaredError | Loss::WeightedPredictionError => {
             metrics::score(&outcome.predictions, &targets, name, &split)
         }
     }
     .map_err(broken)
+}
+
+/// The listeners of a split's tracks, if the loss asks for them.
+fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
+    match loss {
+        Loss::WeightedPredictionError => {
+            data.latent.as_ref().map(|latent| latent.listeners(&data.positions(split)))
+        }
+        _ => None,
+    }
+}
+
+/// Predicted factors as a matrix, a row a track.
+fn matrix(outcome: &Outcome) -> Result<Matrix> {
+    let predictions = &outcome.predictions;
+    let (rows, columns) = (predictions.ids.len(), predictions.tags.len());
+    Matrix::new(rows, columns, predictions.values.clone())
+        .map_err(|error| Error::Data(error.to_string()))
+}
+
+fn unscored(error: RecommendationError) -> Error {
+    Error::Data(format!("the recommendations cannot be scored: {error}"))
+}
+
+/// The scores of predicted factors, beside those of the true ones.
+fn recommend(
+    latent: &Latent,
+    outcome: Outcome,
+    data: &Prepared,
+    split: Split,
+) -> Result<Recommendation> {
+    let positions = data.positions(split);
+    let predicted = matrix(&outcome)?;
+    let rows: Vec<u32> = positions.iter().map(|&at| at as u32).collect();
+    let truth = latent.tracks.gather(&rows);
+    Ok(Recommendation {
+        dataset: data.collection.name.clone(),
+        split: split.to_string(),
+        n_tracks: positions.len(),
+        scores: latent.score(&positions, &predicted).map_err(unscored)?,
+        upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
+    })
 }
 
 /// The metrics of one validation, by name; a metric that is not defined on this split is `None`.
@@ -310,6 +397,15 @@ fn measure(
         Loss::MeanSquaredError => {
             all.insert("mse".into(), Some(outcome.loss));
         }
+        Loss::WeightedPredictionError => {
+            all.insert("wpe".into(), Some(outcome.loss));
+        }
+    }
+    if let Some(latent) = &data.latent {
+        let factors = matrix(outcome)?;
+        let scores = latent.score(&data.positions(split), &factors).map_err(unscored)?;
+        all.insert("map".into(), scores.map);
+        all.insert("auc".into(), scores.auc);
     }
     Ok(all)
 }

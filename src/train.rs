@@ -16,6 +16,7 @@ use crate::excerpts::ExcerptSampler;
 use crate::experiment::Training;
 use crate::loader::Loader;
 use crate::log::LogLine;
+use crate::objective::Objective;
 use crate::rng::philox;
 
 /// What the loop hands to its caller.
@@ -57,6 +58,7 @@ pub fn train<N: Network>(
     mut optimizer: ModuleOptimizer,
     state: &mut LoopState,
     training: &Training,
+    objective: &Objective<'_>,
     seed: u64,
     examples: &Arc<Examples>,
     excerpt_samples: usize,
@@ -79,8 +81,9 @@ pub fn train<N: Network>(
         // Dropout draws from the device's generator; its state is thus a function of the step too.
         tracked.seed(philox([seed, 3], [state.step, 0, 0, 0])[0]);
 
+        let tracks: Vec<usize> = batch.excerpts.iter().map(|excerpt| excerpt.track).collect();
         let (waveforms, targets) = batch.into_tensors(&tracked);
-        let loss = training.loss.forward(model.forward(waveforms), targets);
+        let loss = objective.forward(model.forward(waveforms), targets, &tracks);
         window.push(state.step, loss.clone().inner());
         let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
         let mut norm = None;

@@ -211,6 +211,58 @@ fn map_writes_a_page_with_every_track() {
     place.run("map runs/none").fails(3, &["runs/none"]);
 }
 
+/// From simulated listeners to recommendations of tracks that nobody has played yet.
+#[test]
+fn latent_factors_are_learned_evaluated_and_compared() {
+    let place = Workplace::new();
+    let latent = |loss: &str| {
+        let listening = "[listening]\nname = \"synthetic_listeners\"\nusers = 300\nmean_items = 12.0\n\
+                         [factorization]\nfactors = 5\niterations = 4\nregularization = 5.0\n[model]";
+        small(MEL)
+            .replace("[model]", listening)
+            .replace("[training]", &format!("[training]\nloss = \"{loss}\"\nmetric = \"auc\"\noptimizer = {{ name = \"adam\", learning_rate = 0.001 }}"))
+    };
+    place.write("set/mse.toml", latent("mean_squared_error"));
+    place.write("set/wpe.toml", latent("weighted_prediction_error"));
+    let finished = place.run("--device cpu run set").ok();
+    assert!(finished.err.contains("are simulated"), "{}", finished.err);
+    for word in ["set-mse", "set-wpe", "mAP@500", "upper bound", "of 300 users scored"] {
+        assert!(finished.out.contains(word), "{word}: {}", finished.out);
+    }
+    let scores = std::fs::read_to_string(place.path("runs/set-wpe-s1/scores.json")).unwrap();
+    let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
+    for key in ["map@500", "auc", "ndcg@500", "recall@500"] {
+        for of in [&scores[key], &scores["upper_bound"][key]] {
+            assert!((0.0..=1.0).contains(&of.as_f64().unwrap()), "{key}: {scores}");
+        }
+    }
+    assert!(scores["upper_bound"]["auc"].as_f64() > scores["auc"].as_f64(), "{scores}");
+    let factors = std::fs::read_to_string(place.path("runs/set-mse-s1/factors.csv")).unwrap();
+    assert!(factors.starts_with("id,factor 1,factor 2,factor 3,factor 4,factor 5\n"), "{factors}");
+
+    // Trained on and evaluated again, the scores are the same.
+    let again = place.run("-q evaluate runs/set-wpe-s1 --json").ok().out;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&again).unwrap(), scores);
+    place.run("-q similar runs/set-mse-s1 synthetic-1-0 --top 2").fails(3, &["synthetic-1-0"]);
+
+    place.write("tags.toml", latent("binary_cross_entropy"));
+    place.run("train tags.toml").fails(2, &["training.loss", "mean_squared_error"]);
+    place.write(
+        "nobody.toml",
+        small(MEL).replace(
+            "[training]",
+            "[training]\nmetric = \"wpe\"\nloss = \"weighted_prediction_error\"",
+        ),
+    );
+    place.run("train nobody.toml").fails(2, &["[listening]"]);
+    place.write("x.toml", latent("mean_squared_error"));
+    place
+        .run("train x.toml --set factorization.factors=5000")
+        .fails(2, &["[factorization]", "factors = 5000"]);
+    place.run("train x.toml --set listening.users=0").fails(2, &["users is 0"]);
+    place.run("train x.toml --set listening.name=spotify").fails(2, &["spotify"]);
+}
+
 #[test]
 fn completions_and_help_are_there() {
     let place = Workplace::new();

@@ -8,8 +8,9 @@ use super::{Context, number, print, print_json};
 use crate::checkpoint::Which;
 use crate::error::Result;
 use crate::metrics::Scores;
+use crate::metrics::recommendation::RecommendationScores;
 use crate::run_folder::RunFolder;
-use crate::session::Session;
+use crate::session::{Evaluated, Recommendation, Session};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -35,8 +36,42 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         stop: &context.stop,
         progress: &context.progress,
     };
-    let scores = session.evaluate(&folder, arguments.split, arguments.checkpoint)?;
-    if arguments.json { print_json(&scores) } else { print(&table(&scores)) }
+    let evaluated = session.evaluate(&folder, arguments.split, arguments.checkpoint)?;
+    if arguments.json {
+        return print_json(&evaluated);
+    }
+    match &evaluated {
+        Evaluated::Tags(scores) => print(&table(scores)),
+        Evaluated::Recommendation(scores) => print(&recommendation(scores)),
+    }
+}
+
+/// Scores of recommendations as text, beside the best there could be.
+fn recommendation(found: &Recommendation) -> String {
+    let row = |name: &str, scores: &RecommendationScores| {
+        let values = [scores.map, scores.auc, scores.ndcg, scores.recall].map(number);
+        format!(
+            "{name:12}  {:>8}  {:>8}  {:>8}  {:>8}\n",
+            values[0], values[1], values[2], values[3]
+        )
+    };
+    let k = found.scores.k;
+    let head = [format!("mAP@{k}"), "AUC".into(), format!("nDCG@{k}"), format!("recall@{k}")];
+    format!(
+        "{} {}: {} tracks, {} of {} users scored\n\n{:12}  {:>8}  {:>8}  {:>8}  {:>8}\n{}{}",
+        found.dataset,
+        found.split,
+        found.n_tracks,
+        found.scores.n_users_scored,
+        found.scores.n_users,
+        "",
+        head[0],
+        head[1],
+        head[2],
+        head[3],
+        row("predicted", &found.scores),
+        row("upper bound", &found.upper_bound),
+    )
 }
 
 /// Scores as text, a tag a line.

@@ -31,11 +31,13 @@
 //! Lanckriet: "The Million Song Dataset Challenge", AdMIRe 2012.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
+use serde::de::Error as _;
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::mean;
 use crate::matrix::{Matrix, MatrixError, products};
@@ -267,6 +269,33 @@ impl Serialize for RecommendationScores {
         map.serialize_entry("n_users_scored", &self.n_users_scored)?;
         map.serialize_entry("n_users_auc", &self.n_users_auc)?;
         map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for RecommendationScores {
+    /// Other keys are passed over: these scores stand among others in `scores.json`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let keys = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
+        let k = keys.keys().find_map(|key| key.strip_prefix("map@")?.parse().ok());
+        let k: usize = k.ok_or_else(|| D::Error::missing_field("map@..."))?;
+        let wrong = |key: &str| D::Error::custom(format!("{key} is not what it should be"));
+        let value = |key: &str| match keys.get(key) {
+            Some(serde_json::Value::Null) => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or_else(|| wrong(key)),
+            None => Err(wrong(key)),
+        };
+        let count =
+            |key: &str| keys.get(key).and_then(|value| value.as_u64()).ok_or_else(|| wrong(key));
+        Ok(Self {
+            k,
+            map: value(&format!("map@{k}"))?,
+            ndcg: value(&format!("ndcg@{k}"))?,
+            recall: value(&format!("recall@{k}"))?,
+            auc: value("auc")?,
+            n_users: count("n_users")? as usize,
+            n_users_scored: count("n_users_scored")? as usize,
+            n_users_auc: count("n_users_auc")? as usize,
+        })
     }
 }
 

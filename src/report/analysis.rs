@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::data::{ReportError, RunSummary, Task};
 use crate::bootstrap::{Bootstrap, Comparison};
 use crate::experiment::PaperFigure;
+use crate::metrics::recommendation::RecommendationScores;
 use crate::metrics::{Scores, score, score_genres};
 use crate::spread::Spread;
 
@@ -24,6 +25,14 @@ pub enum Metric {
     Accuracy,
     #[serde(rename = "f1_macro")]
     F1,
+    #[serde(rename = "map")]
+    Map,
+    #[serde(rename = "auc")]
+    Auc,
+    #[serde(rename = "ndcg")]
+    Ndcg,
+    #[serde(rename = "recall")]
+    Recall,
 }
 
 impl Metric {
@@ -34,6 +43,10 @@ impl Metric {
             Self::PrAuc => "pr_auc_macro",
             Self::Accuracy => "accuracy",
             Self::F1 => "f1_macro",
+            Self::Map => "map",
+            Self::Auc => "auc",
+            Self::Ndcg => "ndcg",
+            Self::Recall => "recall",
         }
     }
 
@@ -44,15 +57,34 @@ impl Metric {
             Self::PrAuc => "PR-AUC macro",
             Self::Accuracy => "Accuracy",
             Self::F1 => "F1 macro",
+            Self::Map => "mAP@500",
+            Self::Auc => "AUC",
+            Self::Ndcg => "nDCG@500",
+            Self::Recall => "recall@500",
         }
     }
 
-    fn of(self, scores: &Scores) -> Option<f64> {
+    fn of(self, scores: Option<&Scores>, run: &RunSummary) -> Option<f64> {
+        if let Some(found) = &run.recommendation {
+            return self.of_recommendation(&found.scores);
+        }
+        let scores = scores?;
         match self {
             Self::RocAuc => scores.roc_auc_macro,
             Self::PrAuc => scores.pr_auc_macro,
             Self::Accuracy => scores.accuracy,
             Self::F1 => scores.f1_macro,
+            Self::Map | Self::Auc | Self::Ndcg | Self::Recall => None,
+        }
+    }
+
+    fn of_recommendation(self, scores: &RecommendationScores) -> Option<f64> {
+        match self {
+            Self::Map => scores.map,
+            Self::Auc => scores.auc,
+            Self::Ndcg => scores.ndcg,
+            Self::Recall => scores.recall,
+            Self::RocAuc | Self::PrAuc | Self::Accuracy | Self::F1 => None,
         }
     }
 }
@@ -80,6 +112,12 @@ pub struct Section {
     /// The best first; those that could not be scored last.
     pub groups: Vec<Group>,
     pub differences: Vec<Difference>,
+    /// What the tracks' own factors reach, where runs recommend: a mean over the runs.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub upper_bound: BTreeMap<Metric, f64>,
+    /// Users that are scored, of how many, where runs recommend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<(usize, usize)>,
     /// In the order of the vocabulary.
     pub tags: Vec<TagRow>,
     /// Distinct files left out, by reason.
@@ -161,7 +199,12 @@ impl Analysis {
 }
 
 fn comparable(a: &RunSummary, b: &RunSummary) -> bool {
-    a.dataset == b.dataset && a.split == b.split && a.task == b.task && a.targets == b.targets
+    let tracks = |run: &RunSummary| run.recommendation.as_ref().map(|found| found.n_tracks);
+    a.dataset == b.dataset
+        && a.split == b.split
+        && a.task == b.task
+        && a.targets == b.targets
+        && tracks(a) == tracks(b)
 }
 
 fn remark(earlier: &RunSummary, run: &RunSummary) -> String {
@@ -190,8 +233,10 @@ impl Section {
     ) -> Result<Self, ReportError> {
         let first = &runs[part[0]];
         let mut metrics = vec![Metric::RocAuc, Metric::PrAuc];
-        if first.task == Task::Genres {
-            metrics.splice(0..0, [Metric::Accuracy, Metric::F1]);
+        match first.task {
+            Task::Tags => {}
+            Task::Genres => drop(metrics.splice(0..0, [Metric::Accuracy, Metric::F1])),
+            Task::Recommendation => metrics = vec![Metric::Map, Metric::Auc, Metric::Ndcg],
         }
         let mut scores: BTreeMap<usize, Scores> = BTreeMap::new();
         for &index in part {
@@ -201,6 +246,7 @@ impl Section {
                 Task::Genres => {
                     score_genres(&run.predictions, &run.targets, &run.dataset, &run.split)
                 }
+                Task::Recommendation => continue,
             };
             let scored = scored.map_err(|source| ReportError::Score {
                 run: run.name.clone(),
@@ -215,7 +261,20 @@ impl Section {
             value(b).total_cmp(&value(a)).then_with(|| a.name.cmp(&b.name))
         });
         let tags = tag_rows(&groups, &scores, part[0]);
-        let differences = differences(runs, &groups, bootstrap)?;
+        // Tracks are drawn anew for differences, and here scores are means over users.
+        let differences = match first.task {
+            Task::Recommendation => Vec::new(),
+            _ => differences(runs, &groups, bootstrap)?,
+        };
+        let found: Vec<_> =
+            part.iter().filter_map(|&run| runs[run].recommendation.as_ref()).collect();
+        let mean = |metric: &Metric| -> Option<(Metric, f64)> {
+            let bounds = found.iter().map(|found| metric.of_recommendation(&found.upper_bound));
+            let values: Option<Vec<f64>> = bounds.collect();
+            Some((*metric, Spread::of(&values?)?.mean))
+        };
+        let upper_bound = metrics.iter().filter_map(mean).collect();
+        let users = found.first().map(|f| (f.scores.n_users_scored, f.scores.n_users));
         let mut left_out: Vec<_> = part.iter().flat_map(|&run| &runs[run].quarantine).collect();
         left_out.sort();
         left_out.dedup();
@@ -228,12 +287,14 @@ impl Section {
             split: first.split.clone(),
             task: first.task,
             remark: None,
-            n_tracks: first.targets.ids.len(),
+            n_tracks: found.first().map_or(first.targets.ids.len(), |found| found.n_tracks),
             n_tags: first.targets.tags.len(),
-            n_tags_scored: scores[&part[0]].n_tags_scored,
+            n_tags_scored: scores.get(&part[0]).map_or(0, |scores| scores.n_tags_scored),
             metrics,
             groups,
             differences,
+            upper_bound,
+            users,
             tags,
             quarantine,
         })
@@ -277,7 +338,7 @@ fn groups(
         let first = &runs[members[0]];
         let spread = |metric: Metric| {
             let values: Option<Vec<f64>> =
-                members.iter().map(|index| metric.of(&scores[index])).collect();
+                members.iter().map(|index| metric.of(scores.get(index), &runs[*index])).collect();
             Spread::of(&values?)
         };
         let parameters = members.iter().map(|&index| runs[index].parameters);
@@ -306,8 +367,8 @@ fn tag_rows(groups: &[Group], scores: &BTreeMap<usize, Scores>, first: usize) ->
             group.members.iter().map(|index| value(&scores[index])).collect();
         Spread::of(&values?)
     };
-    scores[&first]
-        .per_tag
+    let of_first = scores.get(&first).map_or(&[][..], |scores| &scores.per_tag[..]);
+    of_first
         .iter()
         .enumerate()
         .map(|(position, (tag, of_first))| TagRow {

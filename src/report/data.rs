@@ -9,6 +9,7 @@ use crate::experiment::PaperFigure;
 use crate::log::LogLine;
 use crate::metrics::{MetricError, Targets};
 use crate::predictions::Predictions;
+use crate::session::Recommendation;
 
 /// What the outputs of a model stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -19,6 +20,8 @@ pub enum Task {
     Tags,
     /// Exactly one a track: accuracy and F1 too.
     Genres,
+    /// Latent factors, by which tracks are ranked for users: mAP and AUC.
+    Recommendation,
 }
 
 /// A finished run.
@@ -47,6 +50,8 @@ pub struct RunSummary {
     /// The figure that the experiment is to reproduce.
     pub paper: Option<PaperFigure>,
     pub log: Vec<LogLine>,
+    /// The scores of a run that recommends; predictions and targets are then empty.
+    pub recommendation: Option<Recommendation>,
     pub predictions: Predictions,
     /// Rows and columns in the order of the predictions.
     pub targets: Targets,

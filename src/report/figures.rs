@@ -72,6 +72,10 @@ fn valid_title(metric: Metric) -> &'static str {
         Metric::PrAuc => "Validation PR-AUC, macro",
         Metric::Accuracy => "Validation accuracy",
         Metric::F1 => "Validation F1, macro",
+        Metric::Map => "Validation mAP@500",
+        Metric::Auc => "Validation AUC",
+        Metric::Ndcg => "Validation nDCG@500",
+        Metric::Recall => "Validation recall@500",
     }
 }
 

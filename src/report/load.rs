@@ -13,13 +13,13 @@ use super::page::{Options, render_analysis};
 use super::terminal;
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
-use crate::files::{create_folder, write_atomic};
+use crate::files::{create_folder, read_text, write_atomic};
 use crate::log::LogLine;
 use crate::loss::Loss;
 use crate::metrics::{Scores, Targets};
 use crate::predictions::Predictions;
 use crate::run_folder::RunFolder;
-use crate::session::{initial, load_weights};
+use crate::session::{Recommendation, initial, load_weights};
 
 /// The comparison that [`write()`] wrote, for the terminal and for programs.
 pub struct Comparison {
@@ -56,19 +56,16 @@ fn load(path: &Path) -> Result<RunSummary> {
     let folder = RunFolder::open(path)?;
     let experiment = folder.experiment()?;
     let environment = folder.environment()?;
-    let predictions = folder.file("predictions.csv");
-    if !predictions.exists() {
+    let recommends = experiment.listening.is_some();
+    let evaluated = if recommends { "scores.json" } else { "predictions.csv" };
+    if !folder.file(evaluated).exists() {
         return Err(Error::Data(format!(
             "{} is not evaluated: run `tonotopy evaluate {}` first",
             path.display(),
             path.display()
         )));
     }
-    let data = |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
-    let predictions = Predictions::read(&predictions).map_err(data)?;
-    let scores =
-        Scores::read(&folder.file("scores.json")).map_err(|e| Error::Data(e.to_string()))?;
-    let targets = targets(&folder, &predictions)?;
+    let result = if recommends { recommendation(&folder)? } else { tagging(&folder)? };
     let lines = folder.log()?;
     let (steps, seconds) = lines
         .iter()
@@ -83,11 +80,14 @@ fn load(path: &Path) -> Result<RunSummary> {
         group: experiment.name.clone(),
         seed: experiment.seed,
         about: experiment.about.clone(),
-        dataset: scores.dataset,
-        split: scores.split,
+        dataset: result.dataset,
+        split: result.split,
         task: match experiment.training.loss {
+            _ if recommends => Task::Recommendation,
             Loss::CrossEntropy => Task::Genres,
-            Loss::BinaryCrossEntropy | Loss::MeanSquaredError => Task::Tags,
+            Loss::BinaryCrossEntropy | Loss::MeanSquaredError | Loss::WeightedPredictionError => {
+                Task::Tags
+            }
         },
         model: experiment.model.describe(),
         parameters: environment.parameters,
@@ -96,8 +96,9 @@ fn load(path: &Path) -> Result<RunSummary> {
         device: format!("{} ({})", environment.device, environment.device_name),
         paper: experiment.paper.clone(),
         log: lines,
-        predictions,
-        targets,
+        recommendation: result.recommendation,
+        predictions: result.predictions,
+        targets: result.targets,
         filters: filters(&folder, &experiment)?,
         environment: BTreeMap::from([
             ("tonotopy".into(), environment.tonotopy),
@@ -110,6 +111,48 @@ fn load(path: &Path) -> Result<RunSummary> {
         notes: environment.notes,
         quarantine: quarantine(&folder)?,
         command: environment.command,
+    })
+}
+
+/// What a run's evaluation left.
+struct Evaluation {
+    dataset: String,
+    split: String,
+    recommendation: Option<Recommendation>,
+    predictions: Predictions,
+    targets: Targets,
+}
+
+fn tagging(folder: &RunFolder) -> Result<Evaluation> {
+    let data = |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
+    let predictions = Predictions::read(&folder.file("predictions.csv")).map_err(data)?;
+    let scores =
+        Scores::read(&folder.file("scores.json")).map_err(|e| Error::Data(e.to_string()))?;
+    Ok(Evaluation {
+        dataset: scores.dataset,
+        split: scores.split,
+        recommendation: None,
+        targets: targets(folder, &predictions)?,
+        predictions,
+    })
+}
+
+fn recommendation(folder: &RunFolder) -> Result<Evaluation> {
+    let path = folder.file("scores.json");
+    let found: Recommendation = serde_json::from_str(&read_text(&path)?).map_err(|error| {
+        Error::Data(format!(
+            "{} does not hold the scores of recommendations: {error}; evaluate the run again",
+            path.display()
+        ))
+    })?;
+    let targets = Targets::from_indices(Vec::new(), Vec::new(), Vec::<Vec<usize>>::new())
+        .map_err(|error| Error::Data(error.to_string()))?;
+    Ok(Evaluation {
+        dataset: found.dataset.clone(),
+        split: found.split.clone(),
+        recommendation: Some(found),
+        predictions: Predictions { ids: Vec::new(), tags: Vec::new(), values: Vec::new() },
+        targets,
     })
 }
 
@@ -170,7 +213,8 @@ fn filters(
     experiment: &crate::experiment::Experiment,
 ) -> Result<Option<Filters>> {
     let checkpoint = folder.checkpoints().load(Which::Best)?;
-    let model = initial(experiment, folder.tags()?.len(), &Device::flex())?;
+    let outputs = experiment.outputs(folder.tags()?.len());
+    let model = initial(experiment, outputs, &Device::flex())?;
     let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
     Ok(model.filters().map(|filters| Filters {
         sample_rate: experiment.model.sample_rate(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::analysis::{Analysis, Group, Section, TagRow};
-use super::data::{Filters, ReportError, RunSummary};
+use super::data::{Filters, ReportError, RunSummary, Task};
 use super::filters::{FilterBank, PoolFits, mel_centre};
 use super::operating::{self, Curves};
 use super::{figures, format, learning};
@@ -190,15 +190,17 @@ fn section(
                 (difference_table(section))
                 (difference_plots(section))
             }
-            h2 { "ROC and precision–recall curves" }
-            (figures::legend(section))
-            (figures::operating_curves(id, section, &macros, &tags))
-            p class="note" {
-                "Means over seeds; the macro average is the mean of the tags' curves at equal false "
-                "positive rate and at equal recall."
+            @if section.task != Task::Recommendation {
+                h2 { "ROC and precision–recall curves" }
+                (figures::legend(section))
+                (figures::operating_curves(id, section, &macros, &tags))
+                p class="note" {
+                    "Means over seeds; the macro average is the mean of the tags' curves at equal false "
+                    "positive rate and at equal recall."
+                }
+                h2 { "Tags" }
+                (tag_table(section))
             }
-            h2 { "Tags" }
-            (tag_table(section))
             @if !filters.is_empty() {
                 h2 { "Learned filters" }
                 @for part in &filters { (part) }
@@ -241,13 +243,31 @@ fn comparison_table(section: &Section) -> Markup {
                             (time_cell(group.seconds))
                         }
                     }
+                    @if !section.upper_bound.is_empty() {
+                        tr {
+                            th scope="row" {
+                                "Upper bound"
+                                small { "the tracks' own factors, which who played them tells" }
+                            }
+                            @for metric in &section.metrics {
+                                td class="n" { (section.upper_bound.get(metric).map_or(format::NONE.into(), |value| format::score(*value))) }
+                            }
+                            td class="n" colspan=(if papers { 5 } else { 4 }) {}
+                        }
+                    }
                 }
             }
         }
         p class="note" {
-            "Mean ± sample standard deviation over seeds. Macro averages are over the "
-            (section.n_tags_scored) " of " (format::count(section.n_tags, "tag"))
-            " that have a positive and a negative track; PR-AUC is average precision."
+            "Mean ± sample standard deviation over seeds. "
+            @if let Some((scored, all)) = section.users {
+                "Held-out tracks are ranked for " (format::count(scored, "user")) " of " (all)
+                ", those that played one of them; scores are means over users. An AUC of 0.5 is chance."
+            } @else {
+                "Macro averages are over the "
+                (section.n_tags_scored) " of " (format::count(section.n_tags, "tag"))
+                " that have a positive and a negative track; PR-AUC is average precision."
+            }
         }
     }
 }
@@ -526,14 +546,14 @@ fn data(section: &Section, runs: &[RunSummary]) -> Markup {
         dl {
             dt { "Data set" } dd { (section.dataset) }
             dt { "Split" } dd { (section.split) ", " (format::count(section.n_tracks, "track")) }
-            dt { "Tags" } dd {
+            @if section.task != Task::Recommendation { dt { "Tags" } dd {
                 (section.n_tags_scored) " scored of " (section.n_tags)
                 @if section.n_tracks > 0 { ", " (format!("{:.2}", positives as f64 / section.n_tracks as f64)) " a track" }
                 @if !unscored.is_empty() {
                     ". Not scored: "
                     (unscored.iter().map(|row| format!("{} ({} positive)", row.tag, row.positives)).collect::<Vec<_>>().join(", "))
                 }
-            }
+            } }
             @if !notes.is_empty() {
                 dt { "Notes" } dd { @for note in &notes { (note) br; } }
             }

@@ -202,6 +202,7 @@ pub fn run(group: &str, skill: f64, seed: u64, targets: &Targets) -> RunSummary 
                 reason: "truncated after 3.1 s".into(),
             },
         ],
+        recommendation: None,
         notes: vec![],
         command: format!("tonotopy train experiments/end_to_end/{group}.toml --seed {seed}"),
     }

@@ -19,14 +19,16 @@ pub fn text(analysis: &Analysis, emphasis: bool) -> String {
 }
 
 fn write_section(text: &mut String, section: &Section, emphasis: bool) {
+    let scored = match section.users {
+        Some((scored, all)) => format!("{scored} of {}", format::count(all, "user")),
+        None => format!("{} of {}", section.n_tags_scored, format::count(section.n_tags, "tag")),
+    };
     let _ = writeln!(
         text,
-        "{} ({}): {}, {} of {} scored",
+        "{} ({}): {}, {scored} scored",
         clean(&section.dataset),
         clean(&section.split),
         format::count(section.n_tracks, "track"),
-        section.n_tags_scored,
-        format::count(section.n_tags, "tag"),
     );
     if let Some(remark) = &section.remark {
         let _ = writeln!(text, "{}", clean(remark));
@@ -56,6 +58,14 @@ fn write_section(text: &mut String, section: &Section, emphasis: bool) {
             };
             row.push(group.paper.as_ref().map_or(format::NONE.into(), figure));
         }
+        rows.push(row);
+    }
+    if !section.upper_bound.is_empty() {
+        let mut row = vec!["upper bound".to_owned()];
+        row.extend(section.metrics.iter().map(|metric| {
+            section.upper_bound.get(metric).map_or(format::NONE.into(), |v| format::score(*v))
+        }));
+        row.resize(rows[0].len(), String::new());
         rows.push(row);
     }
     let bold = (emphasis && section.groups.len() > 1).then_some(1);
