@@ -43,6 +43,11 @@ impl Predictor {
         Ok(Predictor { model, experiment, tags, device: device.clone() })
     }
 
+    /// Whether predictions are tags; else they are latent factors.
+    pub fn has_tags(&self) -> bool {
+        self.experiment.listening.is_none()
+    }
+
     /// The vocabulary, in the order of the predictions.
     pub fn tags(&self) -> &[String] {
         &self.tags

@@ -243,6 +243,10 @@ fn latent_factors_are_learned_evaluated_and_compared() {
     // Trained on and evaluated again, the scores are the same.
     let again = place.run("-q evaluate runs/set-wpe-s1 --json").ok().out;
     assert_eq!(serde_json::from_str::<serde_json::Value>(&again).unwrap(), scores);
+    place.write("a.wav", wav(1.5, 16_000));
+    place.run("predict runs/set-mse-s1 a.wav").fails(2, &["latent factors", "similar"]);
+    let near = place.run("-q similar runs/set-mse-s1 a.wav --top 2").ok().out;
+    assert_eq!(near.lines().count(), 3, "{near}");
     place.run("-q similar runs/set-mse-s1 synthetic-1-0 --top 2").fails(3, &["synthetic-1-0"]);
 
     place.write("tags.toml", latent("binary_cross_entropy"));

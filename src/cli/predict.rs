@@ -49,6 +49,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let files = files(&arguments.audio)?;
     let device = context.open_device()?;
     let predictor = Predictor::load(&arguments.run, arguments.checkpoint, &device.device)?;
+    if !predictor.has_tags() {
+        return Err(Error::Config(format!(
+            "{} learned latent factors, not tags: `tonotopy similar` finds the tracks that are near a file",
+            arguments.run.display()
+        )));
+    }
     let (mut ids, mut values, mut failed) = (Vec::new(), Vec::new(), 0);
     let bar = context.progress.predict("predict");
     let mut interrupted = false;
