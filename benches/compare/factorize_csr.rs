@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use kernels::csr::Csr;
-use models::wmf::{Factors, Solver, Wmf, WmfConfig};
+use models::wmf::{Factors, Wmf, WmfConfig};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -29,11 +29,7 @@ fn main() -> Result<(), Failure> {
     let config = WmfConfig {
         factors: factors.parse()?,
         iterations: sweeps.parse()?,
-        solver: match solver.as_str() {
-            "cholesky" => Solver::Cholesky,
-            "cg" => Solver::Cg,
-            other => return Err(format!("no solver {other}").into()),
-        },
+        solver: solver.parse()?,
         bias: bias == "bias",
         ..WmfConfig::default()
     };
@@ -57,7 +53,12 @@ fn main() -> Result<(), Failure> {
             seconds.push(begin.elapsed().as_secs_f64());
             cpu.push(cpu_seconds() - used);
             objectives.push(sweep.objective);
-            eprintln!("sweep {}: {:.3} s, {:.6e}", sweep.sweep, seconds[seconds.len() - 1], sweep.objective);
+            eprintln!(
+                "sweep {}: {:.3} s, {:.6e}",
+                sweep.sweep,
+                seconds[seconds.len() - 1],
+                sweep.objective
+            );
         }
         let factors = wmf.into_factors();
         for (name, values) in [("users", &factors.users), ("items", &factors.items)] {
