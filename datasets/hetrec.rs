@@ -290,6 +290,7 @@ mod tests {
         let data = load(&root).unwrap();
         let counts = (data.plays.users().len(), data.plays.items().len(), data.plays.len());
         assert_eq!(counts, (1_892, 17_632, 92_834));
+        assert_eq!(crate::read_interactions(&root).unwrap(), data.plays);
         let total: f64 = data.plays.plays().map(|play| f64::from(play.count)).sum();
         assert_eq!(total, 69_183_975.0);
         assert!(data.plays.notes.is_empty(), "{:?}", data.plays.notes);

@@ -182,6 +182,36 @@ impl InteractionsConfig {
     }
 }
 
+/// Reads listening data from a table, or from a folder whose layout is known: HetRec's Last.fm data, the
+/// Taste Profile (by tracks where its other files are there, else by songs).
+///
+/// # Errors
+/// If it is none of these, or a line is not what it should be.
+pub fn read_interactions(path: &Path) -> Result<Interactions, DatasetError> {
+    if hetrec::is_root(path) {
+        return Ok(hetrec::load(path)?.plays);
+    }
+    if taste_profile::is_root(path) {
+        let named = [taste_profile::SONG_TO_TRACKS, taste_profile::MISMATCHES];
+        return match named.iter().all(|name| path.join(name).is_file()) {
+            true => taste_profile::load_tracks(path),
+            false => taste_profile::load_songs(path),
+        };
+    }
+    if path.is_dir() {
+        return Err(DatasetError::Table {
+            path: path.to_owned(),
+            problem: format!(
+                "this folder holds no listening data that is known ({} or {}): name a table of user, item \
+                 and count",
+                hetrec::PLAYS,
+                taste_profile::TRIPLETS
+            ),
+        });
+    }
+    Interactions::read(path)
+}
+
 /// Recognises the layout of a folder (or of a CSV file).
 ///
 /// The root is made absolute: it is seen from here, and no data folder is put before it.

@@ -54,6 +54,12 @@ impl Progress {
         self.bar("map", 0, "{prefix} [{bar:30}] {pos}/{len} steps  {eta} left")
     }
 
+    /// For factorising: `rows` are solved in so many sweeps.
+    pub fn factorize(&self, sweeps: usize, rows: u64) -> Bar {
+        let name = format!("factorize ({sweeps} sweeps)");
+        self.bar(&name, rows, "{prefix} [{bar:24}] {percent}%  {msg}  {eta} left")
+    }
+
     /// For predicting excerpts.
     pub fn predict(&self, name: &str) -> Bar {
         self.bar(name, 0, "{prefix} [{bar:30}] {pos}/{len} excerpts  {eta} left")
@@ -80,6 +86,19 @@ impl Bar {
     pub fn predict(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
+    }
+
+    /// Shows how many rows of all sweeps have been solved.
+    pub fn rows(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
+    /// Shows a sweep of a factorisation.
+    pub fn sweep(&self, sweep: usize, objective: f64, seconds: f64) {
+        self.bar.set_message(format!("sweep {sweep}  objective {objective:.5e}"));
+        if self.lines {
+            eprintln!("{} sweep {sweep}: objective {objective:.6e}, {seconds:.1} s", self.name);
+        }
     }
 
     /// Shows a line of the training log.

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod experiments;
+mod factorize;
 mod resume;
 mod support;
 mod verbs;

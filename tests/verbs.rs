@@ -274,9 +274,18 @@ fn completions_and_help_are_there() {
         assert!(place.run(&format!("completions {shell}")).ok().out.contains("tonotopy"));
     }
     let help = place.run("--help").ok().out;
-    for verb in
-        ["devices", "scan", "train", "evaluate", "run", "report", "predict", "similar", "map"]
-    {
+    for verb in [
+        "devices",
+        "scan",
+        "train",
+        "evaluate",
+        "run",
+        "report",
+        "predict",
+        "similar",
+        "map",
+        "factorize",
+    ] {
         assert!(help.contains(verb), "{help}");
         place.run(&format!("{verb} --help")).ok();
     }

@@ -2,6 +2,7 @@
 
 mod devices;
 mod evaluate;
+mod factorize;
 mod map;
 mod predict;
 mod report;
@@ -84,6 +85,8 @@ enum Verb {
     Similar(similar::Arguments),
     /// Lay the tracks of a run out on an interactive page.
     Map(map::Arguments),
+    /// Factors of users and items from who listened to what.
+    Factorize(factorize::Arguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -133,6 +136,7 @@ pub fn run() -> Result<()> {
         Verb::Predict(arguments) => predict::run(&context, &arguments),
         Verb::Similar(arguments) => similar::run(&context, &arguments),
         Verb::Map(arguments) => map::run(&context, &arguments),
+        Verb::Factorize(arguments) => factorize::run(&context, &arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(

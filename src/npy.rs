@@ -1,0 +1,175 @@
+//! NumPy's array files (`.npy`): one array of numbers, with its shape (NumPy enhancement proposal 1).
+//!
+//! Magic bytes, a version, the length of a header, the header (a Python dictionary of `descr`,
+//! `fortran_order` and `shape`), the values. Here float32 is written, and float32 and float64 of
+//! either byte order are read. The format is a page long; a crate for it would bring a parser of all of
+//! Python's literals along.
+
+use std::io::{Error, ErrorKind, Read, Result, Write};
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+
+/// The values begin at a multiple of this, so that they can be mapped.
+const ALIGNMENT: usize = 64;
+
+/// Longest header that is read.
+const LONGEST: usize = 1 << 16;
+
+/// What the header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Type of the values, such as `<f4`: byte order, kind, bytes.
+    pub descr: String,
+    pub fortran_order: bool,
+    pub shape: Vec<usize>,
+}
+
+/// Writes a float32 array in C order.
+pub fn write(out: &mut impl Write, shape: &[usize], values: &[f32]) -> Result<()> {
+    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
+    let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
+    // Two bytes of version and two of length follow the magic; a line end closes the header.
+    let before = MAGIC.len() + 4;
+    let length = (before + dict.len() + 1).next_multiple_of(ALIGNMENT) - before;
+    let size = u16::try_from(length)
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "the shape is too long"))?;
+    out.write_all(MAGIC)?;
+    out.write_all(&[1, 0])?;
+    out.write_all(&size.to_le_bytes())?;
+    writeln!(out, "{dict:<width$}", width = length - 1)?;
+    for value in values {
+        out.write_all(&value.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// Reads the header; the values follow in `file`.
+///
+/// # Errors
+/// [`ErrorKind::InvalidData`] if this is no such file.
+pub fn read_header(file: &mut impl Read) -> Result<Header> {
+    let wrong = |what: &str| Error::new(ErrorKind::InvalidData, what.to_owned());
+    let mut start = [0; 8];
+    file.read_exact(&mut start)?;
+    if start[..6] != MAGIC[..] {
+        return Err(wrong("it does not begin as one"));
+    }
+    let length = match start[6] {
+        1 => {
+            let mut bytes = [0; 2];
+            file.read_exact(&mut bytes)?;
+            usize::from(u16::from_le_bytes(bytes))
+        }
+        2 | 3 => {
+            let mut bytes = [0; 4];
+            file.read_exact(&mut bytes)?;
+            u32::from_le_bytes(bytes) as usize
+        }
+        version => return Err(wrong(&format!("version {version} is not known"))),
+    };
+    if length > LONGEST {
+        return Err(wrong("the header is too long"));
+    }
+    let mut text = vec![0; length];
+    file.read_exact(&mut text)?;
+    let text = String::from_utf8(text).map_err(|_| wrong("the header is no text"))?;
+    parse(&text).ok_or_else(|| wrong(&format!("the header {:?} is not understood", text.trim())))
+}
+
+/// The dictionary; `None` if it is not one of the kind that NumPy writes.
+fn parse(text: &str) -> Option<Header> {
+    let value = |key: &str| -> Option<&str> {
+        let at = [format!("'{key}'"), format!("\"{key}\"")]
+            .iter()
+            .find_map(|quoted| Some(text.find(quoted.as_str())? + quoted.len()))?;
+        Some(text[at..].trim_start().strip_prefix(':')?.trim_start())
+    };
+    let descr = value("descr")?;
+    let quote = descr.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
+    let descr = descr[1..].split(quote).next()?.to_owned();
+    let fortran_order = match value("fortran_order")? {
+        rest if rest.starts_with("True") => true,
+        rest if rest.starts_with("False") => false,
+        _ => return None,
+    };
+    let (shape, _) = value("shape")?.strip_prefix('(')?.split_once(')')?;
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+    let shape: Option<Vec<usize>> = sizes.map(|size| size.parse().ok()).collect();
+    Some(Header { descr, fortran_order, shape: shape? })
+}
+
+/// Reads `count` values, float64 rounded to float32; `None` if they are of another type.
+///
+/// # Errors
+/// If there are fewer.
+pub fn read_values(file: &mut impl Read, descr: &str, count: usize) -> Option<Result<Vec<f32>>> {
+    fn all<const N: usize>(
+        file: &mut impl Read,
+        count: usize,
+        value: impl Fn([u8; N]) -> f32,
+    ) -> Result<Vec<f32>> {
+        let mut values = Vec::with_capacity(count);
+        let mut bytes = [0; N];
+        for _ in 0..count {
+            file.read_exact(&mut bytes)?;
+            values.push(value(bytes));
+        }
+        Ok(values)
+    }
+    Some(match descr {
+        "<f4" => all(file, count, f32::from_le_bytes),
+        ">f4" => all(file, count, f32::from_be_bytes),
+        "<f8" => all(file, count, |bytes| f64::from_le_bytes(bytes) as f32),
+        ">f8" => all(file, count, |bytes| f64::from_be_bytes(bytes) as f32),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `numpy.save` of NumPy 2 writes for `numpy.array([[1.5, -2], [0, 3]], dtype="<f4")`.
+    const SAVED: &[u8] = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }                                                          \n\x00\x00\xc0?\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00@@";
+
+    #[test]
+    fn what_numpy_writes_is_written_and_read() {
+        let mut written = Vec::new();
+        write(&mut written, &[2, 2], &[1.5, -2.0, 0.0, 3.0]).unwrap();
+        assert_eq!(written, SAVED);
+        let mut rest = SAVED;
+        let header = read_header(&mut rest).unwrap();
+        assert_eq!((header.fortran_order, &header.shape[..]), (false, &[2, 2][..]));
+        let values = read_values(&mut rest, &header.descr, 4).unwrap().unwrap();
+        assert_eq!(values, [1.5, -2.0, 0.0, 3.0]);
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn shapes_are_tuples() {
+        for (shape, text) in [(&[][..], "()"), (&[3], "(3,)"), (&[3, 1, 0], "(3, 1, 0)")] {
+            let mut written = Vec::new();
+            write(&mut written, shape, &[]).unwrap();
+            assert_eq!(written.len() % ALIGNMENT, 0);
+            assert!(String::from_utf8_lossy(&written).contains(&format!("'shape': {text}, ")));
+            assert_eq!(read_header(&mut &written[..]).unwrap().shape, shape);
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        for bytes in [&b""[..], b"\x93NUMPY", b"not numpy at all", b"\x93NUMPY\x09\x00\x00\x00"] {
+            assert!(read_header(&mut &bytes[..]).is_err());
+        }
+        for text in [
+            "{}",
+            "{'descr': '<f4'}",
+            "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        assert!(read_values(&mut &b"12345678"[..], "<i8", 1).is_none());
+        assert!(read_values(&mut &b"123"[..], "<f4", 1).unwrap().is_err());
+    }
+}
