@@ -16,9 +16,17 @@ pub enum Objective<'a> {
 }
 
 impl<'a> Objective<'a> {
-    /// `listeners` are those of the split's tracks; with them, the loss is the weighted prediction
-    /// error.
+    /// `listeners` are those of the split's tracks, and go with the weighted prediction error.
+    ///
+    /// # Panics
+    /// If the one is there without the other; an experiment that was checked has both.
     pub fn new(loss: Loss, listeners: Option<&'a Listeners>, device: &Device) -> Objective<'a> {
+        let weighted = loss == Loss::WeightedPredictionError;
+        assert_eq!(
+            weighted,
+            listeners.is_some(),
+            "listeners go with the weighted prediction error"
+        );
         match listeners {
             Some(listeners) => Objective::Listeners { listeners, on_device: listeners.on(device) },
             None => Objective::Targets(loss),

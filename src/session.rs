@@ -201,6 +201,17 @@ impl Session<'_> {
         Ok(Trained { end, state })
     }
 
+    /// A trained run: its experiment, its data, which must be what it was, and its model.
+    fn open(&self, folder: &RunFolder, which: Which) -> Result<(Experiment, Prepared, Model)> {
+        let experiment = folder.experiment()?;
+        let checkpoint = folder.checkpoints().load(which)?;
+        let data = self.prepare(&experiment)?;
+        folder.check_data(&data)?;
+        let model = initial(&experiment, data.outputs(), &self.device.device)?.valid();
+        let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
+        Ok((experiment, data, model))
+    }
+
     /// Embeds the tracks of a trained run's data set, or of one split of it.
     pub fn embed(
         &self,
@@ -208,13 +219,8 @@ impl Session<'_> {
         split: Option<Split>,
         which: Which,
     ) -> Result<Embedded> {
-        let experiment = folder.experiment()?;
-        let checkpoint = folder.checkpoints().load(which)?;
-        let data = self.prepare(&experiment)?;
-        folder.check_data(&data)?;
+        let (experiment, data, model) = self.open(folder, which)?;
         let device = &self.device.device;
-        let model = initial(&experiment, data.outputs(), device)?.valid();
-        let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
         let Collection { name, tags, tracks, .. } = data.collection;
         let keep: Vec<bool> = tracks
             .iter()
@@ -237,13 +243,8 @@ impl Session<'_> {
 
     /// Predicts and scores a split of a trained run, and writes both into its folder.
     pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Evaluated> {
-        let experiment = folder.experiment()?;
-        let checkpoint = folder.checkpoints().load(which)?;
-        let data = self.prepare(&experiment)?;
-        folder.check_data(&data)?;
+        let (experiment, data, model) = self.open(folder, which)?;
         let device = &self.device.device;
-        let model = initial(&experiment, data.outputs(), device)?.valid();
-        let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
 
         let heard = listeners(&data, experiment.training.loss, split);
         let objective = Objective::new(experiment.training.loss, heard.as_ref(), device);

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::metrics::Scores;
 use crate::metrics::recommendation::RecommendationScores;
 use crate::run_folder::RunFolder;
-use crate::session::{Evaluated, Recommendation, Session};
+use crate::session::{Evaluated, Recommendation};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -30,12 +30,7 @@ pub struct Arguments {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let folder = RunFolder::open(&arguments.run)?;
     let device = context.open_device()?;
-    let session = Session {
-        device: &device,
-        places: &context.places,
-        stop: &context.stop,
-        progress: &context.progress,
-    };
+    let session = context.session(&device);
     let evaluated = session.evaluate(&folder, arguments.split, arguments.checkpoint)?;
     if arguments.json {
         return print_json(&evaluated);

@@ -9,7 +9,6 @@ use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::map::{self, MapError, Page, TsneConfig};
 use crate::run_folder::RunFolder;
-use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -52,12 +51,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     let folder = RunFolder::open(&arguments.run)?;
     let device = context.open_device()?;
-    let session = Session {
-        device: &device,
-        places: &context.places,
-        stop: &context.stop,
-        progress: &context.progress,
-    };
+    let session = context.session(&device);
     let embedded = session.embed(&folder, arguments.split, arguments.checkpoint)?;
     let config = TsneConfig {
         perplexity: arguments.perplexity,

@@ -24,6 +24,7 @@ use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::error::{Error, Result};
 use crate::prepare::Places;
 use crate::progress::Progress;
+use crate::session::Session;
 
 /// Train convolutional networks on music audio, on any GPU that wgpu reaches or on the CPU.
 #[derive(Debug, Parser)]
@@ -108,6 +109,10 @@ impl Context {
         let device = device::open(self.device)?;
         tracing::info!("computing on {} ({}, {})", device.id, device.name, device.backend);
         Ok(device)
+    }
+
+    fn session<'a>(&'a self, device: &'a DeviceInfo) -> Session<'a> {
+        Session { device, places: &self.places, stop: &self.stop, progress: &self.progress }
     }
 }
 

@@ -47,12 +47,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         }
     }
     let device = context.open_device()?;
-    let session = Session {
-        device: &device,
-        places: &context.places,
-        stop: &context.stop,
-        progress: &context.progress,
-    };
+    let session = context.session(&device);
     let mut done = Vec::new();
     let mut failed: Vec<(PathBuf, Error)> = Vec::new();
     let total = experiments.len();

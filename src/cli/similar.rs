@@ -11,7 +11,6 @@ use crate::matrix::Matrix;
 use crate::metrics::recommendation::ItemLists;
 use crate::predict::Predictor;
 use crate::run_folder::RunFolder;
-use crate::session::Session;
 use crate::topk::{Measure, top_k};
 
 #[derive(Debug, clap::Args)]
@@ -52,12 +51,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     let folder = RunFolder::open(&arguments.run)?;
     let device = context.open_device()?;
-    let session = Session {
-        device: &device,
-        places: &context.places,
-        stop: &context.stop,
-        progress: &context.progress,
-    };
+    let session = context.session(&device);
     let embedded = session.embed(&folder, None, arguments.checkpoint)?;
     let predictor = Predictor::load(&arguments.run, arguments.checkpoint, &device.device)?;
 

@@ -9,7 +9,7 @@ use crate::checkpoint::LoopState;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::run_folder::RunFolder;
-use crate::session::{Session, Trained};
+use crate::session::Trained;
 use crate::train::End;
 
 #[derive(Debug, clap::Args)]
@@ -48,12 +48,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     let folder = RunFolder::of(&arguments.runs, &experiment);
     let device = context.open_device()?;
-    let session = Session {
-        device: &device,
-        places: &context.places,
-        stop: &context.stop,
-        progress: &context.progress,
-    };
+    let session = context.session(&device);
     let Trained { end, state } = session.train(&experiment, &folder, arguments.resume)?;
     let run = folder.path().display().to_string();
     let (word, told) = match end {
