@@ -1,0 +1,75 @@
+use serde_json::Value;
+
+use super::*;
+
+fn rows(count: usize, columns: usize) -> Vec<f32> {
+    let value = |i: usize, j: usize| {
+        let (x, y) = (i as f64, j as f64);
+        (0.7 * x * (1.0 + (j % 3) as f64)).sin() * (3.0 / (1.0 + y))
+            + (0.31 * x * y).cos() * 0.4
+            + 5.0 * (j % 2) as f64
+    };
+    (0..count).flat_map(|i| (0..columns).map(move |j| value(i, j) as f32)).collect()
+}
+
+fn fit(rows: &[f32], columns: usize, keep: Keep) -> Pca {
+    let mut fit = PcaFit::new(columns);
+    // In uneven portions: it makes no difference.
+    for part in rows.chunks(columns * 3) {
+        fit.add(part).unwrap();
+    }
+    fit.finish(keep).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+}
+
+fn near(ours: &[f64], theirs: &[f64], bound: f64) {
+    assert_eq!(ours.len(), theirs.len());
+    for (a, b) in ours.iter().zip(theirs) {
+        assert!((a - b).abs() <= bound, "{a} {b}");
+    }
+}
+
+/// More rows than columns, fewer, and many more.
+#[test]
+fn components_are_those_of_scikit_learn() {
+    let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
+    for case in reference.as_array().unwrap() {
+        let count = case["rows"].as_u64().unwrap() as usize;
+        let columns = case["columns"].as_u64().unwrap() as usize;
+        let data = rows(count, columns);
+        let rank = columns.min(count - 1);
+        let pca = fit(&data, columns, Keep::Components(columns));
+        near(&pca.mean, &numbers(&case["mean"]), 1e-6);
+        near(&pca.variances, &numbers(&case["variances"]), 1e-6);
+        near(&pca.components, &numbers(&case["components"]), 1e-4);
+        assert_eq!(pca.components.len(), rank * columns);
+        for pair in case["kept"].as_array().unwrap() {
+            let pair = numbers(pair);
+            let kept = fit(&data, columns, Keep::Variance(pair[0])).variances.len();
+            assert_eq!(kept, pair[1] as usize, "{pair:?}");
+        }
+    }
+}
+
+#[test]
+fn a_large_offset_costs_no_precision() {
+    let shifted: Vec<f32> = rows(200, 5).iter().map(|value| value + 4096.0).collect();
+    // What the offset left of the numbers, without it.
+    let back: Vec<f32> = shifted.iter().map(|value| value - 4096.0).collect();
+    let (a, b) = (fit(&shifted, 5, Keep::Components(5)), fit(&back, 5, Keep::Components(5)));
+    near(&a.variances, &b.variances, 1e-9);
+}
+
+#[test]
+fn what_has_no_components_is_said() {
+    let mut one = PcaFit::new(2);
+    one.add(&[1.0, 2.0]).unwrap();
+    assert_eq!(one.clone().finish(Keep::Variance(0.9)), Err(PcaError::TooFewRows(1)));
+    one.add(&[1.0, 2.0]).unwrap();
+    assert_eq!(one.clone().finish(Keep::Variance(0.9)), Err(PcaError::Constant { rows: 2 }));
+    let error = one.add(&[0.0, 0.0, 0.0, f32::NAN]).unwrap_err();
+    assert!(error.to_string().starts_with("row 3, column 1 is NaN"), "{error}");
+}
