@@ -148,6 +148,15 @@ impl MelConfig {
     /// # Errors
     /// Where a value makes it impossible; see [`MelConfig::validate`].
     pub fn init(&self) -> Result<Mel, ModelError> {
+        self.init_compressed(Some(self.compression as f32))
+    }
+
+    /// The same without the logarithm.
+    pub(super) fn init_linear(&self) -> Result<Mel, ModelError> {
+        self.init_compressed(None)
+    }
+
+    fn init_compressed(&self, compression: Option<f32>) -> Result<Mel, ModelError> {
         let range = (self.f_min, self.highest_frequency());
         let filters = mel_filters(
             self.sample_rate,
@@ -159,7 +168,6 @@ impl MelConfig {
         );
         let exponent = if self.power == 1.0 { Exponent::Magnitude } else { Exponent::Power };
         let window = hann_window(self.window_length(), self.n_fft);
-        let compression = Some(self.compression as f32);
         let plan = MelPlan::new(window, self.hop_length, &filters, exponent, compression);
         let plan = plan.map_err(|error| {
             ModelError::new("mel", self.n_mels, error.to_string(), "correct the front end")

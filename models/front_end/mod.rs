@@ -6,6 +6,7 @@
 
 pub mod filterbank;
 pub mod mel;
+pub mod mfcc;
 pub mod strided;
 
 use burn::module::Module;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::ModelError;
 use crate::error::in_range;
 pub use mel::{Mel, MelConfig};
+pub use mfcc::{Mfcc, MfccConfig};
 pub use strided::{LearnedFilters, Strided, StridedConfig};
 
 /// The front ends that an experiment may name.
@@ -22,6 +24,7 @@ pub use strided::{LearnedFilters, Strided, StridedConfig};
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum FrontEndConfig {
     Mel(MelConfig),
+    Mfcc(MfccConfig),
     Strided(StridedConfig),
 }
 
@@ -35,6 +38,7 @@ impl Default for FrontEndConfig {
 #[derive(Module, Debug)]
 pub enum FrontEnd {
     Mel(Mel),
+    Mfcc(Mfcc),
     Strided(Strided),
 }
 
@@ -43,6 +47,7 @@ impl FrontEndConfig {
     pub fn sample_rate(&self) -> u32 {
         match self {
             Self::Mel(config) => config.sample_rate,
+            Self::Mfcc(config) => config.sample_rate,
             Self::Strided(config) => config.sample_rate,
         }
     }
@@ -51,6 +56,7 @@ impl FrontEndConfig {
     pub fn bands(&self) -> usize {
         match self {
             Self::Mel(config) => config.n_mels,
+            Self::Mfcc(config) => config.bands(),
             Self::Strided(config) => config.bands(),
         }
     }
@@ -59,6 +65,7 @@ impl FrontEndConfig {
     pub fn frames(&self, samples: usize) -> usize {
         match self {
             Self::Mel(config) => config.frames(samples),
+            Self::Mfcc(config) => config.frames(samples),
             Self::Strided(config) => output_length(samples, config.length, config.stride),
         }
     }
@@ -68,6 +75,7 @@ impl FrontEndConfig {
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         match self {
             Self::Mel(config) => config.validate(excerpt_samples),
+            Self::Mfcc(config) => config.validate(excerpt_samples),
             Self::Strided(config) => config.validate(excerpt_samples),
         }
     }
@@ -79,6 +87,7 @@ impl FrontEndConfig {
     pub fn init(&self, device: &Device) -> Result<FrontEnd, ModelError> {
         Ok(match self {
             Self::Mel(config) => FrontEnd::Mel(config.init()?),
+            Self::Mfcc(config) => FrontEnd::Mfcc(config.init()?),
             Self::Strided(config) => FrontEnd::Strided(config.init(device)),
         })
     }
@@ -87,6 +96,7 @@ impl FrontEndConfig {
     pub fn describe(&self) -> String {
         match self {
             Self::Mel(config) => config.describe(),
+            Self::Mfcc(config) => config.describe(),
             Self::Strided(config) => config.describe(),
         }
     }
@@ -99,6 +109,7 @@ impl FrontEnd {
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<3> {
         match self {
             Self::Mel(front_end) => front_end.forward(waveforms),
+            Self::Mfcc(front_end) => front_end.forward(waveforms),
             Self::Strided(front_end) => front_end.forward(waveforms),
         }
     }
@@ -106,7 +117,7 @@ impl FrontEnd {
     /// What a raw-audio front end has learned.
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
-            Self::Mel(_) => None,
+            Self::Mel(_) | Self::Mfcc(_) => None,
             Self::Strided(front_end) => Some(front_end.filters()),
         }
     }

@@ -6,3 +6,4 @@ extern crate tonotopy_models as models;
 mod contract;
 mod devices;
 mod mel;
+mod mfcc;

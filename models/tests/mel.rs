@@ -18,7 +18,7 @@ struct Case {
 }
 
 /// The signal of `librosa_reference.py`.
-fn signal() -> Vec<f32> {
+pub fn signal() -> Vec<f32> {
     let mut state = 1_u32;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
