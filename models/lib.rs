@@ -4,11 +4,16 @@
 //! (`tests/contract.rs`). To add a network: write its file, add a line to each of the two enums
 //! below, and an arm where the compiler asks for it.
 
+pub mod bag;
+pub mod bag_of_words;
 pub mod error;
+pub mod fitted;
 pub mod front_end;
 mod init;
+pub mod kmeans;
 pub mod latentnet;
 pub mod parity;
+pub mod pca;
 pub mod samplecnn;
 pub mod stages;
 pub mod tagger;
@@ -18,7 +23,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub use bag_of_words::{BagOfWords, BagOfWordsConfig};
 pub use error::ModelError;
+pub use fitted::{Corpus, FitError, Fitted};
 pub use front_end::{FrontEndConfig, LearnedFilters};
 pub use latentnet::{LatentNet, LatentNetConfig};
 pub use samplecnn::{SampleCnn, SampleCnnConfig};
@@ -38,6 +45,25 @@ pub trait Network: Module {
     /// - `waveforms`: as for [`Network::forward`]
     /// - returns: `[batch, feature]`
     fn embed(&self, waveforms: Tensor<2>) -> Tensor<2>;
+
+    /// What no gradient reaches, which training therefore computes once an excerpt instead of once a
+    /// step: features that were fitted beforehand. The waveforms themselves for most models.
+    ///
+    /// # Shapes
+    /// - `waveforms`: as for [`Network::forward`]
+    /// - returns: `[batch, feature]`
+    fn fixed(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        waveforms
+    }
+
+    /// The rest: `learned(fixed(x))` is `forward(x)`.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, feature]`, as [`Network::fixed`] gives them
+    /// - returns: `[batch, output]`, logits
+    fn learned(&self, features: Tensor<2>) -> Tensor<2> {
+        self.forward(features)
+    }
 }
 
 /// The models that an experiment may name.
@@ -47,6 +73,8 @@ pub enum ModelConfig {
     Tagger(TaggerConfig),
     SampleCnn(SampleCnnConfig),
     LatentNet(LatentNetConfig),
+    #[serde(rename = "bag_of_words")]
+    BagOfWords(BagOfWordsConfig),
 }
 
 /// A model of any of the kinds above, trainable and storable as one module.
@@ -57,6 +85,7 @@ pub enum Model {
     Tagger(Tagger),
     SampleCnn(SampleCnn),
     LatentNet(LatentNet),
+    BagOfWords(BagOfWords),
 }
 
 /// Most outputs that a model may have.
@@ -64,10 +93,11 @@ const MAX_OUTPUTS: usize = 1_000_000;
 
 impl ModelConfig {
     /// The names that an experiment may give, and what they are.
-    pub const NAMES: [(&'static str, &'static str); 3] = [
+    pub const NAMES: [(&'static str, &'static str); 4] = [
         ("tagger", "two convolutions over time on a mel or a learned front end (P3)"),
         ("samplecnn", "convolutions of three samples all the way down (Lee et al. 2017)"),
         ("latentnet", "four convolutions over time, pooled over all of it (Dieleman 2014)"),
+        ("bag_of_words", "linear regression or dense layers on counts of quantised frames (P2)"),
     ];
 
     /// Its name in an experiment.
@@ -76,6 +106,7 @@ impl ModelConfig {
             Self::Tagger(_) => "tagger",
             Self::SampleCnn(_) => "samplecnn",
             Self::LatentNet(_) => "latentnet",
+            Self::BagOfWords(_) => "bag_of_words",
         }
     }
 
@@ -85,6 +116,7 @@ impl ModelConfig {
             Self::Tagger(config) => config.front_end.sample_rate(),
             Self::SampleCnn(config) => config.sample_rate,
             Self::LatentNet(config) => config.front_end.sample_rate(),
+            Self::BagOfWords(config) => config.bag.front_end.sample_rate(),
         }
     }
 
@@ -95,10 +127,37 @@ impl ModelConfig {
             Self::Tagger(config) => config.validate(excerpt_samples),
             Self::SampleCnn(config) => config.validate(excerpt_samples),
             Self::LatentNet(config) => config.validate(excerpt_samples),
+            Self::BagOfWords(config) => config.validate(excerpt_samples),
         }
     }
 
-    /// A model on `device` with its first weights, for excerpts of `excerpt_samples` samples.
+    /// Whether a part of it is fitted to training audio before the first step, and then fixed.
+    pub fn is_fitted(&self) -> bool {
+        match self {
+            Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) => false,
+            Self::BagOfWords(_) => true,
+        }
+    }
+
+    /// Fits that part, on `device`; nothing for models that have none.
+    ///
+    /// # Errors
+    /// If a value cannot be used, audio cannot be read, or there is too little of it.
+    pub fn fit<C: Corpus>(
+        &self,
+        excerpt_samples: usize,
+        seed: u64,
+        device: &Device,
+        corpus: &C,
+    ) -> Result<Fitted, FitError<C::Error>> {
+        match self {
+            Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) => Ok(Fitted::default()),
+            Self::BagOfWords(config) => config.bag.fit(excerpt_samples, seed, device, corpus),
+        }
+    }
+
+    /// A model on `device` with its first weights, for excerpts of `excerpt_samples` samples;
+    /// `fitted` is what [`ModelConfig::fit`] gave.
     ///
     /// The weights are drawn here and now, so that they depend on the device's seed (which is one
     /// for the whole process) and on nothing that happens later.
@@ -109,6 +168,7 @@ impl ModelConfig {
         &self,
         outputs: usize,
         excerpt_samples: usize,
+        fitted: &Fitted,
         device: &Device,
     ) -> Result<Model, ModelError> {
         error::in_range("outputs", outputs, 1, MAX_OUTPUTS)?;
@@ -119,6 +179,9 @@ impl ModelConfig {
             }
             Self::LatentNet(config) => {
                 Model::LatentNet(config.init(outputs, excerpt_samples, device)?)
+            }
+            Self::BagOfWords(config) => {
+                Model::BagOfWords(config.init(outputs, excerpt_samples, fitted, device)?)
             }
         };
         init::draw(&model);
@@ -131,6 +194,7 @@ impl ModelConfig {
             Self::Tagger(config) => config.describe(),
             Self::SampleCnn(config) => config.describe(),
             Self::LatentNet(config) => config.describe(),
+            Self::BagOfWords(config) => config.describe(),
         }
     }
 }
@@ -140,7 +204,7 @@ impl Model {
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
             Self::Tagger(model) => model.filters(),
-            Self::SampleCnn(_) => None,
+            Self::SampleCnn(_) | Self::BagOfWords(_) => None,
             Self::LatentNet(model) => model.filters(),
         }
     }
@@ -152,6 +216,7 @@ impl Network for Model {
             Self::Tagger(model) => model.forward(waveforms),
             Self::SampleCnn(model) => model.forward(waveforms),
             Self::LatentNet(model) => model.forward(waveforms),
+            Self::BagOfWords(model) => model.forward(waveforms),
         }
     }
 
@@ -160,6 +225,25 @@ impl Network for Model {
             Self::Tagger(model) => model.embed(waveforms),
             Self::SampleCnn(model) => model.embed(waveforms),
             Self::LatentNet(model) => model.embed(waveforms),
+            Self::BagOfWords(model) => model.embed(waveforms),
+        }
+    }
+
+    fn fixed(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Tagger(model) => model.fixed(waveforms),
+            Self::SampleCnn(model) => model.fixed(waveforms),
+            Self::LatentNet(model) => model.fixed(waveforms),
+            Self::BagOfWords(model) => model.fixed(waveforms),
+        }
+    }
+
+    fn learned(&self, features: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Tagger(model) => model.learned(features),
+            Self::SampleCnn(model) => model.learned(features),
+            Self::LatentNet(model) => model.learned(features),
+            Self::BagOfWords(model) => model.learned(features),
         }
     }
 }

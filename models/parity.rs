@@ -8,12 +8,14 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use serde::Serialize;
 
+use crate::bag::BagConfig;
 use crate::front_end::mel::PadKind;
 use crate::front_end::strided::{Activation, FeaturePool, PoolKind};
-use crate::front_end::{FrontEnd, MelConfig, StridedConfig};
+use crate::front_end::{FrontEnd, MelConfig, MfccConfig, StridedConfig};
 use crate::stages::StageConfig;
 use crate::{
-    FrontEndConfig, LatentNetConfig, Model, ModelConfig, Network, SampleCnnConfig, TaggerConfig,
+    BagOfWordsConfig, Corpus, FrontEndConfig, LatentNetConfig, Model, ModelConfig, Network,
+    SampleCnnConfig, TaggerConfig,
 };
 
 /// Allowed difference of outputs, relative to the largest output. Single precision carries 6e-8;
@@ -123,6 +125,22 @@ fn cases() -> Vec<Case> {
         dropout: 0.0,
         ..Default::default()
     };
+    let mfcc = MfccConfig {
+        sample_rate: 16_000,
+        n_fft: 64,
+        hop_length: 32,
+        n_mels: 12,
+        n_mfcc: 5,
+        delta_frames: 5,
+        ..Default::default()
+    };
+    let bag = BagConfig {
+        front_end: FrontEndConfig::Mfcc(mfcc.clone()),
+        words: 7,
+        variance: 0.9,
+        ..Default::default()
+    };
+    let bag_of_words = BagOfWordsConfig { bag, hidden: vec![6], dropout: 0.0 };
     vec![
         front_end("mel, power", FrontEndConfig::Mel(mel.clone())),
         front_end("mel, magnitude, centred", FrontEndConfig::Mel(odd)),
@@ -141,6 +159,12 @@ fn cases() -> Vec<Case> {
         Case {
             name: "latentnet",
             config: CaseConfig::Model(ModelConfig::LatentNet(latentnet)),
+            samples: 700,
+        },
+        front_end("mfcc", FrontEndConfig::Mfcc(mfcc.clone())),
+        Case {
+            name: "bag of words",
+            config: CaseConfig::Model(ModelConfig::BagOfWords(bag_of_words)),
             samples: 700,
         },
     ]
@@ -224,26 +248,57 @@ impl Case {
                 differentiate(&module, waveforms(), |module, x| module.forward(x))
             }
             CaseConfig::Model(config) => {
-                let model = match config {
-                    ModelConfig::Tagger(config) => {
-                        config.init(OUTPUTS, self.samples, &tracked).map(Model::Tagger)
-                    }
-                    ModelConfig::SampleCnn(config) => {
-                        config.init(OUTPUTS, self.samples, &tracked).map(Model::SampleCnn)
-                    }
-                    ModelConfig::LatentNet(config) => {
-                        config.init(OUTPUTS, self.samples, &tracked).map(Model::LatentNet)
-                    }
-                };
+                // What is fitted is fitted on the CPU: the devices are compared, not two fits.
+                let host = Device::flex();
+                let fitted = config.fit(self.samples, 1, &host, &Noise { samples: self.samples });
+                let fitted = fitted.map_err(|error| error.to_string())?;
+                let model = config.init(OUTPUTS, self.samples, &fitted, &tracked);
                 let model = model.map_err(|error| error.to_string())?;
                 let model = model.map(&mut SetWeights::default());
-                let mut results = differentiate(&model, waveforms(), Model::forward)?;
+                // No gradient goes through what is fixed.
+                let fixed = model.fixed(waveforms()).into_data();
+                let features = || Tensor::<2>::from_data(fixed.clone(), &tracked).require_grad();
+                let mut results = differentiate(&model, features(), Model::learned)?;
+                if config.is_fitted() {
+                    results.push(("fixed features".into(), values(features())?));
+                }
                 // Batch normalisation computes something else outside training.
                 let valid = model.valid().forward(waveforms().inner());
                 results.push(("output outside training".into(), values(valid)?));
                 Ok(results)
             }
         }
+    }
+}
+
+/// What fitted parts are fitted to.
+struct Noise {
+    samples: usize,
+}
+
+impl Corpus for Noise {
+    type Error = std::convert::Infallible;
+
+    fn tracks(&self) -> usize {
+        12
+    }
+
+    fn excerpts(&self, each: &mut dyn FnMut(Tensor<2>, &[usize])) -> Result<(), Self::Error> {
+        let data = TensorData::new(noise(3, 12 * self.samples), [12, self.samples]);
+        each(Tensor::from_data(data, &Device::flex()), &(0..12).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    fn neighbours(&self, count: usize) -> Result<Vec<Vec<u32>>, Self::Error> {
+        Ok((0..12)
+            .map(|track| {
+                (0..12).filter(|x| x / 4 == track / 4 && *x != track).take(count).collect()
+            })
+            .collect())
+    }
+
+    fn progress(&self, _: &str) -> Result<(), Self::Error> {
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use models::Network;
 
 use crate::audio::CachedAudio;
 use crate::error::{Error, Result};
-use crate::examples::Examples;
+use crate::examples::{Examples, Inputs};
 use crate::excerpts::{Excerpt, consecutive};
 use crate::loader::Loader;
 use crate::matrix::Matrix;
@@ -32,15 +32,18 @@ pub fn embed<N: Network>(
     stop: &AtomicBool,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Matrix> {
-    let tracks = Arc::new(Examples { ids, audio, ..Examples::default() });
+    let tracks = Arc::new(Examples {
+        ids,
+        inputs: Inputs::Audio { tracks: audio, samples: excerpt_samples },
+        ..Examples::default()
+    });
     let excerpts = consecutive(&tracks.lengths(), excerpt_samples);
     let total = excerpts.len();
     let chunks: Arc<Vec<Vec<Excerpt>>> =
         Arc::new(excerpts.chunks(ROWS).map(<[Excerpt]>::to_vec).collect());
     let (number, read) = (chunks.len() as u64, tracks.clone());
-    let batches = Loader::new(0, number, 1, 3, move |index| {
-        read.batch(chunks[index as usize].clone(), excerpt_samples, ROWS)
-    });
+    let batches =
+        Loader::new(0, number, 1, 3, move |index| read.batch(chunks[index as usize].clone(), ROWS));
     let mut width = 0;
     let mut sums: Vec<f64> = Vec::new();
     let mut counts = vec![0_u32; tracks.len()];
@@ -50,7 +53,7 @@ pub fn embed<N: Network>(
             return Err(Error::Interrupted("interrupted while embedding".into()));
         }
         let batch = batch?;
-        let waveforms = TensorData::new(batch.waveforms, [batch.rows, excerpt_samples]);
+        let waveforms = TensorData::new(batch.inputs, [batch.rows, excerpt_samples]);
         let features = model.embed(Tensor::from_data(waveforms, device));
         let values = features.into_data().convert::<f32>();
         width = values.num_elements() / batch.rows;

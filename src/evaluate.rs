@@ -31,12 +31,11 @@ pub fn predict<N: Network>(
     model: &N,
     examples: &Arc<Examples>,
     objective: &Objective<'_>,
-    excerpt_samples: usize,
     device: &Device,
     stop: &AtomicBool,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Outcome> {
-    let excerpts = consecutive(&examples.lengths(), excerpt_samples);
+    let excerpts = consecutive(&examples.lengths(), examples.excerpt_length());
     let total = excerpts.len();
     let outputs = examples.outputs();
     let mut sums = vec![0.0f64; examples.len() * outputs];
@@ -46,9 +45,8 @@ pub fn predict<N: Network>(
     let chunks: Arc<Vec<Vec<Excerpt>>> =
         Arc::new(excerpts.chunks(ROWS).map(<[Excerpt]>::to_vec).collect());
     let (number, read) = (chunks.len() as u64, examples.clone());
-    let batches = Loader::new(0, number, 1, 3, move |index| {
-        read.batch(chunks[index as usize].clone(), excerpt_samples, ROWS)
-    });
+    let batches =
+        Loader::new(0, number, 1, 3, move |index| read.batch(chunks[index as usize].clone(), ROWS));
     let mut done = 0;
     for batch in batches {
         if stop.load(Ordering::Relaxed) {
@@ -57,8 +55,8 @@ pub fn predict<N: Network>(
         let batch = batch?;
         let rows = batch.excerpts.clone();
         let targets = batch.targets.clone();
-        let (waveforms, _) = batch.into_tensors(device);
-        let logits = model.forward(waveforms);
+        let (inputs, _) = batch.into_tensors(device);
+        let logits = model.learned(inputs);
         let logits_host = host(logits.clone())?;
         let values = host(objective.prediction(logits))?;
         for (row, excerpt) in rows.iter().enumerate() {

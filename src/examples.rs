@@ -1,4 +1,5 @@
-//! What training reads: tracks with their audio at hand and their targets as numbers.
+//! What training reads: tracks with their audio (or features of it) at hand and their targets as
+//! numbers.
 
 use std::sync::Arc;
 
@@ -8,11 +9,26 @@ use crate::audio::CachedAudio;
 use crate::error::{Error, Result};
 use crate::excerpts::Excerpt;
 
+/// What the part of a model that learns reads of each track.
+#[derive(Clone, Debug)]
+pub enum Inputs {
+    /// Excerpts of so many samples.
+    Audio { tracks: Vec<CachedAudio>, samples: usize },
+    /// Features that were computed beforehand, `[excerpt, feature]` of each track.
+    Features { tracks: Vec<Vec<f32>>, width: usize },
+}
+
+impl Default for Inputs {
+    fn default() -> Self {
+        Inputs::Audio { tracks: Vec::new(), samples: 1 }
+    }
+}
+
 /// The tracks of one split.
 #[derive(Clone, Debug, Default)]
 pub struct Examples {
     pub ids: Vec<String>,
-    pub audio: Vec<CachedAudio>,
+    pub inputs: Inputs,
     /// Row-major `[track, output]`.
     pub targets: Vec<f32>,
     /// What the targets of a track are called.
@@ -22,8 +38,8 @@ pub struct Examples {
 /// Excerpts and targets of one step, on the host.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Row-major `[excerpt, sample]`; mono, in `[-1, 1]`.
-    pub waveforms: Vec<f32>,
+    /// Row-major `[excerpt, sample]`, mono, in `[-1, 1]`; or `[excerpt, feature]`.
+    pub inputs: Vec<f32>,
     /// Row-major `[excerpt, output]`.
     pub targets: Vec<f32>,
     /// What the rows are; rows beyond these are padding.
@@ -46,39 +62,68 @@ impl Examples {
         self.names.len()
     }
 
-    /// Length of each track, in samples.
+    /// Length of each track: samples, or excerpts where these are features.
     pub fn lengths(&self) -> Vec<usize> {
-        self.audio.iter().map(CachedAudio::len).collect()
+        match &self.inputs {
+            Inputs::Audio { tracks, .. } => tracks.iter().map(CachedAudio::len).collect(),
+            Inputs::Features { tracks, width } => {
+                tracks.iter().map(|track| track.len() / width).collect()
+            }
+        }
     }
 
-    /// Fetches the excerpts, each `samples` long, into a batch of `rows` rows. Silence pads short
-    /// tracks and missing rows: a GPU then meets one shape only.
-    pub fn batch(&self, excerpts: Vec<Excerpt>, samples: usize, rows: usize) -> Result<Batch> {
-        let outputs = self.outputs();
-        let mut waveforms = vec![0.0; rows * samples];
+    /// Length of an excerpt, in the same unit.
+    pub fn excerpt_length(&self) -> usize {
+        match &self.inputs {
+            Inputs::Audio { samples, .. } => *samples,
+            Inputs::Features { .. } => 1,
+        }
+    }
+
+    /// Numbers that an excerpt is made of.
+    pub fn width(&self) -> usize {
+        match &self.inputs {
+            Inputs::Audio { samples, .. } => *samples,
+            Inputs::Features { width, .. } => *width,
+        }
+    }
+
+    /// Fetches the excerpts into a batch of `rows` rows. Silence pads short tracks, zeros pad missing
+    /// rows: a GPU then meets one shape only.
+    pub fn batch(&self, excerpts: Vec<Excerpt>, rows: usize) -> Result<Batch> {
+        let (outputs, width) = (self.outputs(), self.width());
+        let mut inputs = vec![0.0; rows * width];
         let mut targets = vec![0.0; rows * outputs];
         for (row, &Excerpt { track, start }) in excerpts.iter().enumerate() {
-            let audio = &self.audio[track];
-            let length = samples.min(audio.len().saturating_sub(start));
-            let waveform = &mut waveforms[row * samples..][..length];
-            audio.read(start, waveform).map_err(|error| {
-                Error::Data(format!("cannot read the audio of track {}: {error}", self.ids[track]))
-            })?;
+            let input = &mut inputs[row * width..][..width];
+            match &self.inputs {
+                Inputs::Audio { tracks, samples } => {
+                    let audio = &tracks[track];
+                    let length = audio.len().saturating_sub(start).min(*samples);
+                    audio.read(start, &mut input[..length]).map_err(|error| {
+                        let id = &self.ids[track];
+                        Error::Data(format!("cannot read the audio of track {id}: {error}"))
+                    })?;
+                }
+                Inputs::Features { tracks, .. } => {
+                    input.copy_from_slice(&tracks[track][start * width..][..width]);
+                }
+            }
             targets[row * outputs..][..outputs]
                 .copy_from_slice(&self.targets[track * outputs..][..outputs]);
         }
-        Ok(Batch { waveforms, targets, excerpts, rows })
+        Ok(Batch { inputs, targets, excerpts, rows })
     }
 }
 
 impl Batch {
-    /// Waveforms `[row, sample]` and targets `[row, output]` on the device.
+    /// Inputs `[row, sample]` (or feature) and targets `[row, output]` on the device.
     pub fn into_tensors(self, device: &Device) -> (Tensor<2>, Tensor<2>) {
         let rows = self.rows;
         let tensor = |values: Vec<f32>| {
             let columns = values.len() / rows;
             Tensor::from_data(TensorData::new(values, [rows, columns]), device)
         };
-        (tensor(self.waveforms), tensor(self.targets))
+        (tensor(self.inputs), tensor(self.targets))
     }
 }

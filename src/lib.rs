@@ -15,6 +15,7 @@ pub mod experiment;
 pub mod factorize;
 pub mod factors;
 pub mod files;
+pub mod fit;
 pub mod latent;
 pub mod loader;
 pub mod log;

@@ -38,7 +38,8 @@ impl Predictor {
         if experiment.listening.is_some() {
             tags = (1..=experiment.outputs(0)).map(|factor| format!("factor {factor}")).collect();
         }
-        let model = initial(&experiment, tags.len(), device)?.valid();
+        let fitted = folder.fitted()?;
+        let model = initial(&experiment, tags.len(), &fitted, device)?.valid();
         let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
         Ok(Predictor { model, experiment, tags, device: device.clone() })
     }

@@ -8,7 +8,7 @@ use datasets::{Collection, DatasetConfig, Interactions, InteractionsConfig, Spli
 
 use crate::audio::{AudioCache, CachedAudio, QuarantineEntry, ScanOptions, ScanProgress, scan};
 use crate::error::{Error, Result};
-use crate::examples::Examples;
+use crate::examples::{Examples, Inputs};
 use crate::experiment::Experiment;
 use crate::latent::{Latent, unheard};
 
@@ -101,6 +101,15 @@ impl Prepared {
         tracks.filter(|(_, track)| track.split == Some(split)).map(|(at, _)| at).collect()
     }
 
+    /// Puts a model's fixed features in the place of a split's audio.
+    pub fn replace(&mut self, split: Split, examples: Arc<Examples>) {
+        match split {
+            Split::Train => self.train = examples,
+            Split::Valid => self.valid = examples,
+            Split::Test => self.test = examples,
+        }
+    }
+
     pub fn examples(&self, split: Split) -> &Arc<Examples> {
         match split {
             Split::Train => &self.train,
@@ -184,9 +193,10 @@ pub fn prepare(
     };
     let select = |split: Split| -> Result<Arc<Examples>> {
         let mut examples = Examples { names: names.clone(), ..Examples::default() };
+        let mut own_audio = Vec::new();
         for (at, track) in tracks.iter().enumerate().filter(|(_, t)| t.split == Some(split)) {
             examples.ids.push(track.id.clone());
-            examples.audio.push(audio[at].clone());
+            own_audio.push(audio[at].clone());
             if let Some(latent) = &latent {
                 examples.targets.extend_from_slice(latent.tracks.row(at));
                 continue;
@@ -197,6 +207,8 @@ pub fn prepare(
                 examples.targets[row + tag] = 1.0;
             }
         }
+        examples.inputs =
+            Inputs::Audio { tracks: own_audio, samples: experiment.excerpt_samples() };
         match examples.is_empty() {
             true => Err(Error::Data(format!(
                 "the {split} split of {name} has no track that can be used ({} of its tracks are in quarantine)",

@@ -60,6 +60,11 @@ impl Progress {
         self.bar(&name, rows, "{prefix} [{bar:24}] {percent}%  {msg}  {eta} left")
     }
 
+    /// For fitting what is fixed in a model.
+    pub fn fit(&self) -> Bar {
+        self.bar("fit", 0, "{prefix} [{bar:30}] {pos}/{len} excerpts  {msg}")
+    }
+
     /// For predicting excerpts.
     pub fn predict(&self, name: &str) -> Bar {
         self.bar(name, 0, "{prefix} [{bar:30}] {pos}/{len} excerpts  {eta} left")
@@ -86,6 +91,11 @@ impl Bar {
     pub fn predict(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
+    }
+
+    /// Shows what is being fitted.
+    pub fn fit(&self, what: &str) {
+        self.bar.set_message(what.to_string());
     }
 
     /// Shows how many rows of all sweeps have been solved.

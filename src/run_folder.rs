@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datasets::manifest::{Paths, to_csv};
+use models::Fitted;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoints;
@@ -11,11 +12,13 @@ use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::files::{create_folder, read_text, write_atomic};
+use crate::fit;
 use crate::log::{self, LogLine};
 use crate::prepare::{Prepared, from_dataset};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
+const FITTED: &str = "fitted";
 
 /// Where and with what a run was made; `environment.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -116,6 +119,11 @@ impl RunFolder {
             .map_err(|error| Error::Data(format!("in {}: {error}", path.display())))
     }
 
+    /// What of the model was fitted before the first step; empty for most models.
+    pub fn fitted(&self) -> Result<Fitted> {
+        Ok(fit::read(&self.file(FITTED))?.unwrap_or_default())
+    }
+
     /// The log; empty before training.
     pub fn log(&self) -> Result<Vec<LogLine>> {
         let path = self.file("metrics.jsonl");
@@ -134,9 +142,13 @@ impl RunFolder {
         &self,
         experiment: &Experiment,
         environment: &Environment,
+        fitted: &Fitted,
         data: &Prepared,
     ) -> Result<()> {
         create_folder(&self.path)?;
+        if !fitted.arrays.is_empty() {
+            fit::write(fitted, &self.file(FITTED))?;
+        }
         let tags: String = data.collection.tags.iter().map(|tag| format!("{tag}\n")).collect();
         write_atomic(&self.file("tags.txt"), tags.as_bytes())?;
         write_atomic(&self.file("manifest.csv"), &manifest(data)?)?;

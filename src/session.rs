@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use datasets::{Collection, Split, Track};
-use models::Model;
+use models::{Fitted, Model};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Best, Checkpoint, LoopState, Which};
@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::{self, Outcome};
 use crate::experiment::{Experiment, METRICS};
 use crate::files::write_atomic;
+use crate::fit::{self, TrainingAudio, fixed_features};
 use crate::latent::Latent;
 use crate::log::{Log, LogLine};
 use crate::loss::Loss;
@@ -103,10 +104,13 @@ impl Session<'_> {
                 folder.path().display()
             )));
         }
-        let data = self.prepare(experiment)?;
+        let mut data = self.prepare(experiment)?;
         let training = &experiment.training;
-        let samples = experiment.excerpt_samples();
-        let model = initial(experiment, data.outputs(), &self.device.device)?;
+        let fitted = match folder.exists() {
+            true => folder.fitted()?,
+            false => self.fit(experiment, &data)?,
+        };
+        let model = initial(experiment, data.outputs(), &fitted, &self.device.device)?;
         let parameters = model.num_params();
 
         let mut checkpoint = None;
@@ -118,7 +122,13 @@ impl Session<'_> {
             for note in &notes {
                 tracing::info!("{}: {note}", data.collection.name);
             }
-            folder.create(experiment, &Environment::here(self.device, parameters, notes), &data)?;
+            let environment = Environment::here(self.device, parameters, notes);
+            folder.create(experiment, &environment, &fitted, &data)?;
+        }
+        if experiment.model.is_fitted() {
+            for split in [Split::Train, Split::Valid] {
+                self.fix(&model.valid(), &mut data, split)?;
+            }
         }
         let mut optimizer = training.optimizer.init();
         let mut state = LoopState::default();
@@ -151,7 +161,6 @@ impl Session<'_> {
             &objective,
             experiment.seed,
             &data.train,
-            samples,
             device,
             self.device.is_cpu(),
             self.stop,
@@ -167,7 +176,6 @@ impl Session<'_> {
                             &model.valid(),
                             &data.valid,
                             &validation,
-                            samples,
                             device,
                             &AtomicBool::new(false),
                             |_, _| {},
@@ -201,13 +209,45 @@ impl Session<'_> {
         Ok(Trained { end, state })
     }
 
+    /// Fits what of the model is not learned step by step.
+    fn fit(&self, experiment: &Experiment, data: &Prepared) -> Result<Fitted> {
+        if !experiment.model.is_fitted() {
+            return Ok(Fitted::default());
+        }
+        let bar = self.progress.fit();
+        let audio = TrainingAudio {
+            examples: &data.train,
+            device: &self.device.device,
+            stop: self.stop,
+            bar: &bar,
+            neighbours: None,
+        };
+        let samples = experiment.excerpt_samples();
+        let fitted = fit::fit(&experiment.model, samples, experiment.seed, &audio);
+        bar.finish();
+        fitted
+    }
+
+    /// Replaces the audio of a split by the features that the model's fixed part makes of it.
+    fn fix(&self, model: &Model, data: &mut Prepared, split: Split) -> Result<()> {
+        let bar = self.progress.predict(&format!("features, {split}"));
+        let (examples, device) = (data.examples(split), &self.device.device);
+        let fixed = fixed_features(model, examples, device, self.stop, |done, total| {
+            bar.predict(done, total);
+        });
+        bar.finish();
+        data.replace(split, fixed?);
+        Ok(())
+    }
+
     /// A trained run: its experiment, its data, which must be what it was, and its model.
     fn open(&self, folder: &RunFolder, which: Which) -> Result<(Experiment, Prepared, Model)> {
         let experiment = folder.experiment()?;
         let checkpoint = folder.checkpoints().load(which)?;
         let data = self.prepare(&experiment)?;
         folder.check_data(&data)?;
-        let model = initial(&experiment, data.outputs(), &self.device.device)?.valid();
+        let fitted = folder.fitted()?;
+        let model = initial(&experiment, data.outputs(), &fitted, &self.device.device)?.valid();
         let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
         Ok((experiment, data, model))
     }
@@ -243,8 +283,11 @@ impl Session<'_> {
 
     /// Predicts and scores a split of a trained run, and writes both into its folder.
     pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Evaluated> {
-        let (experiment, data, model) = self.open(folder, which)?;
+        let (experiment, mut data, model) = self.open(folder, which)?;
         let device = &self.device.device;
+        if experiment.model.is_fitted() {
+            self.fix(&model, &mut data, split)?;
+        }
 
         let heard = listeners(&data, experiment.training.loss, split);
         let objective = Objective::new(experiment.training.loss, heard.as_ref(), device);
@@ -253,7 +296,6 @@ impl Session<'_> {
             &model,
             data.examples(split),
             &objective,
-            experiment.excerpt_samples(),
             device,
             self.stop,
             |done, total| bar.predict(done, total),
@@ -294,15 +336,20 @@ fn folder_name(path: &Path) -> String {
 /// The model of an experiment with its first weights, on the differentiating twin of `device`.
 ///
 /// The weights are always drawn on the CPU, so that every device starts from the same ones.
-pub fn initial(experiment: &Experiment, outputs: usize, device: &Device) -> Result<Model> {
+pub fn initial(
+    experiment: &Experiment,
+    outputs: usize,
+    fitted: &Fitted,
+    device: &Device,
+) -> Result<Model> {
     let samples = experiment.excerpt_samples();
     let config = |error: models::ModelError| Error::Config(format!("in [model]: {error}"));
     let host = Device::flex();
     host.seed(experiment.seed);
-    let drawn = experiment.model.init(outputs, samples, &host).map_err(config)?;
+    let drawn = experiment.model.init(outputs, samples, fitted, &host).map_err(config)?;
     let record = drawn.into_record();
     let tracked = device.clone().autodiff();
-    let model = experiment.model.init(outputs, samples, &tracked).map_err(config)?;
+    let model = experiment.model.init(outputs, samples, fitted, &tracked).map_err(config)?;
     model.try_load_record(record).map_err(|error| {
         Error::Device(format!("cannot bring the first weights to the device: {error}"))
     })

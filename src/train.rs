@@ -61,16 +61,13 @@ pub fn train<N: Network>(
     objective: &Objective<'_>,
     seed: u64,
     examples: &Arc<Examples>,
-    excerpt_samples: usize,
     device: &Device,
     eager: bool,
     stop: &AtomicBool,
     mut on_event: impl FnMut(Event<'_, N>) -> Result<bool>,
 ) -> Result<(N, End)> {
     let tracked = device.clone().autodiff();
-    let sampler =
-        ExcerptSampler::new(seed, training.batch_size, excerpt_samples, examples.lengths());
-    let mut batches = batches(examples, sampler, excerpt_samples, training, state.step);
+    let mut batches = batches(examples, sampler(examples, seed, training), training, state.step);
     let mut window = Window::new(if eager { 1 } else { training.log_every });
     let mut clock = Clock::start(state.seconds);
 
@@ -82,8 +79,8 @@ pub fn train<N: Network>(
         tracked.seed(philox([seed, 3], [state.step, 0, 0, 0])[0]);
 
         let tracks: Vec<usize> = batch.excerpts.iter().map(|excerpt| excerpt.track).collect();
-        let (waveforms, targets) = batch.into_tensors(&tracked);
-        let loss = objective.forward(model.forward(waveforms), targets, &tracks);
+        let (inputs, targets) = batch.into_tensors(&tracked);
+        let loss = objective.forward(model.learned(inputs), targets, &tracks);
         window.push(state.step, loss.clone().inner());
         let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
         let mut norm = None;
@@ -100,9 +97,7 @@ pub fn train<N: Network>(
         let validate = last || state.step.is_multiple_of(training.valid_every);
         let log = last || state.step.is_multiple_of(training.log_every);
         if window.is_full() || log || validate || interrupted {
-            window
-                .read(state)
-                .map_err(|step| diverged(examples, step, seed, training, excerpt_samples))?;
+            window.read(state).map_err(|step| diverged(examples, step, seed, training))?;
         }
         if log {
             let (steps, waiting, seconds) = clock.lap();
@@ -142,7 +137,6 @@ pub fn train<N: Network>(
 fn batches(
     examples: &Arc<Examples>,
     sampler: ExcerptSampler,
-    samples: usize,
     training: &Training,
     first: u64,
 ) -> Loader<Result<Batch>> {
@@ -153,18 +147,17 @@ fn batches(
         threads => threads,
     };
     Loader::new(first, training.steps, threads, 4, move |step| {
-        examples.batch(sampler.batch(step), samples, rows)
+        examples.batch(sampler.batch(step), rows)
     })
 }
 
-fn diverged(
-    examples: &Examples,
-    step: u64,
-    seed: u64,
-    training: &Training,
-    samples: usize,
-) -> Error {
-    let sampler = ExcerptSampler::new(seed, training.batch_size, samples, examples.lengths());
+fn sampler(examples: &Examples, seed: u64, training: &Training) -> ExcerptSampler {
+    let (excerpt, lengths) = (examples.excerpt_length(), examples.lengths());
+    ExcerptSampler::new(seed, training.batch_size, excerpt, lengths)
+}
+
+fn diverged(examples: &Examples, step: u64, seed: u64, training: &Training) -> Error {
+    let sampler = sampler(examples, seed, training);
     let tracks: Vec<&str> =
         sampler.batch(step).iter().map(|excerpt| examples.ids[excerpt.track].as_str()).collect();
     Error::Diverged(format!(

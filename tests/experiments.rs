@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor};
-use models::Network;
+use burn::tensor::{Device, Tensor, TensorData};
+use models::{Corpus, Network};
 use tonotopy::experiment::Experiment;
 use tonotopy::session::initial;
 
@@ -24,6 +24,42 @@ fn shipped() -> Vec<PathBuf> {
     found
 }
 
+/// What fitted parts are fitted to: enough frames for the words of the papers.
+struct Noise {
+    samples: usize,
+}
+
+impl Corpus for Noise {
+    type Error = std::convert::Infallible;
+
+    fn tracks(&self) -> usize {
+        16
+    }
+
+    fn excerpts(&self, each: &mut dyn FnMut(Tensor<2>, &[usize])) -> Result<(), Self::Error> {
+        for track in 0..16 {
+            let mut state = track as u32;
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+            };
+            let noise: Vec<f32> = (0..self.samples).map(|_| next()).collect();
+            let noise = TensorData::new(noise, [1, self.samples]);
+            each(Tensor::from_data(noise, &Device::flex()), &[track]);
+        }
+        Ok(())
+    }
+
+    fn neighbours(&self, count: usize) -> Result<Vec<Vec<u32>>, Self::Error> {
+        let others = |track: u32| (0..16).filter(move |x| x % 4 == track % 4 && *x != track);
+        Ok((0..16).map(|track| others(track).take(count).collect()).collect())
+    }
+
+    fn progress(&self, _: &str) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
 #[test]
 fn each_is_read_and_its_network_gives_one_number_a_tag() {
     let experiments = shipped();
@@ -32,8 +68,9 @@ fn each_is_read_and_its_network_gives_one_number_a_tag() {
         let experiment = Experiment::read(&path, &[]).unwrap();
         assert!(!experiment.about.is_empty(), "{}", path.display());
         let device = Device::flex();
-        let model = initial(&experiment, 50, &device).unwrap();
         let samples = experiment.excerpt_samples();
+        let fitted = experiment.model.fit(samples, 1, &device, &Noise { samples }).unwrap();
+        let model = initial(&experiment, 50, &fitted, &device).unwrap();
         let logits = model.forward(Tensor::zeros([2, samples], &device.autodiff()));
         assert_eq!(logits.dims(), [2, 50], "{}", path.display());
         let values = logits.into_data();

@@ -24,7 +24,8 @@ fn weights(run: &Path) -> (u64, Vec<u32>) {
     let folder = RunFolder::open(run).unwrap();
     let checkpoint = folder.checkpoints().load(Which::Last).unwrap();
     let outputs = folder.tags().unwrap().len();
-    let model = initial(&folder.experiment().unwrap(), outputs, &Device::flex()).unwrap();
+    let (experiment, fitted) = (folder.experiment().unwrap(), folder.fitted().unwrap());
+    let model = initial(&experiment, outputs, &fitted, &Device::flex()).unwrap();
     let model = load_weights(model, checkpoint.model, &checkpoint.path).unwrap();
     let mut bits = Bits(Vec::new());
     model.visit(&mut bits);

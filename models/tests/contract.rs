@@ -7,7 +7,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use models::front_end::mel::PadKind;
 use models::front_end::{FrontEndConfig, MelConfig, StridedConfig};
-use models::{Model, ModelConfig, ModelError, Network, SampleCnnConfig};
+use models::{Corpus, Fitted, Model, ModelConfig, ModelError, Network, SampleCnnConfig};
 
 const OUTPUTS: usize = 7;
 
@@ -77,6 +77,20 @@ fn cases() -> Vec<Case> {
                  front_end = { name = 'strided', filters = 8 }",
             ),
         ),
+        at(16_000, tagger("{ name = 'mfcc', n_fft = 512, hop_length = 256 }")),
+        at(
+            16_000,
+            toml(
+                "name = 'bag_of_words'\nbag = { words = 40, front_end = { name = 'mfcc', hop_length = 200 } }",
+            ),
+        ),
+        at(
+            16_000,
+            toml(
+                "name = 'bag_of_words'\nhidden = [20, 12]\n\
+                 bag = { words = 30, variance = 0.8, front_end = { name = 'mel' } }",
+            ),
+        ),
     ]
 }
 
@@ -89,10 +103,50 @@ fn locked<T>(draw: impl FnOnce() -> T) -> T {
     draw()
 }
 
+/// Noise to fit to, of several colours so that there is something to tell apart.
+struct Colours {
+    samples: usize,
+}
+
+impl Corpus for Colours {
+    type Error = std::convert::Infallible;
+
+    fn tracks(&self) -> usize {
+        12
+    }
+
+    fn excerpts(&self, each: &mut dyn FnMut(Tensor<2>, &[usize])) -> Result<(), Self::Error> {
+        let white = noise(self.samples, 12, 0.3);
+        let mut coloured = white.clone();
+        for (track, samples) in coloured.chunks_exact_mut(self.samples).enumerate() {
+            let slowness = (track % 5) as f32 / 5.0;
+            for i in 1..samples.len() {
+                samples[i] = slowness * samples[i - 1] + (1.0 - slowness) * samples[i];
+            }
+        }
+        each(tensor(&coloured, 12, &Device::flex()), &(0..12).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    fn neighbours(&self, count: usize) -> Result<Vec<Vec<u32>>, Self::Error> {
+        let others = |track: u32| (0..12).filter(move |x| x % 5 == track % 5 && *x != track);
+        Ok((0..12).map(|track| others(track).take(count).collect()).collect())
+    }
+
+    fn progress(&self, _: &str) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+fn fitted(case: &Case) -> Fitted {
+    case.config.fit(case.samples, 1, &Device::flex(), &Colours { samples: case.samples }).unwrap()
+}
+
 fn build(case: &Case, seed: u64, device: &Device) -> Model {
+    let fitted = fitted(case);
     locked(|| {
         device.seed(seed);
-        case.config.init(OUTPUTS, case.samples, device).unwrap()
+        case.config.init(OUTPUTS, case.samples, &fitted, device).unwrap()
     })
 }
 
@@ -256,7 +310,8 @@ fn gradients_reach_every_parameter() {
         let weights = tensor(&noise(OUTPUTS, 4, 1.0), 4, &device);
         let gradients = (y * weights).sum().backward();
         let bad = Bad::of(&model, &gradients);
-        assert!(bad.seen >= 4);
+        // A linear regression on fitted features is one layer.
+        assert!(bad.seen >= if case.config.is_fitted() { 2 } else { 4 });
         let none: Vec<String> = Vec::new();
         assert_eq!(
             [bad.missing, bad.infinite, bad.zero],
@@ -285,7 +340,10 @@ fn silence_clipping_and_vanishing_noise_stay_finite() {
             let y = model.forward(x.clone());
             assert!(finite(&values(y.clone())), "{what}: {:?}", case.config);
             let gradients = y.square().sum().backward();
-            assert!(finite(&values(x.grad(&gradients).unwrap())), "{what}: {:?}", case.config);
+            // No gradient goes through what is fitted.
+            let gradient = x.grad(&gradients);
+            assert_eq!(gradient.is_none(), case.config.is_fitted(), "{:?}", case.config);
+            assert!(gradient.is_none_or(|x| finite(&values(x))), "{what}: {:?}", case.config);
             let bad = Bad::of(&model, &gradients);
             assert!(bad.missing.is_empty() && bad.infinite.is_empty(), "{what}: {:?}", case.config);
             assert!(finite(&values(model.valid().forward(x.inner()))), "{what}");
@@ -322,6 +380,38 @@ fn saved_and_loaded_is_the_same() {
         }
     }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn the_fixed_part_and_the_learned_part_are_the_whole() {
+    let device = Device::flex();
+    for case in cases() {
+        let model = build(&case, 2, &device);
+        let x = tensor(&noise(case.samples, 3, 0.5), 3, &device);
+        let fixed = model.fixed(x.clone());
+        assert_eq!(case.config.is_fitted(), values(fixed.clone()) != values(x.clone()));
+        assert_eq!(values(model.learned(fixed)), values(model.forward(x)), "{:?}", case.config);
+    }
+}
+
+#[test]
+fn what_was_fitted_for_another_config_is_refused() {
+    for case in cases().into_iter().filter(|case| case.config.is_fitted()) {
+        let device = Device::flex();
+        assert_eq!(fitted(&case), fitted(&case), "a fit is a function of its input");
+        let none = case.config.init(OUTPUTS, case.samples, &Fitted::default(), &device);
+        assert!(none.unwrap_err().to_string().contains("never fitted"));
+        for name in fitted(&case).arrays.keys() {
+            let mut other = fitted(&case);
+            let array = other.arrays.get_mut(name).unwrap();
+            array
+                .values
+                .extend_from_within(..array.values.len() / array.shape[array.shape.len() - 1]);
+            *array.shape.last_mut().unwrap() += 1;
+            let error = case.config.init(OUTPUTS, case.samples, &other, &device).unwrap_err();
+            assert_eq!(error.key, *name, "{error}");
+        }
+    }
 }
 
 #[test]
@@ -390,7 +480,7 @@ fn mapping_keeps_every_parameter() {
 fn error(text: &str, samples: usize) -> ModelError {
     let config = toml(text);
     let error = config.validate(samples).expect_err(text);
-    let built = config.init(OUTPUTS, samples, &Device::flex()).expect_err(text);
+    let built = config.init(OUTPUTS, samples, &Fitted::default(), &Device::flex()).expect_err(text);
     assert_eq!(built, error);
     error
 }
@@ -469,8 +559,14 @@ fn bad_values_are_named() {
         assert!(!error.remedy.is_empty() && error.to_string().contains(&error.value));
     }
     let config = toml("name = 'tagger'");
-    assert_eq!(config.init(0, 48_000, &Device::flex()).unwrap_err().key, "outputs");
-    assert_eq!(config.init(usize::MAX, 48_000, &Device::flex()).unwrap_err().key, "outputs");
+    assert_eq!(
+        config.init(0, 48_000, &Fitted::default(), &Device::flex()).unwrap_err().key,
+        "outputs"
+    );
+    assert_eq!(
+        config.init(usize::MAX, 48_000, &Fitted::default(), &Device::flex()).unwrap_err().key,
+        "outputs"
+    );
     let reflect =
         MelConfig { n_fft: 2048, center: true, pad_mode: PadKind::Reflect, ..Default::default() };
     assert_eq!(reflect.validate(1024).unwrap_err().key, "excerpt");

@@ -214,7 +214,7 @@ fn filters(
 ) -> Result<Option<Filters>> {
     let checkpoint = folder.checkpoints().load(Which::Best)?;
     let outputs = experiment.outputs(folder.tags()?.len());
-    let model = initial(experiment, outputs, &Device::flex())?;
+    let model = initial(experiment, outputs, &folder.fitted()?, &Device::flex())?;
     let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
     Ok(model.filters().map(|filters| Filters {
         sample_rate: experiment.model.sample_rate(),

@@ -1,0 +1,216 @@
+//! The fitted part of a model: learned from training audio before the first step, kept in the run's
+//! folder, and applied once to every excerpt.
+//!
+//! `fitted/` in a run folder holds one `.npy` file an array and `checksums.json` (BLAKE3 of each),
+//! which is written last.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use models::{Corpus, FitError, Fitted, ModelConfig, Network};
+
+use crate::error::{Error, Result};
+use crate::examples::{Examples, Inputs};
+use crate::excerpts::{Excerpt, consecutive};
+use crate::files::{create_folder, read_text, sync_folder, write_atomic};
+use crate::loader::Loader;
+use crate::npy;
+use crate::progress::Bar;
+
+/// Excerpts that go through a front end at once; nothing depends on it.
+const ROWS: usize = 16;
+
+/// Who a track's neighbours are.
+pub type Neighbours<'a> = dyn Fn(usize) -> Result<Vec<Vec<u32>>> + 'a;
+
+/// The tracks that a model is fitted to.
+pub struct TrainingAudio<'a> {
+    pub examples: &'a Arc<Examples>,
+    pub device: &'a Device,
+    pub stop: &'a AtomicBool,
+    pub bar: &'a Bar,
+    /// From listening data, where there is any.
+    pub neighbours: Option<&'a Neighbours<'a>>,
+}
+
+impl Corpus for TrainingAudio<'_> {
+    type Error = Error;
+
+    fn tracks(&self) -> usize {
+        self.examples.len()
+    }
+
+    fn excerpts(&self, each: &mut dyn FnMut(Tensor<2>, &[usize])) -> Result<()> {
+        pass(self.examples, self.device, self.stop, |done, total, tracks, waveforms| {
+            self.bar.predict(done, total);
+            each(waveforms, tracks);
+            Ok(())
+        })
+    }
+
+    fn neighbours(&self, count: usize) -> Result<Vec<Vec<u32>>> {
+        match self.neighbours {
+            Some(neighbours) => neighbours(count),
+            None => Err(Error::Config(
+                "model.name: it learns what its listeners like, so add [listening]".into(),
+            )),
+        }
+    }
+
+    fn progress(&self, what: &str) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted("interrupted while fitting".into()));
+        }
+        self.bar.fit(what);
+        Ok(())
+    }
+}
+
+/// Reads every excerpt once, in order.
+fn pass(
+    examples: &Arc<Examples>,
+    device: &Device,
+    stop: &AtomicBool,
+    mut each: impl FnMut(usize, usize, &[usize], Tensor<2>) -> Result<()>,
+) -> Result<()> {
+    let width = examples.width();
+    let excerpts = consecutive(&examples.lengths(), examples.excerpt_length());
+    let total = excerpts.len();
+    let chunks: Arc<Vec<Vec<Excerpt>>> =
+        Arc::new(excerpts.chunks(ROWS).map(<[Excerpt]>::to_vec).collect());
+    let (number, read) = (chunks.len() as u64, examples.clone());
+    let batches = Loader::new(0, number, 1, 3, move |index| {
+        let excerpts = chunks[index as usize].clone();
+        let rows = excerpts.len();
+        read.batch(excerpts, rows)
+    });
+    let mut done = 0;
+    for batch in batches {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted("interrupted while fitting".into()));
+        }
+        let batch = batch?;
+        let tracks: Vec<usize> = batch.excerpts.iter().map(|excerpt| excerpt.track).collect();
+        let waveforms = TensorData::new(batch.inputs, [batch.rows, width]);
+        done += batch.rows;
+        each(done, total, &tracks, Tensor::from_data(waveforms, device))?;
+    }
+    match done == total {
+        true => Ok(()),
+        false => {
+            Err(Error::Data("a thread that reads audio failed; its message stands above".into()))
+        }
+    }
+}
+
+/// Fits what `config` has to fit.
+///
+/// # Errors
+/// If the config asks for what the audio does not give, it cannot be read, or `stop` was set.
+pub fn fit(
+    config: &ModelConfig,
+    samples: usize,
+    seed: u64,
+    audio: &TrainingAudio<'_>,
+) -> Result<Fitted> {
+    config.fit(samples, seed, audio.device, audio).map_err(|error| match error {
+        FitError::Model(error) => Error::Config(format!("in [model]: {error}")),
+        FitError::Data(error) => Error::Data(format!("the model cannot be fitted: {error}")),
+        FitError::Corpus(error) => error,
+    })
+}
+
+/// The same examples with their fixed features instead of their audio.
+///
+/// # Errors
+/// If audio cannot be read, a feature is not finite, or `stop` was set.
+pub fn fixed_features<N: Network>(
+    model: &N,
+    examples: &Arc<Examples>,
+    device: &Device,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Arc<Examples>> {
+    let mut rows: Vec<Vec<f32>> = vec![Vec::new(); examples.len()];
+    let mut width = 0;
+    pass(examples, device, stop, |done, total, tracks, waveforms| {
+        let features = model.fixed(waveforms);
+        width = features.dims()[1];
+        let values: Vec<f32> = features.into_data().convert::<f32>().iter::<f32>().collect();
+        for (track, row) in tracks.iter().zip(values.chunks_exact(width)) {
+            if row.iter().any(|value| !value.is_finite()) {
+                return Err(Error::Diverged(format!(
+                    "a feature of track {} is not finite: its audio holds NaN",
+                    examples.ids[*track]
+                )));
+            }
+            rows[*track].extend_from_slice(row);
+        }
+        progress(done, total);
+        Ok(())
+    })?;
+    Ok(Arc::new(Examples {
+        ids: examples.ids.clone(),
+        inputs: Inputs::Features { tracks: rows, width },
+        targets: examples.targets.clone(),
+        names: examples.names.clone(),
+    }))
+}
+
+const CHECKSUMS: &str = "checksums.json";
+
+/// Writes what was fitted.
+pub fn write(fitted: &Fitted, folder: &Path) -> Result<()> {
+    create_folder(folder)?;
+    let mut checksums = BTreeMap::new();
+    for (name, array) in &fitted.arrays {
+        let mut bytes = Vec::new();
+        npy::write(&mut bytes, &array.shape, &array.values).expect("a vector takes all");
+        checksums.insert(name, blake3::hash(&bytes).to_hex().to_string());
+        write_atomic(&folder.join(format!("{name}.npy")), &bytes)?;
+    }
+    let text = serde_json::to_vec_pretty(&checksums).expect("plain data becomes JSON");
+    write_atomic(&folder.join(CHECKSUMS), &text)?;
+    sync_folder(folder)
+}
+
+/// Reads it again; `None` if nothing was ever written.
+///
+/// # Errors
+/// If a file is missing or damaged.
+pub fn read(folder: &Path) -> Result<Option<Fitted>> {
+    let list = folder.join(CHECKSUMS);
+    if !list.exists() {
+        return Ok(None);
+    }
+    let damaged = |path: &Path, why: &dyn std::fmt::Display| {
+        Error::Data(format!("{} is damaged: {why}; train the run anew", path.display()))
+    };
+    let checksums: BTreeMap<String, String> =
+        serde_json::from_str(&read_text(&list)?).map_err(|error| damaged(&list, &error))?;
+    let mut fitted = Fitted::default();
+    for (name, sum) in checksums {
+        if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+            return Err(damaged(&list, &format!("{name:?} is no array's name")));
+        }
+        let path = folder.join(format!("{name}.npy"));
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        if blake3::hash(&bytes).to_hex().as_str() != sum {
+            return Err(damaged(&path, &"it does not match its checksum"));
+        }
+        let mut file = bytes.as_slice();
+        let header = npy::read_header(&mut file).map_err(|error| damaged(&path, &error))?;
+        let count = header.shape.iter().try_fold(1, |n: usize, &size| n.checked_mul(size));
+        let count = count.filter(|count| *count <= file.len());
+        let values = count.and_then(|count| npy::read_values(&mut file, &header.descr, count));
+        let values = values
+            .ok_or_else(|| damaged(&path, &"its header does not fit its values"))?
+            .map_err(|error| damaged(&path, &error))?;
+        fitted.insert(&name, &header.shape, values);
+    }
+    Ok(Some(fitted))
+}
