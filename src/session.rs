@@ -28,6 +28,7 @@ use crate::metrics::{self, Scores, Targets};
 use crate::objective::Objective;
 use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
+use crate::rng::philox;
 use crate::run_folder::{Environment, RunFolder};
 use crate::train::{End, Event, train};
 use crate::wpe::Listeners;
@@ -59,6 +60,9 @@ pub struct Recommendation {
     /// The same by the tracks' own factors, which who played them tells: what a perfect network
     /// would reach.
     pub upper_bound: RecommendationScores,
+    /// The same by factors that say nothing; absent in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random: Option<RecommendationScores>,
 }
 
 /// Tracks of a run's data set with their embeddings.
@@ -307,7 +311,13 @@ impl Session<'_> {
             Some(latent) => {
                 let factors = outcome.predictions.to_table();
                 write_atomic(&folder.file(&format!("factors{suffix}.csv")), &factors)?;
-                Evaluated::Recommendation(recommend(latent, outcome, &data, split)?)
+                Evaluated::Recommendation(recommend(
+                    latent,
+                    outcome,
+                    &data,
+                    split,
+                    experiment.seed,
+                )?)
             }
             None => {
                 let scores = score(experiment.training.loss, &outcome, &data, split)?;
@@ -409,6 +419,7 @@ fn recommend(
     outcome: Outcome,
     data: &Prepared,
     split: Split,
+    seed: u64,
 ) -> Result<Recommendation> {
     let positions = data.positions(split);
     let predicted = matrix(&outcome)?;
@@ -420,7 +431,16 @@ fn recommend(
         n_tracks: positions.len(),
         scores: latent.score(&positions, &predicted).map_err(unscored)?,
         upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
+        random: Some(latent.score(&positions, &random(&truth, seed)).map_err(unscored)?),
     })
+}
+
+/// Numbers in [-1, 1) in the place of factors.
+fn random(like: &Matrix, seed: u64) -> Matrix {
+    const PURPOSE: u64 = 11;
+    let draw = |at: u64| (philox([seed, PURPOSE], [at, 0, 0, 0])[0] >> 40) as f32;
+    let values = (0..like.data().len() as u64).map(|at| draw(at) / (1 << 23) as f32 - 1.0);
+    Matrix::new(like.rows(), like.columns(), values.collect()).expect("as large as the other")
 }
 
 /// The metrics of one validation, by name; a metric that is not defined on this split is `None`.

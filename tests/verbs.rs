@@ -237,6 +237,8 @@ fn latent_factors_are_learned_evaluated_and_compared() {
         }
     }
     assert!(scores["upper_bound"]["auc"].as_f64() > scores["auc"].as_f64(), "{scores}");
+    let chance = scores["random"]["auc"].as_f64().unwrap();
+    assert!((chance - 0.5).abs() < 0.15, "{scores}");
     let factors = std::fs::read_to_string(place.path("runs/set-mse-s1/factors.csv")).unwrap();
     assert!(factors.starts_with("id,factor 1,factor 2,factor 3,factor 4,factor 5\n"), "{factors}");
 

@@ -53,7 +53,7 @@ fn recommendation(found: &Recommendation) -> String {
     let k = found.scores.k;
     let head = [format!("mAP@{k}"), "AUC".into(), format!("nDCG@{k}"), format!("recall@{k}")];
     format!(
-        "{} {}: {} tracks, {} of {} users scored\n\n{:12}  {:>8}  {:>8}  {:>8}  {:>8}\n{}{}",
+        "{} {}: {} tracks, {} of {} users scored\n\n{:12}  {:>8}  {:>8}  {:>8}  {:>8}\n{}{}{}",
         found.dataset,
         found.split,
         found.n_tracks,
@@ -66,6 +66,7 @@ fn recommendation(found: &Recommendation) -> String {
         head[3],
         row("predicted", &found.scores),
         row("upper bound", &found.upper_bound),
+        found.random.as_ref().map_or(String::new(), |random| row("random", random)),
     )
 }
 

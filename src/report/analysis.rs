@@ -9,6 +9,7 @@ use crate::bootstrap::{Bootstrap, Comparison};
 use crate::experiment::PaperFigure;
 use crate::metrics::recommendation::RecommendationScores;
 use crate::metrics::{Scores, score, score_genres};
+use crate::session::Recommendation;
 use crate::spread::Spread;
 
 /// Up to this many groups each is compared with each; beyond, each with the best.
@@ -97,6 +98,39 @@ pub struct Analysis {
 }
 
 /// Runs that were evaluated on the same tracks.
+/// Scores that need no network: means over the runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bound {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub scores: BTreeMap<Metric, f64>,
+}
+
+/// The best and the worst that there is.
+fn bounds(found: &[&Recommendation], metrics: &[Metric]) -> Vec<Bound> {
+    let mean = |of: &dyn Fn(&Recommendation) -> Option<RecommendationScores>| {
+        let one = |metric: &Metric| -> Option<(Metric, f64)> {
+            let values = found.iter().map(|found| metric.of_recommendation(&of(found)?));
+            let values: Option<Vec<f64>> = values.collect();
+            Some((*metric, Spread::of(&values?)?.mean))
+        };
+        metrics.iter().filter_map(one).collect::<BTreeMap<_, _>>()
+    };
+    let all = [
+        Bound {
+            name: "Upper bound",
+            about: "the tracks' own factors, which who played them tells",
+            scores: mean(&|found| Some(found.upper_bound)),
+        },
+        Bound {
+            name: "Random factors",
+            about: "factors that say nothing",
+            scores: mean(&|found| found.random),
+        },
+    ];
+    all.into_iter().filter(|bound| !bound.scores.is_empty()).collect()
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct Section {
     pub dataset: String,
@@ -112,9 +146,9 @@ pub struct Section {
     /// The best first; those that could not be scored last.
     pub groups: Vec<Group>,
     pub differences: Vec<Difference>,
-    /// What the tracks' own factors reach, where runs recommend: a mean over the runs.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub upper_bound: BTreeMap<Metric, f64>,
+    /// What other factors than the predicted ones reach, where runs recommend.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<Bound>,
     /// Users that are scored, of how many, where runs recommend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users: Option<(usize, usize)>,
@@ -268,12 +302,7 @@ impl Section {
         };
         let found: Vec<_> =
             part.iter().filter_map(|&run| runs[run].recommendation.as_ref()).collect();
-        let mean = |metric: &Metric| -> Option<(Metric, f64)> {
-            let bounds = found.iter().map(|found| metric.of_recommendation(&found.upper_bound));
-            let values: Option<Vec<f64>> = bounds.collect();
-            Some((*metric, Spread::of(&values?)?.mean))
-        };
-        let upper_bound = metrics.iter().filter_map(mean).collect();
+        let bounds = bounds(&found, &metrics);
         let users = found.first().map(|f| (f.scores.n_users_scored, f.scores.n_users));
         let mut left_out: Vec<_> = part.iter().flat_map(|&run| &runs[run].quarantine).collect();
         left_out.sort();
@@ -293,7 +322,7 @@ impl Section {
             metrics,
             groups,
             differences,
-            upper_bound,
+            bounds,
             users,
             tags,
             quarantine,

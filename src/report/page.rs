@@ -243,14 +243,14 @@ fn comparison_table(section: &Section) -> Markup {
                             (time_cell(group.seconds))
                         }
                     }
-                    @if !section.upper_bound.is_empty() {
+                    @for bound in &section.bounds {
                         tr {
                             th scope="row" {
-                                "Upper bound"
-                                small { "the tracks' own factors, which who played them tells" }
+                                (bound.name)
+                                small { (bound.about) }
                             }
                             @for metric in &section.metrics {
-                                td class="n" { (section.upper_bound.get(metric).map_or(format::NONE.into(), |value| format::score(*value))) }
+                                td class="n" { (bound.scores.get(metric).map_or(format::NONE.into(), |value| format::score(*value))) }
                             }
                             td class="n" colspan=(if papers { 5 } else { 4 }) {}
                         }

@@ -60,10 +60,10 @@ fn write_section(text: &mut String, section: &Section, emphasis: bool) {
         }
         rows.push(row);
     }
-    if !section.upper_bound.is_empty() {
-        let mut row = vec!["upper bound".to_owned()];
+    for bound in &section.bounds {
+        let mut row = vec![bound.name.to_lowercase()];
         row.extend(section.metrics.iter().map(|metric| {
-            section.upper_bound.get(metric).map_or(format::NONE.into(), |v| format::score(*v))
+            bound.scores.get(metric).map_or(format::NONE.into(), |v| format::score(*v))
         }));
         row.resize(rows[0].len(), String::new());
         rows.push(row);
