@@ -3,7 +3,7 @@
 //! Every key has a default or is required; an unknown key is an error that names the nearest
 //! right one. A run saves its experiment with every default filled in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use datasets::{DatasetConfig, InteractionsConfig};
 use models::ModelConfig;
@@ -34,7 +34,7 @@ pub struct Experiment {
     pub listening: Option<InteractionsConfig>,
     /// How the listening data becomes factors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub factorization: Option<WmfConfig>,
+    pub factorization: Option<Factorization>,
     pub model: ModelConfig,
     #[serde(default)]
     pub training: Training,
@@ -45,6 +45,45 @@ pub struct Experiment {
 
 fn one() -> u64 {
     1
+}
+
+/// How listening data becomes factors: all keys of [`WmfConfig`], and `root`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "toml::Table", into = "toml::Table")]
+pub struct Factorization {
+    /// A folder of factors that `factorize` or another program made; none are computed then, and
+    /// of the other keys only those count that tell how confident plays make us and how a track that has
+    /// no factors gets some: alpha, epsilon, regularization. Relative to `--data-dir`.
+    pub root: Option<PathBuf>,
+    pub config: WmfConfig,
+}
+
+impl TryFrom<toml::Table> for Factorization {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> std::result::Result<Self, String> {
+        let root = match table.remove("root") {
+            None => None,
+            Some(toml::Value::String(root)) if !root.is_empty() => Some(PathBuf::from(root)),
+            Some(other) => return Err(format!("root is {other}: name a folder of factors")),
+        };
+        // A misspelt "root" is as likely as any other key.
+        let config = WmfConfig::deserialize(table).map_err(|error| {
+            error.message().replacen("expected one of ", "expected one of `root`, ", 1)
+        })?;
+        Ok(Self { root, config })
+    }
+}
+
+impl From<Factorization> for toml::Table {
+    fn from(factorization: Factorization) -> Self {
+        let mut table =
+            toml::Table::try_from(&factorization.config).expect("plain data becomes TOML");
+        if let Some(root) = factorization.root {
+            table.insert("root".into(), root.to_string_lossy().into_owned().into());
+        }
+        table
+    }
 }
 
 /// A published figure, shown beside ours.
@@ -184,14 +223,6 @@ impl Experiment {
         (self.training.excerpt_seconds * f64::from(self.model.sample_rate())).round() as usize
     }
 
-    /// Outputs that the model has for a data set with so many tags.
-    pub fn outputs(&self, tags: usize) -> usize {
-        match self.listening {
-            Some(_) => self.factorization.clone().unwrap_or_default().factors,
-            None => tags,
-        }
-    }
-
     fn validate(&self) -> Result<()> {
         let training = &self.training;
         let refuse = |key: &str, value: &dyn std::fmt::Display, remedy: &str| {
@@ -271,7 +302,8 @@ impl Experiment {
                         .into(),
                 ));
             }
-            (Some(_), Some(config)) => config
+            (Some(_), Some(factorization)) => factorization
+                .config
                 .validate()
                 .map_err(|error| Error::Config(format!("in [factorization]: {error}")))?,
             _ => {}
@@ -407,5 +439,38 @@ mod tests {
         assert!(error(SMALL, &["training.optimizer.learning_rate=-1"]).contains("above 0"));
         assert!(error(SMALL, &["model.front_end.stride=0"]).contains("stride"));
         assert!(error(SMALL, &["model.front_end.sample_rate=0"]).contains("sample_rate"));
+    }
+
+    #[test]
+    fn factors_may_be_made_beforehand() {
+        let with = |keys: &str| {
+            let listening = "[listening]\nname = \"synthetic_listeners\"\n[factorization]\n";
+            let text = SMALL.replace("[model]", &format!("{listening}{keys}\n[model]"));
+            Experiment::parse(
+                &text.replace(
+                    "[training]",
+                    "[training]\nloss = \"mean_squared_error\"\nmetric = \"auc\"",
+                ),
+                &[],
+            )
+        };
+        let made = with("root = \"my/factors\"\nalpha = 3.0").unwrap();
+        let factorization = made.factorization.clone().unwrap();
+        assert_eq!(factorization.root, Some(PathBuf::from("my/factors")));
+        assert_eq!(factorization.config.alpha, 3.0);
+        assert_eq!(Experiment::parse(&made.to_toml(), &[]).unwrap(), made);
+        let computed = with("factors = 7").unwrap();
+        assert_eq!(computed.factorization.clone().unwrap().root, None);
+        assert!(!computed.to_toml().contains("root"));
+        for (keys, words) in [
+            ("factor = 7", ["factor", "did you mean `factors`?"]),
+            ("rot = \"x\"", ["rot", "did you mean `root`?"]),
+            ("root = 3", ["root is 3", "folder of factors"]),
+            ("root = \"\"", ["root is", "folder of factors"]),
+            ("factors = \"many\"", ["invalid type", "many"]),
+        ] {
+            let error = with(keys).unwrap_err().to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        }
     }
 }

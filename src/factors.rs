@@ -14,7 +14,7 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::files::{create_folder, sync_folder};
+use crate::files::{create_folder, sync_folder, write_atomic};
 use crate::npy;
 
 pub const USER_FACTORS: &str = "user_factors.npy";
@@ -146,6 +146,39 @@ fn write_synced(
 
 fn write_array(path: &Path, shape: &[usize], values: &[f32]) -> Result<()> {
     write_synced(path, |file| npy::write(file, shape, values))
+}
+
+/// How many factors a row of a folder's item factors has.
+///
+/// # Errors
+/// As [`read`], which reads much more.
+pub fn width(folder: &Path) -> Result<usize> {
+    let path = folder.join(ITEM_FACTORS);
+    let file = File::open(&path).map_err(Error::io("open", &path))?;
+    let header = npy::read_header(&mut BufReader::new(file))
+        .map_err(|error| wrong(&path, format!("this is no whole .npy file: {error}")))?;
+    match header.shape[..] {
+        [_, width] if width > 0 => Ok(width),
+        _ => Err(wrong(
+            &path,
+            format!("the shape is {:?} instead of rows and factors", header.shape),
+        )),
+    }
+}
+
+/// Writes the factors of items alone: `item_factors.npy` and `items.txt`, in place of what is there.
+///
+/// # Errors
+/// If an id has a line break, or writing fails.
+pub fn write_items(folder: &Path, ids: &[String], factors: &[f32]) -> Result<()> {
+    check_ids("item", ids)?;
+    create_folder(folder)?;
+    let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    write_atomic(&folder.join(ITEMS), text.as_bytes())?;
+    let mut bytes = Vec::new();
+    let shape = [ids.len(), factors.len().checked_div(ids.len()).unwrap_or(0)];
+    npy::write(&mut bytes, &shape, factors).expect("a vector takes all");
+    write_atomic(&folder.join(ITEM_FACTORS), &bytes)
 }
 
 /// Reads a folder of factors. float64 is taken too, and rounded.

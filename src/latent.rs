@@ -17,6 +17,7 @@ use kernels::csr::{Csr, CsrError};
 use models::wmf::{Wmf, WmfConfig, fold_in_items};
 
 use crate::error::{Error, Result};
+use crate::factors::{FactorTables, Side};
 use crate::matrix::Matrix;
 use crate::metrics::recommendation::{
     ItemLists, Options, RecommendationError, RecommendationScores, score_recommendation,
@@ -51,9 +52,66 @@ pub fn unheard(plays: &Interactions, tracks: &[Track]) -> Vec<bool> {
         .collect()
 }
 
+/// Who played which track with audio.
+struct Heard {
+    /// For every item of the plays: the track that it is, if it has audio.
+    track_of: Vec<Option<usize>>,
+    /// For every track: users, rising, and how often each played it.
+    listeners: Vec<Vec<(u32, f32)>>,
+}
+
+impl Heard {
+    /// `user_of` numbers the users anew; those without a number are left out.
+    fn new(plays: &Interactions, tracks: &[Track], user_of: impl Fn(usize) -> Option<u32>) -> Self {
+        let number: HashMap<&str, usize> =
+            tracks.iter().enumerate().map(|(at, track)| (track.id.as_str(), at)).collect();
+        let track_of: Vec<Option<usize>> =
+            plays.items().iter().map(|id| number.get(id.as_str()).copied()).collect();
+        let mut listeners: Vec<Vec<(u32, f32)>> = vec![Vec::new(); tracks.len()];
+        for user in 0..plays.users().len() {
+            let Some(numbered) = user_of(user) else { continue };
+            let (items, counts) = plays.of_user(user);
+            for (&item, &count) in items.iter().zip(counts) {
+                if let Some(track) = track_of[item as usize] {
+                    listeners[track].push((numbered, count));
+                }
+            }
+        }
+        // They come in the order of the plays, which need not be that of the numbers.
+        listeners.iter_mut().for_each(|row| row.sort_unstable_by_key(|(user, _)| *user));
+        Self { track_of, listeners }
+    }
+
+    /// Factors of the tracks, with the users' held fixed.
+    fn fold_in(&self, users: &[f32], count: usize, config: &WmfConfig) -> Result<Vec<f32>> {
+        let mut by_track = Entries::default();
+        for row in &self.listeners {
+            row.iter().for_each(|&(user, count)| by_track.push(user, count));
+            by_track.end_row();
+        }
+        let by_track = by_track.matrix(count).map_err(|error| broken(&error))?;
+        fold_in_items(config, users, &by_track).map_err(from_wmf)
+    }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> Error {
+    Error::Data(format!("the listening data cannot be factorised: {error}"))
+}
+
+/// A product of factors stays what it is if one side grows as the other shrinks. Targets with a mean
+/// square of 1 make losses comparable, and one learning rate good for all.
+fn balance(users: &mut [f32], tracks: &mut [f32]) {
+    let square: f64 = tracks.iter().map(|value| f64::from(*value).powi(2)).sum();
+    let size = (square / tracks.len().max(1) as f64).sqrt();
+    if size.is_normal() {
+        tracks.iter_mut().for_each(|value| *value = (f64::from(*value) / size) as f32);
+        users.iter_mut().for_each(|value| *value = (f64::from(*value) * size) as f32);
+    }
+}
+
 impl Latent {
     /// Factorises `plays`; `tracks` are those with audio, each with a split, all of them played.
-    /// `progress` hears of the sweeps that are done.
+    /// `progress` hears of the sweeps that are done, of how many, and of the objective.
     ///
     /// # Errors
     /// If the config does not fit the data, or `stop` was set.
@@ -62,7 +120,7 @@ impl Latent {
         tracks: &[Track],
         config: &WmfConfig,
         stop: &AtomicBool,
-        mut progress: impl FnMut(usize, usize),
+        mut progress: impl FnMut(usize, usize, f64),
     ) -> Result<Latent> {
         if config.bias {
             return Err(Error::Config(
@@ -70,93 +128,221 @@ impl Latent {
                     .into(),
             ));
         }
-        let number: HashMap<&str, usize> =
-            tracks.iter().enumerate().map(|(at, track)| (track.id.as_str(), at)).collect();
+        let users = plays.users().len();
+        let heard = Heard::new(plays, tracks, |user| Some(user as u32));
         // Items that the factorisation may see, numbered anew: all but held-out tracks.
-        let mut seen = Vec::new();
+        let mut seen = 0;
         let mut place = vec![None; plays.items().len()];
-        let mut track_of = vec![None; plays.items().len()];
-        for (item, id) in plays.items().iter().enumerate() {
-            track_of[item] = number.get(id.as_str()).copied();
-            let held_out = track_of[item].is_some_and(|at| tracks[at].split != Some(Split::Train));
-            if !held_out {
-                place[item] = Some(seen.len() as u32);
-                seen.push(item);
+        for (item, track) in heard.track_of.iter().enumerate() {
+            if track.is_none_or(|at| tracks[at].split == Some(Split::Train)) {
+                place[item] = Some(seen);
+                seen += 1;
             }
         }
-        let users = plays.users().len();
         let mut by_user = Entries::default();
-        // Tracks with audio, a row a track; users rise within a row, for they come in order.
-        let mut listeners: Vec<Vec<(u32, f32)>> = vec![Vec::new(); tracks.len()];
         for user in 0..users {
             let (items, counts) = plays.of_user(user);
             for (&item, &count) in items.iter().zip(counts) {
                 if let Some(column) = place[item as usize] {
                     by_user.push(column, count);
                 }
-                if let Some(track) = track_of[item as usize] {
-                    listeners[track].push((user as u32, count));
-                }
             }
             by_user.end_row();
         }
-        let broken = |error: &dyn std::fmt::Display| {
-            Error::Data(format!("the listening data cannot be factorised: {error}"))
-        };
-        let matrix = by_user.matrix(seen.len()).map_err(|error| broken(&error))?;
+        let matrix = by_user.matrix(seen as usize).map_err(|error| broken(&error))?;
         let mut wmf = Wmf::new(config, &matrix).map_err(from_wmf)?;
         while wmf.sweep() < config.iterations {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted("interrupted while factorising".into()));
             }
             let sweep = wmf.run_sweep(&|_| {}).map_err(from_wmf)?;
-            tracing::debug!("sweep {}: objective {:.6e}", sweep.sweep, sweep.objective);
-            progress(sweep.sweep, config.iterations);
+            progress(sweep.sweep, config.iterations, sweep.objective);
         }
         let factors = wmf.into_factors();
-
-        let mut by_track = Entries::default();
-        for row in &listeners {
-            row.iter().for_each(|&(user, count)| by_track.push(user, count));
-            by_track.end_row();
-        }
-        let by_track = by_track.matrix(users).map_err(|error| broken(&error))?;
-        let mut of_tracks = fold_in_items(config, &factors.users, &by_track).map_err(from_wmf)?;
+        let mut of_tracks = heard.fold_in(&factors.users, users, config)?;
         // Where the factorisation has factors of its own, they are the targets.
         let width = config.factors;
-        for (item, track) in track_of.iter().enumerate() {
-            if let (Some(place), Some(track)) = (place[item], track) {
-                let own = &factors.items[place as usize * width..][..width];
+        for (place, track) in place.iter().zip(&heard.track_of) {
+            if let (Some(place), Some(track)) = (place, track) {
+                let own = &factors.items[*place as usize * width..][..width];
                 of_tracks[track * width..][..width].copy_from_slice(own);
             }
         }
-        // A product of factors stays what it is if one side grows as the other shrinks. Targets with a
-        // mean square of 1 make losses comparable, and one learning rate good for all.
-        let square: f64 = of_tracks.iter().map(|value| f64::from(*value).powi(2)).sum();
-        let size = (square / of_tracks.len().max(1) as f64).sqrt();
         let mut of_users = factors.users;
-        if size.is_normal() {
-            of_tracks.iter_mut().for_each(|value| *value = (f64::from(*value) / size) as f32);
-            of_users.iter_mut().for_each(|value| *value = (f64::from(*value) * size) as f32);
-        }
-        let confidence =
-            |count: f32| (1.0 + config.alpha * (f64::from(count) / config.epsilon).ln_1p()) as f32;
+        balance(&mut of_users, &mut of_tracks);
+        Self::new(plays.users().to_vec(), of_users, of_tracks, width, heard.listeners, config)
+    }
+
+    fn new(
+        ids: Vec<String>,
+        users: Vec<f32>,
+        tracks: Vec<f32>,
+        width: usize,
+        mut listeners: Vec<Vec<(u32, f32)>>,
+        config: &WmfConfig,
+    ) -> Result<Latent> {
         for (_, value) in listeners.iter_mut().flatten() {
-            *value = confidence(*value);
+            *value = config.confidence(*value);
         }
         let matrix = |rows, data| Matrix::new(rows, width, data).map_err(|error| broken(&error));
-        Ok(Latent {
-            ids: plays.users().to_vec(),
-            users: matrix(users, of_users)?,
-            tracks: matrix(tracks.len(), of_tracks)?,
-            listeners,
-        })
+        let (users, tracks) = (matrix(ids.len(), users)?, matrix(listeners.len(), tracks)?);
+        Ok(Latent { ids, users, tracks, listeners })
+    }
+
+    /// Takes factors that were made beforehand, by `factorize` or another program. Also returns
+    /// sentences on what did not fit.
+    ///
+    /// Users and tracks are matched by their ids. A track without factors gets those that who
+    /// played it tells; plays of users without factors are left out.
+    ///
+    /// # Errors
+    /// If there are biases, nobody has factors, or nothing can be found for a track without.
+    pub fn adopt(
+        plays: &Interactions,
+        tracks: &[Track],
+        tables: FactorTables,
+        config: &WmfConfig,
+    ) -> Result<(Latent, Vec<String>)> {
+        let width = tables.n_factors;
+        if tables.users.biases.is_some() {
+            return Err(Error::Config(
+                "the factors of factorization.root have biases, which no network learns: \
+                 factorise without --bias"
+                    .into(),
+            ));
+        }
+        let row: HashMap<&str, usize> =
+            tables.users.ids.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
+        let (mut ids, mut users) = (Vec::new(), Vec::new());
+        let mut number = vec![None; plays.users().len()];
+        for (user, id) in plays.users().iter().enumerate() {
+            if let Some(&row) = row.get(id.as_str()) {
+                number[user] = Some(ids.len() as u32);
+                ids.push(id.clone());
+                users.extend_from_slice(&tables.users.factors[row * width..][..width]);
+            }
+        }
+        if ids.is_empty() {
+            let example = |ids: &[String]| ids.first().cloned().unwrap_or_default();
+            return Err(Error::Data(format!(
+                "factorization.root has factors of none of the listeners: its users are such as {:?}, \
+                 the listening data's such as {:?}",
+                example(&tables.users.ids),
+                example(plays.users())
+            )));
+        }
+        let mut notes = Vec::new();
+        let unknown = plays.users().len() - ids.len();
+        if unknown > 0 {
+            notes.push(format!("{unknown} listeners without factors are left out"));
+        }
+        let heard = Heard::new(plays, tracks, |user| number[user]);
+        let config = WmfConfig { factors: width, ..config.clone() };
+        let mut of_tracks = heard.fold_in(&users, ids.len(), &config)?;
+        let row: HashMap<&str, usize> =
+            tables.items.ids.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
+        let (mut folded, mut lost) = (0, None);
+        for (at, track) in tracks.iter().enumerate() {
+            match row.get(track.id.as_str()) {
+                Some(row) => of_tracks[at * width..][..width]
+                    .copy_from_slice(&tables.items.factors[row * width..][..width]),
+                None if heard.listeners[at].is_empty() => lost = lost.or(Some(track)),
+                None => folded += 1,
+            }
+        }
+        if let Some(track) = lost {
+            return Err(Error::Data(format!(
+                "track {} has no factors in factorization.root, and nobody who has factors played it: \
+                 leave it out of the data set, or factorise with it",
+                track.id
+            )));
+        }
+        if folded > 0 {
+            notes.push(format!(
+                "{folded} tracks have no factors: theirs are found from who played them, \
+                 with the users' factors held fixed"
+            ));
+        }
+        let known = |track: &Track| row.contains_key(track.id.as_str());
+        let held_out = |track: &&Track| track.split != Some(Split::Train) && known(track);
+        let seen = tracks.iter().filter(held_out).count();
+        if seen > 0 {
+            notes.push(format!(
+                "the factors were made with {seen} of the held-out tracks: the users' factors know of \
+                 them, so that scores and upper bound are better than for songs nobody has played"
+            ));
+        }
+        balance(&mut users, &mut of_tracks);
+        let latent = Self::new(ids, users, of_tracks, width, heard.listeners, &config)?;
+        Ok((latent, notes))
+    }
+
+    /// What [`Latent::to_tables`] gave, bit for bit.
+    ///
+    /// # Errors
+    /// If users or tracks are no longer the same.
+    pub fn restore(
+        plays: &Interactions,
+        tracks: &[Track],
+        tables: FactorTables,
+        config: &WmfConfig,
+    ) -> Result<Latent> {
+        let changed = |what: &str| {
+            Error::Data(format!(
+                "the {what} are no longer those of the run's factors: put the old files back, or \
+                 train anew"
+            ))
+        };
+        let same = tables.items.ids.len() == tracks.len()
+            && tables.items.ids.iter().zip(tracks).all(|(id, track)| *id == track.id);
+        if !same {
+            return Err(changed("tracks"));
+        }
+        let row: HashMap<&str, u32> =
+            (0..).zip(&tables.users.ids).map(|(row, id)| (id.as_str(), row)).collect();
+        let number: Vec<Option<u32>> =
+            plays.users().iter().map(|id| row.get(id.as_str()).copied()).collect();
+        if number.iter().flatten().count() != tables.users.ids.len() {
+            return Err(changed("listeners"));
+        }
+        let heard = Heard::new(plays, tracks, |user| number[user]);
+        let FactorTables { users, items, n_factors } = tables;
+        Self::new(users.ids, users.factors, items.factors, n_factors, heard.listeners, config)
+    }
+
+    /// For [`crate::factors`]: the users, and the tracks as items.
+    pub fn to_tables(&self, tracks: &[Track]) -> FactorTables {
+        let side = |ids: Vec<String>, factors: &Matrix| Side {
+            ids,
+            factors: factors.data().to_vec(),
+            biases: None,
+        };
+        FactorTables {
+            users: side(self.ids.clone(), &self.users),
+            items: side(tracks.iter().map(|track| track.id.clone()).collect(), &self.tracks),
+            n_factors: self.tracks.columns(),
+        }
+    }
+
+    /// Which of the tracks each user played, rising.
+    pub fn heard(&self) -> Result<ItemLists, RecommendationError> {
+        let all: Vec<usize> = (0..self.tracks.rows()).collect();
+        self.positives(&all)
+    }
+
+    /// Which of `tracks` each user played: positions in `tracks`.
+    fn positives(&self, tracks: &[usize]) -> Result<ItemLists, RecommendationError> {
+        let mut pairs = Vec::new();
+        for (item, &track) in tracks.iter().enumerate() {
+            pairs.extend(self.listeners[track].iter().map(|&(user, _)| (user, item as u32)));
+        }
+        ItemLists::from_pairs(self.users.rows(), &pairs)
     }
 
     /// Who listened to some of the tracks, for the weighted prediction error.
     pub fn listeners(&self, tracks: &[usize]) -> Listeners {
         let plays = tracks.iter().map(|&track| self.listeners[track].clone());
-        Listeners::new(self.users.data().to_vec(), self.users.columns(), plays)
+        Listeners::new(self.users.clone(), plays)
     }
 
     /// How well `factors`, a row a track of `tracks`, rank these tracks for every user.
@@ -168,11 +354,7 @@ impl Latent {
         tracks: &[usize],
         factors: &Matrix,
     ) -> Result<RecommendationScores, RecommendationError> {
-        let mut pairs = Vec::new();
-        for (item, &track) in tracks.iter().enumerate() {
-            pairs.extend(self.listeners[track].iter().map(|&(user, _)| (user, item as u32)));
-        }
-        let held_out = ItemLists::from_pairs(self.users.rows(), &pairs)?;
+        let held_out = self.positives(tracks)?;
         let options = Options { k: K, ..Options::default() };
         score_recommendation(&self.users, factors, &held_out, &options)
     }
@@ -239,7 +421,7 @@ mod tests {
     }
 
     fn fit(plays: &Interactions, tracks: &[Track], config: &WmfConfig) -> Result<Latent> {
-        Latent::fit(plays, tracks, config, &AtomicBool::new(false), |_, _| {})
+        Latent::fit(plays, tracks, config, &AtomicBool::new(false), |_, _, _| {})
     }
 
     fn of(tracks: &[Track], split: Split) -> Vec<usize> {
@@ -286,6 +468,80 @@ mod tests {
         }
     }
 
+    /// What a run keeps is what it had, and other data is refused.
+    #[test]
+    fn kept_factors_are_restored_bit_for_bit() {
+        let (collection, plays) = data(200).unwrap();
+        let tracks = &collection.tracks;
+        let latent = fit(&plays, tracks, &config()).unwrap();
+        let kept = || latent.to_tables(tracks);
+        let again = Latent::restore(&plays, tracks, kept(), &config()).unwrap();
+        assert_eq!((&again.ids, &again.users), (&latent.ids, &latent.users));
+        assert_eq!((&again.tracks, &again.listeners), (&latent.tracks, &latent.listeners));
+        let error = Latent::restore(&plays, &tracks[1..], kept(), &config()).unwrap_err();
+        assert!(error.to_string().contains("the tracks are no longer"), "{error}");
+        let mut other = kept();
+        other.users.ids[7] = "somebody else".into();
+        let error = Latent::restore(&plays, tracks, other, &config()).unwrap_err();
+        assert!(error.to_string().contains("the listeners are no longer"), "{error}");
+    }
+
+    /// Factors made elsewhere: in another order, with strangers among them, with some missing.
+    #[test]
+    fn factors_of_another_program_are_matched_by_id() {
+        let (collection, plays) = data(200).unwrap();
+        let tracks = &collection.tracks;
+        let own = fit(&plays, tracks, &config()).unwrap();
+        let width = own.tracks.columns();
+        let reversed = |side: Side, stranger: &str| {
+            let mut ids: Vec<String> = side.ids.into_iter().rev().collect();
+            let rows = side.factors.chunks_exact(width).rev();
+            let mut factors: Vec<f32> = rows.flatten().copied().collect();
+            ids.push(stranger.into());
+            factors.extend(vec![9.0; width]);
+            Side { ids, factors, biases: None }
+        };
+        let tables = own.to_tables(tracks);
+        let mut theirs = FactorTables {
+            users: reversed(tables.users, "a listener nobody knows"),
+            items: reversed(tables.items, "a song without audio"),
+            n_factors: width,
+        };
+        let (all, notes) = Latent::adopt(&plays, tracks, theirs.clone(), &config()).unwrap();
+        let near = |a: &Matrix, b: &Matrix| {
+            let pairs = a.data().iter().zip(b.data());
+            a.rows() == b.rows() && pairs.into_iter().all(|(a, b)| (a - b).abs() <= 1e-5)
+        };
+        assert!(near(&all.tracks, &own.tracks) && near(&all.users, &own.users));
+        assert_eq!(all.listeners, own.listeners);
+        assert!(notes.len() == 1 && notes[0].contains("held-out tracks"), "{notes:?}");
+
+        // A held-out track without factors gets what its listeners tell: what `fit` gave it.
+        let lost = of(tracks, Split::Test)[0];
+        let row = theirs.items.ids.iter().position(|id| *id == tracks[lost].id).unwrap();
+        theirs.items.ids[row] = "renamed".into();
+        let (some, notes) = Latent::adopt(&plays, tracks, theirs.clone(), &config()).unwrap();
+        assert!(notes.iter().any(|note| note.starts_with("1 tracks have no factors")), "{notes:?}");
+        let cosine = |a: &[f32], b: &[f32]| {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+        };
+        // Balanced users are regularised otherwise, so near, not equal.
+        assert!(cosine(some.tracks.row(lost), own.tracks.row(lost)) > 0.9);
+
+        theirs.users.ids.truncate(150);
+        theirs.users.factors.truncate(150 * width);
+        let (fewer, notes) = Latent::adopt(&plays, tracks, theirs.clone(), &config()).unwrap();
+        assert_eq!((fewer.users.rows(), fewer.ids.len()), (150, 150));
+        assert!(notes.iter().any(|note| note.starts_with("50 listeners")), "{notes:?}");
+        theirs.users.ids.iter_mut().for_each(|id| id.insert(0, '?'));
+        let error = Latent::adopt(&plays, tracks, theirs.clone(), &config()).unwrap_err();
+        assert!(error.to_string().contains("factors of none of the listeners"), "{error}");
+        theirs.users.biases = Some(vec![0.0; 150]);
+        let error = Latent::adopt(&plays, tracks, theirs, &config()).unwrap_err();
+        assert!(error.to_string().contains("--bias"), "{error}");
+    }
+
     #[test]
     fn targets_have_a_mean_square_of_one() {
         let (collection, plays) = data(200).unwrap();
@@ -318,7 +574,7 @@ mod tests {
         let error = fit(&plays, &collection.tracks, &with_bias).unwrap_err().to_string();
         assert!(error.contains("factorization.bias"), "{error}");
         let stopped = AtomicBool::new(true);
-        let error = Latent::fit(&plays, &collection.tracks, &config(), &stopped, |_, _| {});
+        let error = Latent::fit(&plays, &collection.tracks, &config(), &stopped, |_, _, _| {});
         assert_eq!(error.unwrap_err().exit_code(), 130);
     }
 }

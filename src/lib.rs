@@ -39,6 +39,7 @@ pub mod spread;
 pub mod tensorboard;
 pub mod topk;
 pub mod train;
+pub mod usage;
 pub mod wpe;
 
 pub use error::{Error, Result};

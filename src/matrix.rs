@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 /// `rows` times `columns` numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
@@ -77,6 +79,41 @@ impl Matrix {
             data.extend_from_slice(self.row(position as usize));
         }
         Self { rows: positions.len(), columns: self.columns, data }
+    }
+
+    /// `[column, column]`: the sum over rows of their outer products, in double precision.
+    pub fn gram(&self) -> Vec<f64> {
+        let n = self.columns;
+        // Partial sums of fixed stretches, so that threads change nothing.
+        const STRETCH: usize = 1 << 14;
+        let part = |rows: &[f32]| {
+            let mut sums = vec![0.0; n * n];
+            for row in rows.chunks_exact(n) {
+                for (i, (a, sums)) in row.iter().zip(sums.chunks_exact_mut(n)).enumerate() {
+                    let a = f64::from(*a);
+                    for (sum, b) in sums[i..].iter_mut().zip(&row[i..]) {
+                        *sum += a * f64::from(*b);
+                    }
+                }
+            }
+            sums
+        };
+        let mut gram = vec![0.0; n * n];
+        if n == 0 {
+            return gram;
+        }
+        for stretches in self.data.chunks(STRETCH * n * 16) {
+            let parts: Vec<Vec<f64>> = stretches.par_chunks(STRETCH * n).map(part).collect();
+            for part in parts {
+                gram.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        for i in 0..n {
+            for j in 0..i {
+                gram[i * n + j] = gram[j * n + i];
+            }
+        }
+        gram
     }
 
     /// Checks that every value is finite; `what` names the rows in the error.

@@ -33,11 +33,8 @@ impl Predictor {
     pub fn load(run: &Path, which: Which, device: &Device) -> Result<Predictor> {
         let folder = RunFolder::open(run)?;
         let experiment = folder.experiment()?;
-        let mut tags = folder.tags()?;
+        let tags = folder.outputs(&experiment)?;
         let checkpoint = folder.checkpoints().load(which)?;
-        if experiment.listening.is_some() {
-            tags = (1..=experiment.outputs(0)).map(|factor| format!("factor {factor}")).collect();
-        }
         let fitted = folder.fitted()?;
         let model = initial(&experiment, tags.len(), &fitted, device)?.valid();
         let model = load_weights(model, checkpoint.model, &checkpoint.path)?;

@@ -194,13 +194,6 @@ impl Predictions {
         Self::new(ids, tags, values)
     }
 
-    /// The same table for values that are no probabilities.
-    pub fn to_table(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        self.rows_to(&mut text).expect("memory takes all that is written");
-        text
-    }
-
     /// Writes a `predictions.csv`; the file is whole or as it was before.
     ///
     /// # Errors

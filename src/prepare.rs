@@ -1,6 +1,6 @@
 //! From an experiment to examples: load the data set, scan its audio, split.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +9,8 @@ use datasets::{Collection, DatasetConfig, Interactions, InteractionsConfig, Spli
 use crate::audio::{AudioCache, CachedAudio, QuarantineEntry, ScanOptions, ScanProgress, scan};
 use crate::error::{Error, Result};
 use crate::examples::{Examples, Inputs};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Factorization};
+use crate::factors;
 use crate::latent::{Latent, unheard};
 
 /// Where data and cache are on this machine; no experiment should depend on it.
@@ -34,6 +35,12 @@ impl Places {
             })?,
         };
         AudioCache::open(&folder).map_err(|error| Error::Data(error.to_string()))
+    }
+
+    /// A path of an experiment on this machine.
+    pub fn at(&self, path: &Path) -> PathBuf {
+        // A path that is not relative stays what it is.
+        self.data.as_deref().map_or_else(|| path.to_owned(), |data| data.join(path))
     }
 
     /// Loads listening data; simulated listeners hear the tracks of `collection`.
@@ -71,6 +78,11 @@ pub fn from_dataset(error: datasets::DatasetError) -> Error {
         datasets::DatasetError::InvalidConfig { .. } => Error::Config(error.to_string()),
         _ => Error::Data(error.to_string()),
     }
+}
+
+/// Names of so many latent factors.
+pub fn factor_names(count: usize) -> Vec<String> {
+    (1..=count).map(|factor| format!("factor {factor}")).collect()
 }
 
 /// A data set, ready to be read.
@@ -119,15 +131,19 @@ impl Prepared {
     }
 }
 
-/// Loads and scans the data set of an experiment.
+/// Loads and scans the data set of an experiment. The factors of listening data are taken from the
+/// folder `kept` if it is there; else they are made, and `sweep` hears of it: sweeps done, all of
+/// them, the objective.
 ///
 /// # Errors
 /// If the data set cannot be read, a split is empty, or nothing in it can be scored.
 pub fn prepare(
     experiment: &Experiment,
     places: &Places,
+    kept: Option<&Path>,
     stop: &AtomicBool,
     progress: &(dyn Fn(ScanProgress) + Sync),
+    sweep: &mut dyn FnMut(usize, usize, f64),
 ) -> Result<Prepared> {
     let collection = places.load(&experiment.dataset)?;
     let plays = match &experiment.listening {
@@ -180,16 +196,29 @@ pub fn prepare(
                 .zip(silent)
                 .filter_map(|(pair, silent)| (!silent).then_some(pair))
                 .unzip();
-            let config = experiment.factorization.clone().unwrap_or_default();
-            let latent = Latent::fit(&plays, &tracks, &config, stop, |_, _| {})?;
+            let Factorization { root, config } =
+                experiment.factorization.clone().unwrap_or_default();
+            let latent = match (kept.filter(|folder| folder.exists()), root) {
+                (Some(folder), _) => {
+                    let tables = factors::read(folder)?;
+                    Latent::restore(&plays, &tracks, tables, &config)
+                        .map_err(|error| Error::Data(format!("{}: {error}", folder.display())))?
+                }
+                (None, Some(root)) => {
+                    let tables = factors::read(&places.at(&root))
+                        .map_err(|error| Error::Data(format!("in factorization.root: {error}")))?;
+                    let (latent, found) = Latent::adopt(&plays, &tracks, tables, &config)?;
+                    notes.extend(found);
+                    latent
+                }
+                (None, None) => Latent::fit(&plays, &tracks, &config, stop, sweep)?,
+            };
             (tracks, audio, Some(latent))
         }
     };
     let names: Arc<[String]> = match &latent {
         None => tags.clone().into(),
-        Some(latent) => {
-            (1..=latent.tracks.columns()).map(|factor| format!("factor {factor}")).collect()
-        }
+        Some(latent) => factor_names(latent.tracks.columns()).into(),
     };
     let select = |split: Split| -> Result<Arc<Examples>> {
         let mut examples = Examples { names: names.clone(), ..Examples::default() };

@@ -60,6 +60,15 @@ impl Progress {
         self.bar(&name, rows, "{prefix} [{bar:24}] {percent}%  {msg}  {eta} left")
     }
 
+    /// For the sweeps of a factorisation that is a part of something else.
+    pub fn sweeps(&self, count: usize) -> Bar {
+        self.bar(
+            "factorize",
+            count as u64,
+            "{prefix} [{bar:24}] {pos}/{len} sweeps  {msg}  {eta} left",
+        )
+    }
+
     /// For fitting what is fixed in a model.
     pub fn fit(&self) -> Bar {
         self.bar("fit", 0, "{prefix} [{bar:30}] {pos}/{len} excerpts  {msg}")
@@ -101,6 +110,12 @@ impl Bar {
     /// Shows how many rows of all sweeps have been solved.
     pub fn rows(&self, done: u64) {
         self.bar.set_position(done);
+    }
+
+    /// Shows a sweep of a factorisation that is a part of something else.
+    pub fn sweep_of(&self, sweep: usize, objective: f64) {
+        self.bar.set_position(sweep as u64);
+        self.bar.set_message(format!("objective {objective:.5e}"));
     }
 
     /// Shows a sweep of a factorisation.

@@ -11,10 +11,11 @@ use crate::checkpoint::Checkpoints;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use crate::factors;
 use crate::files::{create_folder, read_text, write_atomic};
 use crate::fit;
 use crate::log::{self, LogLine};
-use crate::prepare::{Prepared, from_dataset};
+use crate::prepare::{Prepared, factor_names, from_dataset};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
@@ -124,6 +125,19 @@ impl RunFolder {
         Ok(fit::read(&self.file(FITTED))?.unwrap_or_default())
     }
 
+    /// Where the factors are kept that a network learns.
+    pub fn factors(&self) -> PathBuf {
+        self.file("factors")
+    }
+
+    /// What the outputs of the run's model are called: tags, or the numbers of factors.
+    pub fn outputs(&self, experiment: &Experiment) -> Result<Vec<String>> {
+        match experiment.listening {
+            None => self.tags(),
+            Some(_) => Ok(factor_names(factors::width(&self.factors())?)),
+        }
+    }
+
     /// The log; empty before training.
     pub fn log(&self) -> Result<Vec<LogLine>> {
         let path = self.file("metrics.jsonl");
@@ -146,6 +160,14 @@ impl RunFolder {
         data: &Prepared,
     ) -> Result<()> {
         create_folder(&self.path)?;
+        if let Some(latent) = &data.latent {
+            let folder = self.factors();
+            if folder.exists() {
+                // Of a run that was stopped before it had begun.
+                std::fs::remove_dir_all(&folder).map_err(Error::io("clear", &folder))?;
+            }
+            factors::write(&folder, &latent.to_tables(&data.collection.tracks))?;
+        }
         if !fitted.arrays.is_empty() {
             fit::write(fitted, &self.file(FITTED))?;
         }

@@ -1,7 +1,7 @@
 //! One run from its experiment to its scores.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
@@ -17,6 +17,7 @@ use crate::embed::embed;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Outcome};
 use crate::experiment::{Experiment, METRICS};
+use crate::factors;
 use crate::files::write_atomic;
 use crate::fit::{self, TrainingAudio, fixed_features};
 use crate::latent::Latent;
@@ -83,11 +84,26 @@ pub struct Trained {
 }
 
 impl Session<'_> {
-    /// Loads the data of an experiment.
-    pub fn prepare(&self, experiment: &Experiment) -> Result<Prepared> {
-        let bar = self.progress.scan();
-        let data = prepare(experiment, self.places, self.stop, &|progress| bar.scan(progress));
-        bar.finish();
+    /// Loads the data of an experiment; factors are those of the run in `folder`, if it has any.
+    pub fn prepare(&self, experiment: &Experiment, folder: &RunFolder) -> Result<Prepared> {
+        let scan = self.progress.scan();
+        // Made when the first sweep is done: most experiments have nothing to factorise.
+        let mut sweeps = None;
+        let data = prepare(
+            experiment,
+            self.places,
+            Some(&folder.factors()).filter(|_| folder.exists()).map(PathBuf::as_path),
+            self.stop,
+            &|progress| scan.scan(progress),
+            &mut |sweep, all, objective| {
+                let bar = sweeps.get_or_insert_with(|| self.progress.sweeps(all));
+                bar.sweep_of(sweep, objective);
+            },
+        );
+        scan.finish();
+        if let Some(bar) = sweeps {
+            bar.finish();
+        }
         data
     }
 
@@ -108,7 +124,7 @@ impl Session<'_> {
                 folder.path().display()
             )));
         }
-        let mut data = self.prepare(experiment)?;
+        let mut data = self.prepare(experiment, folder)?;
         let training = &experiment.training;
         let fitted = match folder.exists() {
             true => folder.fitted()?,
@@ -248,7 +264,7 @@ impl Session<'_> {
     fn open(&self, folder: &RunFolder, which: Which) -> Result<(Experiment, Prepared, Model)> {
         let experiment = folder.experiment()?;
         let checkpoint = folder.checkpoints().load(which)?;
-        let data = self.prepare(&experiment)?;
+        let data = self.prepare(&experiment, folder)?;
         folder.check_data(&data)?;
         let fitted = folder.fitted()?;
         let model = initial(&experiment, data.outputs(), &fitted, &self.device.device)?.valid();
@@ -309,8 +325,9 @@ impl Session<'_> {
         let suffix = if split == Split::Test { String::new() } else { format!("-{split}") };
         let evaluated = match &data.latent {
             Some(latent) => {
-                let factors = outcome.predictions.to_table();
-                write_atomic(&folder.file(&format!("factors{suffix}.csv")), &factors)?;
+                let predictions = &outcome.predictions;
+                let predicted = folder.file(&format!("predicted{suffix}"));
+                factors::write_items(&predicted, &predictions.ids, &predictions.values)?;
                 Evaluated::Recommendation(recommend(
                     latent,
                     outcome,

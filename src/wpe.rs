@@ -15,6 +15,8 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::matrix::Matrix;
+
 /// Who listened to the tracks of a split, and the factors of all users.
 #[derive(Clone, Debug)]
 pub struct Listeners {
@@ -34,31 +36,20 @@ impl Listeners {
     /// more).
     ///
     /// # Panics
-    /// If `factors` are not whole rows of `width`, or a user has none.
-    pub fn new(
-        factors: Vec<f32>,
-        width: usize,
-        plays: impl IntoIterator<Item = Vec<(u32, f32)>>,
-    ) -> Listeners {
-        assert!(width > 0 && factors.len().is_multiple_of(width), "factors come in whole rows");
-        let mut gram = vec![0.0; width * width];
-        for row in factors.chunks_exact(width) {
-            for (a, sums) in row.iter().zip(gram.chunks_exact_mut(width)) {
-                for (sum, b) in sums.iter_mut().zip(row) {
-                    *sum += f64::from(*a) * f64::from(*b);
-                }
-            }
-        }
+    /// If a user has no factors.
+    pub fn new(factors: Matrix, plays: impl IntoIterator<Item = Vec<(u32, f32)>>) -> Listeners {
+        let width = factors.columns();
+        let gram = factors.gram();
         let (mut offsets, mut users, mut confidence) = (vec![0], Vec::new(), Vec::new());
         for listeners in plays {
             for (user, c) in listeners {
-                assert!((user as usize) < factors.len() / width, "user {user} has no factors");
+                assert!((user as usize) < factors.rows(), "user {user} has no factors");
                 users.push(user);
                 confidence.push(c);
             }
             offsets.push(users.len());
         }
-        Listeners { factors, width, gram, offsets, users, confidence }
+        Listeners { factors: factors.into_data(), width, gram, offsets, users, confidence }
     }
 
     /// Users, those that listened to nothing here included.
@@ -150,7 +141,7 @@ mod tests {
     fn listeners() -> Listeners {
         let plays =
             [vec![(1, 28.6), (3, 30.0)], vec![], vec![(0, 31.9), (1, 28.6), (2, 37.8), (3, 1.0)]];
-        Listeners::new(USERS.concat(), WIDTH, plays)
+        Listeners::new(Matrix::new(USERS.len(), WIDTH, USERS.concat()).unwrap(), plays)
     }
 
     /// Equation 5 as it stands: a sum over every user.

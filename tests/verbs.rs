@@ -239,8 +239,9 @@ fn latent_factors_are_learned_evaluated_and_compared() {
     assert!(scores["upper_bound"]["auc"].as_f64() > scores["auc"].as_f64(), "{scores}");
     let chance = scores["random"]["auc"].as_f64().unwrap();
     assert!((chance - 0.5).abs() < 0.15, "{scores}");
-    let factors = std::fs::read_to_string(place.path("runs/set-mse-s1/factors.csv")).unwrap();
-    assert!(factors.starts_with("id,factor 1,factor 2,factor 3,factor 4,factor 5\n"), "{factors}");
+    let ids = std::fs::read_to_string(place.path("runs/set-mse-s1/predicted/items.txt")).unwrap();
+    let npy = std::fs::metadata(place.path("runs/set-mse-s1/predicted/item_factors.npy")).unwrap();
+    assert_eq!(npy.len(), 128 + 5 * 4 * ids.lines().count() as u64);
 
     // Trained on and evaluated again, the scores are the same.
     let again = place.run("-q evaluate runs/set-wpe-s1 --json").ok().out;
@@ -250,6 +251,24 @@ fn latent_factors_are_learned_evaluated_and_compared() {
     let near = place.run("-q similar runs/set-mse-s1 a.wav --top 2").ok().out;
     assert_eq!(near.lines().count(), 3, "{near}");
     place.run("-q similar runs/set-mse-s1 synthetic-1-0 --top 2").fails(3, &["synthetic-1-0"]);
+
+    // Factors that were made beforehand, here those of another run, are taken as they are.
+    place.write("made.toml", latent("mean_squared_error"));
+    let finished = place
+        .run("--device cpu train made.toml --set factorization.root=runs/set-mse-s1/factors")
+        .ok();
+    assert!(finished.err.contains("held-out tracks"), "{}", finished.err);
+    let file =
+        |run: &str| std::fs::read(place.path(&format!("runs/{run}/factors/users.txt"))).unwrap();
+    let made = finished.out.split(':').next().unwrap().trim_start_matches("runs/").to_string();
+    assert_eq!(file(&made), file("set-mse-s1"));
+    place.run(&format!("-q evaluate runs/{made}")).ok();
+    place
+        .run("train made.toml --set name=n --set factorization.root=nowhere")
+        .fails(3, &["factorization.root", "nowhere"]);
+    // What was lost is not made anew behind one's back.
+    std::fs::write(place.path("runs/set-wpe-s1/factors/users.txt"), "a\nb\n").unwrap();
+    place.run("evaluate runs/set-wpe-s1").fails(3, &["user_factors.npy", "2 ids"]);
 
     place.write("tags.toml", latent("binary_cross_entropy"));
     place.run("train tags.toml").fails(2, &["training.loss", "mean_squared_error"]);

@@ -154,6 +154,11 @@ pub enum WmfError {
 }
 
 impl WmfConfig {
+    /// How confident `plays` of an item make us that it is liked (P2, equation 2).
+    pub fn confidence(&self, plays: f32) -> f32 {
+        (1.0 + self.alpha * (f64::from(plays) / self.epsilon).ln_1p()) as f32
+    }
+
     /// # Errors
     /// If a value makes no sense, by its name.
     pub fn validate(&self) -> Result<(), ModelError> {

@@ -213,7 +213,7 @@ fn filters(
     experiment: &crate::experiment::Experiment,
 ) -> Result<Option<Filters>> {
     let checkpoint = folder.checkpoints().load(Which::Best)?;
-    let outputs = experiment.outputs(folder.tags()?.len());
+    let outputs = folder.outputs(experiment)?.len();
     let model = initial(experiment, outputs, &folder.fitted()?, &Device::flex())?;
     let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
     Ok(model.filters().map(|filters| Filters {
