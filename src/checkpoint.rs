@@ -156,6 +156,18 @@ impl Checkpoints {
 
     /// The checkpoint that a pointer names.
     pub fn load(&self, which: Which) -> Result<Checkpoint> {
+        read(&self.folder.join(self.pointed(which)?))
+    }
+
+    /// What tells the model of one checkpoint from that of any other.
+    pub fn fingerprint(&self, which: Which) -> Result<String> {
+        let name = self.pointed(which)?;
+        let meta = meta(&self.folder.join(&name))?;
+        Ok(format!("{name} {}", meta.checksums.get(MODEL).map_or("", String::as_str)))
+    }
+
+    /// The name of the checkpoint that a pointer names.
+    fn pointed(&self, which: Which) -> Result<String> {
         let pointer = self.folder.join(match which {
             Which::Best => "best",
             Which::Last => "last",
@@ -173,7 +185,7 @@ impl Checkpoints {
                 pointer.display()
             )));
         }
-        read(&self.folder.join(name))
+        Ok(name.to_string())
     }
 
     /// Names of the complete checkpoints, oldest first.
@@ -208,14 +220,23 @@ fn is_name(name: &str) -> bool {
         .is_some_and(|step| step.len() >= 8 && step.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-fn read(path: &Path) -> Result<Checkpoint> {
+fn meta(path: &Path) -> Result<Meta> {
     let damaged =
         |why: String| Error::Data(format!("the checkpoint {} is damaged: {why}", path.display()));
     let meta: Meta = serde_json::from_str(&read_text(&path.join(META))?)
         .map_err(|error| damaged(format!("{META}: {error}")))?;
-    if meta.format != FORMAT {
-        return Err(damaged(format!("its format is {}, this program reads {FORMAT}", meta.format)));
+    match meta.format == FORMAT {
+        true => Ok(meta),
+        false => {
+            Err(damaged(format!("its format is {}, this program reads {FORMAT}", meta.format)))
+        }
     }
+}
+
+fn read(path: &Path) -> Result<Checkpoint> {
+    let damaged =
+        |why: String| Error::Data(format!("the checkpoint {} is damaged: {why}", path.display()));
+    let meta = meta(path)?;
     let read = |file: &str| -> Result<Bytes> {
         let file_path = path.join(file);
         let bytes = fs::read(&file_path).map_err(Error::io("read", &file_path))?;

@@ -1,10 +1,10 @@
-//! Embeddings of whole tracks: the mean of the model's last hidden layer over consecutive excerpts.
+//! Vectors of whole tracks: the mean of a model's last hidden layer, or of its outputs, over
+//! consecutive excerpts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use models::Network;
 
 use crate::audio::CachedAudio;
 use crate::error::{Error, Result};
@@ -16,15 +16,15 @@ use crate::matrix::Matrix;
 /// Excerpts that go through the network at once; embeddings do not depend on it.
 const ROWS: usize = 32;
 
-/// Embeds every track.
+/// What `apply` makes of every track: the mean over its excerpts.
 ///
 /// # Shapes
 /// - returns: `[track, feature]`, in the order of `audio`
 ///
 /// # Errors
 /// If audio cannot be read, an embedding is not finite, or `stop` was set.
-pub fn embed<N: Network>(
-    model: &N,
+pub fn embed(
+    apply: impl Fn(Tensor<2>) -> Tensor<2>,
     ids: Vec<String>,
     audio: Vec<CachedAudio>,
     excerpt_samples: usize,
@@ -54,7 +54,7 @@ pub fn embed<N: Network>(
         }
         let batch = batch?;
         let waveforms = TensorData::new(batch.inputs, [batch.rows, excerpt_samples]);
-        let features = model.embed(Tensor::from_data(waveforms, device));
+        let features = apply(Tensor::from_data(waveforms, device));
         let values = features.into_data().convert::<f32>();
         width = values.num_elements() / batch.rows;
         sums.resize(tracks.len() * width, 0.0);

@@ -205,6 +205,14 @@ pub fn read(folder: &Path) -> Result<FactorTables> {
     Ok(FactorTables { users, items, n_factors })
 }
 
+/// Reads the factors of items alone; see [`write_items`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_items(folder: &Path) -> Result<(Side, usize)> {
+    read_side(folder, ITEMS, ITEM_FACTORS, ITEM_BIASES)
+}
+
 fn read_side(folder: &Path, ids: &str, factors: &str, biases: &str) -> Result<(Side, usize)> {
     let list = folder.join(ids);
     let ids = read_ids(&list)?;

@@ -2,6 +2,7 @@
 
 pub mod audio;
 pub mod bootstrap;
+pub mod catalogue;
 pub mod checkpoint;
 pub mod cli;
 pub mod clip;

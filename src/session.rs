@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
-use datasets::{Collection, Split, Track};
-use models::{Fitted, Model};
+use datasets::Split;
+use models::{Fitted, Model, Network};
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::{self, By, Catalogue, Listening};
 use crate::checkpoint::{Best, Checkpoint, LoopState, Which};
 use crate::device::DeviceInfo;
 use crate::embed::embed;
@@ -64,17 +65,6 @@ pub struct Recommendation {
     /// The same by factors that say nothing; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<RecommendationScores>,
-}
-
-/// Tracks of a run's data set with their embeddings.
-pub struct Embedded {
-    /// Name of the data set.
-    pub dataset: String,
-    /// The vocabulary that the tracks' tags point into.
-    pub tags: Vec<String>,
-    pub tracks: Vec<Track>,
-    /// `[track, feature]`
-    pub features: Matrix,
 }
 
 /// How training ended, and where it stood.
@@ -272,33 +262,60 @@ impl Session<'_> {
         Ok((experiment, data, model))
     }
 
-    /// Embeds the tracks of a trained run's data set, or of one split of it.
-    pub fn embed(
-        &self,
-        folder: &RunFolder,
-        split: Option<Split>,
-        which: Which,
-    ) -> Result<Embedded> {
+    /// The tracks of a trained run with a vector each. What was computed is kept in the run's folder,
+    /// and read again as long as the model is the same.
+    ///
+    /// # Errors
+    /// If the run predicts no factors and these are asked for; those of loading and computing.
+    pub fn catalogue(&self, folder: &RunFolder, by: By, which: Which) -> Result<Catalogue> {
+        let fingerprint = folder.checkpoints().fingerprint(which)?;
+        let experiment = folder.experiment()?;
+        if by == By::Factors && experiment.listening.is_none() {
+            return Err(Error::Config(format!(
+                "{} predicts tags, not factors: use --by embedding",
+                folder.path().display()
+            )));
+        }
+        let kept = folder.file("catalogue").join(by.name());
+        if let Some((ids, vectors)) = catalogue::read(&kept, &fingerprint)? {
+            let collection = self.places.load(&experiment.dataset)?;
+            return Catalogue::new(collection, ids, vectors);
+        }
         let (experiment, data, model) = self.open(folder, which)?;
-        let device = &self.device.device;
-        let Collection { name, tags, tracks, .. } = data.collection;
-        let keep: Vec<bool> = tracks
-            .iter()
-            .map(|track| split.is_none_or(|split| track.split == Some(split)))
-            .collect();
-        let (tracks, audio) = (kept(tracks, &keep), kept(data.audio, &keep));
-        let bar = self.progress.predict(&format!("{} embeddings", folder_name(folder.path())));
-        let features = embed(
-            &model,
-            tracks.iter().map(|track| track.id.clone()).collect(),
+        let Prepared { collection, audio, .. } = data;
+        let bar = self.progress.predict(&format!("{} {}", folder_name(folder.path()), by.name()));
+        let ids: Vec<String> = collection.tracks.iter().map(|track| track.id.clone()).collect();
+        let vectors = embed(
+            |waveforms| match by {
+                By::Embedding => model.embed(waveforms),
+                By::Factors => model.forward(waveforms),
+            },
+            ids.clone(),
             audio,
             experiment.excerpt_samples(),
-            device,
+            &self.device.device,
             self.stop,
             |done, total| bar.predict(done, total),
         );
         bar.finish();
-        Ok(Embedded { dataset: name, tags, tracks, features: features? })
+        let vectors = vectors?;
+        catalogue::write(&kept, &fingerprint, &ids, &vectors)?;
+        Catalogue::new(collection, ids, vectors)
+    }
+
+    /// Who listens to the tracks of a trained run, from its listening data and its factors.
+    pub fn listening(&self, folder: &RunFolder) -> Result<Listening> {
+        let experiment = folder.experiment()?;
+        let Some(config) = &experiment.listening else {
+            return Err(Error::Config(format!(
+                "{} was trained on tags: it knows no listeners",
+                folder.path().display()
+            )));
+        };
+        let tables = factors::read(&folder.factors())?;
+        let collection = self.places.load(&experiment.dataset)?;
+        let plays = self.places.listening(config, &collection)?;
+        Listening::new(tables.users, tables.n_factors, &plays)
     }
 
     /// Predicts and scores a split of a trained run, and writes both into its folder.
@@ -349,11 +366,6 @@ impl Session<'_> {
         write_atomic(&folder.file(&format!("scores{suffix}.json")), &text)?;
         Ok(evaluated)
     }
-}
-
-/// Keeps what is at the places where `keep` is true.
-fn kept<T>(items: Vec<T>, keep: &[bool]) -> Vec<T> {
-    items.into_iter().zip(keep).filter(|pair| *pair.1).map(|pair| pair.0).collect()
 }
 
 fn folder_name(path: &Path) -> String {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use datasets::{Audio, Split};
 
 use super::{Context, print, print_json};
+use crate::catalogue::{By, Catalogue, Item};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::map::{self, MapError, Page, TsneConfig};
@@ -17,6 +18,10 @@ pub struct Arguments {
     /// Only the tracks of this split: train, valid or test [default: all].
     #[arg(long)]
     split: Option<Split>,
+    /// What is laid out: predicted factors, or the last hidden layer [default: factors if the run
+    /// predicts any].
+    #[arg(long)]
+    by: Option<By>,
     /// Which checkpoint to use.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
@@ -52,7 +57,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let folder = RunFolder::open(&arguments.run)?;
     let device = context.open_device()?;
     let session = context.session(&device);
-    let embedded = session.embed(&folder, arguments.split, arguments.checkpoint)?;
+    let latent = folder.experiment()?.listening.is_some();
+    let by = arguments.by.unwrap_or(if latent { By::Factors } else { By::Embedding });
+    let Catalogue { items, vectors } = session.catalogue(&folder, by, arguments.checkpoint)?;
+    let of_split = |item: &Item| {
+        let split = item.track.as_ref().and_then(|track| track.split);
+        arguments.split.is_none() || arguments.split == split
+    };
+    let rows: Vec<u32> =
+        (0..).zip(&items).filter(|(_, item)| of_split(item)).map(|(row, _)| row).collect();
+    let vectors = vectors.gather(&rows);
     let config = TsneConfig {
         perplexity: arguments.perplexity,
         seed: arguments.seed,
@@ -60,28 +74,34 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     };
     let steps = config.exaggerated_steps + config.steps;
     let bar = context.progress.map();
-    let fitted = map::tsne(&embedded.features, &config, |step| bar.predict(step, steps));
+    let fitted = map::tsne(&vectors, &config, |step| bar.predict(step, steps));
     bar.finish();
     let fitted = fitted.map_err(from_map)?;
 
     let out = arguments.out.clone().unwrap_or_else(|| folder.file("map.html"));
     let (mut titles, mut tags, mut audio) = (Vec::new(), Vec::new(), Vec::new());
-    for track in &embedded.tracks {
-        titles.push(match &track.artist {
-            Some(artist) => format!("{} ({artist})", track.id),
-            None => track.id.clone(),
+    for row in rows {
+        let item = &items[row as usize];
+        let track = item.track.as_ref();
+        titles.push(match track.and_then(|track| track.artist.as_ref()) {
+            Some(artist) => format!("{} ({artist})", item.id),
+            None => item.id.clone(),
         });
-        tags.push(track.tags.iter().map(|&tag| embedded.tags[tag].clone()).collect());
+        tags.push(item.tags.clone());
         // A file that is named relative to here would be sought beside the page.
-        audio.push(match &track.audio {
-            Audio::File { path, .. } => std::path::absolute(path).ok(),
-            Audio::Synthetic(_) => None,
+        audio.push(match track.map(|track| &track.audio) {
+            Some(Audio::File { path, .. }) => std::path::absolute(path).ok(),
+            Some(Audio::Synthetic(_)) | None => None,
         });
     }
     let name = folder.path().display().to_string();
-    let title = format!("Map of {}", embedded.dataset);
+    let title = format!("Map of {}", context.places.load(&folder.experiment()?.dataset)?.name);
+    let what = match by {
+        By::Factors => "The latent factors that the network of",
+        By::Embedding => "The last hidden layer of the network of",
+    };
     let note = format!(
-        "The last hidden layer of {name}, a mean over each track. t-SNE with perplexity {:.1}, \
+        "{what} {name} gives, a mean over each track. t-SNE with perplexity {:.1}, \
          Kullback-Leibler divergence {:.3}.",
         fitted.perplexity, fitted.kl_divergence
     );

@@ -5,6 +5,7 @@ mod evaluate;
 mod factorize;
 mod map;
 mod predict;
+mod recommend;
 mod report;
 mod run;
 mod scan;
@@ -82,6 +83,8 @@ enum Verb {
     Report(report::Arguments),
     /// Tags of audio files, with probabilities.
     Predict(predict::Arguments),
+    /// Items for a user, and users for new songs.
+    Recommend(recommend::Arguments),
     /// The tracks that are nearest to a track or an audio file.
     Similar(similar::Arguments),
     /// Lay the tracks of a run out on an interactive page.
@@ -139,6 +142,7 @@ pub fn run() -> Result<()> {
         Verb::Run(arguments) => run::run(&context, &arguments),
         Verb::Report(arguments) => report::run(&arguments),
         Verb::Predict(arguments) => predict::run(&context, &arguments),
+        Verb::Recommend(arguments) => recommend::run(&context, &arguments),
         Verb::Similar(arguments) => similar::run(&context, &arguments),
         Verb::Map(arguments) => map::run(&context, &arguments),
         Verb::Factorize(arguments) => factorize::run(&context, &arguments),

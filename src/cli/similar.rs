@@ -1,10 +1,12 @@
-//! `similar`: the tracks of a run that are nearest to a track or an audio file.
+//! `similar`: the tracks of a run, or the items of a folder of factors, that are nearest to one of
+//! them or to an audio file.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::{Context, print, print_json};
+use crate::catalogue::{By, Catalogue, Listening, is_factors, open_factors};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -12,17 +14,23 @@ use crate::metrics::recommendation::ItemLists;
 use crate::predict::Predictor;
 use crate::run_folder::RunFolder;
 use crate::topk::{Measure, top_k};
+use crate::usage::usage_space;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder of a trained run.
-    run: PathBuf,
-    /// Ids of tracks of the run's data set, or audio files.
+    /// The folder of a trained run, or a folder of factors.
+    #[arg(value_name = "RUN|FACTORS")]
+    from: PathBuf,
+    /// Ids of its tracks or items, or (for a run) audio files.
     #[arg(required = true, value_name = "TRACK|FILE")]
     queries: Vec<String>,
     /// Show the N nearest tracks of each.
     #[arg(long, default_value_t = 10, value_name = "N")]
     top: usize,
+    /// What is compared: the usage patterns that predicted factors stand for, or the last hidden layer
+    /// [default: factors if the run predicts any].
+    #[arg(long)]
+    by: Option<By>,
     /// Which checkpoint to use.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
@@ -40,47 +48,23 @@ struct Neighbours<'a> {
 #[derive(Serialize)]
 struct Neighbour<'a> {
     id: &'a str,
-    /// Cosine of the angle between the two embeddings.
+    /// Cosine of the angle between the two vectors.
     similarity: f32,
-    tags: Vec<&'a str>,
+    tags: &'a [String],
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if arguments.top == 0 {
         return Err(Error::Config("--top is 0: ask for at least one track".into()));
     }
-    let folder = RunFolder::open(&arguments.run)?;
-    let device = context.open_device()?;
-    let session = context.session(&device);
-    let embedded = session.embed(&folder, None, arguments.checkpoint)?;
-    let predictor = Predictor::load(&arguments.run, arguments.checkpoint, &device.device)?;
-
-    let (mut rows, mut own) = (Vec::new(), Vec::new());
-    for query in &arguments.queries {
-        match embedded.tracks.iter().position(|track| track.id == *query) {
-            Some(track) => {
-                rows.extend_from_slice(embedded.features.row(track));
-                own.push(vec![track as u32]);
-            }
-            None if Path::new(query).exists() => {
-                rows.extend(predictor.embed_file(Path::new(query))?);
-                own.push(Vec::new());
-            }
-            None => {
-                return Err(Error::Data(format!(
-                    "{query:?} is neither a track of {} nor an audio file: its tracks stand in {}",
-                    embedded.dataset,
-                    folder.file("manifest.csv").display()
-                )));
-            }
-        }
-    }
+    let (catalogue, own, queries) = match is_factors(&arguments.from) {
+        true => from_factors(arguments)?,
+        false => from_run(context, arguments)?,
+    };
     let data = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
-    let queries = Matrix::new(arguments.queries.len(), embedded.features.columns(), rows)
-        .map_err(|error| data(&error))?;
     // A track is not similar to itself: it is itself.
     let own = ItemLists::from_rows(own).map_err(|error| data(&error))?;
-    let hits = top_k(&queries, &embedded.features, arguments.top, Measure::Cosine, Some(&own))
+    let hits = top_k(&queries, &catalogue.vectors, arguments.top, Measure::Cosine, Some(&own))
         .map_err(|error| data(&error))?;
 
     let all: Vec<Neighbours<'_>> = arguments
@@ -92,9 +76,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             similar: hits
                 .iter()
                 .map(|hit| {
-                    let track = &embedded.tracks[hit.item as usize];
-                    let tags = track.tags.iter().map(|&tag| embedded.tags[tag].as_str()).collect();
-                    Neighbour { id: &track.id, similarity: hit.score, tags }
+                    let item = &catalogue.items[hit.item as usize];
+                    Neighbour { id: &item.id, similarity: hit.score, tags: &item.tags }
                 })
                 .collect(),
         })
@@ -110,4 +93,89 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         }
     }
     print(&text)
+}
+
+/// Items, for each query the item that it is, and the vectors of the queries.
+type Sources = (Catalogue, Vec<Vec<u32>>, Matrix);
+
+fn from_factors(arguments: &Arguments) -> Result<Sources> {
+    let folder = &arguments.from;
+    if arguments.by == Some(By::Embedding) {
+        return Err(Error::Config(format!(
+            "{} holds factors: --by embedding needs a run",
+            folder.display()
+        )));
+    }
+    let tables = open_factors(folder)?;
+    let width = tables.n_factors;
+    let users = Listening::of_tables(tables.users, width, folder, None)?.users;
+    let catalogue = Catalogue::of_tables(tables.items, width, folder)?.by_usage(&users);
+    let mut rows = Vec::new();
+    for query in &arguments.queries {
+        match catalogue.position(query) {
+            Some(row) => rows.push(row as u32),
+            None => {
+                return Err(Error::Data(format!(
+                    "there is no item {query:?} in {}: its items stand in {}",
+                    folder.display(),
+                    folder.join(crate::factors::ITEMS).display()
+                )));
+            }
+        }
+    }
+    let queries = catalogue.vectors.gather(&rows);
+    Ok((catalogue, rows.into_iter().map(|row| vec![row]).collect(), queries))
+}
+
+fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
+    let folder = RunFolder::open(&arguments.from)?;
+    let latent = folder.experiment()?.listening.is_some();
+    let by = arguments.by.unwrap_or(if latent { By::Factors } else { By::Embedding });
+    let device = context.open_device()?;
+    let session = context.session(&device);
+    let catalogue = session.catalogue(&folder, by, arguments.checkpoint)?;
+    let mut predictor = None;
+    let (mut rows, mut own) = (Vec::new(), Vec::new());
+    for query in &arguments.queries {
+        match catalogue.position(query) {
+            Some(track) => {
+                rows.extend_from_slice(catalogue.vectors.row(track));
+                own.push(vec![track as u32]);
+            }
+            None if Path::new(query).exists() => {
+                if predictor.is_none() {
+                    let (run, which) = (&arguments.from, arguments.checkpoint);
+                    predictor = Some(Predictor::load(run, which, &device.device)?);
+                }
+                let predictor = predictor.as_ref().expect("made above");
+                rows.extend(match by {
+                    By::Embedding => predictor.embed_file(Path::new(query))?,
+                    By::Factors => predictor.predict_file(Path::new(query))?,
+                });
+                own.push(Vec::new());
+            }
+            None => {
+                return Err(Error::Data(format!(
+                    "{query:?} is neither a track of {} nor an audio file: its tracks stand in {}",
+                    folder.path().display(),
+                    folder.file("manifest.csv").display()
+                )));
+            }
+        }
+    }
+    let width = catalogue.vectors.columns();
+    let queries = Matrix::new(arguments.queries.len(), width, rows)
+        .map_err(|error| Error::Data(error.to_string()))?;
+    if by == By::Embedding {
+        return Ok((catalogue, own, queries));
+    }
+    let tables = crate::factors::read(&folder.factors())?;
+    if tables.n_factors != width {
+        // What is predicted is not in the space of the users: it is compared as it is.
+        return Ok((catalogue, own, queries));
+    }
+    let users = Matrix::new(tables.users.ids.len(), width, tables.users.factors)
+        .map_err(|error| Error::Data(error.to_string()))?;
+    let queries = usage_space(&users, &queries);
+    Ok((catalogue.by_usage(&users), own, queries))
 }
