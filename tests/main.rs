@@ -3,6 +3,7 @@
 mod bad_input;
 mod experiments;
 mod factorize;
+mod recommend;
 mod resume;
 mod support;
 mod verbs;

@@ -303,6 +303,7 @@ fn completions_and_help_are_there() {
         "run",
         "report",
         "predict",
+        "recommend",
         "similar",
         "map",
         "factorize",

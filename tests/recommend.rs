@@ -1,0 +1,154 @@
+//! Songs for people, people for songs, and songs like songs: from runs and from folders of factors.
+
+use serde_json::Value;
+use tonotopy::factors::{self, FactorTables, Side};
+
+use crate::support::{MEL, Workplace, small, wav};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn latent() -> String {
+    let listening = "[listening]\nname = \"synthetic_listeners\"\nusers = 200\nmean_items = 12.0\n\
+                     [factorization]\nfactors = 5\niterations = 4\nregularization = 5.0\n[model]";
+    small(MEL).replace("[model]", listening).replace(
+        "[training]",
+        "[training]\nloss = \"mean_squared_error\"\nmetric = \"auc\"\n\
+         optimizer = { name = \"adam\", learning_rate = 0.001 }",
+    )
+}
+
+/// What a user hears is left out, scores fall, and a track is where its own file is.
+#[test]
+fn a_run_recommends_tracks_and_listeners() {
+    let place = Workplace::new();
+    place.write("x.toml", latent());
+    place.run("-q train x.toml").ok();
+    let folder = std::fs::read_dir(place.path("runs")).unwrap().next().unwrap().unwrap().path();
+    let run = format!("runs/{}", folder.file_name().unwrap().to_string_lossy());
+    let ids = std::fs::read_to_string(folder.join("factors/items.txt")).unwrap();
+    let (tracks, users) = (ids.lines().count(), 200);
+
+    let of =
+        |arguments: &str| json(&place.run(&format!("-q recommend {run} {arguments}")).ok().out);
+    let all = of("--user listener-0 --include-heard --top 1000 --json");
+    let all = all["users"][0]["recommended"].as_array().unwrap();
+    assert_eq!(all.len(), tracks);
+    let scores: Vec<f64> = all.iter().map(|item| item["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    assert!(all.iter().any(|item| !item["tags"].as_array().unwrap().is_empty()));
+    let new = of("--user listener-0 --user listener-1 --top 1000 --json");
+    let unheard = new["users"][0]["recommended"].as_array().unwrap();
+    assert!(!unheard.is_empty() && unheard.len() < tracks);
+    assert_eq!(new["users"][1]["user"], "listener-1");
+    let test = of("--user listener-0 --include-heard --split test --top 1000 --json");
+    assert!(test["users"][0]["recommended"].as_array().unwrap().len() < tracks / 2);
+
+    // A new song: its rank for a user is its place among that user's items.
+    place.write("a.wav", wav(1.5, 16_000));
+    let songs = of("--audio a.wav --user listener-0 --json");
+    let song = &songs["songs"][0];
+    assert_eq!((&song["items"], &song["users"]), (&tracks.into(), &1.into()));
+    let (score, rank) = (&song["listeners"][0]["score"], &song["listeners"][0]["rank"]);
+    let better = scores.iter().filter(|other| **other > score.as_f64().unwrap()).count();
+    assert_eq!(rank.as_u64().unwrap(), better as u64 + 1);
+    assert_eq!(song["median_rank"].as_f64(), rank.as_f64());
+    let songs = of("--audio a.wav a.wav --top 3 --json");
+    assert_eq!(songs["songs"].as_array().unwrap().len(), 2);
+    assert_eq!(songs["songs"][0]["users"], users);
+    assert_eq!(songs["songs"][0]["listeners"].as_array().unwrap().len(), 3);
+    let text = place.run(&format!("-q recommend {run} --audio a.wav")).ok().out;
+    assert!(text.contains("median rank") && text.contains("200 users"), "{text}");
+
+    // The second time nothing is computed anew, and the answer is the same.
+    let first = place.run(&format!("similar {run} {}", ids.lines().next().unwrap())).ok();
+    let kept = folder.join("catalogue/factors/item_factors.npy");
+    assert!(kept.exists());
+    let again = place.run(&format!("similar {run} {}", ids.lines().next().unwrap())).ok();
+    assert_eq!(first.out, again.out);
+    let other = place.run(&format!("-q similar {run} a.wav --by embedding")).ok().out;
+    assert_ne!(other, place.run(&format!("-q similar {run} a.wav")).ok().out);
+    place.run(&format!("-q map {run} --perplexity 3")).ok();
+    let page = std::fs::read_to_string(folder.join("map.html")).unwrap();
+    assert!(page.contains("latent factors"), "{page}");
+
+    let fails = |arguments: &str, code, words: &[&str]| {
+        place.run(&format!("recommend {run} {arguments}")).fails(code, words);
+    };
+    fails("--user listener-x", 3, &["listener-x", "most like it"]);
+    fails("--user listener-0 --top 0", 2, &["--top is 0"]);
+    fails("", 2, &["--user", "--audio"]);
+    fails("--audio nowhere.wav", 3, &["nowhere.wav"]);
+    fails("--user listener-0 --interactions t.csv", 2, &["--interactions"]);
+    // A kept file that was cut short is no catalogue.
+    let bytes = std::fs::read(&kept).unwrap();
+    std::fs::write(&kept, &bytes[..bytes.len() - 40]).unwrap();
+    fails("--user listener-0", 3, &["item_factors.npy"]);
+}
+
+#[test]
+fn a_tagger_knows_no_listeners() {
+    let place = Workplace::new();
+    place.write("tags.toml", small(MEL));
+    place.run("-q train tags.toml").ok();
+    let folder = std::fs::read_dir(place.path("runs")).unwrap().next().unwrap().unwrap().path();
+    let run = format!("runs/{}", folder.file_name().unwrap().to_string_lossy());
+    place.run(&format!("recommend {run} --user u")).fails(2, &["knows no listeners"]);
+    place.run(&format!("similar {run} x --by factors")).fails(2, &["--by embedding"]);
+}
+
+/// Ids with commas, quotes and letters of any script are as good as others.
+#[test]
+fn a_folder_of_factors_recommends_by_itself() {
+    let place = Workplace::new();
+    let ids = |ids: &[&str]| ids.iter().map(|id| id.to_string()).collect::<Vec<_>>();
+    let tables = || FactorTables {
+        users: Side {
+            ids: ids(&["a,b", "\"quoted\"", "Ünïcödé", "d"]),
+            factors: vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0, -1.0, 0.5],
+            biases: None,
+        },
+        items: Side {
+            ids: ids(&["song,1", "песня", "it's"]),
+            factors: vec![3.0, 0.0, 0.0, 2.0, 1.0, 1.0],
+            biases: None,
+        },
+        n_factors: 2,
+    };
+    factors::write(&place.path("made"), &tables()).unwrap();
+    let of = |user: &str| -> Vec<String> {
+        let out = place.run(&format!("recommend made --user {user} --json")).ok().out;
+        let items = json(&out)["users"][0]["recommended"].as_array().unwrap().clone();
+        items.iter().map(|item| item["id"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!(of("a,b"), ["song,1", "it's", "песня"]);
+    assert_eq!(of("\"quoted\""), ["песня", "it's", "song,1"]);
+    assert_eq!(of("Ünïcödé"), ["song,1", "песня", "it's"]);
+    place.write("heard.csv", "user,item,count\n\"a,b\",\"song,1\",3\nd,it's,1\n");
+    let left = place.run("recommend made --user a,b --interactions heard.csv").ok().out;
+    assert!(!left.contains("song,1") && left.contains("it's"), "{left}");
+
+    // Usage patterns: songs 1 and "it's" have the users' scores (3, 0, 3, -3) and (1, 1, 2, -0.5).
+    let out = json(&place.run("similar made song,1 --json").ok().out);
+    let near = &out[0]["similar"][0];
+    let by_hand = (3.0 + 6.0 + 1.5) / (27.0_f64.sqrt() * 6.25_f64.sqrt());
+    assert_eq!(near["id"], "it's");
+    assert!((near["similarity"].as_f64().unwrap() - by_hand).abs() < 1e-6, "{near}");
+    place.run("similar made nobody").fails(3, &["nobody", "items.txt"]);
+    place.run("similar made song,1 --by embedding").fails(2, &["needs a run"]);
+    place.run("recommend made --user d --audio x.wav").fails(2, &["name a run"]);
+    place.run("recommend nowhere --user d").fails(3, &["nowhere"]);
+
+    let mut biased = tables();
+    biased.users.biases = Some(vec![0.0; 4]);
+    biased.items.biases = Some(vec![0.0; 3]);
+    factors::write(&place.path("biased"), &biased).unwrap();
+    place.run("recommend biased --user d").fails(2, &["--bias"]);
+    let mut broken = tables();
+    broken.items.factors[3] = f32::NAN;
+    factors::write(&place.path("broken"), &broken).unwrap();
+    place.run("recommend broken --user d").fails(3, &["item_factors.npy", "NaN"]);
+    place.write("made/items.txt", "one\ntwo\n");
+    place.run("recommend made --user d").fails(3, &["3 rows", "2 ids"]);
+}
