@@ -12,6 +12,7 @@ pub mod front_end;
 mod init;
 pub mod kmeans;
 pub mod latentnet;
+pub mod logistic;
 pub mod parity;
 pub mod pca;
 pub mod samplecnn;

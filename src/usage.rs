@@ -6,7 +6,12 @@
 //! `(X y)'(X z) = y'(X'X) z`: with `X'X = L L'`, the short vectors `L'y` have the same inner
 //! products, lengths and cosines.
 
-use crate::matrix::Matrix;
+use rayon::prelude::*;
+
+use crate::matrix::{Matrix, products};
+
+/// Tracks that a thread takes at a time; nothing depends on it.
+const ROWS: usize = 1024;
 
 /// `L'y` for every row `y` of `factors`.
 ///
@@ -19,16 +24,15 @@ use crate::matrix::Matrix;
 pub fn usage_space(users: &Matrix, factors: &Matrix) -> Matrix {
     let width = users.columns();
     assert_eq!(width, factors.columns(), "factors of one factorisation");
+    // Row j of L' is column j of L.
     let root = cholesky(&users.gram(), width);
-    let mut data = Vec::with_capacity(factors.data().len());
-    for track in 0..factors.rows() {
-        let row = factors.row(track);
-        for j in 0..width {
-            // Column j of L, which is zero above its diagonal.
-            let below = (j..width).map(|i| root[i * width + j] * f64::from(row[i]));
-            data.push(below.sum::<f64>() as f32);
-        }
-    }
+    let turned: Vec<f32> =
+        (0..width * width).map(|at| root[at % width * width + at / width] as f32).collect();
+    let mut data = vec![0.0; factors.data().len()];
+    let block = ROWS * width.max(1);
+    data.par_chunks_mut(block)
+        .zip(factors.data().par_chunks(block))
+        .for_each(|(out, rows)| products(rows, &turned, width, out));
     Matrix::new(factors.rows(), width, data).expect("as many values as the factors have")
 }
 

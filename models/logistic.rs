@@ -1,0 +1,237 @@
+//! Logistic regression: the probability of a tag as a sigmoid of weighted features.
+//!
+//! The objective is that of scikit-learn's `LogisticRegression(C)`:
+//!
+//! ```text
+//! |w|^2 / 2 + C sum over rows of log(1 + exp(-s (w'x + b))),   s = 1 for positives, -1 for negatives
+//! ```
+//!
+//! The bias `b` is not regularised. Newton's method finds the minimum, which is the only one: the
+//! Hessian is exact, each step is shortened until the objective falls, and the last one leaves a
+//! gradient below [`TOLERANCE`] of the first.
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::solvers::Solve;
+use faer::{Accum, Mat, MatRef, Par, Side};
+
+/// Weights and bias.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logistic {
+    pub weights: Vec<f64>,
+    pub bias: f64,
+}
+
+/// Why there is no regression.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum LogisticError {
+    #[error("C is {0}; it must be above 0")]
+    Regularization(f64),
+    #[error("row {row}, column {column} is {value}; only finite numbers can be regressed on")]
+    NotFinite { row: usize, column: usize, value: f64 },
+    #[error("all {rows} rows are {which}; both kinds are needed")]
+    OneClass { rows: usize, which: &'static str },
+    #[error("the minimum was not reached in {steps} steps: the gradient is still {gradient}")]
+    NotConverged { steps: usize, gradient: f64 },
+}
+
+/// Largest entry of the gradient at the end, relative to the objective's gradient at 0.
+pub const TOLERANCE: f64 = 1e-9;
+/// Steps that Newton's method may take; ten are usual.
+const STEPS: usize = 100;
+
+impl Logistic {
+    /// Finds the minimum.
+    ///
+    /// # Shapes
+    /// - `rows`: `[row, column]`, best with mean 0 and deviation 1
+    /// - `positive`: one a row
+    ///
+    /// # Errors
+    /// If `c` is not above 0, a number is not finite, or all rows are of one kind.
+    pub fn fit(
+        rows: MatRef<'_, f64>,
+        positive: &[bool],
+        c: f64,
+    ) -> Result<Logistic, LogisticError> {
+        assert_eq!(rows.nrows(), positive.len(), "a truth a row");
+        if !(c > 0.0 && c.is_finite()) {
+            return Err(LogisticError::Regularization(c));
+        }
+        let (count, columns) = (rows.nrows(), rows.ncols());
+        for row in 0..count {
+            for column in 0..columns {
+                let value = rows[(row, column)];
+                if !value.is_finite() {
+                    return Err(LogisticError::NotFinite { row, column, value });
+                }
+            }
+        }
+        let positives = positive.iter().filter(|positive| **positive).count();
+        if positives == 0 || positives == count {
+            let which = if positives == 0 { "negative" } else { "positive" };
+            return Err(LogisticError::OneClass { rows: count, which });
+        }
+        // The last column is the bias.
+        let x =
+            Mat::from_fn(count, columns + 1, |i, j| if j < columns { rows[(i, j)] } else { 1.0 });
+        let mut theta = Mat::<f64>::zeros(columns + 1, 1);
+        let mut value = objective(&x, positive, c, &theta);
+        let mut first = None;
+        for step in 0.. {
+            let (gradient, hessian) = derivatives(&x, positive, c, &theta);
+            let size = (0..=columns).map(|j| gradient[(j, 0)].abs()).fold(0.0, f64::max);
+            let scale = *first.get_or_insert(size.max(c));
+            if size <= TOLERANCE * scale {
+                break;
+            }
+            if step == STEPS || !size.is_finite() {
+                return Err(LogisticError::NotConverged { steps: step, gradient: size });
+            }
+            let newton = match hessian.llt(Side::Lower) {
+                Ok(factor) => factor.solve(&gradient),
+                // Where all rows are certain the bias has no curvature left.
+                Err(_) => gradient.clone(),
+            };
+            let slope: f64 = (0..=columns).map(|j| gradient[(j, 0)] * newton[(j, 0)]).sum();
+            let mut length = 1.0;
+            loop {
+                let next =
+                    Mat::from_fn(columns + 1, 1, |j, _| theta[(j, 0)] - length * newton[(j, 0)]);
+                let there = objective(&x, positive, c, &next);
+                // Near the end rounding hides the fall.
+                if there <= value - 1e-4 * length * slope || length < 1e-10 {
+                    (theta, value) = (next, there);
+                    break;
+                }
+                if slope <= 1e-12 * value.abs() {
+                    (theta, value) = (next, there);
+                    break;
+                }
+                length /= 2.0;
+            }
+        }
+        let weights = (0..columns).map(|j| theta[(j, 0)]).collect();
+        Ok(Logistic { weights, bias: theta[(columns, 0)] })
+    }
+
+    /// What the sigmoid is taken of, for one row.
+    pub fn logit(&self, row: impl Iterator<Item = f64>) -> f64 {
+        self.weights.iter().zip(row).map(|(w, x)| w * x).sum::<f64>() + self.bias
+    }
+}
+
+fn margins(x: &Mat<f64>, theta: &Mat<f64>) -> Mat<f64> {
+    let mut out = Mat::zeros(x.nrows(), 1);
+    matmul(out.as_mut(), Accum::Replace, x, theta, 1.0, Par::Seq);
+    out
+}
+
+fn objective(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Mat<f64>) -> f64 {
+    let margins = margins(x, theta);
+    let loss = |row: usize| {
+        let m = if positive[row] { margins[(row, 0)] } else { -margins[(row, 0)] };
+        // log(1 + exp(-m)) that overflows for no m.
+        (-m).max(0.0) + (-m.abs()).exp().ln_1p()
+    };
+    let losses: f64 = (0..positive.len()).map(loss).sum();
+    let columns = x.ncols() - 1;
+    let squares: f64 = (0..columns).map(|j| theta[(j, 0)].powi(2)).sum();
+    squares / 2.0 + c * losses
+}
+
+fn derivatives(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Mat<f64>) -> (Mat<f64>, Mat<f64>) {
+    let margins = margins(x, theta);
+    let (count, width) = (x.nrows(), x.ncols());
+    let sigmoid = |z: f64| match z >= 0.0 {
+        true => 1.0 / (1.0 + (-z).exp()),
+        false => z.exp() / (1.0 + z.exp()),
+    };
+    let p: Vec<f64> = (0..count).map(|row| sigmoid(margins[(row, 0)])).collect();
+    let error = Mat::from_fn(count, 1, |row, _| p[row] - f64::from(u8::from(positive[row])));
+    let mut gradient = Mat::zeros(width, 1);
+    matmul(gradient.as_mut(), Accum::Replace, x.transpose(), &error, c, Par::Seq);
+    let weighted = Mat::from_fn(count, width, |i, j| x[(i, j)] * p[i] * (1.0 - p[i]));
+    let mut hessian = Mat::zeros(width, width);
+    matmul(hessian.as_mut(), Accum::Replace, x.transpose(), &weighted, c, Par::Seq);
+    for j in 0..width - 1 {
+        gradient[(j, 0)] += theta[(j, 0)];
+        hessian[(j, j)] += 1.0;
+    }
+    (gradient, hessian)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Rows that `logistic/reference.py` repeats.
+    fn rows(count: usize, columns: usize) -> Mat<f64> {
+        Mat::from_fn(count, columns, |i, j| {
+            let (x, y) = (i as f64, j as f64);
+            (1.7 * x + 0.9 * y * y).sin() + 0.5 * (0.3 * x * (y + 1.0)).cos()
+        })
+    }
+
+    fn positive(count: usize, cut: f64) -> Vec<bool> {
+        let data = rows(count, 2);
+        (0..count)
+            .map(|i| data[(i, 0)] - 0.5 * data[(i, 1)] + 0.6 * (i as f64).cos() > cut)
+            .collect()
+    }
+
+    #[test]
+    fn weights_are_those_of_scikit_learn() {
+        let reference: Value =
+            serde_json::from_str(include_str!("logistic/reference.json")).unwrap();
+        for case in reference.as_array().unwrap() {
+            let number = |key: &str| case[key].as_f64().unwrap();
+            let (count, columns) = (number("rows") as usize, number("columns") as usize);
+            let positive = positive(count, number("cut"));
+            let found =
+                Logistic::fit(rows(count, columns).as_ref(), &positive, number("c")).unwrap();
+            let theirs = case["weights"].as_array().unwrap();
+            assert_eq!(found.weights.len(), theirs.len());
+            for (ours, theirs) in found.weights.iter().zip(theirs) {
+                let theirs = theirs.as_f64().unwrap();
+                assert!((ours - theirs).abs() < 1e-5 * theirs.abs().max(0.1), "{ours} {theirs}");
+            }
+            assert!(
+                (found.bias - number("bias")).abs() < 1e-5,
+                "{} {}",
+                found.bias,
+                number("bias")
+            );
+        }
+    }
+
+    #[test]
+    fn separable_rows_and_constant_columns_have_a_minimum() {
+        let x = Mat::from_fn(40, 3, |i, j| match j {
+            0 => i as f64 - 19.5,
+            1 => 1.0,
+            _ => 0.0,
+        });
+        let positive: Vec<bool> = (0..40).map(|i| i >= 20).collect();
+        let found = Logistic::fit(x.as_ref(), &positive, 1e4).unwrap();
+        assert!(found.weights[0] > 1.0 && found.weights[2].abs() < 1e-9, "{found:?}");
+        // A constant is the bias's business, which costs nothing.
+        assert!(found.weights[1].abs() < 1e-6, "{found:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_regressed_is_said() {
+        let x = rows(10, 2);
+        let fails =
+            |positive: &[bool], c| Logistic::fit(x.as_ref(), positive, c).unwrap_err().to_string();
+        assert!(fails(&[true; 10], 1.0).starts_with("all 10 rows are positive"));
+        assert!(fails(&[false; 10], 1.0).starts_with("all 10 rows are negative"));
+        assert!(fails(&[true; 10], 0.0).starts_with("C is 0"));
+        assert!(fails(&[true; 10], f64::NAN).starts_with("C is NaN"));
+        let mut broken = x.clone();
+        broken[(3, 1)] = f64::NAN;
+        let error = Logistic::fit(broken.as_ref(), &positive(10, 0.0), 1.0).unwrap_err();
+        assert!(error.to_string().starts_with("row 3, column 1 is NaN"), "{error}");
+    }
+}
