@@ -324,10 +324,9 @@ impl Latent {
         }
     }
 
-    /// Which of the tracks each user played, rising.
-    pub fn heard(&self) -> Result<ItemLists, RecommendationError> {
-        let all: Vec<usize> = (0..self.tracks.rows()).collect();
-        self.positives(&all)
+    /// How many users played each of `tracks`.
+    pub fn plays(&self, tracks: &[usize]) -> Vec<usize> {
+        tracks.iter().map(|&track| self.listeners[track].len()).collect()
     }
 
     /// Which of `tracks` each user played: positions in `tracks`.

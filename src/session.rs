@@ -32,6 +32,8 @@ use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
 use crate::rng::philox;
 use crate::run_folder::{Environment, RunFolder};
+use crate::similar_tracks::{self, SimilarTracks};
+use crate::tag_check::{self, TagCheck};
 use crate::train::{End, Event, train};
 use crate::wpe::Listeners;
 
@@ -48,7 +50,7 @@ pub struct Session<'a> {
 #[serde(untagged)]
 pub enum Evaluated {
     Tags(Scores),
-    Recommendation(Recommendation),
+    Recommendation(Box<Recommendation>),
 }
 
 /// How well held-out tracks are ranked for the users by their predicted factors.
@@ -65,6 +67,12 @@ pub struct Recommendation {
     /// The same by factors that say nothing; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<RecommendationScores>,
+    /// What the tracks' factors know of their tags; absent where the network predicts no factors, and
+    /// in runs of earlier versions, as is the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags_from_factors: Option<TagCheck>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similar_tracks: Option<SimilarTracks>,
 }
 
 /// How training ended, and where it stood.
@@ -454,6 +462,8 @@ fn recommend(
     let predicted = matrix(&outcome)?;
     let rows: Vec<u32> = positions.iter().map(|&at| at as u32).collect();
     let truth = latent.tracks.gather(&rows);
+    let tags: Vec<Vec<usize>> =
+        positions.iter().map(|&at| data.collection.tracks[at].tags.clone()).collect();
     Ok(Recommendation {
         dataset: data.collection.name.clone(),
         split: split.to_string(),
@@ -461,6 +471,20 @@ fn recommend(
         scores: latent.score(&positions, &predicted).map_err(unscored)?,
         upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
         random: Some(latent.score(&positions, &random(&truth, seed)).map_err(unscored)?),
+        tags_from_factors: Some(tag_check::check(
+            &data.collection.tags,
+            &tags,
+            &truth,
+            &predicted,
+            seed,
+        )?),
+        similar_tracks: similar_tracks::compare(
+            &latent.users,
+            &truth,
+            &predicted,
+            &data.examples(split).ids,
+            &latent.plays(&positions),
+        )?,
     })
 }
 
