@@ -20,6 +20,7 @@ mod load;
 mod operating;
 mod page;
 mod png;
+mod recommendation;
 mod svg;
 mod terminal;
 

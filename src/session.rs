@@ -353,13 +353,8 @@ impl Session<'_> {
                 let predictions = &outcome.predictions;
                 let predicted = folder.file(&format!("predicted{suffix}"));
                 factors::write_items(&predicted, &predictions.ids, &predictions.values)?;
-                Evaluated::Recommendation(recommend(
-                    latent,
-                    outcome,
-                    &data,
-                    split,
-                    experiment.seed,
-                )?)
+                let found = recommend(latent, outcome, &data, split, experiment.seed)?;
+                Evaluated::Recommendation(Box::new(found))
             }
             None => {
                 let scores = score(experiment.training.loss, &outcome, &data, split)?;

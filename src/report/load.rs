@@ -1,6 +1,6 @@
 //! From run folders to what the report shows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +96,7 @@ fn load(path: &Path) -> Result<RunSummary> {
         device: format!("{} ({})", environment.device, environment.device_name),
         paper: experiment.paper.clone(),
         log: lines,
+        example_tags: example_tags(&folder, result.recommendation.as_ref())?,
         recommendation: result.recommendation,
         predictions: result.predictions,
         targets: result.targets,
@@ -154,6 +155,41 @@ fn recommendation(folder: &RunFolder) -> Result<Evaluation> {
         predictions: Predictions { ids: Vec::new(), tags: Vec::new(), values: Vec::new() },
         targets,
     })
+}
+
+/// Tags of the tracks that a run's examples name, from its own manifest.
+fn example_tags(
+    folder: &RunFolder,
+    found: Option<&Recommendation>,
+) -> Result<BTreeMap<String, Vec<String>>> {
+    let examples = found.and_then(|found| found.similar_tracks.as_ref());
+    let named: BTreeSet<&str> = examples
+        .iter()
+        .flat_map(|similar| &similar.examples)
+        .flat_map(|e| [&e.id].into_iter().chain(&e.by_listening).chain(&e.by_prediction))
+        .map(String::as_str)
+        .collect();
+    if named.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let path = folder.file("manifest.csv");
+    let broken = |error: csv::Error| Error::Data(format!("{}: {error}", path.display()));
+    let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
+    let columns = reader.headers().map_err(broken)?.clone();
+    let place = |name: &str| columns.iter().position(|column| column == name);
+    let (Some(id), Some(tags)) = (place("id"), place("tags")) else {
+        return Err(Error::Data(format!("{} has no columns id and tags", path.display())));
+    };
+    let mut found = BTreeMap::new();
+    for row in reader.records() {
+        let row = row.map_err(broken)?;
+        let (id, tags) = (row.get(id).unwrap_or_default(), row.get(tags).unwrap_or_default());
+        if named.contains(id) {
+            let tags = tags.split('|').filter(|tag| !tag.is_empty()).map(String::from).collect();
+            found.insert(id.to_string(), tags);
+        }
+    }
+    Ok(found)
 }
 
 /// The truth of the predicted tracks, from the run's own manifest.

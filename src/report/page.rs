@@ -8,7 +8,7 @@ use super::analysis::{Analysis, Group, Section, TagRow};
 use super::data::{Filters, ReportError, RunSummary, Task};
 use super::filters::{FilterBank, PoolFits, mel_centre};
 use super::operating::{self, Curves};
-use super::{figures, format, learning};
+use super::{figures, format, learning, recommendation};
 use crate::bootstrap::{Bootstrap, Compared};
 use crate::experiment::PaperFigure;
 use crate::spread::Spread;
@@ -200,6 +200,10 @@ fn section(
                 }
                 h2 { "Tags" }
                 (tag_table(section))
+            }
+            @if section.task == Task::Recommendation {
+                (recommendation::similar_tracks(section, runs))
+                (recommendation::tags_from_factors(section, runs))
             }
             @if !filters.is_empty() {
                 h2 { "Learned filters" }
