@@ -13,6 +13,7 @@ mod init;
 pub mod kmeans;
 pub mod latentnet;
 pub mod logistic;
+pub mod mlr;
 pub mod parity;
 pub mod pca;
 pub mod samplecnn;
