@@ -13,6 +13,7 @@ mod init;
 pub mod kmeans;
 pub mod latentnet;
 pub mod logistic;
+pub mod metric;
 pub mod mlr;
 pub mod parity;
 pub mod pca;
@@ -30,6 +31,7 @@ pub use error::ModelError;
 pub use fitted::{Corpus, FitError, Fitted};
 pub use front_end::{FrontEndConfig, LearnedFilters};
 pub use latentnet::{LatentNet, LatentNetConfig};
+pub use metric::{Metric, MetricConfig};
 pub use samplecnn::{SampleCnn, SampleCnnConfig};
 pub use tagger::{Tagger, TaggerConfig};
 
@@ -77,6 +79,8 @@ pub enum ModelConfig {
     LatentNet(LatentNetConfig),
     #[serde(rename = "bag_of_words")]
     BagOfWords(BagOfWordsConfig),
+    #[serde(rename = "mlr")]
+    Metric(MetricConfig),
 }
 
 /// A model of any of the kinds above, trainable and storable as one module.
@@ -88,6 +92,7 @@ pub enum Model {
     SampleCnn(SampleCnn),
     LatentNet(LatentNet),
     BagOfWords(BagOfWords),
+    Metric(Metric),
 }
 
 /// Most outputs that a model may have.
@@ -95,11 +100,12 @@ const MAX_OUTPUTS: usize = 1_000_000;
 
 impl ModelConfig {
     /// The names that an experiment may give, and what they are.
-    pub const NAMES: [(&'static str, &'static str); 4] = [
+    pub const NAMES: [(&'static str, &'static str); 5] = [
         ("tagger", "two convolutions over time on a mel or a learned front end (P3)"),
         ("samplecnn", "convolutions of three samples all the way down (Lee et al. 2017)"),
         ("latentnet", "four convolutions over time, pooled over all of it (Dieleman 2014)"),
         ("bag_of_words", "linear regression or dense layers on counts of quantised frames (P2)"),
+        ("mlr", "a metric learned to rank, on counts of quantised frames (P2)"),
     ];
 
     /// Its name in an experiment.
@@ -109,6 +115,7 @@ impl ModelConfig {
             Self::SampleCnn(_) => "samplecnn",
             Self::LatentNet(_) => "latentnet",
             Self::BagOfWords(_) => "bag_of_words",
+            Self::Metric(_) => "mlr",
         }
     }
 
@@ -119,6 +126,7 @@ impl ModelConfig {
             Self::SampleCnn(config) => config.sample_rate,
             Self::LatentNet(config) => config.front_end.sample_rate(),
             Self::BagOfWords(config) => config.bag.front_end.sample_rate(),
+            Self::Metric(config) => config.bag.front_end.sample_rate(),
         }
     }
 
@@ -130,6 +138,7 @@ impl ModelConfig {
             Self::SampleCnn(config) => config.validate(excerpt_samples),
             Self::LatentNet(config) => config.validate(excerpt_samples),
             Self::BagOfWords(config) => config.validate(excerpt_samples),
+            Self::Metric(config) => config.validate(excerpt_samples),
         }
     }
 
@@ -137,8 +146,14 @@ impl ModelConfig {
     pub fn is_fitted(&self) -> bool {
         match self {
             Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) => false,
-            Self::BagOfWords(_) => true,
+            Self::BagOfWords(_) | Self::Metric(_) => true,
         }
+    }
+
+    /// Whether a part of it is learned step by step. What a model without such a part gives is not
+    /// what it is trained towards, but places whose distances count.
+    pub fn is_learned(&self) -> bool {
+        !matches!(self, Self::Metric(_))
     }
 
     /// Fits that part, on `device`; nothing for models that have none.
@@ -155,6 +170,7 @@ impl ModelConfig {
         match self {
             Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) => Ok(Fitted::default()),
             Self::BagOfWords(config) => config.bag.fit(excerpt_samples, seed, device, corpus),
+            Self::Metric(config) => config.fit(excerpt_samples, seed, device, corpus),
         }
     }
 
@@ -185,6 +201,7 @@ impl ModelConfig {
             Self::BagOfWords(config) => {
                 Model::BagOfWords(config.init(outputs, excerpt_samples, fitted, device)?)
             }
+            Self::Metric(config) => Model::Metric(config.init(excerpt_samples, fitted, device)?),
         };
         init::draw(&model);
         Ok(model)
@@ -197,6 +214,7 @@ impl ModelConfig {
             Self::SampleCnn(config) => config.describe(),
             Self::LatentNet(config) => config.describe(),
             Self::BagOfWords(config) => config.describe(),
+            Self::Metric(config) => config.describe(),
         }
     }
 }
@@ -206,7 +224,7 @@ impl Model {
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
             Self::Tagger(model) => model.filters(),
-            Self::SampleCnn(_) | Self::BagOfWords(_) => None,
+            Self::SampleCnn(_) | Self::BagOfWords(_) | Self::Metric(_) => None,
             Self::LatentNet(model) => model.filters(),
         }
     }
@@ -219,6 +237,7 @@ impl Network for Model {
             Self::SampleCnn(model) => model.forward(waveforms),
             Self::LatentNet(model) => model.forward(waveforms),
             Self::BagOfWords(model) => model.forward(waveforms),
+            Self::Metric(model) => model.forward(waveforms),
         }
     }
 
@@ -228,6 +247,7 @@ impl Network for Model {
             Self::SampleCnn(model) => model.embed(waveforms),
             Self::LatentNet(model) => model.embed(waveforms),
             Self::BagOfWords(model) => model.embed(waveforms),
+            Self::Metric(model) => model.embed(waveforms),
         }
     }
 
@@ -237,6 +257,7 @@ impl Network for Model {
             Self::SampleCnn(model) => model.fixed(waveforms),
             Self::LatentNet(model) => model.fixed(waveforms),
             Self::BagOfWords(model) => model.fixed(waveforms),
+            Self::Metric(model) => model.fixed(waveforms),
         }
     }
 
@@ -246,6 +267,7 @@ impl Network for Model {
             Self::SampleCnn(model) => model.learned(features),
             Self::LatentNet(model) => model.learned(features),
             Self::BagOfWords(model) => model.learned(features),
+            Self::Metric(model) => model.learned(features),
         }
     }
 }

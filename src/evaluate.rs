@@ -37,8 +37,9 @@ pub fn predict<N: Network>(
 ) -> Result<Outcome> {
     let excerpts = consecutive(&examples.lengths(), examples.excerpt_length());
     let total = excerpts.len();
-    let outputs = examples.outputs();
-    let mut sums = vec![0.0f64; examples.len() * outputs];
+    // What a model is trained towards it gives; one that is not trained may give more or less.
+    let mut outputs = 0;
+    let mut sums: Vec<f64> = Vec::new();
     let mut losses = vec![0.0f64; examples.len()];
     let mut counts = vec![0u32; examples.len()];
 
@@ -57,16 +58,19 @@ pub fn predict<N: Network>(
         let targets = batch.targets.clone();
         let (inputs, _) = batch.into_tensors(device);
         let logits = model.learned(inputs);
+        outputs = logits.dims()[1];
+        sums.resize(examples.len() * outputs, 0.0);
         let logits_host = host(logits.clone())?;
         let values = host(objective.prediction(logits))?;
         for (row, excerpt) in rows.iter().enumerate() {
             let range = row * outputs..(row + 1) * outputs;
+            let wanted = row * examples.outputs()..(row + 1) * examples.outputs();
             let sum = &mut sums[excerpt.track * outputs..][..outputs];
             for (sum, value) in sum.iter_mut().zip(&values[range.clone()]) {
                 *sum += f64::from(*value);
             }
             losses[excerpt.track] +=
-                objective.of_row(&logits_host[range.clone()], &targets[range], excerpt.track);
+                objective.of_row(&logits_host[range], &targets[wanted], excerpt.track);
             counts[excerpt.track] += 1;
         }
         done += rows.len();
@@ -97,7 +101,10 @@ pub fn predict<N: Network>(
     let loss = losses.iter().sum::<f64>() / losses.len() as f64;
     let predictions = Predictions {
         ids: examples.ids.clone(),
-        tags: examples.names.to_vec(),
+        tags: match examples.outputs() == outputs {
+            true => examples.names.to_vec(),
+            false => (1..=outputs).map(|at| format!("dimension {at}")).collect(),
+        },
         values: sums.into_iter().map(|sum| sum as f32).collect(),
     };
     Ok(Outcome { predictions, loss })

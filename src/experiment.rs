@@ -218,6 +218,11 @@ impl Experiment {
         toml::to_string(self).expect("an experiment that was read can be written")
     }
 
+    /// Whether the model predicts latent factors, not tags and not places.
+    pub fn predicts_factors(&self) -> bool {
+        self.listening.is_some() && self.model.is_learned()
+    }
+
     /// Samples of an excerpt at the model's rate.
     pub fn excerpt_samples(&self) -> usize {
         (self.training.excerpt_seconds * f64::from(self.model.sample_rate())).round() as usize
@@ -248,8 +253,26 @@ impl Experiment {
         if training.batch_size == 0 || training.batch_size > 1 << 16 {
             return refuse("batch_size", &training.batch_size, "from 1 to 65536");
         }
+        match (self.model.is_learned(), training.loss) {
+            (true, Loss::None) => {
+                return refuse("loss", &"\"none\"", "another: this model is trained");
+            }
+            (false, loss) if loss != Loss::None => {
+                let loss = format!("{:?}", loss.name());
+                return refuse("loss", &loss, "\"none\": this model is fitted, not trained");
+            }
+            (false, _) if training.steps != 0 => {
+                return refuse("steps", &training.steps, "0: this model is fitted, not trained");
+            }
+            (false, _) if self.listening.is_none() => {
+                return Err(Error::Config(
+                    "model.name: this model learns what listeners like, so add [listening]".into(),
+                ));
+            }
+            _ => {}
+        }
         for (key, value) in [
-            ("steps", training.steps),
+            ("steps", training.steps.max(u64::from(!self.model.is_learned()))),
             ("valid_every", training.valid_every),
             ("log_every", training.log_every),
             ("keep_checkpoints", training.keep_checkpoints as u64),
@@ -277,9 +300,12 @@ impl Experiment {
             Loss::MeanSquaredError if self.listening.is_some() => &["loss", "mse", "map", "auc"],
             Loss::MeanSquaredError => &["loss", "mse"],
             Loss::WeightedPredictionError => &["loss", "wpe", "map", "auc"],
+            Loss::None => &["map", "auc"],
         };
-        let latent =
-            matches!(training.loss, Loss::MeanSquaredError | Loss::WeightedPredictionError);
+        let latent = matches!(
+            training.loss,
+            Loss::MeanSquaredError | Loss::WeightedPredictionError | Loss::None
+        );
         match (&self.listening, &self.factorization) {
             (Some(_), _) if !latent => {
                 return refuse(

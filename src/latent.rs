@@ -344,6 +344,49 @@ impl Latent {
         Listeners::new(self.users.clone(), plays)
     }
 
+    /// Users and items whose products rank the items by how near their places are, in the mean, to
+    /// those of the tracks that a user played: `-|v - w|^2` has the mean
+    /// `2 v'm - |v|^2` over places `w` with the mean `m`, less what is the same for all items.
+    ///
+    /// # Shapes
+    /// - `places`: `[track, dimension]`, of `tracks`, which users played; `items`: `[item, dimension]`
+    /// - returns: `[user, dimension + 1]` and `[item, dimension + 1]`
+    pub fn by_distance(
+        &self,
+        tracks: &[usize],
+        places: &Matrix,
+        items: &Matrix,
+    ) -> (Matrix, Matrix) {
+        let width = places.columns();
+        let mut sums = vec![0.0_f64; self.users.rows() * width];
+        let mut counts = vec![0_u32; self.users.rows()];
+        for (row, &track) in tracks.iter().enumerate() {
+            for &(user, _) in &self.listeners[track] {
+                let sums = &mut sums[user as usize * width..][..width];
+                let place = places.row(row);
+                sums.iter_mut().zip(place).for_each(|(sum, value)| *sum += f64::from(*value));
+                counts[user as usize] += 1;
+            }
+        }
+        let mut users = Vec::with_capacity(self.users.rows() * (width + 1));
+        for (sums, &count) in sums.chunks_exact(width).zip(&counts) {
+            // Who played nothing has no opinion.
+            let count = f64::from(count);
+            let mean = sums.iter().map(|sum| if count > 0.0 { 2.0 * sum / count } else { 0.0 });
+            users.extend(mean.map(|value| value as f32));
+            users.push(if count > 0.0 { -1.0 } else { 0.0 });
+        }
+        let mut wide = Vec::with_capacity(items.rows() * (width + 1));
+        for item in 0..items.rows() {
+            let place = items.row(item);
+            wide.extend_from_slice(place);
+            wide.push(place.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() as f32);
+        }
+        let matrix =
+            |rows, data| Matrix::new(rows, width + 1, data).expect("one more than the places have");
+        (matrix(self.users.rows(), users), matrix(items.rows(), wide))
+    }
+
     /// How well `factors`, a row a track of `tracks`, rank these tracks for every user.
     ///
     /// # Errors
@@ -353,9 +396,22 @@ impl Latent {
         tracks: &[usize],
         factors: &Matrix,
     ) -> Result<RecommendationScores, RecommendationError> {
+        self.score_for(&self.users, tracks, factors)
+    }
+
+    /// The same for users who are described otherwise.
+    ///
+    /// # Errors
+    /// As [`Latent::score`].
+    pub fn score_for(
+        &self,
+        users: &Matrix,
+        tracks: &[usize],
+        factors: &Matrix,
+    ) -> Result<RecommendationScores, RecommendationError> {
         let held_out = self.positives(tracks)?;
         let options = Options { k: K, ..Options::default() };
-        score_recommendation(&self.users, factors, &held_out, &options)
+        score_recommendation(users, factors, &held_out, &options)
     }
 }
 
@@ -539,6 +595,41 @@ mod tests {
         theirs.users.biases = Some(vec![0.0; 150]);
         let error = Latent::adopt(&plays, tracks, theirs, &config()).unwrap_err();
         assert!(error.to_string().contains("--bias"), "{error}");
+    }
+
+    /// Against the mean of the squared distances written out.
+    #[test]
+    fn users_like_what_is_near_to_what_they_played() {
+        let (collection, plays) = data(40).unwrap();
+        let tracks = &collection.tracks;
+        let latent = fit(&plays, tracks, &config()).unwrap();
+        let (train, test) = (of(tracks, Split::Train), of(tracks, Split::Test));
+        let places = crate::matrix::tests::noise(5, train.len(), 3);
+        let items = crate::matrix::tests::noise(6, test.len(), 3);
+        let (users, wide) = latent.by_distance(&train, &places, &items);
+        for user in 0..40 {
+            let played: Vec<usize> = (0..train.len())
+                .filter(|&row| latent.listeners[train[row]].iter().any(|(u, _)| *u == user as u32))
+                .collect();
+            if played.is_empty() {
+                continue;
+            }
+            let score = |item: usize| -> f64 {
+                let distance = |row: usize| -> f64 {
+                    let pairs = places.row(row).iter().zip(items.row(item));
+                    pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum()
+                };
+                -played.iter().map(|&row| distance(row)).sum::<f64>() / played.len() as f64
+            };
+            let product = |item: usize| -> f64 {
+                let pairs = users.row(user).iter().zip(wide.row(item));
+                pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+            };
+            for item in 1..test.len() {
+                let (ours, exact) = (product(item) - product(0), score(item) - score(0));
+                assert!((ours - exact).abs() < 1e-5, "{ours} {exact}");
+            }
+        }
     }
 
     #[test]

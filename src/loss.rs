@@ -18,6 +18,8 @@ pub enum Loss {
     MeanSquaredError,
     /// Latent factors, judged by who listened (P2, equation 5); see [`crate::wpe`].
     WeightedPredictionError,
+    /// Nothing: for models that are fitted before the first step, and have no steps.
+    None,
 }
 
 impl Loss {
@@ -28,6 +30,7 @@ impl Loss {
             Loss::CrossEntropy => "cross_entropy",
             Loss::MeanSquaredError => "mean_squared_error",
             Loss::WeightedPredictionError => "weighted_prediction_error",
+            Loss::None => "none",
         }
     }
 
@@ -51,6 +54,7 @@ impl Loss {
             Loss::MeanSquaredError | Loss::WeightedPredictionError => {
                 (logits - targets).square().mean()
             }
+            Loss::None => Tensor::zeros([1], &logits.device()),
         }
     }
 
@@ -62,7 +66,7 @@ impl Loss {
         match self {
             Loss::BinaryCrossEntropy => sigmoid(logits),
             Loss::CrossEntropy => softmax(logits, 1),
-            Loss::MeanSquaredError | Loss::WeightedPredictionError => logits,
+            Loss::MeanSquaredError | Loss::WeightedPredictionError | Loss::None => logits,
         }
     }
 
@@ -83,6 +87,7 @@ impl Loss {
             Loss::MeanSquaredError | Loss::WeightedPredictionError => {
                 pairs().map(|(x, t)| (x - t).powi(2)).sum::<f64>() / outputs
             }
+            Loss::None => 0.0,
         }
     }
 }

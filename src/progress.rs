@@ -104,6 +104,10 @@ impl Bar {
 
     /// Shows what is being fitted.
     pub fn fit(&self, what: &str) {
+        let stage = |text: &str| text.split(',').next().unwrap_or_default().to_string();
+        if self.lines && stage(what) != stage(&self.bar.message()) {
+            eprintln!("{}: {}", self.name, stage(what));
+        }
         self.bar.set_message(what.to_string());
     }
 

@@ -17,6 +17,7 @@ use crate::device::DeviceInfo;
 use crate::embed::embed;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Outcome};
+use crate::examples::Inputs;
 use crate::experiment::{Experiment, METRICS};
 use crate::factors;
 use crate::files::write_atomic;
@@ -25,7 +26,7 @@ use crate::latent::Latent;
 use crate::log::{Log, LogLine};
 use crate::loss::Loss;
 use crate::matrix::Matrix;
-use crate::metrics::recommendation::{RecommendationError, RecommendationScores};
+use crate::metrics::recommendation::{ItemLists, RecommendationError, RecommendationScores};
 use crate::metrics::{self, Scores, Targets};
 use crate::objective::Objective;
 use crate::prepare::{Places, Prepared, prepare};
@@ -34,7 +35,9 @@ use crate::rng::philox;
 use crate::run_folder::{Environment, RunFolder};
 use crate::similar_tracks::{self, SimilarTracks};
 use crate::tag_check::{self, TagCheck};
+use crate::topk::{Measure, top_k};
 use crate::train::{End, Event, train};
+use crate::usage::usage_space;
 use crate::wpe::Listeners;
 
 /// What a verb brings to every run.
@@ -198,7 +201,12 @@ impl Session<'_> {
                             &AtomicBool::new(false),
                             |_, _| {},
                         )?;
-                        let metrics = measure(training.loss, &outcome, &data, Split::Valid)?;
+                        let places = match experiment.model.is_learned() {
+                            true => None,
+                            false => Some(self.places_of(&model.valid(), &data)?),
+                        };
+                        let metrics =
+                            measure(training.loss, &outcome, places.as_ref(), &data, Split::Valid)?;
                         let best = judge(&training.metric, &metrics, state)?;
                         let line = LogLine::Valid { step: state.step, metrics, best };
                         bar.valid(&line, &training.metric);
@@ -233,17 +241,31 @@ impl Session<'_> {
             return Ok(Fitted::default());
         }
         let bar = self.progress.fit();
+        let neighbours = |count: usize| neighbours(data, count);
         let audio = TrainingAudio {
             examples: &data.train,
             device: &self.device.device,
             stop: self.stop,
             bar: &bar,
-            neighbours: None,
+            neighbours: data.latent.as_ref().map(|_| &neighbours as &fit::Neighbours<'_>),
         };
         let samples = experiment.excerpt_samples();
         let fitted = fit::fit(&experiment.model, samples, experiment.seed, &audio);
         bar.finish();
         fitted
+    }
+
+    /// Where a model that is not trained puts the tracks of the train split.
+    fn places_of(&self, model: &Model, data: &Prepared) -> Result<Matrix> {
+        let (objective, stop) = (Objective::Targets(Loss::None), self.stop);
+        let train = match data.train.inputs {
+            Inputs::Features { .. } => data.train.clone(),
+            Inputs::Audio { .. } => {
+                fixed_features(model, &data.train, &self.device.device, stop, |_, _| {})?
+            }
+        };
+        let device = &self.device.device;
+        matrix(&evaluate::predict(model, &train, &objective, device, stop, |_, _| {})?)
     }
 
     /// Replaces the audio of a split by the features that the model's fixed part makes of it.
@@ -278,9 +300,9 @@ impl Session<'_> {
     pub fn catalogue(&self, folder: &RunFolder, by: By, which: Which) -> Result<Catalogue> {
         let fingerprint = folder.checkpoints().fingerprint(which)?;
         let experiment = folder.experiment()?;
-        if by == By::Factors && experiment.listening.is_none() {
+        if by == By::Factors && !experiment.predicts_factors() {
             return Err(Error::Config(format!(
-                "{} predicts tags, not factors: use --by embedding",
+                "{} predicts no factors: use --by embedding",
                 folder.path().display()
             )));
         }
@@ -350,10 +372,17 @@ impl Session<'_> {
         let suffix = if split == Split::Test { String::new() } else { format!("-{split}") };
         let evaluated = match &data.latent {
             Some(latent) => {
-                let predictions = &outcome.predictions;
-                let predicted = folder.file(&format!("predicted{suffix}"));
-                factors::write_items(&predicted, &predictions.ids, &predictions.values)?;
-                let found = recommend(latent, outcome, &data, split, experiment.seed)?;
+                let places = match experiment.model.is_learned() {
+                    false => Some(self.places_of(&model, &data)?),
+                    true => {
+                        let predictions = &outcome.predictions;
+                        let predicted = folder.file(&format!("predicted{suffix}"));
+                        factors::write_items(&predicted, &predictions.ids, &predictions.values)?;
+                        None
+                    }
+                };
+                let places = places.as_ref();
+                let found = recommend(latent, outcome, places, &data, split, experiment.seed)?;
                 Evaluated::Recommendation(Box::new(found))
             }
             None => {
@@ -369,6 +398,19 @@ impl Session<'_> {
         write_atomic(&folder.file(&format!("scores{suffix}.json")), &text)?;
         Ok(evaluated)
     }
+}
+
+/// For each track of the train split, those that its listeners like best: the nearest by usage.
+fn neighbours(data: &Prepared, count: usize) -> Result<Vec<Vec<u32>>> {
+    let Some(latent) = &data.latent else { return Ok(Vec::new()) };
+    let broken = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
+    let rows: Vec<u32> = data.positions(Split::Train).iter().map(|&at| at as u32).collect();
+    let space = usage_space(&latent.users, &latent.tracks.gather(&rows));
+    let own = ItemLists::from_rows((0..rows.len() as u32).map(|track| [track]));
+    let own = own.map_err(|error| broken(&error))?;
+    let hits = top_k(&space, &space, count, Measure::Cosine, Some(&own))
+        .map_err(|error| broken(&error))?;
+    Ok(hits.iter().map(|hits| hits.iter().map(|hit| hit.item).collect()).collect())
 }
 
 fn folder_name(path: &Path) -> String {
@@ -416,9 +458,10 @@ fn score(loss: Loss, outcome: &Outcome, data: &Prepared, split: Split) -> Result
     match loss {
         Loss::CrossEntropy => metrics::score_genres(&outcome.predictions, &targets, name, &split),
         // A regressed tag has no probability, but it has a rank, and both areas ask for no more.
-        Loss::BinaryCrossEntropy | Loss::MeanSquaredError | Loss::WeightedPredictionError => {
-            metrics::score(&outcome.predictions, &targets, name, &split)
-        }
+        Loss::BinaryCrossEntropy
+        | Loss::MeanSquaredError
+        | Loss::WeightedPredictionError
+        | Loss::None => metrics::score(&outcome.predictions, &targets, name, &split),
     }
     .map_err(broken)
 }
@@ -431,6 +474,27 @@ fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
         }
         _ => None,
     }
+}
+
+/// How well what a model gives ranks the tracks of a split: factors, or places that are compared with
+/// those of the train split's tracks.
+fn rank(
+    latent: &Latent,
+    predicted: &Matrix,
+    places: Option<&Matrix>,
+    data: &Prepared,
+    split: Split,
+) -> Result<RecommendationScores> {
+    let positions = data.positions(split);
+    match places {
+        None => latent.score(&positions, predicted),
+        Some(places) => {
+            let (users, items) =
+                latent.by_distance(&data.positions(Split::Train), places, predicted);
+            latent.score_for(&users, &positions, &items)
+        }
+    }
+    .map_err(unscored)
 }
 
 /// Predicted factors as a matrix, a row a track.
@@ -449,6 +513,7 @@ fn unscored(error: RecommendationError) -> Error {
 fn recommend(
     latent: &Latent,
     outcome: Outcome,
+    places: Option<&Matrix>,
     data: &Prepared,
     split: Split,
     seed: u64,
@@ -463,7 +528,7 @@ fn recommend(
         dataset: data.collection.name.clone(),
         split: split.to_string(),
         n_tracks: positions.len(),
-        scores: latent.score(&positions, &predicted).map_err(unscored)?,
+        scores: rank(latent, &predicted, places, data, split)?,
         upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
         random: Some(latent.score(&positions, &random(&truth, seed)).map_err(unscored)?),
         tags_from_factors: Some(tag_check::check(
@@ -473,13 +538,17 @@ fn recommend(
             &predicted,
             seed,
         )?),
-        similar_tracks: similar_tracks::compare(
-            &latent.users,
-            &truth,
-            &predicted,
-            &data.examples(split).ids,
-            &latent.plays(&positions),
-        )?,
+        similar_tracks: match places {
+            // Places are no factors: users have no usage patterns there.
+            Some(_) => None,
+            None => similar_tracks::compare(
+                &latent.users,
+                &truth,
+                &predicted,
+                &data.examples(split).ids,
+                &latent.plays(&positions),
+            )?,
+        },
     })
 }
 
@@ -495,6 +564,7 @@ fn random(like: &Matrix, seed: u64) -> Matrix {
 fn measure(
     loss: Loss,
     outcome: &Outcome,
+    places: Option<&Matrix>,
     data: &Prepared,
     split: Split,
 ) -> Result<BTreeMap<String, Option<f64>>> {
@@ -516,10 +586,10 @@ fn measure(
         Loss::WeightedPredictionError => {
             all.insert("wpe".into(), Some(outcome.loss));
         }
+        Loss::None => all.clear(),
     }
     if let Some(latent) = &data.latent {
-        let factors = matrix(outcome)?;
-        let scores = latent.score(&data.positions(split), &factors).map_err(unscored)?;
+        let scores = rank(latent, &matrix(outcome)?, places, data, split)?;
         all.insert("map".into(), scores.map);
         all.insert("auc".into(), scores.auc);
     }

@@ -71,6 +71,15 @@ pub fn train<N: Network>(
     let mut window = Window::new(if eager { 1 } else { training.log_every });
     let mut clock = Clock::start(state.seconds);
 
+    if training.steps == 0 {
+        // Nothing is learned step by step: what was fitted is all there is.
+        on_event(Event::Checkpoint {
+            model: &model,
+            optimizer: &optimizer,
+            state,
+            validate: true,
+        })?;
+    }
     while state.step < training.steps {
         let batch = clock.waiting(|| batches.next()).ok_or_else(|| {
             Error::Data("a thread that makes batches failed; its message stands above".into())

@@ -57,7 +57,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let folder = RunFolder::open(&arguments.run)?;
     let device = context.open_device()?;
     let session = context.session(&device);
-    let latent = folder.experiment()?.listening.is_some();
+    let latent = folder.experiment()?.predicts_factors();
     let by = arguments.by.unwrap_or(if latent { By::Factors } else { By::Embedding });
     let Catalogue { items, vectors } = session.catalogue(&folder, by, arguments.checkpoint)?;
     let of_split = |item: &Item| {

@@ -129,7 +129,7 @@ fn from_factors(arguments: &Arguments) -> Result<Sources> {
 
 fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
     let folder = RunFolder::open(&arguments.from)?;
-    let latent = folder.experiment()?.listening.is_some();
+    let latent = folder.experiment()?.predicts_factors();
     let by = arguments.by.unwrap_or(if latent { By::Factors } else { By::Embedding });
     let device = context.open_device()?;
     let session = context.session(&device);

@@ -85,9 +85,7 @@ fn load(path: &Path) -> Result<RunSummary> {
         task: match experiment.training.loss {
             _ if recommends => Task::Recommendation,
             Loss::CrossEntropy => Task::Genres,
-            Loss::BinaryCrossEntropy | Loss::MeanSquaredError | Loss::WeightedPredictionError => {
-                Task::Tags
-            }
+            _ => Task::Tags,
         },
         model: experiment.model.describe(),
         parameters: environment.parameters,

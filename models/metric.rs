@@ -1,0 +1,170 @@
+//! A bag of words under a metric that was learned to rank: the baseline MLR of P2.
+//!
+//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS, section
+//! on the experiments: metric learning to rank (see [`mlr`](crate::mlr)) on the bag of words (see
+//! [`bag`](crate::bag)); a user's score for a song is the mean of its similarities to the songs that
+//! the user listened to.
+//!
+//! The paper gives no settings. Here each training track is a query, and the tracks that its listeners
+//! like best are relevant (the nearest by usage patterns, as many as `neighbours`), as in McFee,
+//! Barrington & Lanckriet (2012), who take the songs with the most similar listeners.
+//!
+//! Nothing of it is learned by gradients: the whole is fitted before what would be the first step.
+//!
+//! To reproduce (Million Song Dataset, 9 330 songs): mAP 0.01801, AUC 0.60608.
+
+use std::ops::ControlFlow;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::bag::{Bag, BagConfig};
+use crate::error::in_range;
+use crate::fitted::{Corpus, FitError, Fitted, Fixed};
+use crate::mlr::{MlrConfig, MlrError};
+use crate::{ModelError, Network};
+
+/// Everything that [`Metric`] leaves open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricConfig {
+    pub bag: BagConfig,
+    pub metric: MlrConfig,
+    /// Relevant tracks of each.
+    pub neighbours: usize,
+}
+
+impl Default for MetricConfig {
+    fn default() -> Self {
+        Self { bag: BagConfig::default(), metric: MlrConfig::default(), neighbours: 10 }
+    }
+}
+
+/// Name of what is fitted besides the bag.
+const PROJECTION: &str = "metric";
+
+impl MetricConfig {
+    /// # Errors
+    /// Names the first value that no model can be built with, or an excerpt too short.
+    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+        self.bag.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
+            "excerpt" => error,
+            _ => error.within("bag"),
+        })?;
+        self.metric.validate().map_err(|error| error.within("metric"))?;
+        in_range("neighbours", self.neighbours, 1, 1_000_000)
+    }
+
+    /// Fits bag and metric.
+    ///
+    /// # Errors
+    /// If a value cannot be used, the audio cannot be read, or nobody knows what its listeners like.
+    pub fn fit<C: Corpus>(
+        &self,
+        excerpt_samples: usize,
+        seed: u64,
+        device: &Device,
+        corpus: &C,
+    ) -> Result<Fitted, FitError<C::Error>> {
+        self.validate(excerpt_samples)?;
+        let relevant = corpus.neighbours(self.neighbours).map_err(FitError::Corpus)?;
+        let mut fitted = self.bag.fit(excerpt_samples, seed, device, corpus)?;
+        let bag = self.bag.init(excerpt_samples, &fitted, device)?;
+        let width = bag.features();
+        // A track is the mean of its excerpts.
+        let mut sums = vec![0.0_f64; corpus.tracks() * width];
+        let mut counts = vec![0_u32; corpus.tracks()];
+        corpus
+            .excerpts(&mut |waveforms, tracks| {
+                let features = bag.forward(waveforms).into_data().convert::<f32>();
+                let features: Vec<f32> = features.iter::<f32>().collect();
+                for (&track, row) in tracks.iter().zip(features.chunks_exact(width)) {
+                    let sums = &mut sums[track * width..][..width];
+                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+                    counts[track] += 1;
+                }
+            })
+            .map_err(FitError::Corpus)?;
+        let rows: Vec<f32> = sums
+            .chunks_exact(width)
+            .zip(&counts)
+            .flat_map(|(sums, count)| {
+                sums.iter().map(|sum| (sum / f64::from((*count).max(1))) as f32)
+            })
+            .collect();
+        let mut stopped = None;
+        let learned = self.metric.fit(&rows, width, &relevant, |iteration| {
+            let told = format!("metric, violation {:.4}", iteration.violation);
+            match corpus.progress(&told) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    stopped = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        if let Some(error) = stopped {
+            return Err(FitError::Corpus(error));
+        }
+        let of_mlr = |error: MlrError| match error {
+            MlrError::Config(error) => FitError::Model(error.within("metric")),
+            error => FitError::Data(format!("no metric was learned: {error}")),
+        };
+        let projection = learned.and_then(|mlr| mlr.projection(width)).map_err(of_mlr)?;
+        fitted.insert(PROJECTION, &[projection.len() / width, width], projection);
+        Ok(fitted)
+    }
+
+    /// # Errors
+    /// If a value cannot be used, or `fitted` is not of this config.
+    pub fn init(
+        &self,
+        excerpt_samples: usize,
+        fitted: &Fitted,
+        device: &Device,
+    ) -> Result<Metric, ModelError> {
+        self.validate(excerpt_samples)?;
+        let bag = self.bag.init(excerpt_samples, fitted, device)?;
+        let projection = fitted.get(PROJECTION, [None, Some(bag.features())])?;
+        Ok(Metric { bag, projection })
+    }
+
+    /// One line for reports.
+    pub fn describe(&self) -> String {
+        format!(
+            "metric learned to rank {} neighbours, on a bag of words: {}",
+            self.neighbours,
+            self.bag.describe()
+        )
+    }
+}
+
+/// See the head of this file: to places whose distances tell how alike tracks are. Has no parameters.
+#[derive(Module, Debug)]
+pub struct Metric {
+    bag: Bag,
+    /// `[dimension, feature]`
+    #[module(skip)]
+    projection: Fixed<2>,
+}
+
+impl Network for Metric {
+    fn fixed(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        let features = self.bag.forward(waveforms);
+        let projection = self.projection.on(&features.device());
+        features.matmul(projection.transpose())
+    }
+
+    fn learned(&self, features: Tensor<2>) -> Tensor<2> {
+        features
+    }
+
+    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        self.fixed(waveforms)
+    }
+
+    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        self.fixed(waveforms)
+    }
+}
