@@ -149,7 +149,7 @@ impl MlrConfig {
         if task.queries == 0 {
             return Err(MlrError::NothingToRank);
         }
-        let mut problem = Problem::new(columns, self.c);
+        let mut problem = Problem::new(columns, self.c, self.epsilon);
         let mut iterations = Vec::new();
         loop {
             let (loss, constraint) = task.most_violated(&problem.metric)?;
@@ -375,17 +375,20 @@ struct Problem {
     weights: Vec<f64>,
     rho: f64,
     lower_bound: f64,
+    /// A gap that the search for constraints does not notice.
+    enough: f64,
 }
 
 /// Rounds of alternating directions a problem.
 const ROUNDS: usize = 400;
-/// Gap between objective and bound, relative to the objective, at which a problem is solved.
+/// Gap between objective and bound, relative to the objective, at which a problem is solved in any case.
 const GAP: f64 = 1e-3;
 
 impl Problem {
-    fn new(columns: usize, c: f64) -> Self {
+    fn new(columns: usize, c: f64, epsilon: f64) -> Self {
         Self {
             c,
+            enough: 0.1 * epsilon * c,
             losses: Vec::new(),
             constraints: Vec::new(),
             products: Vec::new(),
@@ -477,7 +480,7 @@ impl Problem {
             }
             if round % 5 == 4 {
                 self.lower_bound = self.lower_bound.max(self.bound()?);
-                if best_value - self.lower_bound <= GAP * best_value.max(1e-12) {
+                if best_value - self.lower_bound <= self.enough.max(GAP * best_value) {
                     break;
                 }
             }
