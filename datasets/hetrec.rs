@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::shown;
 use crate::interactions::Play;
 use crate::lines::{each_line, each_line_of_bytes};
+use crate::subset::Subset;
 use crate::{DatasetError, Interactions};
 
 /// The file of the play counts.
@@ -27,11 +28,14 @@ pub const ARTISTS: &str = "artists.dat";
 pub struct HetrecConfig {
     /// The folder with `user_artists.dat`.
     pub root: PathBuf,
+    /// A smaller piece of it.
+    #[serde(skip_serializing_if = "Subset::is_all")]
+    pub subset: Subset,
 }
 
 impl Default for HetrecConfig {
     fn default() -> Self {
-        Self { root: "hetrec2011-lastfm-2k".into() }
+        Self { root: "hetrec2011-lastfm-2k".into(), subset: Subset::default() }
     }
 }
 
@@ -42,7 +46,7 @@ impl HetrecConfig {
     /// As [`load`].
     pub fn load(&self, data_dir: Option<&Path>) -> Result<Interactions, DatasetError> {
         crate::named("hetrec", "root", &self.root, "name the folder with user_artists.dat")?;
-        Ok(load(&crate::below(data_dir, &self.root))?.plays)
+        self.subset.of(load(&crate::below(data_dir, &self.root))?.plays)
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::DatasetError;
+use crate::subset::Subset;
 
 /// Listening data. Rows are in the order in which users first appear, columns in that of items.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,6 +35,9 @@ pub struct Interactions {
 pub struct FileConfig {
     /// The table, as [`Interactions::read`] takes it.
     pub path: PathBuf,
+    /// A smaller piece of it.
+    #[serde(skip_serializing_if = "Subset::is_all")]
+    pub subset: Subset,
 }
 
 impl FileConfig {
@@ -44,7 +48,7 @@ impl FileConfig {
     pub fn load(&self, data_dir: Option<&Path>) -> Result<Interactions, DatasetError> {
         let remedy = "name the table of user, item and count";
         crate::named("file", "path", &self.path, remedy)?;
-        Interactions::read(&crate::below(data_dir, &self.path))
+        self.subset.of(Interactions::read(&crate::below(data_dir, &self.path))?)
     }
 }
 

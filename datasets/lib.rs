@@ -19,6 +19,7 @@ mod math;
 pub mod msd;
 mod random;
 pub mod split;
+pub mod subset;
 pub mod synthetic;
 pub mod synthetic_listeners;
 pub mod taste_profile;

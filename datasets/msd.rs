@@ -19,8 +19,8 @@
 //!
 //! A table of one's own is like these, with `|` between tags: `track<TAB>tag|tag`.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,10 +56,16 @@ pub struct MsdConfig {
     /// The folder with `unique_tracks.txt`.
     pub root: PathBuf,
     /// Tables of tags or genres, and folders of Last.fm's tags, relative to the root. A track has
-    /// the tags of all of them.
+    /// the tags of all of them, and one that has none is left out; with no tables at all every track
+    /// is there, without tags (for recommendation).
     pub annotations: Vec<PathBuf>,
     /// The folder with the folders `A` to `Z` of clips, relative to the root.
     pub clips: PathBuf,
+    /// A table of track and file, separated by a tab or a comma, the file relative to `clips`: for
+    /// clips that go by other names, such as the music shop's. Tracks that it does not name are left
+    /// out. Empty for `A/B/C/TRABC....mp3`.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub clip_table: PathBuf,
     /// As many of the most frequent tags; 0 for all.
     pub tags: usize,
     /// Last.fm's tags below this strength, from 0 to 100, are passed over.
@@ -77,6 +83,7 @@ impl Default for MsdConfig {
             root: "msd".into(),
             annotations: vec!["tags.tsv".into()],
             clips: "clips".into(),
+            clip_table: PathBuf::new(),
             tags: 50,
             min_strength: 0,
             split: "artist:8/1/1".into(),
@@ -100,10 +107,6 @@ impl MsdConfig {
             value,
             remedy: remedy.into(),
         };
-        if self.annotations.is_empty() {
-            let remedy = "name tables of tags, or folders of Last.fm's";
-            return Err(invalid("annotations", "empty".into(), remedy));
-        }
         if self.min_strength > 100 {
             let value = self.min_strength.to_string();
             return Err(invalid("min_strength", value, "give a number from 0 to 100"));
@@ -134,6 +137,11 @@ impl MsdConfig {
             ));
         }
 
+        let table = match self.clip_table.as_os_str().is_empty() {
+            true => None,
+            false => Some(clip_table(&root.join(&self.clip_table))?),
+        };
+        let all = self.annotations.is_empty();
         let mut listed = HashSet::new();
         let mut annotated: Vec<Listed> = Vec::new();
         each_line(&list, |line| {
@@ -141,25 +149,32 @@ impl MsdConfig {
             if !listed.insert(row.number) {
                 return Err(format!("the track {} stands in an earlier line: remove one", row.id));
             }
-            if annotations.tracks.contains_key(&row.number) {
+            if all || annotations.tracks.contains_key(&row.number) {
                 annotated.push(row);
             }
             Ok(())
         })?;
-        let unlisted = annotations.tracks.len() - annotated.len();
+        let unlisted = if all { 0 } else { annotations.tracks.len() - annotated.len() };
         let (tags, output_of) = vocabulary(&annotations, &annotated, self.tags);
         let mut tracks = Vec::with_capacity(annotated.len());
-        let mut without = 0;
+        let (mut without, mut without_clip) = (0, 0);
         for row in annotated {
-            let own = &annotations.tracks[&row.number];
+            let own = annotations.tracks.get(&row.number).map_or(&[][..], |own| own);
             let mut own: Vec<usize> =
                 own.iter().filter_map(|&tag| output_of[tag as usize]).collect();
-            if own.is_empty() {
+            if own.is_empty() && !all {
                 without += 1;
                 continue;
             }
             own.sort_unstable();
-            let path = clip_path(&clips, &row.id);
+            let path = match table.as_ref().map(|table| table.get(&row.id)) {
+                None => clip_path(&clips, &row.id),
+                Some(Some(file)) => clips.join(file),
+                Some(None) => {
+                    without_clip += 1;
+                    continue;
+                }
+            };
             tracks.push(Track {
                 id: row.id,
                 audio: Audio::File { path, offset_s: 0.0, duration_s: None },
@@ -184,6 +199,12 @@ impl MsdConfig {
                 "annotated tracks that {TRACKS} does not list, left out: {unlisted}"
             ));
         }
+        if without_clip > 0 {
+            let table = self.clip_table.display();
+            notes.push(format!(
+                "tracks left out because {table} does not name them: {without_clip}"
+            ));
+        }
         if without > 0 {
             let number = tags.len();
             notes.push(format!(
@@ -193,7 +214,10 @@ impl MsdConfig {
         let stem =
             |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let sources: Vec<String> = self.annotations.iter().map(stem).collect();
-        let name = format!("msd/{}", sources.join("+"));
+        let name = match all {
+            true => "msd".to_string(),
+            false => format!("msd/{}", sources.join("+")),
+        };
         let mut collection = Collection { name, tags, tracks, notes };
         if let Some(split) = split {
             assign_splits(&mut collection, &split, self.split_seed)?;
@@ -243,6 +267,40 @@ pub(crate) fn annotations_in(root: &Path) -> Vec<PathBuf> {
     found.unwrap_or_else(|| MsdConfig::default().annotations)
 }
 
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
+}
+
+/// Files by track, from lines of both; a first line without a track is a header.
+fn clip_table(path: &Path) -> Result<HashMap<String, PathBuf>, DatasetError> {
+    if !path.is_file() {
+        let remedy = "name the table of track and file, or leave clip_table out".into();
+        return Err(DatasetError::Missing { path: path.to_owned(), remedy });
+    }
+    let mut files = HashMap::new();
+    let mut first = true;
+    each_line(path, |line| {
+        let header = std::mem::replace(&mut first, false);
+        let cut = line.find(['\t', ',']).ok_or("there is no tab and no comma: track, then file")?;
+        let (track, file) = (line[..cut].trim(), line[cut + 1..].trim());
+        if !is_id(track, "TR") {
+            return match header {
+                true => Ok(()),
+                false => Err(format!("{} is no track of the data set", shown(track))),
+            };
+        }
+        let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
+        if file.is_empty() || !inside {
+            return Err(format!("the file {} does not lie below the folder of clips", shown(file)));
+        }
+        match files.insert(track.to_string(), PathBuf::from(file)) {
+            None => Ok(()),
+            Some(_) => Err(format!("the track {track} stands in an earlier line: remove one")),
+        }
+    })?;
+    Ok(files)
+}
+
 /// `clips/A/B/C/TRABC....mp3`, for an id that was checked.
 fn clip_path(clips: &Path, id: &str) -> PathBuf {
     let mut path = clips.to_owned();
@@ -277,7 +335,7 @@ fn vocabulary(
     number: usize,
 ) -> (Vec<String>, Vec<Option<usize>>) {
     let mut counts = vec![0_usize; annotations.tags.len()];
-    for tag in tracks.iter().flat_map(|track| &annotations.tracks[&track.number]) {
+    for tag in tracks.iter().filter_map(|track| annotations.tracks.get(&track.number)).flatten() {
         counts[*tag as usize] += 1;
     }
     // A tag may be on no track of the list.

@@ -61,6 +61,8 @@ pub(crate) enum Purpose {
     Plays = 14,
     /// What is held out.
     HoldOut = 15,
+    /// Which users a piece of listening data keeps.
+    Subset = 16,
 }
 
 /// A run of random numbers with a key of its own.

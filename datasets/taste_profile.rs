@@ -23,6 +23,7 @@ use crate::error::shown;
 use crate::interactions::Play;
 use crate::lines::each_line;
 use crate::msd::is_id;
+use crate::subset::Subset;
 use crate::{DatasetError, Interactions};
 
 /// The file of the play counts.
@@ -50,11 +51,14 @@ pub struct TasteProfileConfig {
     /// The folder with `train_triplets.txt`.
     pub root: PathBuf,
     pub items: Items,
+    /// A smaller piece of it.
+    #[serde(skip_serializing_if = "Subset::is_all")]
+    pub subset: Subset,
 }
 
 impl Default for TasteProfileConfig {
     fn default() -> Self {
-        Self { root: "taste_profile".into(), items: Items::default() }
+        Self { root: "taste_profile".into(), items: Items::default(), subset: Subset::default() }
     }
 }
 
@@ -67,10 +71,11 @@ impl TasteProfileConfig {
         let remedy = "name the folder with train_triplets.txt";
         crate::named("taste_profile", "root", &self.root, remedy)?;
         let root = crate::below(data_dir, &self.root);
-        match self.items {
-            Items::Tracks => load_tracks(&root),
-            Items::Songs => load_songs(&root),
-        }
+        let plays = match self.items {
+            Items::Tracks => load_tracks(&root)?,
+            Items::Songs => load_songs(&root)?,
+        };
+        self.subset.of(plays)
     }
 }
 

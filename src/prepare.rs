@@ -157,17 +157,37 @@ pub fn prepare(
             track.id, collection.name
         )));
     }
+    let mut notes = collection.notes.clone();
+    let Collection { name, tags, mut tracks, .. } = collection;
+    if let Some(plays) = &plays {
+        notes.extend(plays.notes.iter().cloned());
+        // Before they are decoded: of a million songs only some may have been played.
+        let silent = unheard(plays, &tracks);
+        let count = silent.iter().filter(|silent| **silent).count();
+        if count == tracks.len() {
+            let example = |ids: Option<&String>| ids.cloned().unwrap_or_default();
+            return Err(Error::Data(format!(
+                "nobody played any of the {count} tracks of {name}: its tracks are such as {:?}, the \
+                 listening data's items such as {:?}; both must use the same ids",
+                example(tracks.first().map(|track| &track.id)),
+                example(plays.items().first())
+            )));
+        }
+        if count > 0 {
+            notes.push(format!("{count} tracks that nobody played are left out"));
+        }
+        let mut silent = silent.into_iter();
+        tracks.retain(|_| !silent.next().unwrap_or(false));
+    }
     let cache = places.open_cache()?;
     let options = ScanOptions {
         min_seconds: experiment.training.min_track_seconds,
         ..ScanOptions::default()
     };
     let rate = experiment.model.sample_rate();
-    let report = scan(&collection.tracks, rate, &cache, &options, stop, progress)
+    let report = scan(&tracks, rate, &cache, &options, stop, progress)
         .map_err(crate::audio::AudioError::into_error)?;
 
-    let mut notes = collection.notes.clone();
-    let Collection { name, tags, tracks, .. } = collection;
     let (tracks, audio): (Vec<Track>, Vec<CachedAudio>) = tracks
         .into_iter()
         .zip(report.audio)
@@ -184,18 +204,6 @@ pub fn prepare(
     let (tracks, audio, latent) = match plays {
         None => (tracks, audio, None),
         Some(plays) => {
-            notes.extend(plays.notes.iter().cloned());
-            let silent = unheard(&plays, &tracks);
-            let count = silent.iter().filter(|silent| **silent).count();
-            if count > 0 {
-                notes.push(format!("{count} tracks that nobody played are left out"));
-            }
-            let (tracks, audio): (Vec<Track>, Vec<CachedAudio>) = tracks
-                .into_iter()
-                .zip(audio)
-                .zip(silent)
-                .filter_map(|(pair, silent)| (!silent).then_some(pair))
-                .unzip();
             let Factorization { root, config } =
                 experiment.factorization.clone().unwrap_or_default();
             let latent = match (kept.filter(|folder| folder.exists()), root) {

@@ -40,6 +40,44 @@ fn tags_of<'a>(collection: &'a Collection, id: &str) -> Vec<&'a str> {
     track.tags.iter().map(|&tag| collection.tags[tag].as_str()).collect()
 }
 
+/// Without tables every track is there, and clips may go by any name.
+#[test]
+fn tracks_without_tags_and_clips_of_other_names() {
+    let root = tempfile::tempdir().unwrap();
+    let mut config = small(root.path());
+    config.annotations.clear();
+    config.split.clear();
+    let all = config.load(None).unwrap();
+    assert_eq!(all.name, "msd");
+    assert!(all.tags.is_empty() && all.tracks.iter().all(|track| track.tags.is_empty()));
+    assert_eq!(all.tracks.len(), IDS.len());
+
+    config.clip_table = "clips.tsv".into();
+    assert!(config.load(None).unwrap_err().to_string().contains("clips.tsv is missing"));
+    let table = |text: &str| fs::write(root.path().join("clips.tsv"), text).unwrap();
+    table(&format!("track\tfile\n{}\t12/345.clip.mp3\n{},b, c.mp3\n", IDS[0], IDS[2]));
+    let two = config.load(None).unwrap();
+    let path = |at: usize| match &two.tracks[at].audio {
+        Audio::File { path, .. } => path.strip_prefix(root.path()).unwrap().to_owned(),
+        Audio::Synthetic(_) => panic!(),
+    };
+    assert_eq!((path(0), path(1)), ("clips/12/345.clip.mp3".into(), "clips/b, c.mp3".into()));
+    let left_out = format!("clips.tsv does not name them: {}", IDS.len() - 2);
+    assert!(two.notes.iter().any(|note| note.contains(&left_out)), "{:?}", two.notes);
+    for (text, words) in [
+        (format!("{}\n", IDS[0]), "no tab and no comma"),
+        (format!("{}\t../x.mp3\n", IDS[0]), "line 1: the file \"../x.mp3\" does not lie below"),
+        (format!("{}\t/x.mp3\n", IDS[0]), "does not lie below"),
+        (format!("{}\t\n", IDS[0]), "does not lie below"),
+        (format!("{0}\ta\n{0}\tb\n", IDS[0]), "line 2: the track"),
+        (format!("track\tfile\nx\tb\n{}\tb\n", IDS[0]), "line 2: \"x\" is no track"),
+    ] {
+        table(&text);
+        let error = config.load(None).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
+
 #[test]
 fn tracks_have_clips_artists_tags_and_a_split() {
     let root = tempfile::tempdir().unwrap();
@@ -209,7 +247,6 @@ fn mistakes_name_file_line_and_remedy() {
         config.load(None).unwrap_err().to_string()
     };
     assert!(refused(|c| c.root = "".into()).contains("root is empty"));
-    assert!(refused(|c| c.annotations.clear()).contains("annotations is empty"));
     assert!(refused(|c| c.min_strength = 101).contains("min_strength is 101"));
     assert!(refused(|c| c.split = "genre:1/1/1".into()).contains("split is \"genre:1/1/1\""));
     assert!(refused(|c| c.annotations = vec!["gone.cls".into()]).contains("gone.cls is missing"));
