@@ -12,7 +12,17 @@ use crate::DatasetError;
 use crate::error::{line_at, shown};
 
 /// What the columns are called elsewhere, letters only and in lower case.
-const USER: &[&str] = &["user", "userid", "uid", "listener", "listenerid"];
+const USER: &[&str] = &[
+    "user",
+    "userid",
+    "uid",
+    "listener",
+    "listenerid",
+    "username",
+    "person",
+    "customer",
+    "member",
+];
 const ITEM: &[&str] = &[
     "item", "itemid", "track", "trackid", "song", "songid", "artist", "artistid", "album",
     "albumid", "id", "iid",
@@ -90,7 +100,7 @@ pub(super) fn read(path: &Path) -> Result<Interactions, DatasetError> {
         if record.len() != width {
             return Err(wrong(format!(
                 "there are {} values, the first line has {width}: add or remove some; a value with a \
-                 separator in it needs quotes, and a quote an end",
+                 separator in it needs quotes, a quote an end, and a decimal a point",
                 record.len()
             )));
         }
@@ -109,6 +119,12 @@ pub(super) fn read(path: &Path) -> Result<Interactions, DatasetError> {
     }
     let number = rows.plays.len();
     let mut interactions = Interactions::from_plays(rows.users.ids, rows.items.ids, rows.plays);
+    if interactions.is_empty() {
+        return Err(table(format!(
+            "nobody played anything: all {number} counts are 0; leave out what was not played, or take \
+             another column"
+        )));
+    }
     if !counted {
         let note = format!("the table has no counts: each of its {number} rows is one play");
         interactions.notes.insert(0, note);
@@ -188,6 +204,7 @@ fn count(field: &[u8]) -> Result<f32, String> {
         format!("the count {} is {what}: write how often it was played, 0 or more", shown(text))
     };
     match text.parse::<f32>() {
+        Err(_) if text.contains(',') => Err(wrong("no number: write decimals with a point")),
         Err(_) => Err(wrong("no number")),
         Ok(count) if !count.is_finite() => Err(wrong("not finite")),
         Ok(count) if count < 0.0 => Err(wrong("negative")),
@@ -228,7 +245,11 @@ fn columns_of(first: &ByteRecord) -> Result<(Columns, bool), String> {
         }
     };
     let is_header = match width {
-        2 => names.iter().any(|name| USER.contains(&name.as_str())),
+        2 => {
+            let known =
+                |name: &String| [USER, ITEM].iter().any(|list| list.contains(&name.as_str()));
+            names.iter().any(known)
+        }
         _ => {
             names.iter().any(|name| USER.contains(&name.as_str()))
                 || fields.iter().all(|field| field.trim().parse::<f64>().is_err())

@@ -121,6 +121,20 @@ fn mistakes_name_line_value_and_remedy() {
     }
     let error = read("user,item,count\n").unwrap_err().to_string();
     assert!(error.contains("no row below the header"), "{error}");
+    let error = read("user,item,count\na,x,0\nb,y,0.0\n").unwrap_err().to_string();
+    assert!(error.contains("all 2 counts are 0"), "{error}");
+    let error = read("user\titem\tcount\na\tx\t3,5\n").unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("decimals with a point"), "{error}");
+    let error = read("user,item,count\na,x,3,5\n").unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("a decimal a point"), "{error}");
+    for header in ["person,song", "Username;track_id", "listener\tartist"] {
+        let separator = header.chars().find(|c| ",;\t".contains(*c)).unwrap();
+        let plays = read(format!("{header}\na{separator}x\nb{separator}x\n")).unwrap();
+        assert_eq!(
+            (plays.users(), plays.items()),
+            (&["a".into(), "b".into()][..], &["x".into()][..])
+        );
+    }
     let error = Interactions::read(Path::new("/nowhere/plays.csv")).unwrap_err().to_string();
     assert!(error.contains("/nowhere/plays.csv is missing"), "{error}");
 }
