@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use burn::module::Module;
 use burn::store::ModuleRecord;
@@ -126,6 +127,7 @@ impl Session<'_> {
             )));
         }
         let mut data = self.prepare(experiment, folder)?;
+        let began = Instant::now();
         let training = &experiment.training;
         let fitted = match folder.exists() {
             true => folder.fitted()?,
@@ -152,7 +154,12 @@ impl Session<'_> {
             }
         }
         let mut optimizer = training.optimizer.init();
-        let mut state = LoopState::default();
+        // What is fitted and computed once is training too.
+        let fitting = match experiment.model.is_fitted() {
+            true => began.elapsed().as_secs_f64(),
+            false => 0.0,
+        };
+        let mut state = LoopState { seconds: fitting, ..LoopState::default() };
         let mut model = model;
         if let Some(Checkpoint { model: weights, optimizer: moments, state: reached, path }) =
             checkpoint
