@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use models::Network;
+use models::{Fitted, Network};
 use tonotopy::excerpts::ExcerptSampler;
 use tonotopy::experiment::Experiment;
 use tonotopy::map::{TsneConfig, tsne};
@@ -55,7 +55,10 @@ fn training_step(c: &mut Criterion) {
         let experiment = experiment(front_end);
         let (device, samples) = (Device::flex(), experiment.excerpt_samples());
         let tracked = device.clone().autodiff();
-        let mut model = Some(initial(&experiment, 50, &device).expect("the model is well formed"));
+        let mut model = Some(
+            initial(&experiment, 50, &Fitted::default(), &device)
+                .expect("the model is well formed"),
+        );
         let mut optimizer = experiment.training.optimizer.init();
         let waveforms = noise(BATCH * samples);
         group.bench_function(name, |b| {
@@ -85,7 +88,8 @@ fn prediction(c: &mut Criterion) {
     for (name, front_end) in FRONT_ENDS {
         let experiment = experiment(front_end);
         let (device, samples) = (Device::flex(), experiment.excerpt_samples());
-        let model = initial(&experiment, 50, &device).expect("the model is well formed");
+        let model = initial(&experiment, 50, &Fitted::default(), &device)
+            .expect("the model is well formed");
         let model = burn::module::Module::valid(&model);
         let x: Tensor<2> =
             Tensor::from_data(TensorData::new(noise(16 * samples), [16, samples]), &device);

@@ -31,6 +31,7 @@ pub mod predict;
 pub mod predictions;
 pub mod prepare;
 pub mod progress;
+pub mod recommendation;
 pub mod report;
 pub mod rng;
 pub mod run_folder;

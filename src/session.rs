@@ -10,7 +10,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use datasets::Split;
 use models::{Fitted, Model, Network};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::catalogue::{self, By, Catalogue, Listening};
 use crate::checkpoint::{Best, Checkpoint, LoopState, Which};
@@ -23,22 +23,16 @@ use crate::experiment::{Experiment, METRICS};
 use crate::factors;
 use crate::files::write_atomic;
 use crate::fit::{self, TrainingAudio, fixed_features};
-use crate::latent::Latent;
 use crate::log::{Log, LogLine};
 use crate::loss::Loss;
 use crate::matrix::Matrix;
-use crate::metrics::recommendation::{ItemLists, RecommendationError, RecommendationScores};
 use crate::metrics::{self, Scores, Targets};
 use crate::objective::Objective;
 use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
-use crate::rng::philox;
+use crate::recommendation::{Recommendation, matrix, neighbours, rank, recommend};
 use crate::run_folder::{Environment, RunFolder};
-use crate::similar_tracks::{self, SimilarTracks};
-use crate::tag_check::{self, TagCheck};
-use crate::topk::{Measure, top_k};
 use crate::train::{End, Event, train};
-use crate::usage::usage_space;
 use crate::wpe::Listeners;
 
 /// What a verb brings to every run.
@@ -55,28 +49,6 @@ pub struct Session<'a> {
 pub enum Evaluated {
     Tags(Scores),
     Recommendation(Box<Recommendation>),
-}
-
-/// How well held-out tracks are ranked for the users by their predicted factors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recommendation {
-    pub dataset: String,
-    pub split: String,
-    pub n_tracks: usize,
-    #[serde(flatten)]
-    pub scores: RecommendationScores,
-    /// The same by the tracks' own factors, which who played them tells: what a perfect network
-    /// would reach.
-    pub upper_bound: RecommendationScores,
-    /// The same by factors that say nothing; absent in runs of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub random: Option<RecommendationScores>,
-    /// What the tracks' factors know of their tags; absent where the network predicts no factors, and
-    /// in runs of earlier versions, as is the next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tags_from_factors: Option<TagCheck>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub similar_tracks: Option<SimilarTracks>,
 }
 
 /// How training ended, and where it stood.
@@ -407,19 +379,6 @@ impl Session<'_> {
     }
 }
 
-/// For each track of the train split, those that its listeners like best: the nearest by usage.
-fn neighbours(data: &Prepared, count: usize) -> Result<Vec<Vec<u32>>> {
-    let Some(latent) = &data.latent else { return Ok(Vec::new()) };
-    let broken = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
-    let rows: Vec<u32> = data.positions(Split::Train).iter().map(|&at| at as u32).collect();
-    let space = usage_space(&latent.users, &latent.tracks.gather(&rows));
-    let own = ItemLists::from_rows((0..rows.len() as u32).map(|track| [track]));
-    let own = own.map_err(|error| broken(&error))?;
-    let hits = top_k(&space, &space, count, Measure::Cosine, Some(&own))
-        .map_err(|error| broken(&error))?;
-    Ok(hits.iter().map(|hits| hits.iter().map(|hit| hit.item).collect()).collect())
-}
-
 fn folder_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
@@ -481,90 +440,6 @@ fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
         }
         _ => None,
     }
-}
-
-/// How well what a model gives ranks the tracks of a split: factors, or places that are compared with
-/// those of the train split's tracks.
-fn rank(
-    latent: &Latent,
-    predicted: &Matrix,
-    places: Option<&Matrix>,
-    data: &Prepared,
-    split: Split,
-) -> Result<RecommendationScores> {
-    let positions = data.positions(split);
-    match places {
-        None => latent.score(&positions, predicted),
-        Some(places) => {
-            let (users, items) =
-                latent.by_distance(&data.positions(Split::Train), places, predicted);
-            latent.score_for(&users, &positions, &items)
-        }
-    }
-    .map_err(unscored)
-}
-
-/// Predicted factors as a matrix, a row a track.
-fn matrix(outcome: &Outcome) -> Result<Matrix> {
-    let predictions = &outcome.predictions;
-    let (rows, columns) = (predictions.ids.len(), predictions.tags.len());
-    Matrix::new(rows, columns, predictions.values.clone())
-        .map_err(|error| Error::Data(error.to_string()))
-}
-
-fn unscored(error: RecommendationError) -> Error {
-    Error::Data(format!("the recommendations cannot be scored: {error}"))
-}
-
-/// The scores of predicted factors, beside those of the true ones.
-fn recommend(
-    latent: &Latent,
-    outcome: Outcome,
-    places: Option<&Matrix>,
-    data: &Prepared,
-    split: Split,
-    seed: u64,
-) -> Result<Recommendation> {
-    let positions = data.positions(split);
-    let predicted = matrix(&outcome)?;
-    let rows: Vec<u32> = positions.iter().map(|&at| at as u32).collect();
-    let truth = latent.tracks.gather(&rows);
-    let tags: Vec<Vec<usize>> =
-        positions.iter().map(|&at| data.collection.tracks[at].tags.clone()).collect();
-    Ok(Recommendation {
-        dataset: data.collection.name.clone(),
-        split: split.to_string(),
-        n_tracks: positions.len(),
-        scores: rank(latent, &predicted, places, data, split)?,
-        upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
-        random: Some(latent.score(&positions, &random(&truth, seed)).map_err(unscored)?),
-        tags_from_factors: Some(tag_check::check(
-            &data.collection.tags,
-            &tags,
-            &truth,
-            &predicted,
-            seed,
-        )?),
-        similar_tracks: match places {
-            // Places are no factors: users have no usage patterns there.
-            Some(_) => None,
-            None => similar_tracks::compare(
-                &latent.users,
-                &truth,
-                &predicted,
-                &data.examples(split).ids,
-                &latent.plays(&positions),
-            )?,
-        },
-    })
-}
-
-/// Numbers in [-1, 1) in the place of factors.
-fn random(like: &Matrix, seed: u64) -> Matrix {
-    const PURPOSE: u64 = 11;
-    let draw = |at: u64| (philox([seed, PURPOSE], [at, 0, 0, 0])[0] >> 40) as f32;
-    let values = (0..like.data().len() as u64).map(|at| draw(at) / (1 << 23) as f32 - 1.0);
-    Matrix::new(like.rows(), like.columns(), values.collect()).expect("as large as the other")
 }
 
 /// The metrics of one validation, by name; a metric that is not defined on this split is `None`.

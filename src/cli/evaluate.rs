@@ -9,8 +9,9 @@ use crate::checkpoint::Which;
 use crate::error::Result;
 use crate::metrics::Scores;
 use crate::metrics::recommendation::RecommendationScores;
+use crate::recommendation::Recommendation;
 use crate::run_folder::RunFolder;
-use crate::session::{Evaluated, Recommendation};
+use crate::session::Evaluated;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

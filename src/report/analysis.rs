@@ -9,7 +9,7 @@ use crate::bootstrap::{Bootstrap, Comparison};
 use crate::experiment::PaperFigure;
 use crate::metrics::recommendation::RecommendationScores;
 use crate::metrics::{Scores, score, score_genres};
-use crate::session::Recommendation;
+use crate::recommendation::Recommendation;
 use crate::spread::Spread;
 
 /// Up to this many groups each is compared with each; beyond, each with the best.

@@ -9,7 +9,7 @@ use crate::experiment::PaperFigure;
 use crate::log::LogLine;
 use crate::metrics::{MetricError, Targets};
 use crate::predictions::Predictions;
-use crate::session::Recommendation;
+use crate::recommendation::Recommendation;
 
 /// What the outputs of a model stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]

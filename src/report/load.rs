@@ -18,8 +18,9 @@ use crate::log::LogLine;
 use crate::loss::Loss;
 use crate::metrics::{Scores, Targets};
 use crate::predictions::Predictions;
+use crate::recommendation::Recommendation;
 use crate::run_folder::RunFolder;
-use crate::session::{Recommendation, initial, load_weights};
+use crate::session::{initial, load_weights};
 
 /// The comparison that [`write()`] wrote, for the terminal and for programs.
 pub struct Comparison {

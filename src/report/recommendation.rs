@@ -170,7 +170,7 @@ pub fn tags_from_factors(section: &Section, runs: &[RunSummary]) -> Markup {
 fn of_group<'a, T>(
     group: &Group,
     runs: &'a [RunSummary],
-    of: impl Fn(&'a crate::session::Recommendation) -> Option<&'a T>,
+    of: impl Fn(&'a crate::recommendation::Recommendation) -> Option<&'a T>,
 ) -> Vec<(&'a RunSummary, &'a T)> {
     let members = group.members.iter().map(|&member| &runs[member]);
     members.filter_map(|run| Some((run, of(run.recommendation.as_ref()?)?))).collect()

@@ -1,0 +1,135 @@
+//! How well a model's factors, or the places it puts tracks in, recommend the tracks of a split.
+
+use datasets::Split;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::evaluate::Outcome;
+use crate::latent::Latent;
+use crate::matrix::Matrix;
+use crate::metrics::recommendation::{ItemLists, RecommendationError, RecommendationScores};
+use crate::prepare::Prepared;
+use crate::rng::philox;
+use crate::similar_tracks::{self, SimilarTracks};
+use crate::tag_check::{self, TagCheck};
+use crate::topk::{Measure, top_k};
+use crate::usage::usage_space;
+
+/// How well held-out tracks are ranked for the users by their predicted factors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    pub dataset: String,
+    pub split: String,
+    pub n_tracks: usize,
+    #[serde(flatten)]
+    pub scores: RecommendationScores,
+    /// The same by the tracks' own factors, which who played them tells: what a perfect network
+    /// would reach.
+    pub upper_bound: RecommendationScores,
+    /// The same by factors that say nothing; absent in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random: Option<RecommendationScores>,
+    /// What the tracks' factors know of their tags; absent where the network predicts no factors, and
+    /// in runs of earlier versions, as is the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags_from_factors: Option<TagCheck>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similar_tracks: Option<SimilarTracks>,
+}
+
+/// The scores of predicted factors, beside those of the true ones.
+pub fn recommend(
+    latent: &Latent,
+    outcome: Outcome,
+    places: Option<&Matrix>,
+    data: &Prepared,
+    split: Split,
+    seed: u64,
+) -> Result<Recommendation> {
+    let positions = data.positions(split);
+    let predicted = matrix(&outcome)?;
+    let rows: Vec<u32> = positions.iter().map(|&at| at as u32).collect();
+    let truth = latent.tracks.gather(&rows);
+    let tags: Vec<Vec<usize>> =
+        positions.iter().map(|&at| data.collection.tracks[at].tags.clone()).collect();
+    Ok(Recommendation {
+        dataset: data.collection.name.clone(),
+        split: split.to_string(),
+        n_tracks: positions.len(),
+        scores: rank(latent, &predicted, places, data, split)?,
+        upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
+        random: Some(latent.score(&positions, &random(&truth, seed)).map_err(unscored)?),
+        tags_from_factors: Some(tag_check::check(
+            &data.collection.tags,
+            &tags,
+            &truth,
+            &predicted,
+            seed,
+        )?),
+        similar_tracks: match places {
+            // Places are no factors: users have no usage patterns there.
+            Some(_) => None,
+            None => similar_tracks::compare(
+                &latent.users,
+                &truth,
+                &predicted,
+                &data.examples(split).ids,
+                &latent.plays(&positions),
+            )?,
+        },
+    })
+}
+
+/// Numbers in [-1, 1) in the place of factors.
+fn random(like: &Matrix, seed: u64) -> Matrix {
+    const PURPOSE: u64 = 11;
+    let draw = |at: u64| (philox([seed, PURPOSE], [at, 0, 0, 0])[0] >> 40) as f32;
+    let values = (0..like.data().len() as u64).map(|at| draw(at) / (1 << 23) as f32 - 1.0);
+    Matrix::new(like.rows(), like.columns(), values.collect()).expect("as large as the other")
+}
+
+/// How well what a model gives ranks the tracks of a split: factors, or places that are compared with
+/// those of the train split's tracks.
+pub fn rank(
+    latent: &Latent,
+    predicted: &Matrix,
+    places: Option<&Matrix>,
+    data: &Prepared,
+    split: Split,
+) -> Result<RecommendationScores> {
+    let positions = data.positions(split);
+    match places {
+        None => latent.score(&positions, predicted),
+        Some(places) => {
+            let (users, items) =
+                latent.by_distance(&data.positions(Split::Train), places, predicted);
+            latent.score_for(&users, &positions, &items)
+        }
+    }
+    .map_err(unscored)
+}
+
+/// For each track of the train split, those that its listeners like best: the nearest by usage.
+pub fn neighbours(data: &Prepared, count: usize) -> Result<Vec<Vec<u32>>> {
+    let Some(latent) = &data.latent else { return Ok(Vec::new()) };
+    let broken = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
+    let rows: Vec<u32> = data.positions(Split::Train).iter().map(|&at| at as u32).collect();
+    let space = usage_space(&latent.users, &latent.tracks.gather(&rows));
+    let own = ItemLists::from_rows((0..rows.len() as u32).map(|track| [track]));
+    let own = own.map_err(|error| broken(&error))?;
+    let hits = top_k(&space, &space, count, Measure::Cosine, Some(&own))
+        .map_err(|error| broken(&error))?;
+    Ok(hits.iter().map(|hits| hits.iter().map(|hit| hit.item).collect()).collect())
+}
+
+/// Predicted factors as a matrix, a row a track.
+pub fn matrix(outcome: &Outcome) -> Result<Matrix> {
+    let predictions = &outcome.predictions;
+    let (rows, columns) = (predictions.ids.len(), predictions.tags.len());
+    Matrix::new(rows, columns, predictions.values.clone())
+        .map_err(|error| Error::Data(error.to_string()))
+}
+
+fn unscored(error: RecommendationError) -> Error {
+    Error::Data(format!("the recommendations cannot be scored: {error}"))
+}
