@@ -87,6 +87,73 @@ fn a_run_recommends_tracks_and_listeners() {
     fails("--user listener-0", 3, &["item_factors.npy"]);
 }
 
+/// The baselines go through the same verbs; the one that is fitted, not trained, has no factors.
+#[test]
+fn baselines_are_fitted_evaluated_and_compared() {
+    let place = Workplace::new();
+    let network = format!("name = \"tagger\"\nfront_end = {MEL}");
+    let bag = format!("bag = {{ words = 20, front_end = {MEL} }}");
+    let linear = latent().replace(&network, &format!("name = \"bag_of_words\"\n{bag}"));
+    let mlr = latent()
+        .replace(&network, &format!("name = \"mlr\"\nneighbours = 3\n{bag}"))
+        .replace("mean_squared_error", "none")
+        .replace("steps = 12", "steps = 0");
+    place.write("set/linear.toml", &linear);
+    place.write("set/mlr.toml", &mlr);
+    let told = place.run("--device cpu run set").ok();
+    for word in
+        ["set-linear", "set-mlr", "upper bound", "random factors", "fit: words", "fit: metric"]
+    {
+        assert!(
+            told.out.contains(word) || told.err.contains(word),
+            "{word}:\n{}{}",
+            told.out,
+            told.err
+        );
+    }
+    let folder = place.path("runs/set-mlr-s1");
+    let scores = json(&std::fs::read_to_string(folder.join("scores.json")).unwrap());
+    assert!((0.0..=1.0).contains(&scores["auc"].as_f64().unwrap()), "{scores}");
+    assert!(scores["similar_tracks"].is_null() && scores["tags_from_factors"].is_object());
+    let again = json(&place.run("-q evaluate runs/set-mlr-s1 --json").ok().out);
+    assert_eq!(again, scores);
+    place.run("recommend runs/set-mlr-s1 --user listener-0").fails(2, &["no factors"]);
+    let ids = std::fs::read_to_string(folder.join("factors/items.txt")).unwrap();
+    let track = ids.lines().next().unwrap();
+    let near = place.run(&format!("-q similar runs/set-mlr-s1 {track} --top 2")).ok().out;
+    assert_eq!(near.lines().count(), 3, "{near}");
+    place.run("-q map runs/set-linear-s1 --perplexity 3").ok();
+
+    // What was fitted is checked when it is read.
+    let words = folder.join("fitted/words.npy");
+    let mut bytes = std::fs::read(&words).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&words, bytes).unwrap();
+    place.run("evaluate runs/set-mlr-s1").fails(3, &["words.npy", "checksum"]);
+
+    place.write("a.toml", mlr.replace("steps = 0", "steps = 5"));
+    place.run("train a.toml").fails(2, &["training.steps is 5", "fitted, not trained"]);
+    place.write("b.toml", mlr.replace("\"none\"", "\"mean_squared_error\""));
+    place.run("train b.toml").fails(2, &["training.loss", "fitted, not trained"]);
+    place.write("c.toml", linear.replace("\"mean_squared_error\"", "\"none\""));
+    place.run("train c.toml").fails(2, &["training.loss", "this model is trained"]);
+    place.write("d.toml", linear.replace("words = 20", "words = 1_000_000"));
+    place.run("train d.toml").fails(2, &["bag.words = 1000000"]);
+    place.write("e.toml", linear.replace("words = 20", "words = 20_000"));
+    place.run("train e.toml").fails(2, &["words = 20000", "frames of all training excerpts"]);
+    place.write(
+        "f.toml",
+        linear
+            .replace("[dataset]\nname = \"synthetic\"", "[dataset]\nname = \"synthetic\"\nseed = 5")
+            .replace(
+                "name = \"synthetic_listeners\"\nusers = 200\nmean_items = 12.0",
+                "name = \"file\"\npath = \"plays.csv\"",
+            ),
+    );
+    place.write("plays.csv", "user,item,count\na,nothing we have,1\n");
+    place.run("train f.toml").fails(3, &["nobody played any", "nothing we have", "same ids"]);
+}
+
 #[test]
 fn a_tagger_knows_no_listeners() {
     let place = Workplace::new();
