@@ -29,10 +29,12 @@ pub struct Recommendation {
     /// The same by factors that say nothing; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<RecommendationScores>,
-    /// What the tracks' factors know of their tags; absent where the network predicts no factors, and
-    /// in runs of earlier versions, as is the next.
+    /// What the tracks' factors know of their tags, beside what their places do where the model gives
+    /// places instead of factors; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags_from_factors: Option<TagCheck>,
+    /// Absent in runs of earlier versions, where tracks are too few, and where they have places, in
+    /// which users have no usage patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similar_tracks: Option<SimilarTracks>,
 }

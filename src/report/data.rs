@@ -52,6 +52,8 @@ pub struct RunSummary {
     pub log: Vec<LogLine>,
     /// The scores of a run that recommends; predictions and targets are then empty.
     pub recommendation: Option<Recommendation>,
+    /// Whether its listeners were made by the program.
+    pub simulated: bool,
     /// Tags of the tracks that its examples of similar tracks name.
     pub example_tags: BTreeMap<String, Vec<String>>,
     pub predictions: Predictions,

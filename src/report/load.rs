@@ -97,6 +97,10 @@ fn load(path: &Path) -> Result<RunSummary> {
         log: lines,
         example_tags: example_tags(&folder, result.recommendation.as_ref())?,
         recommendation: result.recommendation,
+        simulated: matches!(
+            experiment.listening,
+            Some(datasets::InteractionsConfig::SyntheticListeners(_))
+        ),
         predictions: result.predictions,
         targets: result.targets,
         filters: filters(&folder, &experiment)?,

@@ -203,6 +203,7 @@ pub fn run(group: &str, skill: f64, seed: u64, targets: &Targets) -> RunSummary 
             },
         ],
         recommendation: None,
+        simulated: false,
         example_tags: BTreeMap::new(),
         notes: vec![],
         command: format!("tonotopy train experiments/end_to_end/{group}.toml --seed {seed}"),

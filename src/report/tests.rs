@@ -1,11 +1,16 @@
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
 use super::sample::{self, SAMPLE_RATE};
 use super::*;
 use crate::bootstrap::Bootstrap;
 use crate::log::LogLine;
+use crate::metrics::recommendation::RecommendationScores;
 use crate::metrics::score;
 use crate::predictions::Predictions;
+use crate::recommendation::Recommendation;
+use crate::similar_tracks::{Example, SimilarTracks};
+use crate::tag_check::{TagAuc, TagCheck};
 
 fn quick() -> Options {
     Options { bootstrap: Bootstrap { resamples: 40, ..Bootstrap::default() }, ..Options::default() }
@@ -414,6 +419,130 @@ fn genres_are_ranked_by_accuracy() {
     let page = render(&runs, &quick()).unwrap();
     assert_sound(&page);
     assert!(page.contains("Accuracy") && page.contains("Validation accuracy"));
+}
+
+/// A run that recommends: its tags are told with `listening` and `predicted`, one step less a tag.
+fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> RunSummary {
+    let scores = RecommendationScores {
+        k: 500,
+        map: Some(predicted / 2.0),
+        ndcg: Some(predicted),
+        recall: Some(predicted),
+        auc: Some(predicted),
+        n_users: 30,
+        n_users_scored: 20,
+        n_users_auc: 20,
+    };
+    let auc = |step: f64, positives| TagAuc {
+        listening: listening - step,
+        predicted: predicted - step,
+        positives,
+    };
+    let per_tag = [("<b>\"loud\"</b>", auc(0.0, 40)), ("slow", auc(0.1, 12))];
+    let ids = |of: &[usize]| of.iter().map(|track| format!("<i>track {track}</i>")).collect();
+    let example = Example {
+        id: "<i>track 0</i>".into(),
+        by_listening: ids(&[1, 2, 3, 4, 5]),
+        by_prediction: ids(&[6, 2, 7, 8, 9]),
+    };
+    RunSummary {
+        task: Task::Recommendation,
+        recommendation: Some(Recommendation {
+            dataset: "songs".into(),
+            split: "test".into(),
+            n_tracks: 90,
+            scores,
+            upper_bound: scores,
+            random: None,
+            tags_from_factors: Some(TagCheck {
+                n_tracks: 90,
+                n_tags: 2,
+                n_tags_left_out: 3,
+                folds: 10,
+                listening: Some(listening - 0.05),
+                predicted: Some(predicted - 0.05),
+                per_tag: per_tag.map(|(tag, auc)| (tag.to_string(), auc)).into(),
+            }),
+            similar_tracks: Some(SimilarTracks {
+                nearest: 5,
+                shared: 0.2,
+                by_chance: 5.0 / 89.0,
+                examples: vec![example],
+            }),
+        }),
+        example_tags: BTreeMap::from([("<i>track 2</i>".into(), vec!["<u>odd</u>".into()])]),
+        dataset: "songs".into(),
+        ..sample::run(group, 1.0, seed, &sample::targets(1, 1))
+    }
+}
+
+/// The text of the table's cells, a row at a time.
+fn cells(page: &str, after: &str) -> Vec<Vec<String>> {
+    let from = page.find(after).unwrap_or_else(|| panic!("{after}"));
+    let table = &page[from..from + page[from..].find("</table>").unwrap()];
+    let text = |html: &str| {
+        let parts = html.split('<').map(|part| part.split_once('>').map_or(part, |pair| pair.1));
+        parts.collect::<String>()
+    };
+    let row = |row: &str| row.split("</t").map(text).filter(|cell| !cell.is_empty()).collect();
+    table.split("<tr").skip(1).map(|part| row(&format!("<tr{part}"))).collect()
+}
+
+#[test]
+fn tags_and_neighbours_of_factors_are_shown() {
+    let runs = [
+        recommending("a", 1, 0.9, 0.8),
+        recommending("a", 2, 0.8, 0.6),
+        recommending("b", 1, 0.9, 0.5),
+        recommending("b", 2, 0.8, 0.5),
+    ];
+    let page = render(&runs, &quick()).unwrap();
+    assert_sound(&page);
+    let rows = cells(&page, "<h2>Tags from factors");
+    assert_eq!(rows[0], ["Tag", "Positives", "Listening", "Prediction"]);
+    // Means over the seeds, and over the tags on top.
+    assert_eq!(rows[2][1..], ["0.800", "0.650", "0.450"], "{rows:?}");
+    assert_eq!(rows[3][1..], ["40", "0.850", "0.700", "0.500"], "{rows:?}");
+    assert_eq!(rows[4], ["slow", "12", "0.750", "0.600", "0.400"], "{rows:?}");
+    assert!(page.contains("0.86703") && page.contains("3 tags with too few tracks"));
+    let head = page.find("class=\"mean\"").expect("a row of means");
+    assert!(page[head..].find("</thead>") < page[head..].find("<tbody"), "means are sorted away");
+
+    let rows = cells(&page, "<h2>Similar tracks");
+    assert_eq!(rows[1], ["a", "0.200", "0.056"]);
+    let from = page.find("class=\"examples\"").unwrap();
+    let examples = &page[from..from + page[from..].find("</table>").unwrap()];
+    // Track 2 is found by both, once in each list.
+    assert_eq!(examples.matches("<li class=\"both\"").count(), 2);
+    assert_eq!(examples.matches("<li>").count(), 8);
+    assert!(examples.contains("&lt;i&gt;track 2") && examples.contains("&lt;u&gt;odd"));
+}
+
+/// Groups of another factorisation have other factors of listening to be compared with.
+#[test]
+fn factors_of_listening_are_each_groups_own() {
+    let runs = [recommending("a", 1, 0.9, 0.8), recommending("b", 1, 0.7, 0.6)];
+    let page = render(&runs, &quick()).unwrap();
+    assert_sound(&page);
+    let rows = cells(&page, "<h2>Tags from factors");
+    assert_eq!(rows[3][2..], ["0.900", "0.800", "0.700", "0.600"], "{rows:?}");
+    // Nobody can take the factors of one for those of the other.
+    assert!(rows[1][0].contains("a, listening") && rows[1][2].contains("b, listening"), "{rows:?}");
+}
+
+#[test]
+fn simulated_tastes_are_not_held_against_published_figures() {
+    let mut runs = [recommending("a", 1, 0.9, 0.8)];
+    let warning = "tastes are made of these very tags";
+    assert!(!render(&runs, &quick()).unwrap().contains(warning));
+    runs[0].simulated = true;
+    assert!(render(&runs, &quick()).unwrap().contains(warning));
+    // Where nothing was found, nothing is shown.
+    let found = runs[0].recommendation.as_mut().unwrap();
+    (found.tags_from_factors, found.similar_tracks) = (None, None);
+    let page = render(&runs, &quick()).unwrap();
+    assert!(!page.contains(warning) && !page.contains("Tags from factors"));
+    assert!(!page.contains("Similar tracks"));
 }
 
 #[test]
