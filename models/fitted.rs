@@ -135,6 +135,9 @@ pub trait Corpus {
     /// # Errors
     /// If it is to stop.
     fn progress(&self, what: &str) -> Result<(), Self::Error>;
+
+    /// Says what the user should know of what was fitted.
+    fn warn(&self, what: &str);
 }
 
 /// Why a model cannot be fitted.

@@ -111,7 +111,20 @@ impl MetricConfig {
             MlrError::Config(error) => FitError::Model(error.within("metric")),
             error => FitError::Data(format!("no metric was learned: {error}")),
         };
-        let projection = learned.and_then(|mlr| mlr.projection(width)).map_err(of_mlr)?;
+        let learned = learned.map_err(of_mlr)?;
+        if let Some(last) = learned.iterations.last()
+            && last.violation > self.metric.epsilon
+        {
+            corpus.warn(&format!(
+                "the metric is not the best one: after {} constraints (max_constraints = {}) a ranking is \
+                 still violated by {:.3}, more than epsilon = {}",
+                learned.iterations.len() - 1,
+                self.metric.max_constraints,
+                last.violation,
+                self.metric.epsilon
+            ));
+        }
+        let projection = learned.projection(width).map_err(of_mlr)?;
         fitted.insert(PROJECTION, &[projection.len() / width, width], projection);
         Ok(fitted)
     }

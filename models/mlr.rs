@@ -380,7 +380,7 @@ struct Problem {
 }
 
 /// Rounds of alternating directions a problem.
-const ROUNDS: usize = 400;
+const ROUNDS: usize = 4000;
 /// Gap between objective and bound, relative to the objective, at which a problem is solved in any case.
 const GAP: f64 = 1e-3;
 

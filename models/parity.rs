@@ -300,6 +300,8 @@ impl Corpus for Noise {
     fn progress(&self, _: &str) -> Result<(), Self::Error> {
         Ok(())
     }
+
+    fn warn(&self, _: &str) {}
 }
 
 /// How the names of gradients begin.

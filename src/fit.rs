@@ -68,6 +68,10 @@ impl Corpus for TrainingAudio<'_> {
         self.bar.fit(what);
         Ok(())
     }
+
+    fn warn(&self, what: &str) {
+        tracing::warn!("{what}");
+    }
 }
 
 /// Reads every excerpt once, in order.

@@ -58,6 +58,8 @@ impl Corpus for Noise {
     fn progress(&self, _: &str) -> Result<(), Self::Error> {
         Ok(())
     }
+
+    fn warn(&self, _: &str) {}
 }
 
 #[test]

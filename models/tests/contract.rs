@@ -148,6 +148,8 @@ impl Corpus for Colours {
     fn progress(&self, _: &str) -> Result<(), Self::Error> {
         Ok(())
     }
+
+    fn warn(&self, _: &str) {}
 }
 
 fn fitted(case: &Case) -> Fitted {

@@ -111,6 +111,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         true => from_factors(arguments)?,
         false => from_run(context, arguments)?,
     };
+    if listening.ids.is_empty() {
+        return Err(Error::Data(format!(
+            "{} has no users: there is nobody to recommend to",
+            arguments.from.display()
+        )));
+    }
     let users: Vec<usize> =
         arguments.user.iter().map(|id| listening.user(id)).collect::<Result<_>>()?;
     let output = match arguments.audio.is_empty() {
