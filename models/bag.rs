@@ -20,10 +20,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 use crate::error::{fits_memory, in_range};
+use crate::even_sample::EvenSample;
 use crate::fitted::{Corpus, FitError, Fitted, Fixed};
 use crate::front_end::{FrontEnd, FrontEndConfig, MfccConfig, excerpt_too_short};
 use crate::kmeans::{KMeansConfig, KMeansError};
+use crate::moments::Moments;
 use crate::pca::{Keep, PcaFit};
+use crate::windows::{host, windows};
 
 /// Everything that [`Bag`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,9 +114,10 @@ impl BagConfig {
             tolerance: 0.001,
             spherical: false,
             seed,
+            ..KMeansConfig::default()
         };
         let mut stopped = None;
-        let found = kmeans.fit(&rows, bands, |iteration| {
+        let found = kmeans.fit(&rows, bands, device, |iteration| {
             let told = format!("words, mean squared distance {:.4}", iteration.objective);
             match corpus.progress(&told) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -173,25 +177,15 @@ impl BagConfig {
     ) -> Result<Sample, FitError<C::Error>> {
         let bands = self.front_end.bands();
         let mut moments = Moments::new(bands);
-        let mut rows: Vec<f32> = Vec::new();
-        // Every `step`-th frame is kept; doubled whenever there are too many.
-        let (mut step, mut seen) = (1_usize, 0_usize);
+        let mut sample = EvenSample::new(bands, self.frames);
         corpus
             .excerpts(&mut |waveforms, _| {
-                let frames = host(flat(front_end.forward(waveforms)));
-                for frame in frames.chunks_exact(bands) {
-                    moments.add(frame);
-                    if seen.is_multiple_of(step) {
-                        rows.extend_from_slice(frame);
-                        if rows.len() > self.frames * bands {
-                            step *= 2;
-                            rows = every_second(&rows, bands);
-                        }
-                    }
-                    seen += 1;
-                }
+                let frames = host(windows(front_end.forward(waveforms), 1));
+                frames.chunks_exact(bands).for_each(|frame| moments.add(frame));
+                sample.add(&frames);
             })
             .map_err(FitError::Corpus)?;
+        let rows = sample.into_rows();
         if rows.iter().any(|value| !value.is_finite()) {
             let problem = "a frame of the training audio is not finite: the audio holds NaN";
             return Err(FitError::Data(problem.into()));
@@ -216,53 +210,6 @@ struct Sample {
     deviation: Vec<f64>,
     /// `[frame, band]`
     rows: Vec<f32>,
-}
-
-/// Mean and deviation in one pass (Welford's).
-struct Moments {
-    count: f64,
-    mean: Vec<f64>,
-    squares: Vec<f64>,
-}
-
-impl Moments {
-    fn new(columns: usize) -> Self {
-        Self { count: 0.0, mean: vec![0.0; columns], squares: vec![0.0; columns] }
-    }
-
-    fn add(&mut self, row: &[f32]) {
-        self.count += 1.0;
-        for ((mean, squares), value) in self.mean.iter_mut().zip(&mut self.squares).zip(row) {
-            let delta = f64::from(*value) - *mean;
-            *mean += delta / self.count;
-            *squares += delta * (f64::from(*value) - *mean);
-        }
-    }
-
-    /// A deviation of 0 is given as 1: what does not vary is left as it is.
-    fn finish(self) -> (Vec<f64>, Vec<f64>) {
-        let deviation = |squares: f64| (squares / self.count.max(1.0)).sqrt();
-        let deviations = self.squares.iter().map(|squares| match deviation(*squares) {
-            deviation if deviation > 1e-12 => deviation,
-            _ => 1.0,
-        });
-        let deviations = deviations.collect();
-        (self.mean, deviations)
-    }
-}
-
-fn every_second(rows: &[f32], columns: usize) -> Vec<f32> {
-    rows.chunks_exact(columns).step_by(2).flatten().copied().collect()
-}
-
-/// `[batch, band, frame]` to `[batch frame, band]`.
-fn flat(frames: Tensor<3>) -> Tensor<2> {
-    let [batch, bands, count] = frames.dims();
-    frames.swap_dims(1, 2).reshape([batch * count, bands])
-}
-
-fn host(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().iter::<f32>().collect()
 }
 
 /// The mean with the least distance to `(x - mean) / deviation` is the one with the largest
@@ -312,7 +259,8 @@ impl Words {
         let device = frames.device();
         let [batch, _, count] = frames.dims();
         let [_, words] = self.projection.shape();
-        let scores = flat(frames).matmul(self.projection.on(&device)) + self.offset.on(&device);
+        let scores =
+            windows(frames, 1).matmul(self.projection.on(&device)) + self.offset.on(&device);
         let nearest: Tensor<2, Int> = scores.argmax(1).reshape([batch, count]);
         let ones = Tensor::<2>::ones([batch, count], &device);
         let counts = Tensor::<2>::zeros([batch, words], &device);

@@ -14,15 +14,12 @@
 //! linear regression, 0.02536 and 0.64611 by the perceptron.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::bag::{Bag, BagConfig};
-use crate::error::{fits_memory, in_range};
+use crate::dense::{Dense, DenseConfig};
 use crate::fitted::Fitted;
-use crate::init::{output_linear, rectified_linear};
 use crate::{ModelError, Network};
 
 /// Everything that [`BagOfWords`] leaves open.
@@ -44,19 +41,7 @@ impl BagOfWordsConfig {
             "excerpt" => error,
             _ => error.within("bag"),
         })?;
-        in_range("dropout", self.dropout, 0.0, 0.99)?;
-        if self.hidden.len() > 64 {
-            let remedy = "list 64 at most";
-            return Err(ModelError::new("hidden", self.hidden.len(), "too many layers", remedy));
-        }
-        let mut inputs = self.bag.words;
-        for (i, &units) in self.hidden.iter().enumerate() {
-            let key = format!("hidden[{i}]");
-            in_range(&key, units, 1, 1_000_000)?;
-            fits_memory(&key, units, &[inputs, units])?;
-            inputs = units;
-        }
-        Ok(())
+        self.dense().validate(self.bag.words)
     }
 
     /// A model with its first weights.
@@ -72,32 +57,17 @@ impl BagOfWordsConfig {
     ) -> Result<BagOfWords, ModelError> {
         self.validate(excerpt_samples)?;
         let bag = self.bag.init(excerpt_samples, fitted, device)?;
-        let mut inputs = bag.features();
-        let mut hidden = Vec::new();
-        for &units in &self.hidden {
-            hidden.push(rectified_linear(inputs, units, device));
-            inputs = units;
-        }
-        Ok(BagOfWords {
-            bag,
-            hidden,
-            dropout: DropoutConfig::new(self.dropout).init(),
-            output: output_linear(inputs, outputs, device),
-        })
+        let dense = self.dense().init(bag.features(), outputs, device);
+        Ok(BagOfWords { bag, dense })
+    }
+
+    fn dense(&self) -> DenseConfig<'_> {
+        DenseConfig { hidden: &self.hidden, dropout: self.dropout }
     }
 
     /// One line for reports.
     pub fn describe(&self) -> String {
-        let layers = match self.hidden.as_slice() {
-            [] => "linear".to_string(),
-            hidden => {
-                let hidden: Vec<String> = hidden.iter().map(usize::to_string).collect();
-                format!("dense {}", hidden.join(", "))
-            }
-        };
-        let dropout =
-            if self.dropout > 0.0 { format!(", dropout {}", self.dropout) } else { String::new() };
-        format!("bag of words: {}; {layers}{dropout}", self.bag.describe())
+        format!("bag of words: {}; {}", self.bag.describe(), self.dense().describe())
     }
 }
 
@@ -105,22 +75,7 @@ impl BagOfWordsConfig {
 #[derive(Module, Debug)]
 pub struct BagOfWords {
     bag: Bag,
-    hidden: Vec<Linear>,
-    dropout: Dropout,
-    output: Linear,
-}
-
-impl BagOfWords {
-    fn last_hidden(&self, features: Tensor<2>) -> Tensor<2> {
-        let mut x = features;
-        for (i, layer) in self.hidden.iter().enumerate() {
-            if i > 0 {
-                x = self.dropout.forward(x);
-            }
-            x = relu(layer.forward(x));
-        }
-        x
-    }
+    dense: Dense,
 }
 
 impl Network for BagOfWords {
@@ -129,9 +84,7 @@ impl Network for BagOfWords {
     }
 
     fn learned(&self, features: Tensor<2>) -> Tensor<2> {
-        let x = self.last_hidden(features);
-        let x = if self.hidden.is_empty() { x } else { self.dropout.forward(x) };
-        self.output.forward(x)
+        self.dense.forward(features)
     }
 
     fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
@@ -139,6 +92,6 @@ impl Network for BagOfWords {
     }
 
     fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.last_hidden(self.fixed(waveforms))
+        self.dense.last_hidden(self.fixed(waveforms))
     }
 }

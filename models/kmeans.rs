@@ -1,4 +1,4 @@
-//! K-means on the host: plain, and spherical.
+//! K-means: plain, and spherical; by all rows at once, or by batches of them.
 //!
 //! Plain (Lloyd's algorithm): a row belongs to the mean with the least squared distance, a mean is
 //! that of its rows. Spherical (Coates & Ng 2012, Learning feature representations with K-means):
@@ -6,16 +6,23 @@
 //! becomes the direction of the sum of its rows and of what it was before; the old mean, added
 //! once, damps the step.
 //!
+//! By batches, a mean is made of all rows that went to it since the beginning, those of earlier passes
+//! over the rows counting half as much with each pass, so that it settles.
+//!
 //! A mean without rows is put onto the row that is worst served, so that all of them are used. The
-//! result depends on rows, config and first means alone, bit for bit, for any number of threads.
+//! result depends on rows, config, first means and the kind of device alone; on the host bit for bit, for
+//! any number of threads.
+
+mod assign;
 
 use std::ops::ControlFlow;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use burn::tensor::Device;
 use kernels::philox::philox;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use self::assign::Rows;
 use crate::ModelError;
 use crate::error::in_range;
 
@@ -29,8 +36,23 @@ pub struct KMeansConfig {
     pub tolerance: f64,
     /// Directions instead of places.
     pub spherical: bool,
+    /// How much a row counts in its mean.
+    pub weight: Weight,
+    /// Rows an update, drawn anew without repeats in every pass over them; all by default.
+    pub batch: Option<usize>,
     /// Decides which rows are the first means.
     pub seed: u64,
+}
+
+/// How much a row counts in a spherical mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weight {
+    /// All alike: what is maximised is the mean of the products.
+    #[default]
+    One,
+    /// By its product with the mean, as Coates & Ng have it: the mean of the squared products.
+    Product,
 }
 
 /// One update.
@@ -41,7 +63,7 @@ pub struct Iteration {
     pub objective: f64,
     /// Rows whose mean is another than before.
     pub changed: usize,
-    /// Means that had no rows.
+    /// Means that had no rows; by batches, told at the end of each pass.
     pub dead: usize,
 }
 
@@ -66,8 +88,22 @@ pub enum KMeansError {
     Stopped(usize),
 }
 
-/// Rows that one product of rows and means takes: its scores stay in a core's cache.
-const BLOCK: usize = 64;
+impl Default for KMeansConfig {
+    fn default() -> Self {
+        Self {
+            means: 500,
+            iterations: 20,
+            tolerance: 0.001,
+            spherical: true,
+            weight: Weight::One,
+            batch: None,
+            seed: 1,
+        }
+    }
+}
+
+/// Of the totals that mini-batches have gathered, what is kept when the next pass over the rows begins.
+const KEPT: f64 = 0.5;
 
 impl KMeansConfig {
     /// # Errors
@@ -75,10 +111,24 @@ impl KMeansConfig {
     pub fn validate(&self) -> Result<(), ModelError> {
         in_range("means", self.means, 1, 1 << 20)?;
         in_range("iterations", self.iterations, 1, 1_000_000)?;
-        in_range("tolerance", self.tolerance, 0.0, 1.0)
+        in_range("tolerance", self.tolerance, 0.0, 1.0)?;
+        if let Some(batch) = self.batch {
+            in_range("batch", batch, 1, 1 << 30)?;
+        }
+        if !self.spherical && self.weight == Weight::Product {
+            let remedy = "ask for spherical means, or for weight = \"one\"";
+            return Err(ModelError::new(
+                "weight",
+                "product",
+                "plain means have no such weights",
+                remedy,
+            ));
+        }
+        Ok(())
     }
 
-    /// Finds the means of `rows`, from randomly chosen rows on. `progress` may stop it.
+    /// Finds the means of `rows`, from randomly chosen rows on. Products of rows and means are made on
+    /// `device`, all else on the host. `progress` may stop it.
     ///
     /// # Shapes
     /// - `rows`: `[row, column]`
@@ -90,6 +140,7 @@ impl KMeansConfig {
         &self,
         rows: &[f32],
         columns: usize,
+        device: &Device,
         progress: impl FnMut(&Iteration) -> ControlFlow<()>,
     ) -> Result<KMeans, KMeansError> {
         self.validate()?;
@@ -101,7 +152,7 @@ impl KMeansConfig {
         for row in distinct(count, self.means, self.seed) {
             means.extend_from_slice(&rows[row * columns..][..columns]);
         }
-        self.fit_from(rows, columns, means, progress)
+        self.fit_from(rows, columns, means, device, progress)
     }
 
     /// The same from given first means, `[mean, column]`.
@@ -113,7 +164,8 @@ impl KMeansConfig {
         rows: &[f32],
         columns: usize,
         mut means: Vec<f32>,
-        mut progress: impl FnMut(&Iteration) -> ControlFlow<()>,
+        device: &Device,
+        progress: impl FnMut(&Iteration) -> ControlFlow<()>,
     ) -> Result<KMeans, KMeansError> {
         self.validate()?;
         let count = rows.len().checked_div(columns).unwrap_or(0);
@@ -129,58 +181,110 @@ impl KMeansConfig {
         if self.spherical {
             means.chunks_exact_mut(columns).for_each(normalise);
         }
-        let mut owner = vec![u32::MAX; count];
+        let iterations = match self.batch {
+            Some(batch) if batch < count => {
+                self.in_batches(rows, columns, &mut means, batch, device, progress)?
+            }
+            _ => self.at_once(rows, columns, &mut means, device, progress)?,
+        };
+        Ok(KMeans { means, iterations })
+    }
+
+    /// Updates by all rows.
+    fn at_once(
+        &self,
+        rows: &[f32],
+        columns: usize,
+        means: &mut [f32],
+        device: &Device,
+        mut progress: impl FnMut(&Iteration) -> ControlFlow<()>,
+    ) -> Result<Vec<Iteration>, KMeansError> {
+        let count = rows.len() / columns;
+        let there = Rows::new(rows, columns, device);
+        let (mut owner, mut before) = (vec![u32::MAX; count], vec![u32::MAX; count]);
         let mut served = vec![0.0; count];
         let mut iterations = Vec::new();
         for done in 0..self.iterations {
-            let changed = self.assign(rows, columns, &means, &mut owner, &mut served);
+            std::mem::swap(&mut owner, &mut before);
+            there.assign(means, columns, &self.bias(means, columns), &mut owner, &mut served);
+            let changed = different(&owner, &before);
             let objective = self.objective(rows, columns, &served);
-            let dead = self.update(rows, columns, &mut means, &owner, &served);
-            let iteration = Iteration { objective, changed, dead };
+            let mut totals = Totals::new(self, means, columns);
+            let used = totals.add(self, rows, columns, &owner, &served);
+            totals.means(self, means, columns);
+            let dead: Vec<usize> = (0..self.means).filter(|&mean| !used[mean]).collect();
+            self.revive(&dead, rows, columns, &served, means);
+            let iteration = Iteration { objective, changed, dead: dead.len() };
             iterations.push(iteration);
             if progress(&iteration).is_break() {
                 return Err(KMeansError::Stopped(done + 1));
             }
-            if dead == 0 && (changed as f64) < self.tolerance * count as f64 || changed == 0 {
+            if dead.is_empty() && (changed as f64) < self.tolerance * count as f64 || changed == 0 {
                 break;
             }
         }
-        Ok(KMeans { means, iterations })
+        Ok(iterations)
     }
 
-    /// The nearest mean of every row, and the score by which it is: `x'm` of it, less half of
-    /// `|m|^2` if not spherical. Returns how many rows have another one than before.
-    fn assign(
+    /// Updates by some rows at a time.
+    fn in_batches(
         &self,
         rows: &[f32],
         columns: usize,
-        means: &[f32],
-        owner: &mut [u32],
-        served: &mut [f32],
-    ) -> usize {
-        let bias = self.bias(means, columns);
-        let rows = rows.par_chunks(BLOCK * columns);
-        let owners = owner.par_chunks_mut(BLOCK);
-        let served = served.par_chunks_mut(BLOCK);
-        rows.zip(owners)
-            .zip(served)
-            .map_init(
-                || vec![0.0; BLOCK * self.means],
-                |scores, ((rows, owners), served)| {
-                    let scores = &mut scores[..owners.len() * self.means];
-                    products(rows, means, columns, scores);
-                    let mut changed = 0;
-                    for ((scores, owner), served) in
-                        scores.chunks_exact(self.means).zip(owners).zip(served)
-                    {
-                        let (best, score) = largest(scores, &bias);
-                        changed += usize::from(*owner != best);
-                        (*owner, *served) = (best, score);
-                    }
-                    changed
-                },
-            )
-            .sum()
+        means: &mut [f32],
+        batch: usize,
+        device: &Device,
+        mut progress: impl FnMut(&Iteration) -> ControlFlow<()>,
+    ) -> Result<Vec<Iteration>, KMeansError> {
+        let count = rows.len() / columns;
+        let mut totals = Totals::new(self, means, columns);
+        let (mut owner_of, mut iterations) = (vec![u32::MAX; count], Vec::new());
+        let mut gathered = Vec::with_capacity(batch * columns);
+        for pass in 0.. {
+            let order = distinct(count, count, self.seed ^ (pass + 1));
+            let mut used = vec![false; self.means];
+            let mut changed_in_pass = 0;
+            let whole = count / batch;
+            for (number, chosen) in order.chunks_exact(batch).enumerate() {
+                gathered.clear();
+                for &row in chosen {
+                    gathered.extend_from_slice(&rows[row * columns..][..columns]);
+                }
+                let (mut owner, mut served) = (vec![0; batch], vec![0.0; batch]);
+                let there = Rows::new(&gathered, columns, device);
+                there.assign(means, columns, &self.bias(means, columns), &mut owner, &mut served);
+                let before: Vec<u32> = chosen.iter().map(|&row| owner_of[row]).collect();
+                let changed = different(&owner, &before);
+                chosen.iter().zip(&owner).for_each(|(&row, &mean)| owner_of[row] = mean);
+                changed_in_pass += changed;
+                let objective = self.objective(&gathered, columns, &served);
+                let now = totals.add(self, &gathered, columns, &owner, &served);
+                used.iter_mut().zip(now).for_each(|(used, now)| *used |= now);
+                totals.means(self, means, columns);
+                // Only a whole pass tells which means have no rows.
+                let dead: Vec<usize> = match number + 1 == whole {
+                    true => (0..self.means).filter(|&mean| !used[mean]).collect(),
+                    false => Vec::new(),
+                };
+                for &mean in &self.revive(&dead, &gathered, columns, &served, means) {
+                    totals.restart(mean, self, means, columns);
+                }
+                let iteration = Iteration { objective, changed, dead: dead.len() };
+                iterations.push(iteration);
+                if progress(&iteration).is_break() {
+                    return Err(KMeansError::Stopped(iterations.len()));
+                }
+                if iterations.len() == self.iterations {
+                    return Ok(iterations);
+                }
+            }
+            let seen = whole * batch;
+            if (changed_in_pass as f64) < self.tolerance * seen as f64 || changed_in_pass == 0 {
+                break;
+            }
+            totals.fade();
+        }
+        Ok(iterations)
     }
 
     fn bias(&self, means: &[f32], columns: usize) -> Vec<f32> {
@@ -203,50 +307,17 @@ impl KMeansConfig {
         }
     }
 
-    /// Moves the means to their rows; returns how many had none.
-    fn update(
+    /// Puts means that have no rows onto those that are worst served; returns the ones that were put.
+    fn revive(
         &self,
+        dead: &[usize],
         rows: &[f32],
         columns: usize,
-        means: &mut [f32],
-        owner: &[u32],
         served: &[f32],
-    ) -> usize {
-        // Rows in the order of their means, so that each sum runs by itself and in one order.
-        let mut starts = vec![0_usize; self.means + 1];
-        owner.iter().for_each(|&mean| starts[mean as usize + 1] += 1);
-        (0..self.means).for_each(|mean| starts[mean + 1] += starts[mean]);
-        let mut order = vec![0_u32; owner.len()];
-        let mut next = starts.clone();
-        for (row, &mean) in owner.iter().enumerate() {
-            order[next[mean as usize]] = row as u32;
-            next[mean as usize] += 1;
-        }
-        means.par_chunks_exact_mut(columns).enumerate().for_each(|(number, mean)| {
-            let own = &order[starts[number]..starts[number + 1]];
-            if own.is_empty() {
-                return;
-            }
-            let mut sum = vec![0.0_f64; columns];
-            for &row in own {
-                let row = &rows[row as usize * columns..][..columns];
-                sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
-            }
-            if self.spherical {
-                sum.iter_mut().zip(mean.iter()).for_each(|(sum, old)| *sum += f64::from(*old));
-                let length = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
-                if length > 0.0 {
-                    mean.iter_mut().zip(&sum).for_each(|(m, s)| *m = (s / length) as f32);
-                }
-            } else {
-                let count = own.len() as f64;
-                mean.iter_mut().zip(&sum).for_each(|(m, s)| *m = (s / count) as f32);
-            }
-        });
-        let dead: Vec<usize> =
-            (0..self.means).filter(|&mean| starts[mean] == starts[mean + 1]).collect();
+        means: &mut [f32],
+    ) -> Vec<usize> {
         if dead.is_empty() {
-            return 0;
+            return Vec::new();
         }
         // The worst served first; of equals the one that comes first.
         let cost = |row: usize| {
@@ -260,7 +331,7 @@ impl KMeansConfig {
             }
         };
         let mut worst: Vec<(f64, usize)> =
-            (0..owner.len()).into_par_iter().map(|row| (cost(row), row)).collect();
+            (0..served.len()).into_par_iter().map(|row| (cost(row), row)).collect();
         worst.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         for (&mean, &(_, row)) in dead.iter().zip(&worst) {
             let mean = &mut means[mean * columns..][..columns];
@@ -269,35 +340,96 @@ impl KMeansConfig {
                 normalise(mean);
             }
         }
-        dead.len()
+        dead[..dead.len().min(worst.len())].to_vec()
     }
 }
 
-/// `out[i, j]` is the product of row `i` of `left` and row `j` of `right`.
-pub(crate) fn products(left: &[f32], right: &[f32], columns: usize, out: &mut [f32]) {
-    let (m, n) = (left.len() / columns, right.len() / columns);
-    let out = MatMut::from_row_major_slice_mut(out, m, n);
-    let left = MatRef::from_row_major_slice(left, m, columns);
-    let right = MatRef::from_row_major_slice(right, n, columns);
-    matmul(out, Accum::Replace, left, right.transpose(), 1.0, Par::Seq);
+fn different(a: &[u32], b: &[u32]) -> usize {
+    a.par_iter().zip(b).filter(|(a, b)| a != b).count()
 }
 
-/// Position and value of the largest sum of a score and its bias; the first of equals.
-fn largest(scores: &[f32], bias: &[f32]) -> (u32, f32) {
-    // The maximum first, without its place: that is done many at a time.
-    const LANES: usize = 16;
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, biases) = (scores.chunks_exact(LANES), bias.chunks_exact(LANES));
-    let rest = chunks.remainder().iter().zip(biases.remainder());
-    for (chunk, bias) in chunks.zip(biases) {
-        for lane in 0..LANES {
-            let value = chunk[lane] + bias[lane];
-            lanes[lane] = if value > lanes[lane] { value } else { lanes[lane] };
+/// What the means are made of: sums of their rows, and how many these were.
+struct Totals {
+    /// `[mean, column]`
+    sums: Vec<f64>,
+    counts: Vec<f64>,
+}
+
+impl Totals {
+    /// Spherical means count as one row of their own: that damps the step.
+    fn new(config: &KMeansConfig, means: &[f32], columns: usize) -> Self {
+        let mut totals = Self { sums: vec![0.0; means.len()], counts: vec![0.0; config.means] };
+        (0..config.means).for_each(|mean| totals.restart(mean, config, means, columns));
+        totals
+    }
+
+    /// Nothing but the mean as it is.
+    fn restart(&mut self, mean: usize, config: &KMeansConfig, means: &[f32], columns: usize) {
+        let range = mean * columns..(mean + 1) * columns;
+        self.counts[mean] = 0.0;
+        for (sum, value) in self.sums[range.clone()].iter_mut().zip(&means[range]) {
+            *sum = if config.spherical { f64::from(*value) } else { 0.0 };
         }
     }
-    let top = rest.map(|(score, bias)| score + bias).chain(lanes).fold(f32::NEG_INFINITY, f32::max);
-    let at = scores.iter().zip(bias).position(|(score, bias)| score + bias == top);
-    (at.unwrap_or(0) as u32, top)
+
+    fn fade(&mut self) {
+        self.sums.iter_mut().chain(&mut self.counts).for_each(|value| *value *= KEPT);
+    }
+
+    /// Adds rows to the means that own them; returns which means had any.
+    fn add(
+        &mut self,
+        config: &KMeansConfig,
+        rows: &[f32],
+        columns: usize,
+        owner: &[u32],
+        served: &[f32],
+    ) -> Vec<bool> {
+        // Rows in the order of their means, so that each sum runs by itself and in one order.
+        let mut starts = vec![0_usize; config.means + 1];
+        owner.iter().for_each(|&mean| starts[mean as usize + 1] += 1);
+        (0..config.means).for_each(|mean| starts[mean + 1] += starts[mean]);
+        let mut order = vec![0_u32; owner.len()];
+        let mut next = starts.clone();
+        for (row, &mean) in owner.iter().enumerate() {
+            order[next[mean as usize]] = row as u32;
+            next[mean as usize] += 1;
+        }
+        let sums = self.sums.par_chunks_exact_mut(columns).zip(&mut self.counts);
+        sums.enumerate().for_each(|(mean, (sum, count))| {
+            for &row in &order[starts[mean]..starts[mean + 1]] {
+                let values = &rows[row as usize * columns..][..columns];
+                match config.weight {
+                    Weight::One => {
+                        sum.iter_mut()
+                            .zip(values)
+                            .for_each(|(sum, value)| *sum += f64::from(*value));
+                    }
+                    Weight::Product => {
+                        let weight = f64::from(served[row as usize]);
+                        let both = sum.iter_mut().zip(values);
+                        both.for_each(|(sum, value)| *sum += weight * f64::from(*value));
+                    }
+                }
+                *count += 1.0;
+            }
+        });
+        (0..config.means).map(|mean| starts[mean] < starts[mean + 1]).collect()
+    }
+
+    /// Moves the means to what they are made of; those without rows stay.
+    fn means(&self, config: &KMeansConfig, means: &mut [f32], columns: usize) {
+        let totals = self.sums.chunks_exact(columns).zip(&self.counts);
+        for (mean, (sum, count)) in means.chunks_exact_mut(columns).zip(totals) {
+            let size = match config.spherical {
+                true => sum.iter().map(|value| value * value).sum::<f64>().sqrt(),
+                false => *count,
+            };
+            if *count > 0.0 && size > 0.0 {
+                mean.iter_mut().zip(sum).for_each(|(mean, sum)| *mean = (sum / size) as f32);
+            }
+        }
+    }
 }
 
 fn squares(row: &[f32]) -> f64 {

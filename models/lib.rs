@@ -6,7 +6,10 @@
 
 pub mod bag;
 pub mod bag_of_words;
+mod dense;
+pub mod encoding;
 pub mod error;
+mod even_sample;
 pub mod fitted;
 pub mod front_end;
 mod init;
@@ -15,11 +18,16 @@ pub mod latentnet;
 pub mod logistic;
 pub mod metric;
 pub mod mlr;
+mod moments;
+pub mod multiscale;
 pub mod parity;
 pub mod pca;
+pub mod pool;
 pub mod samplecnn;
 pub mod stages;
 pub mod tagger;
+pub mod whitening;
+mod windows;
 pub mod wmf;
 
 use burn::module::Module;
@@ -32,6 +40,7 @@ pub use fitted::{Corpus, FitError, Fitted};
 pub use front_end::{FrontEndConfig, LearnedFilters};
 pub use latentnet::{LatentNet, LatentNetConfig};
 pub use metric::{Metric, MetricConfig};
+pub use multiscale::{Multiscale, MultiscaleConfig};
 pub use samplecnn::{SampleCnn, SampleCnnConfig};
 pub use tagger::{Tagger, TaggerConfig};
 
@@ -79,6 +88,7 @@ pub enum ModelConfig {
     LatentNet(LatentNetConfig),
     #[serde(rename = "bag_of_words")]
     BagOfWords(BagOfWordsConfig),
+    Multiscale(MultiscaleConfig),
     #[serde(rename = "mlr")]
     Metric(MetricConfig),
 }
@@ -92,6 +102,7 @@ pub enum Model {
     SampleCnn(SampleCnn),
     LatentNet(LatentNet),
     BagOfWords(BagOfWords),
+    Multiscale(Multiscale),
     Metric(Metric),
 }
 
@@ -100,11 +111,12 @@ const MAX_OUTPUTS: usize = 1_000_000;
 
 impl ModelConfig {
     /// The names that an experiment may give, and what they are.
-    pub const NAMES: [(&'static str, &'static str); 5] = [
+    pub const NAMES: [(&'static str, &'static str); 6] = [
         ("tagger", "two convolutions over time on a mel or a learned front end (P3)"),
         ("samplecnn", "convolutions of three samples all the way down (Lee et al. 2017)"),
         ("latentnet", "four convolutions over time, pooled over all of it (Dieleman 2014)"),
         ("bag_of_words", "linear regression or dense layers on counts of quantised frames (P2)"),
+        ("multiscale", "dense layers on features of spherical K-means at several time scales (P1)"),
         ("mlr", "a metric learned to rank, on counts of quantised frames (P2)"),
     ];
 
@@ -115,6 +127,7 @@ impl ModelConfig {
             Self::SampleCnn(_) => "samplecnn",
             Self::LatentNet(_) => "latentnet",
             Self::BagOfWords(_) => "bag_of_words",
+            Self::Multiscale(_) => "multiscale",
             Self::Metric(_) => "mlr",
         }
     }
@@ -126,6 +139,7 @@ impl ModelConfig {
             Self::SampleCnn(config) => config.sample_rate,
             Self::LatentNet(config) => config.front_end.sample_rate(),
             Self::BagOfWords(config) => config.bag.front_end.sample_rate(),
+            Self::Multiscale(config) => config.front_end.sample_rate(),
             Self::Metric(config) => config.bag.front_end.sample_rate(),
         }
     }
@@ -138,6 +152,7 @@ impl ModelConfig {
             Self::SampleCnn(config) => config.validate(excerpt_samples),
             Self::LatentNet(config) => config.validate(excerpt_samples),
             Self::BagOfWords(config) => config.validate(excerpt_samples),
+            Self::Multiscale(config) => config.validate(excerpt_samples),
             Self::Metric(config) => config.validate(excerpt_samples),
         }
     }
@@ -146,7 +161,7 @@ impl ModelConfig {
     pub fn is_fitted(&self) -> bool {
         match self {
             Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) => false,
-            Self::BagOfWords(_) | Self::Metric(_) => true,
+            Self::BagOfWords(_) | Self::Multiscale(_) | Self::Metric(_) => true,
         }
     }
 
@@ -170,6 +185,7 @@ impl ModelConfig {
         match self {
             Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) => Ok(Fitted::default()),
             Self::BagOfWords(config) => config.bag.fit(excerpt_samples, seed, device, corpus),
+            Self::Multiscale(config) => config.fit(excerpt_samples, seed, device, corpus),
             Self::Metric(config) => config.fit(excerpt_samples, seed, device, corpus),
         }
     }
@@ -201,6 +217,9 @@ impl ModelConfig {
             Self::BagOfWords(config) => {
                 Model::BagOfWords(config.init(outputs, excerpt_samples, fitted, device)?)
             }
+            Self::Multiscale(config) => {
+                Model::Multiscale(config.init(outputs, excerpt_samples, fitted, device)?)
+            }
             Self::Metric(config) => Model::Metric(config.init(excerpt_samples, fitted, device)?),
         };
         init::draw(&model);
@@ -214,6 +233,7 @@ impl ModelConfig {
             Self::SampleCnn(config) => config.describe(),
             Self::LatentNet(config) => config.describe(),
             Self::BagOfWords(config) => config.describe(),
+            Self::Multiscale(config) => config.describe(),
             Self::Metric(config) => config.describe(),
         }
     }
@@ -224,7 +244,9 @@ impl Model {
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
             Self::Tagger(model) => model.filters(),
-            Self::SampleCnn(_) | Self::BagOfWords(_) | Self::Metric(_) => None,
+            Self::SampleCnn(_) | Self::BagOfWords(_) | Self::Multiscale(_) | Self::Metric(_) => {
+                None
+            }
             Self::LatentNet(model) => model.filters(),
         }
     }
@@ -237,6 +259,7 @@ impl Network for Model {
             Self::SampleCnn(model) => model.forward(waveforms),
             Self::LatentNet(model) => model.forward(waveforms),
             Self::BagOfWords(model) => model.forward(waveforms),
+            Self::Multiscale(model) => model.forward(waveforms),
             Self::Metric(model) => model.forward(waveforms),
         }
     }
@@ -247,6 +270,7 @@ impl Network for Model {
             Self::SampleCnn(model) => model.embed(waveforms),
             Self::LatentNet(model) => model.embed(waveforms),
             Self::BagOfWords(model) => model.embed(waveforms),
+            Self::Multiscale(model) => model.embed(waveforms),
             Self::Metric(model) => model.embed(waveforms),
         }
     }
@@ -257,6 +281,7 @@ impl Network for Model {
             Self::SampleCnn(model) => model.fixed(waveforms),
             Self::LatentNet(model) => model.fixed(waveforms),
             Self::BagOfWords(model) => model.fixed(waveforms),
+            Self::Multiscale(model) => model.fixed(waveforms),
             Self::Metric(model) => model.fixed(waveforms),
         }
     }
@@ -267,6 +292,7 @@ impl Network for Model {
             Self::SampleCnn(model) => model.learned(features),
             Self::LatentNet(model) => model.learned(features),
             Self::BagOfWords(model) => model.learned(features),
+            Self::Multiscale(model) => model.learned(features),
             Self::Metric(model) => model.learned(features),
         }
     }

@@ -9,13 +9,17 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::bag::BagConfig;
+use crate::encoding::Encoding;
 use crate::front_end::mel::PadKind;
 use crate::front_end::strided::{Activation, FeaturePool, PoolKind};
-use crate::front_end::{FrontEnd, MelConfig, MfccConfig, StridedConfig};
+use crate::front_end::{
+    FrontEnd, MelConfig, MfccConfig, MultiresolutionConfig, PyramidConfig, StridedConfig,
+};
+use crate::pool::Pool;
 use crate::stages::StageConfig;
 use crate::{
-    BagOfWordsConfig, Corpus, FrontEndConfig, LatentNetConfig, Model, ModelConfig, Network,
-    SampleCnnConfig, TaggerConfig,
+    BagOfWordsConfig, Corpus, FrontEndConfig, LatentNetConfig, Model, ModelConfig,
+    MultiscaleConfig, Network, SampleCnnConfig, TaggerConfig,
 };
 
 /// Allowed difference of outputs, relative to the largest output. Single precision carries 6e-8;
@@ -141,6 +145,27 @@ fn cases() -> Vec<Case> {
         ..Default::default()
     };
     let bag_of_words = BagOfWordsConfig { bag, hidden: vec![6], dropout: 0.0 };
+    let multiresolution = MultiresolutionConfig {
+        windows: vec![32, 64],
+        hop_length: 32,
+        n_mels: 6,
+        ..Default::default()
+    };
+    let pyramid =
+        PyramidConfig { levels: 2, n_fft: 64, hop_length: 32, n_mels: 6, ..Default::default() };
+    let multiscale = |name, pyramid: &PyramidConfig, encoding| {
+        let config = MultiscaleConfig {
+            front_end: FrontEndConfig::Pyramid(pyramid.clone()),
+            frames: 2,
+            means: 5,
+            encoding,
+            pool: vec![Pool::Max, Pool::Mean, Pool::Deviation],
+            hidden: vec![6],
+            dropout: 0.0,
+            ..Default::default()
+        };
+        Case { name, config: CaseConfig::Model(ModelConfig::Multiscale(config)), samples: 700 }
+    };
     vec![
         front_end("mel, power", FrontEndConfig::Mel(mel.clone())),
         front_end("mel, magnitude, centred", FrontEndConfig::Mel(odd)),
@@ -162,6 +187,10 @@ fn cases() -> Vec<Case> {
             samples: 700,
         },
         front_end("mfcc", FrontEndConfig::Mfcc(mfcc.clone())),
+        front_end("multiresolution", FrontEndConfig::Multiresolution(multiresolution)),
+        front_end("Laplacian pyramid", FrontEndConfig::Pyramid(pyramid.clone())),
+        multiscale("K-means of a pyramid", &pyramid, Encoding::Linear),
+        multiscale("K-means, triangle", &pyramid, Encoding::Triangle),
         Case {
             name: "bag of words",
             config: CaseConfig::Model(ModelConfig::BagOfWords(bag_of_words)),

@@ -6,6 +6,7 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Side};
+use rayon::prelude::*;
 
 use crate::ModelError;
 
@@ -45,6 +46,9 @@ pub enum PcaError {
     #[error("the eigenvectors of the covariance were not found")]
     Eigenvectors,
 }
+
+/// Columns of the covariance that a thread sums at a time.
+const BLOCK: usize = 64;
 
 /// Gathers rows.
 #[derive(Clone, Debug)]
@@ -107,8 +111,25 @@ impl PcaFit {
         for row in centred.row_iter() {
             self.sum.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
         }
-        let transposed = centred.transpose();
-        matmul(self.products.as_mut(), Accum::Add, transposed, &centred, 1.0, Par::Seq);
+        // Below the diagonal only, some columns a thread: in one order, whatever the number of threads.
+        let rows = centred.nrows();
+        let columns = self.columns;
+        let mut blocks = Vec::new();
+        let mut rest = self.products.as_mut();
+        while rest.ncols() > 0 {
+            let count = BLOCK.min(rest.ncols());
+            let (block, others) = rest.split_at_col_mut(count);
+            blocks.push(block);
+            rest = others;
+        }
+        blocks.into_par_iter().enumerate().for_each(|(number, block)| {
+            let (first, count) = (number * BLOCK, block.ncols());
+            let below = columns - first;
+            let left = centred.submatrix(0, first, rows, below).transpose();
+            let right = centred.submatrix(0, first, rows, count);
+            let below = block.submatrix_mut(first, 0, below, count);
+            matmul(below, Accum::Add, left, right, 1.0, Par::Seq);
+        });
     }
 
     /// Rows less the pilot.

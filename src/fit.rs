@@ -198,7 +198,10 @@ pub fn read(folder: &Path) -> Result<Option<Fitted>> {
         serde_json::from_str(&read_text(&list)?).map_err(|error| damaged(&list, &error))?;
     let mut fitted = Fitted::default();
     for (name, sum) in checksums {
-        if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        {
             return Err(damaged(&list, &format!("{name:?} is no array's name")));
         }
         let path = folder.join(format!("{name}.npy"));

@@ -1,12 +1,14 @@
 //! Front ends: from a waveform to bands over time, by rule or learned.
 //!
 //! Every front end takes `[batch, sample]` at its own `sample_rate` and gives
-//! `[batch, band, frame]`. To add one: write its file, add a line to each of the two enums below,
+//! `[batch, band, frame]`; those of several levels stack them. To add one: write its file, add a line to each of the two enums below,
 //! and an arm where the compiler asks for it.
 
 pub mod filterbank;
 pub mod mel;
 pub mod mfcc;
+pub mod multiresolution;
+pub mod pyramid;
 pub mod strided;
 
 use burn::module::Module;
@@ -17,6 +19,8 @@ use crate::ModelError;
 use crate::error::in_range;
 pub use mel::{Mel, MelConfig};
 pub use mfcc::{Mfcc, MfccConfig};
+pub use multiresolution::{Multiresolution, MultiresolutionConfig};
+pub use pyramid::{Pyramid, PyramidConfig, PyramidKind};
 pub use strided::{LearnedFilters, Strided, StridedConfig};
 
 /// The front ends that an experiment may name.
@@ -25,6 +29,8 @@ pub use strided::{LearnedFilters, Strided, StridedConfig};
 pub enum FrontEndConfig {
     Mel(MelConfig),
     Mfcc(MfccConfig),
+    Multiresolution(MultiresolutionConfig),
+    Pyramid(PyramidConfig),
     Strided(StridedConfig),
 }
 
@@ -39,6 +45,8 @@ impl Default for FrontEndConfig {
 pub enum FrontEnd {
     Mel(Mel),
     Mfcc(Mfcc),
+    Multiresolution(Multiresolution),
+    Pyramid(Pyramid),
     Strided(Strided),
 }
 
@@ -48,6 +56,8 @@ impl FrontEndConfig {
         match self {
             Self::Mel(config) => config.sample_rate,
             Self::Mfcc(config) => config.sample_rate,
+            Self::Multiresolution(config) => config.sample_rate,
+            Self::Pyramid(config) => config.sample_rate,
             Self::Strided(config) => config.sample_rate,
         }
     }
@@ -57,6 +67,8 @@ impl FrontEndConfig {
         match self {
             Self::Mel(config) => config.n_mels,
             Self::Mfcc(config) => config.bands(),
+            Self::Multiresolution(config) => config.windows.len().saturating_mul(config.n_mels),
+            Self::Pyramid(config) => config.levels.saturating_mul(config.n_mels),
             Self::Strided(config) => config.bands(),
         }
     }
@@ -66,7 +78,42 @@ impl FrontEndConfig {
         match self {
             Self::Mel(config) => config.frames(samples),
             Self::Mfcc(config) => config.frames(samples),
+            Self::Multiresolution(config) => {
+                config.level_frames(samples).last().copied().unwrap_or(0)
+            }
+            Self::Pyramid(config) => config.level_frames(samples).first().copied().unwrap_or(0),
             Self::Strided(config) => output_length(samples, config.length, config.stride),
+        }
+    }
+
+    /// How many levels it has; one for most front ends.
+    pub fn levels(&self) -> usize {
+        match self {
+            Self::Multiresolution(config) => config.windows.len(),
+            Self::Pyramid(config) => config.levels,
+            Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => 1,
+        }
+    }
+
+    /// Samples from frame to frame of each level.
+    pub fn level_hops(&self) -> Vec<usize> {
+        match self {
+            Self::Mel(config) => vec![config.hop_length],
+            Self::Mfcc(config) => vec![config.hop_length],
+            Self::Multiresolution(config) => vec![config.hop_length; config.windows.len()],
+            Self::Pyramid(config) => {
+                (0..config.levels).map(|level| config.hop_length << level).collect()
+            }
+            Self::Strided(config) => vec![config.stride],
+        }
+    }
+
+    /// Frames of each level that comes out of `samples` samples; one level for most front ends.
+    pub fn level_frames(&self, samples: usize) -> Vec<usize> {
+        match self {
+            Self::Multiresolution(config) => config.level_frames(samples),
+            Self::Pyramid(config) => config.level_frames(samples),
+            Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => vec![self.frames(samples)],
         }
     }
 
@@ -76,6 +123,8 @@ impl FrontEndConfig {
         match self {
             Self::Mel(config) => config.validate(excerpt_samples),
             Self::Mfcc(config) => config.validate(excerpt_samples),
+            Self::Multiresolution(config) => config.validate(excerpt_samples),
+            Self::Pyramid(config) => config.validate(excerpt_samples),
             Self::Strided(config) => config.validate(excerpt_samples),
         }
     }
@@ -88,6 +137,8 @@ impl FrontEndConfig {
         Ok(match self {
             Self::Mel(config) => FrontEnd::Mel(config.init()?),
             Self::Mfcc(config) => FrontEnd::Mfcc(config.init()?),
+            Self::Multiresolution(config) => FrontEnd::Multiresolution(config.init()?),
+            Self::Pyramid(config) => FrontEnd::Pyramid(config.init()?),
             Self::Strided(config) => FrontEnd::Strided(config.init(device)),
         })
     }
@@ -97,6 +148,8 @@ impl FrontEndConfig {
         match self {
             Self::Mel(config) => config.describe(),
             Self::Mfcc(config) => config.describe(),
+            Self::Multiresolution(config) => config.describe(),
+            Self::Pyramid(config) => config.describe(),
             Self::Strided(config) => config.describe(),
         }
     }
@@ -110,15 +163,30 @@ impl FrontEnd {
         match self {
             Self::Mel(front_end) => front_end.forward(waveforms),
             Self::Mfcc(front_end) => front_end.forward(waveforms),
+            Self::Multiresolution(front_end) => front_end.forward(waveforms),
+            Self::Pyramid(front_end) => front_end.forward(waveforms),
             Self::Strided(front_end) => front_end.forward(waveforms),
+        }
+    }
+
+    /// Its levels, each at its own pace and of as many bands as the others; one for most front ends.
+    ///
+    /// # Shapes
+    /// - `waveforms`: as for [`FrontEnd::forward`]
+    /// - returns: `[batch, band, frame]` each, in the order of [`FrontEndConfig::level_frames`]
+    pub fn levels(&self, waveforms: Tensor<2>) -> Vec<Tensor<3>> {
+        match self {
+            Self::Multiresolution(front_end) => front_end.levels(waveforms),
+            Self::Pyramid(front_end) => front_end.levels(waveforms),
+            Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => vec![self.forward(waveforms)],
         }
     }
 
     /// What a raw-audio front end has learned.
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
-            Self::Mel(_) | Self::Mfcc(_) => None,
             Self::Strided(front_end) => Some(front_end.filters()),
+            Self::Mel(_) | Self::Mfcc(_) | Self::Multiresolution(_) | Self::Pyramid(_) => None,
         }
     }
 }

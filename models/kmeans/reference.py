@@ -20,14 +20,15 @@ def rows(count, columns):
     return waves.astype(np.float32).astype(np.float64)
 
 
-def spherical(x, means, updates):
+def spherical(x, means, updates, by_product=False):
     """Coates & Ng 2012: s = D'x with only its largest entry kept; D <- X S' + D, columns to length one."""
     d = means / np.linalg.norm(means, axis=1, keepdims=True)
     for _ in range(updates):
         s = x @ d.T
         kept = np.zeros_like(s)
         best = s.argmax(axis=1)
-        kept[np.arange(len(x)), best] = 1.0  # one-hot, as P1 has it
+        # one-hot, as P1 has it, or the entry itself, as the paper has it
+        kept[np.arange(len(x)), best] = s.max(axis=1) if by_product else 1.0
         d = kept.T @ x + d
         d /= np.linalg.norm(d, axis=1, keepdims=True)
     return d
@@ -43,5 +44,6 @@ for count, columns, k, updates in [(300, 5, 4, 6), (500, 3, 9, 12), (120, 20, 3,
         "plain": plain.cluster_centers_.ravel().tolist(),
         "converged": bool(plain.n_iter_ < updates),
         "spherical": spherical(x, first, updates).ravel().tolist(),
+        "by_product": spherical(x, first, updates, by_product=True).ravel().tolist(),
     })
 print(json.dumps(cases))

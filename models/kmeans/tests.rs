@@ -12,7 +12,7 @@ fn rows(count: usize, columns: usize) -> Vec<f32> {
 }
 
 fn config(means: usize, iterations: usize, spherical: bool) -> KMeansConfig {
-    KMeansConfig { means, iterations, tolerance: 0.0, spherical, seed: 1 }
+    KMeansConfig { means, iterations, tolerance: 0.0, spherical, ..KMeansConfig::default() }
 }
 
 fn go_on(_: &Iteration) -> ControlFlow<()> {
@@ -30,7 +30,7 @@ fn means_are_those_of_the_references() {
         for (key, spherical) in [("plain", false), ("spherical", true)] {
             let config = config(means, number("updates"), spherical);
             let first = data[..means * columns].to_vec();
-            let found = config.fit_from(&data, columns, first, go_on).unwrap();
+            let found = config.fit_from(&data, columns, first, &Device::flex(), go_on).unwrap();
             assert!(found.iterations.iter().all(|iteration| iteration.dead == 0));
             let theirs = case[key].as_array().unwrap();
             assert_eq!(found.means.len(), theirs.len());
@@ -46,8 +46,8 @@ fn means_are_those_of_the_references() {
 fn the_objective_is_its_definition_and_never_gets_worse() {
     let data = rows(400, 6);
     for spherical in [false, true] {
-        let found = config(5, 1, spherical).fit(&data, 6, go_on).unwrap();
-        let longer = config(5, 30, spherical).fit(&data, 6, go_on).unwrap();
+        let found = config(5, 1, spherical).fit(&data, 6, &Device::flex(), go_on).unwrap();
+        let longer = config(5, 30, spherical).fit(&data, 6, &Device::flex(), go_on).unwrap();
         // What the second iteration reports belongs to the means after the first.
         let of_first = longer.iterations[1].objective;
         let definition = data
@@ -80,7 +80,9 @@ fn a_mean_without_rows_is_put_to_use() {
     for (i, value) in data.iter_mut().enumerate() {
         *value = if i < 30 { 0.01 * i as f32 } else { 10.0 + 0.01 * i as f32 };
     }
-    let found = config(3, 50, false).fit_from(&data, 1, vec![0.0, 0.1, -90.0], go_on).unwrap();
+    let found = config(3, 50, false)
+        .fit_from(&data, 1, vec![0.0, 0.1, -90.0], &Device::flex(), go_on)
+        .unwrap();
     assert!(found.iterations[0].dead == 1);
     assert!(found.iterations.last().unwrap().dead == 0);
     assert!(found.means.iter().all(|mean| *mean > -1.0), "{:?}", found.means);
@@ -92,10 +94,12 @@ fn any_number_of_threads_gives_the_same() {
     let data = rows(3_000, 11);
     for spherical in [false, true] {
         let config = config(70, 8, spherical);
-        let here = config.fit(&data, 11, go_on).unwrap();
+        let here = config.fit(&data, 11, &Device::flex(), go_on).unwrap();
         for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            assert!(pool.install(|| config.fit(&data, 11, go_on)).unwrap() == here);
+            assert!(
+                pool.install(|| config.fit(&data, 11, &Device::flex(), go_on)).unwrap() == here
+            );
         }
     }
 }
@@ -113,12 +117,138 @@ fn first_means_are_different_rows() {
 #[test]
 fn bad_input_is_named() {
     let fails = |config: &KMeansConfig, rows: &[f32], columns| {
-        config.fit(rows, columns, go_on).unwrap_err().to_string()
+        config.fit(rows, columns, &Device::flex(), go_on).unwrap_err().to_string()
     };
     assert!(fails(&config(3, 1, false), &[1.0, 2.0], 1).starts_with("2 rows are too few for 3"));
     let error = fails(&config(1, 1, false), &[1.0, f32::NAN, 0.0, 0.0], 2);
     assert!(error.starts_with("row 0, column 1 is NaN"), "{error}");
     assert!(fails(&config(0, 1, true), &[1.0], 1).starts_with("means = 0"));
-    let stopped = config(2, 9, false).fit(&rows(50, 2), 2, |_| ControlFlow::Break(()));
+    let stopped =
+        config(2, 9, false).fit(&rows(50, 2), 2, &Device::flex(), |_| ControlFlow::Break(()));
     assert_eq!(stopped, Err(KMeansError::Stopped(1)));
+}
+
+/// By batches: what the head of `kmeans.rs` says, written out.
+#[test]
+fn batches_are_summed_as_said() {
+    let (count, columns, means, batch) = (97, 4, 6, 20);
+    let data = rows(count, columns);
+    for (spherical, weight) in [(false, Weight::One), (true, Weight::One), (true, Weight::Product)]
+    {
+        let config = KMeansConfig { batch: Some(batch), weight, ..config(means, 11, spherical) };
+        let first = data[..means * columns].to_vec();
+        let found = config.fit_from(&data, columns, first.clone(), &Device::flex(), go_on).unwrap();
+        assert_eq!(found.iterations.len(), 11);
+        let mut here: Vec<Vec<f64>> = first.chunks(columns).map(wide).collect();
+        if spherical {
+            here.iter_mut().for_each(|mean| unit(mean));
+        }
+        let mut sums = if spherical { here.clone() } else { vec![vec![0.0; columns]; means] };
+        let mut counts = vec![0.0; means];
+        let (mut update, mut pass) = (0, 0);
+        while update < 11 {
+            // Four whole batches a pass; what is left over waits for the next.
+            for chosen in distinct(count, count, config.seed ^ (pass + 1)).chunks_exact(batch) {
+                if update == 11 {
+                    break;
+                }
+                let (before, mut told) = (here.clone(), 0.0);
+                for &row in chosen {
+                    let x = wide(&data[row * columns..][..columns]);
+                    let product = |m: &[f64]| -> f64 { m.iter().zip(&x).map(|(m, x)| m * x).sum() };
+                    let apart =
+                        |m: &[f64]| -> f64 { m.iter().zip(&x).map(|(m, x)| (m - x).powi(2)).sum() };
+                    let score = |m: &[f64]| if spherical { product(m) } else { -apart(m) };
+                    let own = (0..means)
+                        .max_by(|a, b| score(&before[*a]).total_cmp(&score(&before[*b])))
+                        .unwrap();
+                    told += score(&before[own]);
+                    let share = if weight == Weight::Product { product(&before[own]) } else { 1.0 };
+                    sums[own].iter_mut().zip(&x).for_each(|(sum, x)| *sum += share * x);
+                    counts[own] += 1.0;
+                }
+                for ((mean, sum), count) in here.iter_mut().zip(&sums).zip(&counts) {
+                    if *count > 0.0 {
+                        *mean =
+                            sum.iter().map(|s| if spherical { *s } else { s / count }).collect();
+                        if spherical {
+                            unit(mean);
+                        }
+                    }
+                }
+                let objective = found.iterations[update].objective;
+                assert!(
+                    (objective - told.abs() / batch as f64).abs() < 1e-4,
+                    "{update}: {objective}"
+                );
+                update += 1;
+            }
+            sums.iter_mut().flatten().for_each(|sum| *sum *= 0.5);
+            counts.iter_mut().for_each(|count| *count *= 0.5);
+            pass += 1;
+        }
+        for (ours, wanted) in found.means.iter().zip(here.iter().flatten()) {
+            assert!(
+                (f64::from(*ours) - wanted).abs() < 1e-4,
+                "{spherical} {weight:?}: {ours} {wanted}"
+            );
+        }
+    }
+}
+
+fn wide(row: &[f32]) -> Vec<f64> {
+    row.iter().map(|value| f64::from(*value)).collect()
+}
+
+fn unit(row: &mut [f64]) {
+    let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
+    row.iter_mut().for_each(|value| *value /= length);
+}
+
+/// Batches end about where updates by all rows do.
+#[test]
+fn batches_come_as_far() {
+    let data = rows(4_000, 8);
+    let at_once = config(20, 30, true).fit(&data, 8, &Device::flex(), go_on).unwrap();
+    let batches = KMeansConfig { batch: Some(250), ..config(20, 30 * 16, true) };
+    let batches = batches.fit(&data, 8, &Device::flex(), go_on).unwrap();
+    let score = |means: &[f32]| {
+        let first = means.to_vec();
+        let told = config(20, 1, true).fit_from(&data, 8, first, &Device::flex(), go_on).unwrap();
+        told.iterations[0].objective
+    };
+    let (a, b) = (score(&at_once.means), score(&batches.means));
+    assert!(b > 0.995 * a, "{a} {b}");
+}
+
+#[test]
+fn batches_put_means_without_rows_to_use() {
+    let data: Vec<f32> =
+        (0..200).map(|i| (if i % 2 == 0 { 0.0 } else { 10.0 }) + i as f32 * 1e-3).collect();
+    let config = KMeansConfig { batch: Some(50), ..config(3, 40, false) };
+    let found = config.fit_from(&data, 1, vec![0.0, 0.1, -90.0], &Device::flex(), go_on).unwrap();
+    assert_eq!(found.iterations[3].dead, 1, "told at the end of the first pass");
+    assert_eq!(found.iterations[..3].iter().map(|i| i.dead).sum::<usize>(), 0);
+    assert!(found.means.iter().all(|mean| *mean > -1.0), "{:?}", found.means);
+    assert!(found.means.iter().any(|mean| *mean > 9.0), "{:?}", found.means);
+}
+
+/// Coates & Ng's update, in `reference.py`.
+#[test]
+fn rows_may_count_by_their_products() {
+    let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
+    for case in reference.as_array().unwrap() {
+        let number = |key: &str| case[key].as_u64().unwrap() as usize;
+        let (columns, means) = (number("columns"), number("means"));
+        let data = rows(number("rows"), columns);
+        let config =
+            KMeansConfig { weight: Weight::Product, ..config(means, number("updates"), true) };
+        let first = data[..means * columns].to_vec();
+        let found = config.fit_from(&data, columns, first, &Device::flex(), go_on).unwrap();
+        let theirs = case["by_product"].as_array().unwrap();
+        for (ours, theirs) in found.means.iter().zip(theirs) {
+            let theirs = theirs.as_f64().unwrap();
+            assert!((f64::from(*ours) - theirs).abs() < 1e-5, "{ours} {theirs}");
+        }
+    }
 }

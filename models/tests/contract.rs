@@ -77,6 +77,22 @@ fn cases() -> Vec<Case> {
                  front_end = { name = 'strided', filters = 8 }",
             ),
         ),
+        at(
+            24_000,
+            tagger(
+                "{ name = 'multiresolution', windows = [256, 512, 1024], hop_length = 200, n_mels = 12 }",
+            ),
+        ),
+        at(
+            16_000,
+            tagger("{ name = 'pyramid', hop_length = 160, n_fft = 512, n_mels = 16, levels = 3 }"),
+        ),
+        at(
+            16_000,
+            tagger(
+                "{ name = 'pyramid', kind = 'gaussian', kernel = [1.0, 2.0, 1.0], hop_length = 160, n_mels = 16 }",
+            ),
+        ),
         at(16_000, tagger("{ name = 'mfcc', n_fft = 512, hop_length = 256 }")),
         at(
             16_000,
@@ -89,6 +105,36 @@ fn cases() -> Vec<Case> {
             toml(
                 "name = 'bag_of_words'\nhidden = [20, 12]\n\
                  bag = { words = 30, variance = 0.8, front_end = { name = 'mel' } }",
+            ),
+        ),
+        at(
+            24_000,
+            toml(
+                "name = 'multiscale'\nmeans = 20\nhidden = [12]\ndropout = 0.0\nframes = 2\npool = ['max', 'mean', 'deviation']\n\
+                 front_end = { name = 'pyramid', n_mels = 20, hop_length = 128, n_fft = 512, levels = 3 }",
+            ),
+        ),
+        at(
+            24_000,
+            toml(
+                "name = 'multiscale'\nmeans = 25\nbatch = 100\nhidden = []\nlevels = [1]\npool_seconds = 0.4\n\
+                 encoding = { name = 'triangle' }\n\
+                 front_end = { name = 'multiresolution', windows = [256, 512], n_mels = 20, hop_length = 128 }",
+            ),
+        ),
+        at(
+            24_000,
+            toml(
+                "name = 'multiscale'\nmeans = 0\nhidden = []\nframes = 4\n\
+                 front_end = { name = 'mel', n_mels = 20 }",
+            ),
+        ),
+        at(
+            24_000,
+            toml(
+                "name = 'multiscale'\nmeans = 20\nhidden = [10, 10]\ndropout = 0.0\nweight = 'product'\n\
+                 encoding = { name = 'threshold', threshold = 0.5 }\n\
+                 front_end = { name = 'pyramid', kind = 'gaussian', n_mels = 20, hop_length = 128, levels = 2 }",
             ),
         ),
         at(

@@ -1,6 +1,8 @@
 //! Other backends against the CPU reference.
 
 use burn::tensor::Device;
+#[cfg(feature = "wgpu")]
+use models::kmeans::KMeansConfig;
 use models::parity::compare;
 use std::io::Write as _;
 
@@ -27,6 +29,29 @@ fn ndarray_agrees() {
     assert_agrees(&Device::ndarray(), "ndarray");
 }
 
+/// Rows that belong to their means clearly, so that rounding moves none.
+#[cfg(feature = "wgpu")]
+fn assert_means_agree(device: &Device, name: &str) {
+    let go_on = |_: &models::kmeans::Iteration| std::ops::ControlFlow::Continue(());
+    let rows: Vec<f32> = (0..20_000 * 6)
+        .map(|at| {
+            let (row, column) = (at / 6, at % 6);
+            let near = if row % 6 == column { 4.0 } else { 0.5 };
+            near + ((row * 31 + column * 17) % 101) as f32 / 200.0
+        })
+        .collect();
+    for (spherical, batch) in [(true, None), (false, None), (true, Some(3_000))] {
+        let config =
+            KMeansConfig { means: 6, iterations: 12, spherical, batch, ..Default::default() };
+        let here = config.fit(&rows, 6, &Device::flex(), go_on).unwrap();
+        let there = config.fit(&rows, 6, device, go_on).unwrap();
+        assert_eq!(here.iterations.len(), there.iterations.len(), "{name}");
+        for (a, b) in here.means.iter().zip(&there.means) {
+            assert!((a - b).abs() < 1e-4, "{name}, {spherical}, {batch:?}: {a} {b}");
+        }
+    }
+}
+
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_agrees() {
@@ -39,5 +64,6 @@ fn wgpu_agrees() {
     }
     for (i, device) in adapters.iter().enumerate() {
         assert_agrees(device, &format!("wgpu:{i}"));
+        assert_means_agree(device, &format!("wgpu:{i}"));
     }
 }
