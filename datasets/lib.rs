@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub mod artists1517;
+pub mod audioset;
 pub mod error;
 pub mod folders;
 pub mod gtzan;
