@@ -5,7 +5,8 @@
 //! is not shipped here.
 //!
 //! What is read: a folder a genre, with the songs as mp3, in the root or in its `1517-Artists`. The
-//! names of the folders below are those that others' programs read; the counts are from memory. Folders with other names are genres too, and said in the notes.
+//! names of the folders below are those that others' programs read; the counts are from memory.
+//! Folders with other names are genres too, and said in the notes.
 //!
 //! **Artists**: how the files are called is written nowhere that could be found. What stands before
 //! the first ` - ` of a name is taken for the artist (`artist = "name"`), and songs that are called

@@ -17,12 +17,13 @@
 //! cross-validation are too good. Hence two remedies:
 //!
 //! - `fault_filtered`: the split of C. Kereliuk, B. L. Sturm and J. Larsen, *Deep learning and music
-//!   adversaries*, IEEE Transactions on Multimedia 17(11), 2015: 443, 197 and 290 excerpts, made by
-//!   hand without the replicas and with no artist on two sides. `gtzan/fault_filtered.csv` has it from
-//!   the lists in the authors' repository, dnn-mgr, and in torchaudio's loader, which agree.
-//! - artists: `gtzan/artists.csv`, from Sturm's index of artists and titles as the GTZAN-Rhythm
-//!   annotations carry it (spellings of one artist made one). 919 excerpts have one; of the other 81
-//!   the artist is not known, and they may well have the artist of their neighbours.
+//!   adversaries*, IEEE Transactions on Multimedia, 2015 (arXiv:1507.04761): 443, 197 and 290 excerpts,
+//!   made by hand without the replicas and with no artist on two sides. `gtzan/fault_filtered.csv` has
+//!   it from the lists in torchaudio's loader; those in the authors' repository, dnn-mgr, are the same.
+//! - artists: `gtzan/artists.csv`, from a copy of Sturm's index of artists and titles, the
+//!   `GTZANindex.txt` that comes with the GTZAN-Rhythm annotations (spellings of one artist made one).
+//!   919 excerpts have one; of the other 81 the artist is not known, and may well be that of their
+//!   neighbours.
 
 use std::collections::HashMap;
 use std::fs;

@@ -278,9 +278,11 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
         let config = artists1517::Artists1517Config { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Artists1517(config));
     }
-    // The last guess: any collection of music is folders with audio in them.
+    // The last guess: any collection of music is folders with audio in them. It is not split unasked,
+    // for its artists are not known.
     if folders::is_root(root) {
-        let config = folders::FoldersConfig { root: owned, ..Default::default() };
+        let split = String::new();
+        let config = folders::FoldersConfig { root: owned, split, ..Default::default() };
         return Ok(DatasetConfig::Folders(config));
     }
     let remedy = "a data set is a folder with manifest.csv (your own music), \
@@ -481,7 +483,9 @@ mod tests {
             assert_eq!((found.name(), found.root()), (name, Some(config.as_path())));
         }
         folders::tests::small(folder.path());
-        assert_eq!(discover(folder.path()).unwrap().name(), "folders");
+        let found = discover(folder.path()).unwrap();
+        assert_eq!(found.name(), "folders");
+        assert!(found.load(None).unwrap().tracks.iter().all(|track| track.split.is_none()));
         std::fs::write(folder.path().join("manifest.csv"), "").unwrap();
         assert_eq!(discover(folder.path()).unwrap().name(), "manifest");
         std::fs::write(folder.path().join("annotations_final.csv"), "").unwrap();
