@@ -16,6 +16,9 @@ pub enum DatasetError {
     /// A line of a table is wrong.
     #[error("{} line {line}: {problem}", path.display())]
     Line { path: PathBuf, line: u64, problem: String },
+    /// A record of a binary file is wrong; bytes count from 0.
+    #[error("{} byte {byte}: {problem}", path.display())]
+    Record { path: PathBuf, byte: u64, problem: String },
     /// A table is wrong as a whole.
     #[error("{}: {problem}", path.display())]
     Table { path: PathBuf, problem: String },

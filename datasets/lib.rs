@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub mod artists1517;
+pub mod audioset;
 pub mod error;
+pub mod folders;
+pub mod gtzan;
 pub mod hetrec;
 pub mod hold_out;
 pub mod interactions;
@@ -23,6 +27,7 @@ pub mod subset;
 pub mod synthetic;
 pub mod synthetic_listeners;
 pub mod taste_profile;
+pub mod unique;
 
 pub use error::DatasetError;
 pub use interactions::Interactions;
@@ -76,15 +81,27 @@ pub enum DatasetConfig {
     Magnatagatune(magnatagatune::MagnatagatuneConfig),
     /// The Million Song Dataset.
     Msd(msd::MsdConfig),
+    /// One's own files, a folder a tag.
+    Folders(folders::FoldersConfig),
+    /// GTZAN.
+    Gtzan(gtzan::GtzanConfig),
+    /// 1517-Artists.
+    Artists1517(artists1517::Artists1517Config),
+    /// Unique.
+    Unique(unique::UniqueConfig),
 }
 
 impl DatasetConfig {
     /// What an experiment may name, each with a line for help texts.
-    pub const MEMBERS: [(&'static str, &'static str); 4] = [
+    pub const MEMBERS: [(&'static str, &'static str); 8] = [
         ("synthetic", "music that the program makes; needs no files"),
         ("manifest", "your own files, listed in a manifest.csv: id,path,split,tags,artist"),
         ("magnatagatune", "MagnaTagATune: 25 863 clips with 188 tags, from its own tables"),
         ("msd", "Million Song Dataset: tracks by their ids, with tags or genres of your choice"),
+        ("folders", "your own files, sorted into folders: jazz/01.mp3 has the tag jazz"),
+        ("gtzan", "GTZAN: 1 000 excerpts of 30 s in 10 genres, whole or fault-filtered"),
+        ("artists1517", "1517-Artists: 3 180 songs in 19 genres, a folder a genre"),
+        ("unique", "Unique: 3 115 excerpts of 30 s in 14 genres, a folder a genre"),
     ];
 
     /// As an experiment names it.
@@ -94,6 +111,10 @@ impl DatasetConfig {
             Self::Manifest(_) => "manifest",
             Self::Magnatagatune(_) => "magnatagatune",
             Self::Msd(_) => "msd",
+            Self::Folders(_) => "folders",
+            Self::Gtzan(_) => "gtzan",
+            Self::Artists1517(_) => "artists1517",
+            Self::Unique(_) => "unique",
         }
     }
 
@@ -104,6 +125,10 @@ impl DatasetConfig {
             Self::Manifest(config) => Some(&config.root),
             Self::Magnatagatune(config) => Some(&config.root),
             Self::Msd(config) => Some(&config.root),
+            Self::Folders(config) => Some(&config.root),
+            Self::Gtzan(config) => Some(&config.root),
+            Self::Artists1517(config) => Some(&config.root),
+            Self::Unique(config) => Some(&config.root),
         }
     }
 
@@ -117,6 +142,10 @@ impl DatasetConfig {
             Self::Manifest(config) => config.load(data_dir),
             Self::Magnatagatune(config) => config.load(data_dir),
             Self::Msd(config) => config.load(data_dir),
+            Self::Folders(config) => config.load(data_dir),
+            Self::Gtzan(config) => config.load(data_dir),
+            Self::Artists1517(config) => config.load(data_dir),
+            Self::Unique(config) => config.load(data_dir),
         }
     }
 }
@@ -241,9 +270,25 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
         let config = manifest::ManifestConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Manifest(config));
     }
+    if gtzan::is_root(root) {
+        let config = gtzan::GtzanConfig { root: owned, ..Default::default() };
+        return Ok(DatasetConfig::Gtzan(config));
+    }
+    if artists1517::is_root(root) {
+        let config = artists1517::Artists1517Config { root: owned, ..Default::default() };
+        return Ok(DatasetConfig::Artists1517(config));
+    }
+    // The last guess: any collection of music is folders with audio in them. It is not split unasked,
+    // for its artists are not known.
+    if folders::is_root(root) {
+        let split = String::new();
+        let config = folders::FoldersConfig { root: owned, split, ..Default::default() };
+        return Ok(DatasetConfig::Folders(config));
+    }
     let remedy = "a data set is a folder with manifest.csv (your own music), \
-                  annotations_final.csv (MagnaTagATune) or unique_tracks.txt (Million Song \
-                  Dataset), or a manifest as a .csv file";
+                  annotations_final.csv (MagnaTagATune), unique_tracks.txt (Million Song \
+                  Dataset), the folders blues to rock (GTZAN) or a folder of audio for each tag, or a \
+                  manifest as a .csv file";
     Err(match root.exists() {
         true => DatasetError::Table {
             path: owned,
@@ -318,11 +363,16 @@ mod tests {
         std::fs::write(folder.path().join("manifest.csv"), text).unwrap();
         let clips = tempfile::tempdir().unwrap();
         let songs = tempfile::tempdir().unwrap();
+        let others = tempfile::tempdir().unwrap();
         let configs = [
             DatasetConfig::Synthetic(synthetic::SyntheticConfig::default()),
             discover(folder.path()).unwrap(),
             DatasetConfig::Magnatagatune(magnatagatune::tests::small(clips.path())),
             DatasetConfig::Msd(msd::tests::small(songs.path())),
+            DatasetConfig::Folders(folders::tests::small(&others.path().join("folders"))),
+            DatasetConfig::Gtzan(gtzan::tests::small(&others.path().join("gtzan"))),
+            DatasetConfig::Artists1517(artists1517::tests::small(&others.path().join("1517"))),
+            DatasetConfig::Unique(unique::tests::small(&others.path().join("unique"))),
         ];
         assert_eq!(configs.each_ref().map(|c| c.name()), DatasetConfig::MEMBERS.map(|m| m.0));
         configs.iter().for_each(check);
@@ -383,13 +433,19 @@ mod tests {
         assert_eq!((config.name(), config.root()), ("manifest", Some(Path::new("x"))));
         let error = read("name = \"manifest\"\nrooot = \"x\"").unwrap_err().to_string();
         assert!(error.contains("`rooot`") && error.contains("`root`"), "{error}");
-        for name in ["synthetic", "magnatagatune", "msd"] {
+        for (name, _) in DatasetConfig::MEMBERS {
             let error = read(&format!("name = \"{name}\"\nsped = 1")).unwrap_err().to_string();
-            let key = if name == "synthetic" { "`seed`" } else { "`split`" };
+            let key = match name {
+                "synthetic" => "`seed`",
+                "manifest" => "`root`",
+                _ => "`split`",
+            };
             assert!(error.contains("`sped`") && error.contains(key), "{error}");
         }
         let error = read("name = \"magnatagatune\"\nsplit = \"pons\"").unwrap_err().to_string();
         assert!(error.contains("pons2017") && error.contains("won2020"), "{error}");
+        let error = read("name = \"gtzan\"\nsplit = \"filtered\"").unwrap_err().to_string();
+        assert!(error.contains("plain") && error.contains("fault_filtered"), "{error}");
         let error = read("root = \"x\"").unwrap_err().to_string();
         assert!(error.contains("`name`"), "{error}");
         let error = read("name = \"mtat\"").unwrap_err().to_string();
@@ -416,6 +472,20 @@ mod tests {
         msd::tests::small(songs.path());
         let found = discover(songs.path()).unwrap();
         assert_eq!((found.name(), found.load(None).unwrap().tracks.len()), ("msd", 5));
+        let others = tempfile::tempdir().unwrap();
+        for (name, config) in [
+            ("gtzan", gtzan::tests::small(&others.path().join("a")).root),
+            ("artists1517", artists1517::tests::small(&others.path().join("b")).root),
+            ("folders", unique::tests::small(&others.path().join("c")).root),
+            ("folders", folders::tests::small(&others.path().join("d")).root),
+        ] {
+            let found = discover(&config).unwrap();
+            assert_eq!((found.name(), found.root()), (name, Some(config.as_path())));
+        }
+        folders::tests::small(folder.path());
+        let found = discover(folder.path()).unwrap();
+        assert_eq!(found.name(), "folders");
+        assert!(found.load(None).unwrap().tracks.iter().all(|track| track.split.is_none()));
         std::fs::write(folder.path().join("manifest.csv"), "").unwrap();
         assert_eq!(discover(folder.path()).unwrap().name(), "manifest");
         std::fs::write(folder.path().join("annotations_final.csv"), "").unwrap();

@@ -103,7 +103,7 @@ pub struct MagnatagatuneConfig {
     /// The folder with `annotations_final.csv`.
     pub root: PathBuf,
     pub split: ClipSelection,
-    /// 50 for the most frequent tags, or 188 for all.
+    /// 50 for the most frequent tags, or 188 for all; the notes say how frequent all are.
     pub tags: usize,
 }
 
@@ -215,6 +215,9 @@ impl MagnatagatuneConfig {
         if untagged > 0 {
             notes.push(format!("clips left out because they have none of the 50 tags: {untagged}"));
         }
+        if self.tags == 188 {
+            notes.push(clips_per_tag(&tracks, outputs.len()));
+        }
         let split = match self.split {
             ClipSelection::Pons2017 => "pons2017",
             ClipSelection::Won2020 => "won2020",
@@ -265,6 +268,23 @@ fn other_frequent_tags(columns: &[String], clips: &[Clip], is_top: &[bool]) -> O
             columns[rarest], counts[rarest], columns[other], counts[other]
         )
     })
+}
+
+/// A sentence on how frequent the tags are: what is on a handful of clips is not learned, and what is
+/// on none cannot be scored.
+fn clips_per_tag(tracks: &[Track], tags: usize) -> String {
+    let mut counts = vec![0_usize; tags];
+    tracks.iter().flat_map(|track| &track.tags).for_each(|&tag| counts[tag] += 1);
+    counts.sort_unstable();
+    let below = |least: usize| counts.partition_point(|&count| count < least);
+    format!(
+        "of the {tags} tags half are on {} clips or fewer, the most frequent on {}; on fewer than 50: {}; \
+         on none: {}",
+        counts[(tags - 1) / 2],
+        counts[tags - 1],
+        below(50),
+        below(1)
+    )
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DatasetError> {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
 use crate::lines::each_line;
-use crate::{Audio, Collection, DatasetError, SplitSpec, Track, assign_splits};
+use crate::{Audio, Collection, DatasetError, Track, assign_splits, split};
 
 mod annotations;
 #[cfg(test)]
@@ -111,12 +111,7 @@ impl MsdConfig {
             let value = self.min_strength.to_string();
             return Err(invalid("min_strength", value, "give a number from 0 to 100"));
         }
-        let split: Option<SplitSpec> = match self.split.as_str() {
-            "" => None,
-            text => Some(
-                text.parse().map_err(|problem: String| invalid("split", shown(text), &problem))?,
-            ),
-        };
+        let split = split::asked("msd", &self.split)?;
 
         let root = crate::below(data_dir, &self.root);
         let list = root.join(TRACKS);

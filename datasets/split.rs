@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::shown;
 use crate::{Collection, DatasetError};
 
 /// The part of a data set that a track belongs to.
@@ -77,6 +78,19 @@ impl FromStr for SplitSpec {
         }
         Ok(SplitSpec { by_artist, shares: shares.map(|share| share / sum) })
     }
+}
+
+/// What a data set's `split` asks for; nothing if it is empty.
+pub(crate) fn asked(dataset: &str, text: &str) -> Result<Option<SplitSpec>, DatasetError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|problem| DatasetError::InvalidConfig {
+        dataset: dataset.into(),
+        key: "split".into(),
+        value: shown(text),
+        remedy: problem,
+    })
 }
 
 /// How a split came out.

@@ -69,6 +69,11 @@ fn clips_are_split_by_folder_and_the_broken_ones_left_out() {
     assert_eq!(every.tags.len(), 188);
     let names = every.tracks[3].tags.iter().map(|&tag| every.tags[tag].as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["rare tag"]);
+    // "rare tag" is on two clips; "opera", "violin" and "guitar" are on one, not counting the broken.
+    let note = "of the 188 tags half are on 0 clips or fewer, the most frequent on 2; on fewer than 50: \
+                188; on none: 184";
+    assert!(every.notes.iter().any(|other| other == note), "{:?}", every.notes);
+    assert!(!all.notes.iter().any(|other| other.contains("188")), "{:?}", all.notes);
 }
 
 /// Folders 0 to b, c, and d to f.
@@ -105,6 +110,28 @@ fn audio_is_found_where_people_unpack_it() {
         let Audio::File { path, .. } = &all.tracks[0].audio else { panic!() };
         assert_eq!(*path, folder.path().join(place).join("f/bach-aria-30-59.mp3"));
     }
+}
+
+#[test]
+fn the_frequency_of_tags_is_told() {
+    let track = |tags: &[usize]| Track {
+        id: String::new(),
+        audio: Audio::File { path: PathBuf::new(), offset_s: 0.0, duration_s: None },
+        split: None,
+        tags: tags.to_vec(),
+        artist: None,
+    };
+    // On 60, 50, 49, 1 and 0 tracks.
+    let mut tracks: Vec<Track> = (0..60).map(|_| track(&[0])).collect();
+    tracks[..50].iter_mut().for_each(|track| track.tags.push(1));
+    tracks[..49].iter_mut().for_each(|track| track.tags.push(2));
+    tracks[0].tags.push(3);
+    assert_eq!(
+        clips_per_tag(&tracks, 5),
+        "of the 5 tags half are on 49 clips or fewer, the most frequent on 60; on fewer than 50: 3; on \
+         none: 1"
+    );
+    assert!(clips_per_tag(&tracks, 4).contains("half are on 49 clips or fewer"));
 }
 
 #[test]

@@ -1,0 +1,498 @@
+use super::*;
+use crate::tests::shared;
+
+// The format written out: what a program that makes such files does.
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+fn bytes_field(number: u64, value: &[u8]) -> Vec<u8> {
+    [varint(number << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
+}
+
+fn entry(key: &str, value: &[u8]) -> Vec<u8> {
+    bytes_field(1, &[bytes_field(1, key.as_bytes()), bytes_field(2, value)].concat())
+}
+
+fn string(value: &[u8]) -> Vec<u8> {
+    bytes_field(1, &bytes_field(1, value))
+}
+
+fn float(value: f32) -> Vec<u8> {
+    bytes_field(2, &bytes_field(1, &value.to_le_bytes()))
+}
+
+fn packed(labels: &[u64]) -> Vec<u8> {
+    let packed: Vec<u8> = labels.iter().flat_map(|&label| varint(label)).collect();
+    bytes_field(3, &bytes_field(1, &packed))
+}
+
+fn frame(byte: u8) -> Vec<u8> {
+    bytes_field(1, &string(&[byte; DIMENSION]))
+}
+
+/// The context of a clip, and its frames.
+fn parts(id: &str, labels: &[u64], frames: &[u8]) -> [Vec<u8>; 2] {
+    let context = [
+        entry("video_id", &string(id.as_bytes())),
+        entry("start_time_seconds", &float(30.0)),
+        entry("end_time_seconds", &float(40.0)),
+        entry("labels", &packed(labels)),
+    ];
+    let frames: Vec<u8> = frames.iter().flat_map(|&byte| frame(byte)).collect();
+    [context.concat(), entry("audio_embedding", &frames)]
+}
+
+fn example(context: &[u8], lists: &[u8]) -> Vec<u8> {
+    [bytes_field(1, context), bytes_field(2, lists)].concat()
+}
+
+fn clip(id: &str, labels: &[u64], frames: &[u8]) -> Vec<u8> {
+    let [context, lists] = parts(id, labels, frames);
+    record(&example(&context, &lists))
+}
+
+fn record(message: &[u8]) -> Vec<u8> {
+    let length = (message.len() as u64).to_le_bytes();
+    let sum = |data: &[u8]| tfrecord::masked_crc(data).to_le_bytes();
+    [&length[..], &sum(&length), message, &sum(message)].concat()
+}
+
+const INDEX: &str = "index,mid,display_name\n\
+                     0,/m/09x0r,\"Speech\"\n\
+                     1,/m/04rlf,\"Music\"\n\
+                     2,/m/0342h,\"Guitar, \"\"any\"\"\"\n\
+                     3,/t/dd00032,\"Straße\"\n";
+
+/// Music has instruments, which have a guitar; what is not in the index lies between.
+const TREE: &str = r#"[
+    {"id": "/m/09x0r", "name": "Speech", "child_ids": []},
+    {"id": "/m/04rlf", "name": "Music", "child_ids": ["/m/04szw", "/m/0342h"], "restrictions": []},
+    {"id": "/m/04szw", "name": "Musical instrument", "child_ids": ["/m/0342h", "/m/04rlf"]},
+    {"id": "/m/0342h", "name": "Guitar", "child_ids": []}
+]"#;
+
+struct Fixture(tempfile::TempDir);
+
+impl Fixture {
+    fn new() -> Fixture {
+        let fixture = Fixture(tempfile::tempdir().unwrap());
+        fixture.write(LABELS, INDEX).write(ONTOLOGY, TREE);
+        let train = [clip("--aE2O5G5WE", &[2, 1], &[1, 2, 3]), clip("b", &[0, 1], &[7])];
+        fixture.write("bal_train.tfrecord", train.concat());
+        fixture.write("eval.tfrecord", clip("c", &[1, 3], &[255; 10]));
+        fixture
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> &Fixture {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+        self
+    }
+
+    fn load(&self, vocabulary: Vocabulary) -> Audioset {
+        load(self.0.path(), vocabulary).unwrap()
+    }
+
+    fn refused(&self, words: &[&str]) {
+        let error = load(self.0.path(), Vocabulary::Music).unwrap_err().to_string();
+        for word in words {
+            assert!(error.contains(word), "no {word:?} in: {error}");
+        }
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    /// With these bytes for training.
+    fn train_refused(&self, bytes: impl AsRef<[u8]>, words: &[&str]) {
+        self.write("bal_train.tfrecord", bytes);
+        self.refused(words);
+    }
+}
+
+fn ids(clips: &[Clip]) -> Vec<&str> {
+    clips.iter().map(|clip| clip.id.as_str()).collect()
+}
+
+#[test]
+fn clips_have_their_labels_and_frames() {
+    let fixture = Fixture::new();
+    let all = fixture.load(Vocabulary::All);
+    assert_eq!(all.labels, ["Speech", "Music", "Guitar, \"any\"", "Straße"]);
+    assert_eq!(
+        all.train[0],
+        Clip {
+            id: "--aE2O5G5WE".into(),
+            start_s: 30.0,
+            labels: vec![1, 2],
+            frames: vec![[1; 128], [2; 128], [3; 128]],
+        }
+    );
+    assert_eq!((ids(&all.train), ids(&all.eval)), (vec!["--aE2O5G5WE", "b"], vec!["c"]));
+    assert_eq!((&all.eval[0].labels[..], all.eval[0].frames.len()), (&[1, 3][..], 10));
+    assert!(all.notes.is_empty(), "{:?}", all.notes);
+
+    let music = fixture.load(Vocabulary::Music);
+    assert_eq!(music.labels, ["Music", "Guitar, \"any\""]);
+    let labels = |clips: &[Clip]| -> Vec<Vec<usize>> {
+        clips.iter().map(|clip| clip.labels.clone()).collect()
+    };
+    assert_eq!(
+        (labels(&music.train), labels(&music.eval)),
+        (vec![vec![0, 1], vec![0]], vec![vec![0]])
+    );
+    let below = AudiosetConfig { root: "x".into(), labels: Vocabulary::Music };
+    let parent = tempfile::tempdir().unwrap();
+    std::fs::rename(fixture.0.path(), parent.path().join("x")).unwrap();
+    assert_eq!(below.load(Some(parent.path())).unwrap(), music);
+    std::fs::rename(parent.path().join("x"), fixture.0.path()).unwrap();
+}
+
+#[test]
+fn settings_are_read_by_their_names() {
+    let read = |text: &str| toml::from_str::<AudiosetConfig>(text);
+    assert_eq!(read("").unwrap(), AudiosetConfig::default());
+    assert_eq!(read("labels = \"all\"").unwrap().labels, Vocabulary::All);
+    let error = read("labels = \"rock\"").unwrap_err().to_string();
+    assert!(error.contains("music") && error.contains("all"), "{error}");
+    assert!(read("label = \"all\"").unwrap_err().to_string().contains("`label`"));
+    let empty = AudiosetConfig { root: PathBuf::new(), ..AudiosetConfig::default() };
+    assert!(empty.load(None).unwrap_err().to_string().contains("root is empty"));
+}
+
+#[test]
+fn clips_without_a_label_or_a_frame_are_counted() {
+    let fixture = Fixture::new();
+    let clips = [clip("a", &[0], &[1]), clip("b", &[1], &[]), clip("c2", &[1, 1], &[9])];
+    fixture.write("bal_train.tfrecord", clips.concat());
+    let music = fixture.load(Vocabulary::Music);
+    assert_eq!((ids(&music.train), &music.train[0].labels[..]), (vec!["c2"], &[0][..]));
+    assert_eq!(
+        music.notes,
+        [
+            "clips of bal_train left out because they have none of the labels: 1",
+            "clips of bal_train left out because they have not a single frame: 1",
+        ]
+    );
+    assert_eq!(ids(&fixture.load(Vocabulary::All).train), ["a", "c2"]);
+}
+
+#[test]
+fn files_in_folders_are_read_in_order() {
+    let fixture = Fixture::new();
+    let single = fixture.load(Vocabulary::Music);
+    for place in ["", "audioset_v1_embeddings/"] {
+        let folder = |name: &str| format!("{place}bal_train/{name}");
+        let _ = std::fs::remove_file(fixture.0.path().join("bal_train.tfrecord"));
+        fixture.write(&folder("b0.tfrecord"), clip("b", &[0, 1], &[7]));
+        fixture.write(&folder("-0.tfrecord"), clip("--aE2O5G5WE", &[2, 1], &[1, 2, 3]));
+        fixture.write(&folder("c0.tfrecord"), "");
+        fixture.write(&folder("md5sum"), "x");
+        let several = fixture.load(Vocabulary::Music);
+        assert_eq!(several.train, single.train);
+        assert_eq!(several.notes, ["files in bal_train left out because they are no .tfrecord: 1"]);
+        let lies = fixture.0.path().join(place).join("bal_train");
+        ["b0.tfrecord", "-0.tfrecord", "c0.tfrecord"]
+            .iter()
+            .for_each(|name| std::fs::remove_file(lies.join(name)).unwrap());
+        fixture.refused(&["bal_train", "no .tfrecord file"]);
+        std::fs::remove_dir_all(lies).unwrap();
+    }
+    fixture.refused(&["bal_train.tfrecord is missing", "the folder bal_train"]);
+}
+
+/// The first twelve bytes of the published `eval` file, and the check value of CRC-32C (RFC 3720, B.4
+/// has others; "123456789" is the usual one).
+#[test]
+fn checksums_are_those_of_the_format() {
+    assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+    let head = [0x5d, 5, 0, 0, 0, 0, 0, 0, 0x26, 0xd6, 0x8e, 0x67];
+    assert_eq!(tfrecord::masked_crc(&head[..8]).to_le_bytes(), head[8..]);
+}
+
+#[test]
+fn damaged_files_are_refused_with_the_byte() {
+    let fixture = Fixture::new();
+    let (first, second) = (clip("a", &[1], &[1]), clip("b", &[1], &[2]));
+    let good = [first.clone(), second.clone()].concat();
+    let begins = first.len();
+    let at = format!("bal_train.tfrecord byte {begins}: ");
+    // Cut anywhere but between records.
+    for length in 1..good.len() {
+        fixture.write("bal_train.tfrecord", &good[..length]);
+        let outcome = load(fixture.0.path(), Vocabulary::Music);
+        if length == begins {
+            assert_eq!(ids(&outcome.unwrap().train), ["a"]);
+            continue;
+        }
+        let error = outcome.unwrap_err().to_string();
+        let place = if length < begins { "byte 0: " } else { &at };
+        assert!(
+            error.contains(place) && error.contains("the file ends after"),
+            "{length}: {error}"
+        );
+        assert!(error.contains("get it again"), "{error}");
+    }
+    // A bit turned anywhere.
+    for byte in 0..second.len() {
+        let mut bytes = good.clone();
+        bytes[begins + byte] ^= 1 << (byte % 8);
+        fixture.train_refused(bytes, &[&at, "checksum", "get it again"]);
+    }
+    fixture.train_refused(b"index,mid,display_name\n", &["byte 0: ", "no TFRecord file"]);
+    // Lengths beyond reason, with the right checksum.
+    for length in [(1 << 20) + 1, 1 << 32, 1 << 63, u64::MAX] {
+        let bytes = length.to_le_bytes();
+        let long = [&good[..], &bytes, &tfrecord::masked_crc(&bytes).to_le_bytes()].concat();
+        let place = format!("byte {}: the record has {length} bytes", good.len());
+        fixture.train_refused(long, &[&place, "no more than 1048576"]);
+    }
+    // A length within reason, and nothing behind it.
+    let bytes = (1_u64 << 20).to_le_bytes();
+    let long = [&bytes[..], &tfrecord::masked_crc(&bytes).to_le_bytes(), b"x"].concat();
+    fixture.train_refused(long, &["byte 0: the file ends after 1 of the 1048580 bytes"]);
+}
+
+/// Numbers that are not packed, entries in another order, unknown fields and entries, a key twice.
+#[test]
+fn records_may_be_written_in_other_ways() {
+    let fixture = Fixture::new();
+    let expected = fixture.load(Vocabulary::All);
+    let numbers = [vec![1 << 3], varint(2), vec![1 << 3], varint(1)].concat();
+    let start = [vec![1 << 3 | 5], 30_f32.to_le_bytes().to_vec()].concat();
+    let frames: Vec<u8> = [1, 2, 3].into_iter().flat_map(frame).collect();
+    let unknown = [
+        vec![9 << 3, 200, 1],
+        [vec![8 << 3 | 1], vec![0; 8]].concat(),
+        vec![7 << 3 | 5, 0, 0, 0, 0],
+        bytes_field(500, b"\xff\xff"),
+    ]
+    .concat();
+    let value_first = bytes_field(
+        1,
+        &[bytes_field(2, &string(b"--aE2O5G5WE")), bytes_field(1, b"video_id"), unknown.clone()]
+            .concat(),
+    );
+    let context = [
+        entry("labels", &packed(&[77])),
+        entry("labels", &bytes_field(3, &numbers)),
+        entry("start_time_seconds", &bytes_field(2, &start)),
+        entry("color", &string(b"\xff")),
+        unknown.clone(),
+    ]
+    .concat();
+    let message = [
+        bytes_field(2, &entry("rgb", &frame(9))),
+        unknown.clone(),
+        bytes_field(1, &context),
+        // Parts of one message may come apart.
+        bytes_field(1, &value_first),
+        bytes_field(2, &entry("audio_embedding", &[frames, unknown].concat())),
+    ]
+    .concat();
+    let other = [record(&message), clip("b", &[0, 1], &[7])].concat();
+    fixture.write("bal_train.tfrecord", other);
+    assert_eq!(fixture.load(Vocabulary::All), expected);
+}
+
+#[test]
+fn wrong_records_are_refused_with_the_byte() {
+    let fixture = Fixture::new();
+    let [context, lists] = parts("a", &[1], &[1]);
+    let with = |context: &[u8], lists: &[u8]| record(&example(context, lists));
+    let replaced = |key: &str, value: &[u8]| {
+        // Of two entries with one key the last holds.
+        with(&[&context[..], &entry(key, value)].concat(), &lists)
+    };
+    let published = "as published";
+    for (key, value, problem) in [
+        ("video_id", float(1.0), "video_id is not one string"),
+        ("video_id", bytes_field(1, b""), "video_id is not one string"),
+        ("video_id", Vec::new(), "video_id is not one string"),
+        ("video_id", string(b""), "the video_id \"\" is no name"),
+        ("video_id", string(b"\xff\n"), "is no name"),
+        ("start_time_seconds", float(f32::NAN), "not one number of seconds"),
+        ("start_time_seconds", float(-1.0), "not one number of seconds"),
+        ("start_time_seconds", bytes_field(2, b""), "not one number of seconds"),
+        (
+            "start_time_seconds",
+            bytes_field(2, &bytes_field(1, b"123")),
+            "not one number of seconds",
+        ),
+        ("labels", string(b"rock"), "labels is not a list of numbers"),
+        ("labels", bytes_field(3, &[1 << 3 | 5, 0, 0, 0, 0]), "labels is not a list of numbers"),
+    ] {
+        fixture.train_refused(
+            replaced(key, &value),
+            &["bal_train.tfrecord byte ", problem, published],
+        );
+    }
+    fixture.train_refused(replaced("labels", &packed(&[4])), &["label 4", "4 labels", "byte 12"]);
+    fixture.train_refused(replaced("labels", &packed(&[u64::MAX])), &["18446744073709551615"]);
+    fixture.train_refused(record(&[]), &["byte 12: the record has no video_id"]);
+    let lacks = |skipped: &str, what: &str| {
+        let context: Vec<u8> = [
+            ("video_id", string(b"a")),
+            ("labels", packed(&[1])),
+            ("start_time_seconds", float(0.0)),
+        ]
+        .iter()
+        .filter(|(key, _)| *key != skipped)
+        .flat_map(|(key, value)| entry(key, value))
+        .collect();
+        let lists =
+            if skipped == "audio_embedding" { entry("rgb", &frame(1)) } else { lists.clone() };
+        fixture.train_refused(with(&context, &lists), &["the record has no ", what]);
+    };
+    lacks("video_id", "video_id");
+    lacks("labels", "labels");
+    lacks("start_time_seconds", "start_time_seconds");
+    lacks("audio_embedding", "audio_embedding");
+
+    let short = bytes_field(1, &string(&[0; 127]));
+    let lists_of = |frame: &[u8]| with(&context, &entry("audio_embedding", frame));
+    fixture.train_refused(lists_of(&short), &["a frame has 127 bytes, not 128"]);
+    let two = bytes_field(1, &[bytes_field(1, &[0; 128]), bytes_field(1, &[0; 128])].concat());
+    fixture.train_refused(lists_of(&bytes_field(1, &two)), &["not one string of bytes"]);
+    fixture.train_refused(lists_of(&bytes_field(1, &float(1.0))), &["not one string of bytes"]);
+
+    // Bytes that are no message; the place is that of the part that is wrong.
+    for (bytes, problem) in [
+        (&[0x80][..], "byte 12: a number does not end"),
+        (&[0xff; 11], "byte 12: a number does not end, or has more than 64 bits"),
+        (&[1 << 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], "byte 13: a number"),
+        (&[1 << 3 | 2, 5, 0], "byte 14: a value is longer than the message"),
+        (&[1 << 3 | 1, 0], "byte 13: a value is longer"),
+        (&[1 << 3 | 5, 0], "byte 13: a value is longer"),
+        (
+            &[1 << 3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            "a value is longer",
+        ),
+        (&[1 << 3 | 3], "byte 12: there is no kind 3"),
+        (&[1 << 3 | 7], "no kind 7"),
+        (&[2, 0], "byte 12: a field has the number 0"),
+    ] {
+        fixture.train_refused(record(bytes), &[problem, "get the file again"]);
+    }
+}
+
+/// Records that are cut, or have one byte changed, with checksums that fit: no panic.
+#[test]
+fn any_bytes_are_read_or_refused() {
+    let [context, lists] = parts("--aE2O5G5WE", &[1, 300], &[1]);
+    let message = example(&context, &lists);
+    let whole = example::Example::read(&message, 0).unwrap();
+    assert_eq!((whole.labels, whole.frames.len()), (vec![1, 300], 1));
+    for length in 0..message.len() {
+        let (byte, problem) = example::Example::read(&message[..length], 0).unwrap_err();
+        assert!(byte <= length as u64, "{length}: {byte} {problem}");
+    }
+    let mut refused = 0;
+    for place in 0..message.len() {
+        for byte in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut bytes = message.clone();
+            bytes[place] = byte;
+            if let Err((at, _)) = example::Example::read(&bytes, 0) {
+                assert!(at <= bytes.len() as u64);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+#[test]
+fn a_video_is_there_once() {
+    let fixture = Fixture::new();
+    let first = clip("a", &[1], &[1]);
+    let twice = [first.clone(), clip("b", &[1], &[1]), clip("a", &[1], &[2])].concat();
+    let at =
+        format!("byte {}: the video \"a\" stands at byte 12 of", twice.len() - first.len() + 12);
+    fixture.train_refused(twice, &[&at, "bal_train.tfrecord already"]);
+    fixture.train_refused(clip("c", &[1], &[1]), &["eval.tfrecord byte 12", "\"c\"", "bal_train"]);
+}
+
+#[test]
+fn wrong_label_tables_are_refused() {
+    let fixture = Fixture::new();
+    let index = |text: &str, words: &[&str]| {
+        fixture.write(LABELS, text);
+        fixture.refused(words);
+        fixture.write(LABELS, INDEX);
+    };
+    index("", &["first line is not index,mid,display_name"]);
+    index("index,mid\n0,/m/04rlf\n", &["first line is not"]);
+    index("index,mid,display_name\n", &["no label"]);
+    index(&INDEX.replace("\n2,", "\n3,"), &["line 4: the index is \"3\", not 2"]);
+    index(
+        &INDEX.replace("/m/09x0r", "/m/04rlf"),
+        &["line 3: \"/m/04rlf\" is empty or stands twice"],
+    );
+    index(&INDEX.replace("Speech", "Music"), &["line 3: \"Music\" is empty or stands twice"]);
+    index(&INDEX.replace("\"Speech\"", ""), &["line 2: \"\" is empty"]);
+    index(&INDEX.replace("0,/m/09x0r,", "0,"), &["line 2", "columns"]);
+    index("index,mid,display_name\n0,/m/09x0r,Speech\n", &["none of its labels is below /m/04rlf"]);
+    let tree = |text: &str, words: &[&str]| {
+        fixture.write(ONTOLOGY, text);
+        fixture.refused(words);
+    };
+    tree("{", &["ontology.json", "no ontology"]);
+    tree("[]", &["no entry \"/m/04rlf\""]);
+    tree(&TREE.replace("\"id\": \"/m/04szw\"", "\"id\": \"/m/x\""), &["no entry \"/m/04szw\""]);
+    std::fs::remove_file(fixture.0.path().join(ONTOLOGY)).unwrap();
+    fixture.refused(&["ontology.json is missing"]);
+    assert_eq!(fixture.load(Vocabulary::All).labels.len(), 4);
+    std::fs::remove_file(fixture.0.path().join(LABELS)).unwrap();
+    fixture.refused(&["class_labels_indices.csv is missing"]);
+}
+
+/// `reference.py` reads the same files with Python's own tools.
+#[test]
+fn the_real_features_give_the_counts_of_another_reader() {
+    let Some(folder) = shared("audioset_music") else { return };
+    let reference: serde_json::Value =
+        serde_json::from_str(include_str!("reference.json")).unwrap();
+    let numbers = |value: &serde_json::Value| -> Vec<u64> {
+        value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap()).collect()
+    };
+    let music = load(&folder, Vocabulary::Music).unwrap();
+    let all = load(&folder, Vocabulary::All).unwrap();
+    assert_eq!((music.labels.len(), all.labels.len()), (150, 527));
+    let chosen = numbers(&reference["music"]);
+    let names: Vec<&String> = chosen.iter().map(|&label| &all.labels[label as usize]).collect();
+    assert_eq!(music.labels.iter().collect::<Vec<_>>(), names);
+    assert!(music.notes.is_empty() && all.notes.is_empty(), "{:?}", music.notes);
+    for (split, clips, whole) in
+        [("bal_train", &music.train, &all.train), ("eval", &music.eval, &all.eval)]
+    {
+        let expected = &reference[split];
+        let count = |key: &str| expected[key].as_u64().unwrap();
+        assert_eq!((clips.len() as u64, count("without_music")), (count("clips"), 0));
+        assert_eq!(clips[0].id, expected["first"].as_str().unwrap());
+        assert_eq!(clips[clips.len() - 1].id, expected["last"].as_str().unwrap());
+        let mut per_label = vec![0; 150];
+        clips.iter().flat_map(|clip| &clip.labels).for_each(|&label| per_label[label] += 1);
+        assert_eq!(per_label, numbers(&expected["per_music_label"]));
+        let positives: usize = whole.iter().map(|clip| clip.labels.len()).sum();
+        assert_eq!(positives as u64, count("positives"));
+        let frames: usize = clips.iter().map(|clip| clip.frames.len()).sum();
+        assert_eq!(frames as u64, count("frames"));
+        let sum: u64 = clips
+            .iter()
+            .flat_map(|clip| clip.frames.as_flattened())
+            .map(|&byte| u64::from(byte))
+            .sum();
+        assert_eq!(sum, count("bytes"));
+        let first: Vec<u64> = clips[0].frames[0].iter().map(|&byte| u64::from(byte)).collect();
+        assert_eq!(first, numbers(&expected["first_frame"]));
+        let start: f64 = clips.iter().map(|clip| f64::from(clip.start_s)).sum();
+        assert!((start - expected["start_s"].as_f64().unwrap()).abs() < 1e-6, "{start}");
+    }
+}
