@@ -26,6 +26,7 @@ pub mod split;
 pub mod subset;
 pub mod synthetic;
 pub mod synthetic_listeners;
+pub mod tag_interactions;
 pub mod taste_profile;
 pub mod unique;
 
@@ -162,15 +163,18 @@ pub enum InteractionsConfig {
     TasteProfile(taste_profile::TasteProfileConfig),
     /// Listeners made by the program.
     SyntheticListeners(synthetic_listeners::SyntheticListenersConfig),
+    /// The data set's own tags, each in the place of a listener.
+    Tags(tag_interactions::TagInteractionsConfig),
 }
 
 impl InteractionsConfig {
     /// What an experiment may name, each with a line for help texts.
-    pub const MEMBERS: [(&'static str, &'static str); 4] = [
+    pub const MEMBERS: [(&'static str, &'static str); 5] = [
         ("file", "your own table of user, item and count"),
         ("hetrec", "HetRec 2011, Last.fm: 1 892 users and 17 632 artists"),
         ("taste_profile", "Echo Nest Taste Profile: 1 019 318 users and 384 546 songs"),
         ("synthetic_listeners", "listeners that the program makes for the data set's tracks"),
+        ("tags", "the data set's own tags: each is a user that plays the tracks that have it"),
     ];
 
     /// As an experiment names it.
@@ -180,6 +184,7 @@ impl InteractionsConfig {
             Self::Hetrec(_) => "hetrec",
             Self::TasteProfile(_) => "taste_profile",
             Self::SyntheticListeners(_) => "synthetic_listeners",
+            Self::Tags(_) => "tags",
         }
     }
 
@@ -189,12 +194,12 @@ impl InteractionsConfig {
             Self::File(config) => Some(&config.path),
             Self::Hetrec(config) => Some(&config.root),
             Self::TasteProfile(config) => Some(&config.root),
-            Self::SyntheticListeners(_) => None,
+            Self::SyntheticListeners(_) | Self::Tags(_) => None,
         }
     }
 
     /// Loads the listening data; a relative root lies below `data_dir` if given. Simulated listeners
-    /// hear the tracks of `collection`; the others do not look at it.
+    /// hear the tracks of `collection`, and tags are its own; the others do not look at it.
     ///
     /// # Errors
     /// If a file is missing or wrong, with its line, or a setting is out of bounds.
@@ -208,6 +213,7 @@ impl InteractionsConfig {
             Self::Hetrec(config) => config.load(data_dir),
             Self::TasteProfile(config) => config.load(data_dir),
             Self::SyntheticListeners(config) => Ok(config.listeners(collection)?.interactions()),
+            Self::Tags(config) => config.load(collection),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Dense layers: a linear map, or a multilayer perceptron with rectified hidden layers.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::ModelError;
 use crate::error::{fits_memory, in_range};
@@ -87,6 +87,21 @@ impl Dense {
         let x = self.last_hidden(features);
         let x = if self.hidden.is_empty() { x } else { self.dropout.forward(x) };
         self.output.forward(x)
+    }
+
+    /// The same with another last layer.
+    ///
+    /// # Shapes
+    /// - `weights`: `[output, input]`, `biases`: `[output]`
+    pub(crate) fn with_output(mut self, weights: &[f32], biases: &[f32]) -> Self {
+        let (outputs, device) = (biases.len(), self.output.weight.val().device());
+        let inputs = weights.len() / outputs;
+        let weights = TensorData::new(weights.to_vec(), [outputs, inputs]);
+        let weights = Tensor::<2>::from_data(weights, &device).transpose();
+        let biases = Tensor::<1>::from_data(TensorData::new(biases.to_vec(), [outputs]), &device);
+        self.output.weight = Param::from_tensor(weights);
+        self.output.bias = Some(Param::from_tensor(biases));
+        self
     }
 
     /// The last hidden layer; the features themselves where there is none.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::ModelError;
+use crate::{Model, ModelError};
 
 /// Numbers with a shape, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +129,13 @@ pub trait Corpus {
     /// # Errors
     /// If nobody knows what listeners like.
     fn neighbours(&self, count: usize) -> Result<Vec<Vec<u32>>, Self::Error>;
+
+    /// The trained network whose features a model builds on, outside of any gradient, and what is fitted
+    /// of it.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn source(&self) -> Result<(Model, Fitted), Self::Error>;
 
     /// Says how far fitting has come; an error stops it.
     ///

@@ -26,6 +26,7 @@ pub mod pool;
 pub mod samplecnn;
 pub mod stages;
 pub mod tagger;
+pub mod transferred;
 pub mod whitening;
 mod windows;
 pub mod wmf;
@@ -43,6 +44,7 @@ pub use metric::{Metric, MetricConfig};
 pub use multiscale::{Multiscale, MultiscaleConfig};
 pub use samplecnn::{SampleCnn, SampleCnnConfig};
 pub use tagger::{Tagger, TaggerConfig};
+pub use transferred::{Transferred, TransferredConfig};
 
 /// What the trainer asks of a model, and all that it asks.
 pub trait Network: Module {
@@ -89,6 +91,7 @@ pub enum ModelConfig {
     #[serde(rename = "bag_of_words")]
     BagOfWords(BagOfWordsConfig),
     Multiscale(MultiscaleConfig),
+    Transferred(TransferredConfig),
     #[serde(rename = "mlr")]
     Metric(MetricConfig),
 }
@@ -103,6 +106,7 @@ pub enum Model {
     LatentNet(LatentNet),
     BagOfWords(BagOfWords),
     Multiscale(Multiscale),
+    Transferred(Transferred),
     Metric(Metric),
 }
 
@@ -111,12 +115,13 @@ const MAX_OUTPUTS: usize = 1_000_000;
 
 impl ModelConfig {
     /// The names that an experiment may give, and what they are.
-    pub const NAMES: [(&'static str, &'static str); 6] = [
+    pub const NAMES: [(&'static str, &'static str); 7] = [
         ("tagger", "two convolutions over time on a mel or a learned front end (P3)"),
         ("samplecnn", "convolutions of three samples all the way down (Lee et al. 2017)"),
         ("latentnet", "four convolutions over time, pooled over all of it (Dieleman 2014)"),
         ("bag_of_words", "linear regression or dense layers on counts of quantised frames (P2)"),
         ("multiscale", "dense layers on features of spherical K-means at several time scales (P1)"),
+        ("transferred", "dense layers on what the network of another run makes of the audio (P4)"),
         ("mlr", "a metric learned to rank, on counts of quantised frames (P2)"),
     ];
 
@@ -128,6 +133,7 @@ impl ModelConfig {
             Self::LatentNet(_) => "latentnet",
             Self::BagOfWords(_) => "bag_of_words",
             Self::Multiscale(_) => "multiscale",
+            Self::Transferred(_) => "transferred",
             Self::Metric(_) => "mlr",
         }
     }
@@ -140,6 +146,7 @@ impl ModelConfig {
             Self::LatentNet(config) => config.front_end.sample_rate(),
             Self::BagOfWords(config) => config.bag.front_end.sample_rate(),
             Self::Multiscale(config) => config.front_end.sample_rate(),
+            Self::Transferred(config) => config.sample_rate(),
             Self::Metric(config) => config.bag.front_end.sample_rate(),
         }
     }
@@ -153,6 +160,7 @@ impl ModelConfig {
             Self::LatentNet(config) => config.validate(excerpt_samples),
             Self::BagOfWords(config) => config.validate(excerpt_samples),
             Self::Multiscale(config) => config.validate(excerpt_samples),
+            Self::Transferred(config) => config.validate(excerpt_samples),
             Self::Metric(config) => config.validate(excerpt_samples),
         }
     }
@@ -161,7 +169,9 @@ impl ModelConfig {
     pub fn is_fitted(&self) -> bool {
         match self {
             Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) => false,
-            Self::BagOfWords(_) | Self::Multiscale(_) | Self::Metric(_) => true,
+            Self::BagOfWords(_) | Self::Multiscale(_) | Self::Transferred(_) | Self::Metric(_) => {
+                true
+            }
         }
     }
 
@@ -186,6 +196,7 @@ impl ModelConfig {
             Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) => Ok(Fitted::default()),
             Self::BagOfWords(config) => config.bag.fit(excerpt_samples, seed, device, corpus),
             Self::Multiscale(config) => config.fit(excerpt_samples, seed, device, corpus),
+            Self::Transferred(config) => config.fit(excerpt_samples, corpus),
             Self::Metric(config) => config.fit(excerpt_samples, seed, device, corpus),
         }
     }
@@ -220,6 +231,9 @@ impl ModelConfig {
             Self::Multiscale(config) => {
                 Model::Multiscale(config.init(outputs, excerpt_samples, fitted, device)?)
             }
+            Self::Transferred(config) => {
+                Model::Transferred(config.init(outputs, excerpt_samples, fitted, device)?)
+            }
             Self::Metric(config) => Model::Metric(config.init(excerpt_samples, fitted, device)?),
         };
         init::draw(&model);
@@ -234,6 +248,7 @@ impl ModelConfig {
             Self::LatentNet(config) => config.describe(),
             Self::BagOfWords(config) => config.describe(),
             Self::Multiscale(config) => config.describe(),
+            Self::Transferred(config) => config.describe(),
             Self::Metric(config) => config.describe(),
         }
     }
@@ -244,9 +259,11 @@ impl Model {
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
             Self::Tagger(model) => model.filters(),
-            Self::SampleCnn(_) | Self::BagOfWords(_) | Self::Multiscale(_) | Self::Metric(_) => {
-                None
-            }
+            Self::SampleCnn(_)
+            | Self::BagOfWords(_)
+            | Self::Multiscale(_)
+            | Self::Transferred(_)
+            | Self::Metric(_) => None,
             Self::LatentNet(model) => model.filters(),
         }
     }
@@ -260,6 +277,7 @@ impl Network for Model {
             Self::LatentNet(model) => model.forward(waveforms),
             Self::BagOfWords(model) => model.forward(waveforms),
             Self::Multiscale(model) => model.forward(waveforms),
+            Self::Transferred(model) => model.forward(waveforms),
             Self::Metric(model) => model.forward(waveforms),
         }
     }
@@ -271,6 +289,7 @@ impl Network for Model {
             Self::LatentNet(model) => model.embed(waveforms),
             Self::BagOfWords(model) => model.embed(waveforms),
             Self::Multiscale(model) => model.embed(waveforms),
+            Self::Transferred(model) => model.embed(waveforms),
             Self::Metric(model) => model.embed(waveforms),
         }
     }
@@ -282,6 +301,7 @@ impl Network for Model {
             Self::LatentNet(model) => model.fixed(waveforms),
             Self::BagOfWords(model) => model.fixed(waveforms),
             Self::Multiscale(model) => model.fixed(waveforms),
+            Self::Transferred(model) => model.fixed(waveforms),
             Self::Metric(model) => model.fixed(waveforms),
         }
     }
@@ -293,6 +313,7 @@ impl Network for Model {
             Self::LatentNet(model) => model.learned(features),
             Self::BagOfWords(model) => model.learned(features),
             Self::Multiscale(model) => model.learned(features),
+            Self::Transferred(model) => model.learned(features),
             Self::Metric(model) => model.learned(features),
         }
     }

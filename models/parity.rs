@@ -18,7 +18,7 @@ use crate::front_end::{
 use crate::pool::Pool;
 use crate::stages::StageConfig;
 use crate::{
-    BagOfWordsConfig, Corpus, FrontEndConfig, LatentNetConfig, Model, ModelConfig,
+    BagOfWordsConfig, Corpus, Fitted, FrontEndConfig, LatentNetConfig, Model, ModelConfig,
     MultiscaleConfig, Network, SampleCnnConfig, TaggerConfig,
 };
 
@@ -324,6 +324,10 @@ impl Corpus for Noise {
                 (0..12).filter(|x| x / 4 == track / 4 && *x != track).take(count).collect()
             })
             .collect())
+    }
+
+    fn source(&self) -> Result<(Model, Fitted), Self::Error> {
+        unreachable!("no case builds on another network")
     }
 
     fn progress(&self, _: &str) -> Result<(), Self::Error> {

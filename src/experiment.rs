@@ -228,7 +228,9 @@ impl Experiment {
         (self.training.excerpt_seconds * f64::from(self.model.sample_rate())).round() as usize
     }
 
-    fn validate(&self) -> Result<()> {
+    /// # Errors
+    /// Names the first value that cannot be used.
+    pub(crate) fn validate(&self) -> Result<()> {
         let training = &self.training;
         let refuse = |key: &str, value: &dyn std::fmt::Display, remedy: &str| {
             Err(Error::Config(format!("training.{key} is {value}: it must be {remedy}")))
@@ -343,6 +345,18 @@ impl Experiment {
         }
         training.optimizer.validate()?;
         training.schedule.validate()?;
+        if let ModelConfig::Transferred(model) = &self.model {
+            if model.run.as_os_str().is_empty() {
+                return Err(Error::Config(
+                    "model.run is missing: name the folder of the run whose network is to be used"
+                        .into(),
+                ));
+            }
+            // Of the rest only the run can tell, which may still have to be trained.
+            if !model.is_resolved() {
+                return Ok(());
+            }
+        }
         self.model
             .validate(self.excerpt_samples())
             .map_err(|error| Error::Config(format!("in [model]: {error}")))

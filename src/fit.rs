@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use models::{Corpus, FitError, Fitted, ModelConfig, Network};
+use models::{Corpus, FitError, Fitted, Model, ModelConfig, Network};
 
 use crate::error::{Error, Result};
 use crate::examples::{Examples, Inputs};
@@ -27,12 +27,17 @@ const ROWS: usize = 16;
 /// Who a track's neighbours are.
 pub type Neighbours<'a> = dyn Fn(usize) -> Result<Vec<Vec<u32>>> + 'a;
 
+/// Loads the network of another run, and what is fitted of it.
+pub type Source<'a> = dyn Fn() -> Result<(Model, Fitted)> + 'a;
+
 /// The tracks that a model is fitted to.
 pub struct TrainingAudio<'a> {
     pub examples: &'a Arc<Examples>,
     pub device: &'a Device,
     pub stop: &'a AtomicBool,
     pub bar: &'a Bar,
+    /// The network of another run, where the model builds on one.
+    pub source: &'a Source<'a>,
     /// From listening data, where there is any.
     pub neighbours: Option<&'a Neighbours<'a>>,
 }
@@ -59,6 +64,10 @@ impl Corpus for TrainingAudio<'_> {
                 "model.name: it learns what its listeners like, so add [listening]".into(),
             )),
         }
+    }
+
+    fn source(&self) -> Result<(Model, Fitted)> {
+        (self.source)()
     }
 
     fn progress(&self, what: &str) -> Result<()> {

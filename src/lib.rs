@@ -38,6 +38,7 @@ pub mod run_folder;
 pub mod schedule;
 pub mod session;
 pub mod similar_tracks;
+pub mod source;
 pub mod spread;
 pub mod tag_check;
 pub mod tensorboard;

@@ -245,7 +245,9 @@ fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
         a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).collect();
     keys.sort();
     keys.dedup();
-    keys.into_iter().filter(|key| !FREE.contains(&key.as_str())).cloned().collect()
+    // Read from the run that is named, which is compared by its name.
+    let free = |key: &str| FREE.contains(&key) || key.starts_with("model.source.");
+    keys.into_iter().filter(|key| !free(key)).cloned().collect()
 }
 
 fn flatten(prefix: &str, value: &toml::Value, into: &mut BTreeMap<String, String>) {

@@ -32,6 +32,7 @@ use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
 use crate::recommendation::{Recommendation, matrix, neighbours, rank, recommend};
 use crate::run_folder::{Environment, RunFolder};
+use crate::source;
 use crate::train::{End, Event, train};
 use crate::wpe::Listeners;
 
@@ -98,6 +99,7 @@ impl Session<'_> {
                 folder.path().display()
             )));
         }
+        let experiment = &source::resolved(experiment)?;
         let mut data = self.prepare(experiment, folder)?;
         let began = Instant::now();
         let training = &experiment.training;
@@ -105,7 +107,10 @@ impl Session<'_> {
             true => folder.fitted()?,
             false => self.fit(experiment, &data)?,
         };
-        let model = initial(experiment, data.outputs(), &fitted, &self.device.device)?;
+        let mut model = initial(experiment, data.outputs(), &fitted, &self.device.device)?;
+        if !folder.exists() {
+            model = source::put_into(model, experiment, &self.device.device)?;
+        }
         let parameters = model.num_params();
 
         let mut checkpoint = None;
@@ -132,7 +137,6 @@ impl Session<'_> {
             false => 0.0,
         };
         let mut state = LoopState { seconds: fitting, ..LoopState::default() };
-        let mut model = model;
         if let Some(Checkpoint { model: weights, optimizer: moments, state: reached, path }) =
             checkpoint
         {
@@ -226,6 +230,7 @@ impl Session<'_> {
             device: &self.device.device,
             stop: self.stop,
             bar: &bar,
+            source: &|| source::load(experiment, &self.device.device),
             neighbours: data.latent.as_ref().map(|_| &neighbours as &fit::Neighbours<'_>),
         };
         let samples = experiment.excerpt_samples();

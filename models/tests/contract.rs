@@ -23,6 +23,13 @@ fn toml(text: &str) -> ModelConfig {
 /// Every model of the list, on every front end and with every option that changes the graph.
 fn cases() -> Vec<Case> {
     let tagger = |front_end: &str| toml(&format!("name = 'tagger'\nfront_end = {front_end}"));
+    let transferred = |of: &str, dense: &str| {
+        toml(&format!(
+            "name = 'transferred'\nrun = 'runs/source-s1'\nof = '{of}'\n{dense}\n\
+             source = {{ outputs = 3, excerpt_samples = 16000, model = {{ {} }} }}",
+            SOURCE.replace('\n', ", ")
+        ))
+    };
     let at = |samples, config| Case { config, samples };
     vec![
         at(48_000, toml("name = 'tagger'")),
@@ -137,6 +144,8 @@ fn cases() -> Vec<Case> {
                  front_end = { name = 'pyramid', kind = 'gaussian', n_mels = 20, hop_length = 128, levels = 2 }",
             ),
         ),
+        at(16_000, transferred("embedding", "hidden = [10]\ndropout = 0.0")),
+        at(16_000, transferred("outputs", "hidden = []")),
         at(
             16_000,
             toml(
@@ -146,6 +155,10 @@ fn cases() -> Vec<Case> {
         ),
     ]
 }
+
+/// What the transferred model builds on.
+const SOURCE: &str = "name = 'tagger'\nhidden = 12\nfront_end = { name = 'mel', n_mels = 8 }\n\
+                      stages = [{ filters = 4, length = 3, pool = 2 }]";
 
 /// Those that have something to learn.
 fn learned() -> Vec<Case> {
@@ -189,6 +202,16 @@ impl Corpus for Colours {
     fn neighbours(&self, count: usize) -> Result<Vec<Vec<u32>>, Self::Error> {
         let others = |track: u32| (0..12).filter(move |x| x % 5 == track % 5 && *x != track);
         Ok((0..12).map(|track| others(track).take(count).collect()).collect())
+    }
+
+    fn source(&self) -> Result<(Model, Fitted), Self::Error> {
+        let config = toml(SOURCE);
+        let device = Device::flex();
+        let model = locked(|| {
+            device.seed(9);
+            config.init(3, self.samples, &Fitted::default(), &device).unwrap()
+        });
+        Ok((model, Fitted::default()))
     }
 
     fn progress(&self, _: &str) -> Result<(), Self::Error> {
@@ -290,7 +313,8 @@ impl ModuleVisitor for Bad<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.path.join(".");
-        if path.contains("running_") {
+        // What is transferred is fixed.
+        if path.contains("running_") || path.contains("source") {
             return;
         }
         self.seen += 1;

@@ -12,6 +12,7 @@ use crate::experiment::Experiment;
 use crate::files::{create_folder, write_atomic};
 use crate::prepare::from_dataset;
 use crate::report::format::duration;
+use crate::source;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -61,7 +62,7 @@ struct Summary {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let is_experiment = arguments.target.extension().is_some_and(|ending| ending == "toml");
     let (dataset, rate) = if is_experiment {
-        let experiment = Experiment::read(&arguments.target, &[])?;
+        let experiment = source::resolved(&Experiment::read(&arguments.target, &[])?)?;
         (experiment.dataset.clone(), experiment.model.sample_rate())
     } else {
         (discover(&arguments.target).map_err(from_dataset)?, 16_000)
