@@ -6,11 +6,13 @@
 
 pub mod bag;
 pub mod bag_of_words;
+pub mod cross_validation;
 mod dense;
 pub mod encoding;
 pub mod error;
 mod even_sample;
 pub mod fitted;
+pub mod folds;
 pub mod front_end;
 mod init;
 pub mod kmeans;
@@ -25,6 +27,7 @@ pub mod pca;
 pub mod pool;
 pub mod samplecnn;
 pub mod stages;
+pub mod svm;
 pub mod tagger;
 pub mod transferred;
 pub mod whitening;

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use models::{Model, Network};
 
 use crate::audio::{self, Limits};
+use crate::catalogue::By;
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::excerpts::consecutive;
@@ -54,6 +55,28 @@ impl Predictor {
     /// The rate that [`Predictor::predict`] expects, in Hz.
     pub fn sample_rate(&self) -> u32 {
         self.experiment.model.sample_rate()
+    }
+
+    /// Samples of the excerpts that the network takes.
+    pub fn excerpt_samples(&self) -> usize {
+        self.experiment.excerpt_samples()
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the network makes of excerpts: its outputs as they are, or its last hidden layer.
+    ///
+    /// # Shapes
+    /// - `waveforms`: `[batch, sample]`, [`Predictor::excerpt_samples`] of them
+    /// - returns: `[batch, output]` or `[batch, feature]`
+    pub fn apply(&self, by: By, waveforms: Tensor<2>) -> Tensor<2> {
+        match by {
+            By::Embedding => self.model.embed(waveforms),
+            By::Factors => self.model.forward(waveforms),
+        }
     }
 
     /// The mean prediction over the consecutive excerpts of `samples` (mono, in `[-1, 1]`, at
@@ -113,6 +136,14 @@ impl Predictor {
     /// [`Predictor::embed`] from an audio file of any supported format.
     pub fn embed_file(&self, path: &Path) -> Result<Vec<f32>> {
         self.of_file(path, |samples| self.embed(samples))
+    }
+
+    /// The mean of the network's outputs, which are no probabilities, over the excerpts of a file.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`]; also if the file cannot be read.
+    pub fn outputs_file(&self, path: &Path) -> Result<Vec<f32>> {
+        self.of_file(path, |samples| self.mean(samples, |x| self.apply(By::Factors, x)))
     }
 
     fn of_file(&self, path: &Path, apply: impl Fn(&[f32]) -> Result<Vec<f32>>) -> Result<Vec<f32>> {

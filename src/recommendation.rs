@@ -29,6 +29,11 @@ pub struct Recommendation {
     /// The same by factors that say nothing; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<RecommendationScores>,
+    /// Squared error of the predicted factors over that of the split's mean factors, which is 1: lower is
+    /// better. Absent in runs of earlier versions, where the model gives places, and where all tracks
+    /// have the same factors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nmse: Option<f64>,
     /// What the tracks' factors know of their tags, beside what their places do where the model gives
     /// places instead of factors; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +66,10 @@ pub fn recommend(
         scores: rank(latent, &predicted, places, data, split)?,
         upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
         random: Some(latent.score(&positions, &random(&truth, seed)).map_err(unscored)?),
+        nmse: match places {
+            Some(_) => None,
+            None => nmse(&truth, &predicted),
+        },
         tags_from_factors: Some(tag_check::check(
             &data.collection.tags,
             &tags,
@@ -80,6 +89,23 @@ pub fn recommend(
             )?,
         },
     })
+}
+
+/// The normalised mean squared error: the squared error over the squared distance from the mean row.
+fn nmse(truth: &Matrix, predicted: &Matrix) -> Option<f64> {
+    let columns = truth.columns();
+    let mut mean = vec![0.0; columns];
+    for row in truth.data().chunks_exact(columns) {
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value));
+    }
+    mean.iter_mut().for_each(|mean| *mean /= truth.rows() as f64);
+    let (mut error, mut variance) = (0.0, 0.0);
+    for (at, (truth, predicted)) in truth.data().iter().zip(predicted.data()).enumerate() {
+        error += f64::from(truth - predicted).powi(2);
+        variance += (f64::from(*truth) - mean[at % columns]).powi(2);
+    }
+    // Not where it is NaN.
+    (variance > 0.0).then(|| error / variance)
 }
 
 /// Numbers in [-1, 1) in the place of factors.
@@ -134,4 +160,22 @@ pub fn matrix(outcome: &Outcome) -> Result<Matrix> {
 
 fn unscored(error: RecommendationError) -> Error {
     Error::Data(format!("the recommendations cannot be scored: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_has_an_error_of_one_and_the_truth_of_none() {
+        let matrix = |values: &[f32]| Matrix::new(3, 2, values.to_vec()).unwrap();
+        let truth = matrix(&[0.0, 1.0, 2.0, 1.0, 4.0, 4.0]);
+        assert_eq!(nmse(&truth, &truth), Some(0.0));
+        let mean = nmse(&truth, &matrix(&[2.0, 2.0, 2.0, 2.0, 2.0, 2.0])).unwrap();
+        assert!((mean - 1.0).abs() < 1e-12);
+        // One number is wrong by 1; the squared distances from the mean are 4, 0, 4 and 1, 1, 4.
+        let one = nmse(&truth, &matrix(&[0.0, 1.0, 3.0, 1.0, 4.0, 4.0])).unwrap();
+        assert!((one - 1.0 / 14.0).abs() < 1e-12);
+        assert_eq!(nmse(&matrix(&[1.0; 6]), &truth), None);
+    }
 }

@@ -1,6 +1,8 @@
 //! The command line: one enum of verbs, one match.
 
+mod audio_files;
 mod devices;
+mod embed;
 mod evaluate;
 mod factorize;
 mod map;
@@ -83,6 +85,8 @@ enum Verb {
     Report(report::Arguments),
     /// Tags of audio files, with probabilities.
     Predict(predict::Arguments),
+    /// The last hidden layer or the predicted factors of audio files or a data set, as .npy.
+    Embed(embed::Arguments),
     /// Items for a user, and users for new songs.
     Recommend(recommend::Arguments),
     /// The tracks that are nearest to a track or an audio file.
@@ -141,6 +145,7 @@ pub fn run() -> Result<()> {
         Verb::Evaluate(arguments) => evaluate::run(&context, &arguments),
         Verb::Run(arguments) => run::run(&context, &arguments),
         Verb::Report(arguments) => report::run(&arguments),
+        Verb::Embed(arguments) => embed::run(&context, &arguments),
         Verb::Predict(arguments) => predict::run(&context, &arguments),
         Verb::Recommend(arguments) => recommend::run(&context, &arguments),
         Verb::Similar(arguments) => similar::run(&context, &arguments),

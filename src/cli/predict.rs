@@ -1,12 +1,12 @@
 //! `predict`: tags of audio files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
+use super::audio_files::files;
 use super::{Context, print, print_json};
-use crate::audio::EXTENSIONS;
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::predict::Predictor;
@@ -118,44 +118,4 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             files.len()
         ))),
     }
-}
-
-/// The files that the paths name: every named file, and in folders those with a known ending.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    fn search(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-        for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
-            let entry = entry.map_err(Error::io("read", folder))?;
-            let path = entry.path();
-            // Links to folders are not followed: they may lead in a circle.
-            if entry.file_type().map_err(Error::io("read", &path))?.is_dir() {
-                search(&path, found)?;
-            } else if path.extension().is_some_and(|ending| {
-                EXTENSIONS.iter().any(|known| ending.eq_ignore_ascii_case(known))
-            }) {
-                found.push(path);
-            }
-        }
-        Ok(())
-    }
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let mut found = Vec::new();
-            search(path, &mut found)?;
-            found.sort();
-            if found.is_empty() {
-                return Err(Error::Data(format!(
-                    "there is no audio file in {} (looked for {})",
-                    path.display(),
-                    EXTENSIONS.join(", ")
-                )));
-            }
-            files.extend(found);
-        } else if path.exists() {
-            files.push(path.clone());
-        } else {
-            return Err(Error::Data(format!("there is no file {}", path.display())));
-        }
-    }
-    Ok(files)
 }

@@ -34,6 +34,8 @@ pub enum Metric {
     Ndcg,
     #[serde(rename = "recall")]
     Recall,
+    #[serde(rename = "nmse")]
+    Nmse,
 }
 
 impl Metric {
@@ -48,6 +50,7 @@ impl Metric {
             Self::Auc => "auc",
             Self::Ndcg => "ndcg",
             Self::Recall => "recall",
+            Self::Nmse => "nmse",
         }
     }
 
@@ -62,12 +65,16 @@ impl Metric {
             Self::Auc => "AUC",
             Self::Ndcg => "nDCG@500",
             Self::Recall => "recall@500",
+            Self::Nmse => "NMSE",
         }
     }
 
     fn of(self, scores: Option<&Scores>, run: &RunSummary) -> Option<f64> {
         if let Some(found) = &run.recommendation {
-            return self.of_recommendation(&found.scores);
+            return match self {
+                Self::Nmse => found.nmse,
+                _ => self.of_recommendation(&found.scores),
+            };
         }
         let scores = scores?;
         match self {
@@ -75,7 +82,7 @@ impl Metric {
             Self::PrAuc => scores.pr_auc_macro,
             Self::Accuracy => scores.accuracy,
             Self::F1 => scores.f1_macro,
-            Self::Map | Self::Auc | Self::Ndcg | Self::Recall => None,
+            Self::Map | Self::Auc | Self::Ndcg | Self::Recall | Self::Nmse => None,
         }
     }
 
@@ -85,7 +92,7 @@ impl Metric {
             Self::Auc => scores.auc,
             Self::Ndcg => scores.ndcg,
             Self::Recall => scores.recall,
-            Self::RocAuc | Self::PrAuc | Self::Accuracy | Self::F1 => None,
+            Self::RocAuc | Self::PrAuc | Self::Accuracy | Self::F1 | Self::Nmse => None,
         }
     }
 }
@@ -270,7 +277,9 @@ impl Section {
         match first.task {
             Task::Tags => {}
             Task::Genres => drop(metrics.splice(0..0, [Metric::Accuracy, Metric::F1])),
-            Task::Recommendation => metrics = vec![Metric::Map, Metric::Auc, Metric::Ndcg],
+            Task::Recommendation => {
+                metrics = vec![Metric::Map, Metric::Auc, Metric::Ndcg, Metric::Nmse]
+            }
         }
         let mut scores: BTreeMap<usize, Scores> = BTreeMap::new();
         for &index in part {

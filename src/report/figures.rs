@@ -76,6 +76,7 @@ fn valid_title(metric: Metric) -> &'static str {
         Metric::Auc => "Validation AUC",
         Metric::Ndcg => "Validation nDCG@500",
         Metric::Recall => "Validation recall@500",
+        Metric::Nmse => "Validation NMSE",
     }
 }
 

@@ -454,6 +454,7 @@ fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> RunSu
             scores,
             upper_bound: scores,
             random: None,
+            nmse: Some(0.9),
             tags_from_factors: Some(TagCheck {
                 n_tracks: 90,
                 n_tags: 2,

@@ -1,0 +1,224 @@
+//! `embed`: what a network makes of audio files, or of every track of a data set, as numbers to go on with.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use datasets::{DatasetConfig, discover};
+use serde::Serialize;
+
+use super::audio_files::files;
+use super::{Context, print, print_json};
+use crate::audio::{EXTENSIONS, ScanOptions, scan};
+use crate::catalogue::By;
+use crate::checkpoint::Which;
+use crate::embed::embed;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::files::write_atomic;
+use crate::matrix::Matrix;
+use crate::npy;
+use crate::predict::Predictor;
+use crate::prepare::from_dataset;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The folder of a trained run.
+    run: PathBuf,
+    /// Audio files or folders of them (searched to any depth); or one data set: a folder (or CSV) of a
+    /// known layout, or an experiment file whose data set is meant.
+    #[arg(required = true, value_name = "AUDIO|DATASET")]
+    sources: Vec<PathBuf>,
+    /// The matrix, float32, a row a track; the ids of the rows are written beside it, to FILE with .txt
+    /// in the place of .npy.
+    #[arg(long, value_name = "FILE.npy")]
+    out: PathBuf,
+    /// What is written: predicted factors (the outputs of a tagger, before they become
+    /// probabilities), or the last hidden layer [default: factors if the run predicts any].
+    #[arg(long)]
+    by: Option<By>,
+    /// Take the one folder that is named as audio files, not as a data set.
+    #[arg(long)]
+    files: bool,
+    /// Which checkpoint to use.
+    #[arg(long, default_value = "best")]
+    checkpoint: Which,
+    /// Print what was written as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    out: PathBuf,
+    ids: PathBuf,
+    tracks: usize,
+    features: usize,
+    by: &'static str,
+    left_out: usize,
+}
+
+pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
+    let out = &arguments.out;
+    if out.extension().is_none_or(|ending| ending != "npy") {
+        return Err(Error::Config(format!(
+            "--out {}: give a name that ends in .npy",
+            out.display()
+        )));
+    }
+    let dataset = dataset(arguments)?;
+    let device = context.open_device()?;
+    let predictor = Predictor::load(&arguments.run, arguments.checkpoint, &device.device)?;
+    let by = match arguments.by {
+        Some(by) => by,
+        None if predictor.has_tags() => By::Embedding,
+        None => By::Factors,
+    };
+    let (ids, vectors, left_out) = match dataset {
+        Some(dataset) => of_dataset(context, &predictor, by, &dataset)?,
+        None => of_files(context, &predictor, by, &files(&arguments.sources)?)?,
+    };
+    if let Some(id) = ids.iter().find(|id| id.contains(['\n', '\r'])) {
+        return Err(Error::Data(format!(
+            "{id:?} holds a line break: the list of ids has a line each, so rename it"
+        )));
+    }
+    let mut bytes = Vec::new();
+    npy::write(&mut bytes, &[vectors.rows(), vectors.columns()], vectors.data())
+        .expect("a vector takes all");
+    write_atomic(out, &bytes)?;
+    let lines = out.with_extension("txt");
+    let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    write_atomic(&lines, text.as_bytes())?;
+
+    let summary = Summary {
+        out: out.clone(),
+        ids: lines,
+        tracks: vectors.rows(),
+        features: vectors.columns(),
+        by: by.name(),
+        left_out,
+    };
+    match arguments.json {
+        true => print_json(&summary)?,
+        false => print(&format!(
+            "{}: {} tracks, {} numbers each ({}); ids: {}\n",
+            summary.out.display(),
+            summary.tracks,
+            summary.features,
+            summary.by,
+            summary.ids.display()
+        ))?,
+    }
+    match left_out {
+        0 => Ok(()),
+        count => Err(Error::Data(format!(
+            "{count} tracks could not be read and are left out; the lines above say why"
+        ))),
+    }
+}
+
+/// The data set that is named, if one is and not just audio.
+fn dataset(arguments: &Arguments) -> Result<Option<DatasetConfig>> {
+    let [one] = arguments.sources.as_slice() else { return Ok(None) };
+    let ending = |known: &str| one.extension().is_some_and(|e| e.eq_ignore_ascii_case(known));
+    if ending("toml") {
+        return Ok(Some(Experiment::read(one, &[])?.dataset));
+    }
+    if arguments.files || EXTENSIONS.iter().any(|known| ending(known)) {
+        return Ok(None);
+    }
+    if one.is_file() || is_dataset(one) {
+        return Ok(Some(discover(one).map_err(from_dataset)?));
+    }
+    Ok(None)
+}
+
+/// Whether a folder has a layout that says more than which files there are.
+fn is_dataset(folder: &Path) -> bool {
+    folder.is_dir() && !matches!(discover(folder), Err(_) | Ok(DatasetConfig::Folders(_)))
+}
+
+/// Ids, their vectors, and how many were left out.
+type Embedded = (Vec<String>, Matrix, usize);
+
+fn of_files(
+    context: &Context,
+    predictor: &Predictor,
+    by: By,
+    files: &[PathBuf],
+) -> Result<Embedded> {
+    let bar = context.progress.predict("embed");
+    let (mut ids, mut values, mut left_out) = (Vec::new(), Vec::new(), 0);
+    for (index, file) in files.iter().enumerate() {
+        if context.stop.load(Ordering::Relaxed) {
+            bar.finish();
+            return Err(Error::Interrupted("interrupted; nothing was written".into()));
+        }
+        let row = match by {
+            By::Embedding => predictor.embed_file(file),
+            By::Factors => predictor.outputs_file(file),
+        };
+        match row {
+            Ok(row) => {
+                ids.push(file.display().to_string());
+                values.extend(row);
+            }
+            Err(error) => {
+                left_out += 1;
+                tracing::error!("{error}");
+            }
+        }
+        bar.predict(index + 1, files.len());
+    }
+    bar.finish();
+    if ids.is_empty() {
+        return Err(Error::Data(format!(
+            "none of {} files could be read; the lines above say why",
+            files.len()
+        )));
+    }
+    let width = values.len() / ids.len();
+    let vectors = Matrix::new(ids.len(), width, values);
+    Ok((ids, vectors.map_err(|error| Error::Data(error.to_string()))?, left_out))
+}
+
+fn of_dataset(
+    context: &Context,
+    predictor: &Predictor,
+    by: By,
+    dataset: &DatasetConfig,
+) -> Result<Embedded> {
+    let collection = context.places.load(dataset)?;
+    let cache = context.places.open_cache()?;
+    let (rate, options) = (predictor.sample_rate(), ScanOptions::default());
+    let bar = context.progress.scan();
+    let report = scan(&collection.tracks, rate, &cache, &options, &context.stop, &|progress| {
+        bar.scan(progress);
+    });
+    bar.finish();
+    let report = report.map_err(crate::audio::AudioError::into_error)?;
+    for entry in &report.quarantine {
+        tracing::error!("{}: {}", entry.id, entry.message);
+    }
+    let (ids, audio): (Vec<String>, Vec<_>) = collection
+        .tracks
+        .iter()
+        .zip(report.audio)
+        .filter_map(|(track, audio)| Some((track.id.clone(), audio?)))
+        .unzip();
+    if ids.is_empty() {
+        return Err(Error::Data(format!("no track of {} can be used", collection.name)));
+    }
+    let bar = context.progress.predict(&format!("embed {}", collection.name));
+    let vectors = embed(
+        |waveforms| predictor.apply(by, waveforms),
+        ids.clone(),
+        audio,
+        predictor.excerpt_samples(),
+        predictor.device(),
+        &context.stop,
+        |done, total| bar.predict(done, total),
+    );
+    bar.finish();
+    Ok((ids, vectors?, report.quarantine.len()))
+}
