@@ -78,6 +78,14 @@ pub struct BagOfWords {
     dense: Dense,
 }
 
+impl BagOfWords {
+    /// The same with another last layer; see [`Model::with_classifier`](crate::Model::with_classifier).
+    pub(crate) fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
+        self.dense = self.dense.with_output(weights, biases);
+        self
+    }
+}
+
 impl Network for BagOfWords {
     fn fixed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         self.bag.forward(waveforms)

@@ -23,13 +23,21 @@ pub struct CrossValidationConfig {
     pub inner_folds: usize,
     /// The values of `C` to choose from; of equally good ones the smallest is taken.
     pub costs: Vec<f64>,
+    /// Whether all tracks of an artist are in one fold; whoever calls has to hand the artists over.
+    pub by_artist: bool,
     /// Decides which rows are in which fold.
     pub seed: u64,
 }
 
 impl Default for CrossValidationConfig {
     fn default() -> Self {
-        Self { folds: 10, inner_folds: 3, costs: vec![1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0], seed: 1 }
+        Self {
+            folds: 10,
+            inner_folds: 3,
+            costs: vec![1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0],
+            by_artist: false,
+            seed: 1,
+        }
     }
 }
 
@@ -241,6 +249,24 @@ fn config(cost: f64) -> SvmConfig {
 }
 
 impl Classifier {
+    /// Weights and biases for rows as they are, not standardised.
+    ///
+    /// # Shapes
+    /// - returns: `[class, column]`, `[class]`
+    pub fn plain(&self) -> (Vec<f32>, Vec<f32>) {
+        let columns = self.mean.len();
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for (row, bias) in self.svm.weights.chunks_exact(columns).zip(&self.svm.biases) {
+            let mut bias = *bias;
+            for ((weight, mean), deviation) in row.iter().zip(&self.mean).zip(&self.deviation) {
+                weights.push((weight / deviation) as f32);
+                bias -= weight * mean / deviation;
+            }
+            biases.push(bias as f32);
+        }
+        (weights, biases)
+    }
+
     /// `[row, class]`
     fn decide(&self, rows: &[f32], columns: usize) -> Vec<f64> {
         self.svm.decide(&apply(rows, columns, &self.mean, &self.deviation), columns)

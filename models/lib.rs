@@ -257,7 +257,35 @@ impl ModelConfig {
     }
 }
 
+impl ModelConfig {
+    /// Whether it is one linear layer on features that are fixed: then another classifier of the same
+    /// features can take that layer's place.
+    pub fn is_linear(&self) -> bool {
+        match self {
+            Self::BagOfWords(config) => config.hidden.is_empty(),
+            Self::Multiscale(config) => config.hidden.is_empty(),
+            Self::Transferred(config) => config.hidden.is_empty(),
+            Self::Tagger(_) | Self::SampleCnn(_) | Self::LatentNet(_) | Self::Metric(_) => false,
+        }
+    }
+}
+
 impl Model {
+    /// The same with other weights in its last layer, which must be its only one; see
+    /// [`ModelConfig::is_linear`]. Other models stay what they are.
+    ///
+    /// # Shapes
+    /// - `weights`: `[output, feature]`, `biases`: `[output]`
+    #[must_use]
+    pub fn with_classifier(self, weights: &[f32], biases: &[f32]) -> Self {
+        match self {
+            Self::BagOfWords(model) => Self::BagOfWords(model.with_classifier(weights, biases)),
+            Self::Multiscale(model) => Self::Multiscale(model.with_classifier(weights, biases)),
+            Self::Transferred(model) => Self::Transferred(model.with_classifier(weights, biases)),
+            model => model,
+        }
+    }
+
     /// The first layer of a network that learns on raw audio in strides; `None` for others.
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {

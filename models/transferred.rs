@@ -229,15 +229,8 @@ impl Transferred {
         Ok(self)
     }
 
-    /// The same with a linear classifier in the place of the last layer.
-    ///
-    /// # Shapes
-    /// - `weights`: `[class, feature]`, `biases`: `[class]`
-    ///
-    /// # Panics
-    /// If the shapes are others.
-    #[must_use]
-    pub fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
+    /// The same with another last layer; see [`Model::with_classifier`].
+    pub(crate) fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
         self.dense = self.dense.with_output(weights, biases);
         self
     }

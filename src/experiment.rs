@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use datasets::{DatasetConfig, InteractionsConfig};
 use models::ModelConfig;
+use models::cross_validation::CrossValidationConfig;
 use models::wmf::WmfConfig;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,10 @@ pub struct Experiment {
     pub model: ModelConfig,
     #[serde(default)]
     pub training: Training,
+    /// Classifies tracks by a linear support vector machine on the model's features, instead of training
+    /// it; every track is held out once, whatever its split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<CrossValidationConfig>,
     /// The figure that this experiment is to reproduce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<PaperFigure>,
@@ -342,6 +347,23 @@ impl Experiment {
                 &format!("{:?}", training.metric),
                 &format!("one of {} with this loss", fitting.join(", ")),
             );
+        }
+        if let Some(cross_validation) = &self.cross_validation {
+            cross_validation
+                .validate()
+                .map_err(|error| Error::Config(format!("in [cross_validation]: {error}")))?;
+            if training.loss != Loss::CrossEntropy {
+                let loss = format!("{:?}", training.loss.name());
+                return refuse("loss", &loss, "\"cross_entropy\" with [cross_validation]");
+            }
+            if !self.model.is_linear() {
+                return Err(Error::Config(format!(
+                    "[cross_validation] puts a linear classifier onto fixed features, and the model {} has \
+                     none with these settings: name transferred, multiscale or bag_of_words with \
+                     hidden = []",
+                    self.model.name()
+                )));
+            }
         }
         training.optimizer.validate()?;
         training.schedule.validate()?;

@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod checkpoint;
 pub mod cli;
 pub mod clip;
+pub mod cross_validation;
 pub mod device;
 pub mod embed;
 pub mod error;

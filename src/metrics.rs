@@ -24,7 +24,7 @@ mod targets;
 pub use curves::{PrPoint, RocPoint, pr_curve, roc_curve};
 pub use genres::{Confusion, score_genres};
 pub use ranking::{Areas, areas};
-pub use scores::{Micro, Scores, TagScores, score, score_micro};
+pub use scores::{Folds, Micro, Scores, TagScores, score, score_micro};
 pub use targets::Targets;
 
 pub(crate) use ranking::order_key;

@@ -145,7 +145,11 @@ pub fn prepare(
     progress: &(dyn Fn(ScanProgress) + Sync),
     sweep: &mut dyn FnMut(usize, usize, f64),
 ) -> Result<Prepared> {
-    let collection = places.load(&experiment.dataset)?;
+    let mut collection = places.load(&experiment.dataset)?;
+    if experiment.cross_validation.is_some() {
+        // Every track is held out once.
+        collection.tracks.iter_mut().for_each(|track| track.split = Some(Split::Train));
+    }
     let plays = match &experiment.listening {
         Some(listening) => Some(places.listening(listening, &collection)?),
         None => None,
@@ -246,7 +250,8 @@ pub fn prepare(
         }
         examples.inputs =
             Inputs::Audio { tracks: own_audio, samples: experiment.excerpt_samples() };
-        match examples.is_empty() {
+        let needed = experiment.cross_validation.is_none() || split == Split::Train;
+        match examples.is_empty() && needed {
             true => Err(Error::Data(format!(
                 "the {split} split of {name} has no track that can be used ({} of its tracks are in quarantine)",
                 report.quarantine.len()
@@ -257,7 +262,7 @@ pub fn prepare(
     let (train, valid, test) = (select(Split::Train)?, select(Split::Valid)?, select(Split::Test)?);
     for (split, examples) in [(Split::Train, &train), (Split::Valid, &valid), (Split::Test, &test)]
     {
-        if latent.is_some() {
+        if latent.is_some() || examples.is_empty() {
             continue;
         }
         let without: Vec<&str> = (0..tags.len())

@@ -90,6 +90,11 @@ impl RunFolder {
         &self.path
     }
 
+    /// The folder that it lies in, with other runs.
+    pub fn beside(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

@@ -99,17 +99,20 @@ impl Session<'_> {
                 folder.path().display()
             )));
         }
-        let experiment = &source::resolved(experiment)?;
+        let experiment = &source::resolved(experiment, folder.beside())?;
+        if let Some(config) = &experiment.cross_validation {
+            return self.cross_validate(experiment, config, folder);
+        }
         let mut data = self.prepare(experiment, folder)?;
         let began = Instant::now();
         let training = &experiment.training;
         let fitted = match folder.exists() {
             true => folder.fitted()?,
-            false => self.fit(experiment, &data)?,
+            false => self.fit(experiment, &data, folder)?,
         };
         let mut model = initial(experiment, data.outputs(), &fitted, &self.device.device)?;
         if !folder.exists() {
-            model = source::put_into(model, experiment, &self.device.device)?;
+            model = source::put_into(model, experiment, folder.beside(), &self.device.device)?;
         }
         let parameters = model.num_params();
 
@@ -219,7 +222,12 @@ impl Session<'_> {
     }
 
     /// Fits what of the model is not learned step by step.
-    fn fit(&self, experiment: &Experiment, data: &Prepared) -> Result<Fitted> {
+    pub(crate) fn fit(
+        &self,
+        experiment: &Experiment,
+        data: &Prepared,
+        folder: &RunFolder,
+    ) -> Result<Fitted> {
         if !experiment.model.is_fitted() {
             return Ok(Fitted::default());
         }
@@ -230,7 +238,7 @@ impl Session<'_> {
             device: &self.device.device,
             stop: self.stop,
             bar: &bar,
-            source: &|| source::load(experiment, &self.device.device),
+            source: &|| source::load(experiment, folder.beside(), &self.device.device),
             neighbours: data.latent.as_ref().map(|_| &neighbours as &fit::Neighbours<'_>),
         };
         let samples = experiment.excerpt_samples();
@@ -334,6 +342,13 @@ impl Session<'_> {
 
     /// Predicts and scores a split of a trained run, and writes both into its folder.
     pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Evaluated> {
+        if folder.experiment()?.cross_validation.is_some() {
+            return Err(Error::Config(format!(
+                "{} was scored by cross-validation, which has no splits: its scores.json and predictions.csv \
+                 hold what came out",
+                folder.path().display()
+            )));
+        }
         let (experiment, mut data, model) = self.open(folder, which)?;
         let device = &self.device.device;
         if experiment.model.is_fitted() {

@@ -13,17 +13,19 @@ use crate::experiment::Experiment;
 use crate::run_folder::RunFolder;
 use crate::session::{initial, load_weights};
 
-/// The run that a config names: the folder itself, or that of the same seed, `PATH-s<seed>`.
+/// The run that a config names: that folder, or the one of the same seed, `NAME-s<seed>`; here, or beside
+/// the run that is being made.
 ///
 /// # Errors
-/// If neither is a trained run.
-fn find(run: &Path, seed: u64) -> Result<RunFolder> {
-    let mut name = run.as_os_str().to_owned();
-    name.push(format!("-s{seed}"));
-    let of_seed = PathBuf::from(name);
-    for path in [run, of_seed.as_path()] {
+/// If none of them is a trained run.
+fn find(run: &Path, seed: u64, beside: &Path) -> Result<RunFolder> {
+    let mut of_seed = run.as_os_str().to_owned();
+    of_seed.push(format!("-s{seed}"));
+    let names = [run.to_owned(), PathBuf::from(of_seed)];
+    let places = names.iter().cloned().chain(names.iter().map(|name| beside.join(name)));
+    for path in places {
         if path.join("experiment.toml").is_file() {
-            let folder = RunFolder::open(path)?;
+            let folder = RunFolder::open(&path)?;
             return match folder.is_trained()? {
                 true => Ok(folder),
                 false => Err(Error::Config(format!(
@@ -34,9 +36,10 @@ fn find(run: &Path, seed: u64) -> Result<RunFolder> {
         }
     }
     Err(Error::Config(format!(
-        "model.run: there is no run in {} or {}: train it first, or name another",
-        run.display(),
-        of_seed.display()
+        "model.run: there is no run {} or {}, neither here nor in {}: train it first, or name another",
+        names[0].display(),
+        names[1].display(),
+        beside.display()
     )))
 }
 
@@ -47,18 +50,19 @@ fn transferred(experiment: &Experiment) -> Option<&TransferredConfig> {
     }
 }
 
-/// The experiment with the network that it builds on, if it builds on one.
+/// The experiment with the network that it builds on, if it builds on one; `beside` is the folder of the
+/// run folders.
 ///
 /// # Errors
 /// If there is no such run, or the model cannot be built on it.
-pub fn resolved(experiment: &Experiment) -> Result<Experiment> {
+pub fn resolved(experiment: &Experiment, beside: &Path) -> Result<Experiment> {
     let mut experiment = experiment.clone();
     let seed = experiment.seed;
     if let ModelConfig::Transferred(config) = &mut experiment.model {
         if config.is_resolved() {
             return Ok(experiment);
         }
-        let folder = find(&config.run, seed)?;
+        let folder = find(&config.run, seed, beside)?;
         let source = folder.experiment()?;
         config.source = Some(Box::new(SourceConfig {
             outputs: folder.outputs(&source)?.len(),
@@ -75,13 +79,13 @@ pub fn resolved(experiment: &Experiment) -> Result<Experiment> {
 ///
 /// # Errors
 /// If it builds on none, the run is gone, or its network takes no excerpts of this length.
-pub fn load(experiment: &Experiment, device: &Device) -> Result<(Model, Fitted)> {
+pub fn load(experiment: &Experiment, beside: &Path, device: &Device) -> Result<(Model, Fitted)> {
     let Some((config, source)) =
         transferred(experiment).and_then(|config| Some((config, config.source.as_deref()?)))
     else {
         return Err(Error::Config("model.name: this model builds on no other run".into()));
     };
-    let folder = find(&config.run, experiment.seed)?;
+    let folder = find(&config.run, experiment.seed, beside)?;
     let was = folder.experiment()?;
     if was.model != source.model {
         return Err(Error::Config(format!(
@@ -114,10 +118,15 @@ pub fn load(experiment: &Experiment, device: &Device) -> Result<(Model, Fitted)>
 ///
 /// # Errors
 /// As [`load`].
-pub fn put_into(model: Model, experiment: &Experiment, device: &Device) -> Result<Model> {
+pub fn put_into(
+    model: Model,
+    experiment: &Experiment,
+    beside: &Path,
+    device: &Device,
+) -> Result<Model> {
     match model {
         Model::Transferred(model) => {
-            let (source, _) = load(experiment, device)?;
+            let (source, _) = load(experiment, beside, device)?;
             let model = model.with_source(source).map_err(|error| {
                 Error::Data(format!("model.run: its weights do not fit: {error}"))
             })?;

@@ -115,6 +115,9 @@ fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Re
                 "interrupted and saved; the same command goes on from here".into(),
             ));
         }
+        if experiment.cross_validation.is_some() {
+            return Ok(());
+        }
         // Scores of an earlier, shorter training.
         let _ = std::fs::remove_file(folder.file("scores.json"));
     }

@@ -62,7 +62,8 @@ struct Summary {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let is_experiment = arguments.target.extension().is_some_and(|ending| ending == "toml");
     let (dataset, rate) = if is_experiment {
-        let experiment = source::resolved(&Experiment::read(&arguments.target, &[])?)?;
+        let experiment =
+            source::resolved(&Experiment::read(&arguments.target, &[])?, Path::new("runs"))?;
         (experiment.dataset.clone(), experiment.model.sample_rate())
     } else {
         (discover(&arguments.target).map_err(from_dataset)?, 16_000)

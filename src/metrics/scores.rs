@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use models::cross_validation::Fold;
 use rayon::prelude::*;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -31,9 +32,22 @@ pub struct Scores {
     /// Mean F1 of the genres that occur or are predicted; only where tracks have one genre.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub f1_macro: Option<f64>,
+    /// Fold by fold; only where tracks were classified by cross-validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<Folds>,
     /// Every tag in the order of the vocabulary; an object in JSON.
     #[serde(serialize_with = "write_map", deserialize_with = "read_map")]
     pub per_tag: Vec<(String, TagScores)>,
+}
+
+/// How often the class was found, fold by fold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Folds {
+    /// Mean of the folds' accuracies.
+    pub accuracy_mean: f64,
+    /// Their standard deviation (of a sample).
+    pub accuracy_deviation: f64,
+    pub folds: Vec<Fold>,
 }
 
 /// The scores of one tag. Both areas are null where the tag cannot be scored.
@@ -84,6 +98,7 @@ pub fn score(
         pr_auc_macro: mean(per_tag.iter().filter_map(|tag| tag.pr_auc)),
         accuracy: None,
         f1_macro: None,
+        cross_validation: None,
         per_tag: predictions.tags.iter().cloned().zip(per_tag).collect(),
     })
 }
