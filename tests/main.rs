@@ -6,5 +6,6 @@ mod factorize;
 mod recommend;
 mod resume;
 mod support;
+mod transfer;
 mod verbs;
 mod wgpu;

@@ -1,0 +1,201 @@
+//! Features learned without labels, networks that build on other runs, classes told apart by folds.
+
+use serde_json::Value;
+
+use crate::support::{MEL, Workplace, small, tone};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Small multiscale features on music that the program makes.
+fn multiscale(more: &str) -> String {
+    let model = format!("front_end = {MEL}");
+    let own = "name = \"multiscale\"\nmeans = 12\nframes = 2\n\
+               front_end = { name = \"pyramid\", levels = 2, n_mels = 24, n_fft = 512, hop_length = 256 }\n";
+    small(MEL).replace("name = \"tagger\"", own).replace(&model, more)
+}
+
+/// A folder of tones: low ones and high ones, at another rate than the source's.
+fn tones(place: &Workplace) {
+    for number in 0..9 {
+        let hertz = 200.0 + 15.0 * f64::from(number);
+        place.write(
+            &format!("tones/low/band {} - {number}.wav", number % 4),
+            tone(1.4, 22_050, hertz),
+        );
+        place.write(
+            &format!("tones/high/duo {} - {number}.wav", number % 4),
+            tone(1.4, 22_050, 9.0 * hertz),
+        );
+    }
+}
+
+fn classes(run: &str, more: &str) -> String {
+    format!(
+        "about = \"tones\"\n[dataset]\nname = \"folders\"\nroot = \"tones\"\nartist = \"name\"\n\
+         [model]\nname = \"transferred\"\nrun = \"{run}\"\n\
+         [training]\nexcerpt_seconds = 1.0\nloss = \"cross_entropy\"\nmetric = \"accuracy\"\n\
+         [cross_validation]\nfolds = 3\n{more}"
+    )
+}
+
+#[test]
+fn features_without_labels_are_a_model_like_any_other() {
+    let place = Workplace::new();
+    place.write("set/k.toml", multiscale("hidden = [8]\npool = [\"max\", \"mean\"]"));
+    place.run("-q run set").ok();
+    let folder = place.path("runs/set-k-s1");
+    for name in ["window_means_0.npy", "window_means_1.npy", "window_components_1.npy"] {
+        assert!(folder.join("fitted").join(name).exists(), "{name}");
+    }
+    place.write("a.wav", tone(1.5, 44_100, 440.0));
+    let tags = json(&place.run("-q predict runs/set-k-s1 a.wav --json").ok().out);
+    assert!(!tags[0]["tags"].as_array().unwrap().is_empty());
+    // The same again, to the last bit.
+    let scores = std::fs::read(folder.join("scores.json")).unwrap();
+    place.run("-q evaluate runs/set-k-s1").ok();
+    assert_eq!(std::fs::read(folder.join("scores.json")).unwrap(), scores);
+    place.run("-q run set --runs again").ok();
+    let predictions = |runs: &str| {
+        std::fs::read(place.path(&format!("{runs}/set-k-s1/predictions.csv"))).unwrap()
+    };
+    assert!(predictions("runs") == predictions("again"));
+}
+
+#[test]
+fn too_little_audio_for_the_means_is_said() {
+    let place = Workplace::new();
+    place.write("x.toml", multiscale("means = 200000").replacen("means = 12\n", "", 1));
+    place.run("-q train x.toml").fails(2, &["means = 200000", "out of range"]);
+    place.write("x.toml", multiscale("means = 90000").replacen("means = 12\n", "", 1));
+    place.run("-q train x.toml").fails(2, &["means = 90000", "windows of all training excerpts"]);
+    assert!(!place.path("runs").exists(), "nothing is left of it");
+    // A constant is no music: nothing varies.
+    let mut wav = tone(1.0, 16_000, 440.0);
+    let sample = 9_000_i16.to_le_bytes();
+    wav[44..].chunks_exact_mut(2).for_each(|pair| pair.copy_from_slice(&sample));
+    let mut rows = "id,path,split,tags\n".to_string();
+    for (number, split) in ["train", "train", "valid", "test"].iter().enumerate() {
+        place.write(&format!("flat/{number}.wav"), &wav);
+        rows += &format!("{number},{number}.wav,{split},{}\n", ["a", "b"][number % 2]);
+    }
+    place.write("flat/manifest.csv", rows);
+    let flat = multiscale("").replace(
+        "\"synthetic\"\ntracks = 40\nseconds = 3.0",
+        "\"manifest\"\nroot = \"flat/manifest.csv\"",
+    );
+    place.write("x.toml", flat);
+    place.run("-q train x.toml").fails(3, &["windows of level 0", "nothing varies"]);
+}
+
+#[test]
+fn what_one_run_learned_serves_another() {
+    let place = Workplace::new();
+    place.write("set/1source.toml", format!("name = \"source\"\n{}", multiscale("hidden = [8]")));
+    tones(&place);
+    place.write("set/2classes.toml", classes("source", "by_artist = true\n"));
+    let tags = "name = \"transferred\"\nrun = \"source\"\nof = \"outputs\"\nhidden = [6]\n";
+    let tags =
+        small(MEL).replace("name = \"tagger\"", tags).replace(&format!("front_end = {MEL}"), "");
+    place.write("set/3tags.toml", &tags);
+    let told = json(&place.run("-q run set --seeds 2 --json").ok().out);
+    assert_eq!(told["sections"].as_array().unwrap().len(), 2);
+
+    // Low and high are easily told apart; every track was held out once, artists whole.
+    let folder = place.path("runs/set-2classes-s2");
+    let scores = json(&std::fs::read_to_string(folder.join("scores.json")).unwrap());
+    assert!(scores["accuracy"].as_f64().unwrap() > 0.8, "{scores}");
+    assert_eq!((&scores["n_tracks"], &scores["split"]), (&18.into(), &"3 folds".into()));
+    let folds = scores["cross_validation"]["folds"].as_array().unwrap();
+    assert_eq!(folds.iter().map(|fold| fold["rows"].as_u64().unwrap()).sum::<u64>(), 18);
+    // The classifier of all tracks predicts.
+    let low = place.path("tones/low/band 0 - 0.wav");
+    std::fs::copy(low, place.path("low.wav")).unwrap();
+    let found = json(&place.run("-q predict runs/set-2classes-s2 low.wav --json").ok().out);
+    assert_eq!(found[0]["tags"][0]["tag"], "low");
+    place.run("evaluate runs/set-2classes-s2").fails(2, &["cross-validation", "scores.json"]);
+    place.run("-q run set --seeds 2").ok();
+
+    // A run carries what it was built on: the source may go.
+    let before = place.run("-q predict runs/set-3tags-s1 low.wav --csv").ok().out;
+    std::fs::rename(place.path("runs/source-s1"), place.path("gone")).unwrap();
+    assert_eq!(place.run("-q predict runs/set-3tags-s1 low.wav --csv").ok().out, before);
+    place.run("-q evaluate runs/set-3tags-s1").ok();
+    place
+        .run("-q train set/3tags.toml --runs other")
+        .fails(2, &["model.run", "source-s1", "train it first"]);
+}
+
+#[test]
+fn what_cannot_be_transferred_is_refused() {
+    let place = Workplace::new();
+    place.write("source.toml", format!("name = \"source\"\n{}", small(MEL)));
+    place.run("-q train source.toml").ok();
+    tones(&place);
+    let two = classes("source", "").replace("excerpt_seconds = 1.0", "excerpt_seconds = 1.2");
+    place.write("x.toml", two);
+    place.run("-q train x.toml").fails(2, &["excerpt_seconds is 1.2", "trained on, 1 s"]);
+    place.write(
+        "x.toml",
+        classes("source", "folds = 3\n")
+            .replacen("folds = 3\n", "folds = 40\n", 1)
+            .replace("folds = 3\n", ""),
+    );
+    place.run("-q train x.toml").fails(2, &["40 folds", "18"]);
+    place.write(
+        "x.toml",
+        classes("source", "").replace("run = \"source\"\n", "run = \"source\"\nhidden = [4]\n"),
+    );
+    place.run("-q train x.toml").fails(2, &["[cross_validation]", "hidden = []"]);
+    place.write(
+        "x.toml",
+        classes("source", "")
+            .replace("loss = \"cross_entropy\"\n", "")
+            .replace("\"accuracy\"", "\"loss\""),
+    );
+    place.run("-q train x.toml").fails(2, &["training.loss", "cross_entropy"]);
+    place.write("x.toml", classes("", ""));
+    place.run("-q train x.toml").fails(2, &["model.run is missing"]);
+    let several = classes("source", "").replace(
+        "\"folders\"\nroot = \"tones\"\nartist = \"name\"",
+        "\"synthetic\"\ntracks = 40\nseconds = 3.0",
+    );
+    place.write("x.toml", several);
+    place.run("-q train x.toml").fails(3, &["exactly one"]);
+    assert_eq!(
+        std::fs::read_dir(place.path("runs")).unwrap().count(),
+        1,
+        "nothing is left of them"
+    );
+}
+
+#[test]
+fn embeddings_are_written_with_their_ids() {
+    let place = Workplace::new();
+    place.write("x.toml", small(MEL));
+    place.run("-q train x.toml").ok();
+    let run = std::fs::read_dir(place.path("runs")).unwrap().next().unwrap().unwrap().file_name();
+    let run = format!("runs/{}", run.to_string_lossy());
+    tones(&place);
+    let of =
+        |arguments: &str| json(&place.run(&format!("-q embed {run} {arguments} --json")).ok().out);
+    let all = of("x.toml --out all.npy");
+    assert_eq!((&all["tracks"], &all["features"]), (&40.into(), &100.into()));
+    let bytes = std::fs::read(place.path("all.npy")).unwrap();
+    assert!(bytes.starts_with(b"\x93NUMPY"));
+    assert_eq!(bytes.len() % 64, (40 * 100 * 4) % 64);
+    let ids = std::fs::read_to_string(place.path("all.txt")).unwrap();
+    assert_eq!(ids.lines().count(), 40);
+    let files = of("tones --out files.npy --by factors");
+    assert_eq!(files["tracks"], 18);
+    assert!(std::fs::read_to_string(place.path("files.txt")).unwrap().contains("band 0 - 0.wav"));
+    // What cannot be read is told, the rest is written.
+    place.write("tones/low/broken.wav", b"RIFF");
+    place
+        .run(&format!("embed {run} tones --out some.npy"))
+        .fails(3, &["broken.wav", "1 tracks could not be read"]);
+    assert_eq!(std::fs::read_to_string(place.path("some.txt")).unwrap().lines().count(), 18);
+    place.run(&format!("embed {run} x.toml --out x.csv")).fails(2, &["x.csv", ".npy"]);
+    place.run(&format!("embed {run} nowhere --out x.npy")).fails(3, &["nowhere"]);
+}
