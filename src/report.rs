@@ -17,6 +17,7 @@ mod filters;
 pub(crate) mod format;
 mod learning;
 mod load;
+mod multiscale;
 mod operating;
 mod page;
 mod png;

@@ -1,6 +1,7 @@
 //! What a run hands over to be compared: plain data, no tensors and no files.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -27,7 +28,9 @@ pub enum Task {
 /// A finished run.
 #[derive(Clone, Debug)]
 pub struct RunSummary {
-    /// Name of the run's folder.
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// Its name.
     pub name: String,
     pub seed: u64,
     /// The experiment's name: what runs share that differ in the seed only.
@@ -61,6 +64,8 @@ pub struct RunSummary {
     pub targets: Targets,
     /// The learned front end, where there is one.
     pub filters: Option<Filters>,
+    /// Features at several time scales, where the model has them.
+    pub multiscale: Option<Multiscale>,
     /// Versions, device, commit.
     pub environment: BTreeMap<String, String>,
     /// Files that were left out.
@@ -98,6 +103,33 @@ pub struct Pool {
     pub kind: String,
     /// Filters a pool.
     pub size: usize,
+}
+
+/// The settings of a model of multiscale features, and what its means look for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Multiscale {
+    /// Front end and frames of a window, such as `Laplacian pyramid, 2 frames`.
+    pub representation: String,
+    /// Means of a level; 0 where whitened windows are pooled.
+    pub means: usize,
+    /// The levels that are used.
+    pub levels: Vec<usize>,
+    pub all_levels: bool,
+    /// All settings but means and levels: what two models must share to be compared by these.
+    pub rest: String,
+    /// Of the levels that are used; empty where there are none, and for all runs of an experiment but one.
+    pub patches: Vec<Patches>,
+}
+
+/// Means of a level as patches of spectrogram, sorted by the band of their peak.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patches {
+    pub level: usize,
+    pub count: usize,
+    pub frames: usize,
+    pub bands: usize,
+    /// `[mean, frame, band]`
+    pub values: Vec<f32>,
 }
 
 /// Why there is no report.

@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use models::front_end::strided::PoolKind;
+use models::front_end::{FrontEndConfig, PyramidKind};
+use models::{ModelConfig, MultiscaleConfig};
 
 use super::analysis::Analysis;
-use super::data::{Filters, Pool, Quarantined, ReportError, RunSummary, Task};
+use super::data::{Filters, Multiscale, Patches, Pool, Quarantined, ReportError, RunSummary, Task};
+use super::multiscale::DRAWN;
 use super::page::{Options, render_analysis};
 use super::terminal;
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
+use crate::experiment::Experiment;
 use crate::files::{create_folder, read_text, write_atomic};
 use crate::log::LogLine;
 use crate::loss::Loss;
@@ -33,7 +37,16 @@ pub struct Comparison {
 /// # Errors
 /// If a folder holds no evaluated run, or the page cannot be written.
 pub fn write(runs: &[PathBuf], out: &Path) -> Result<Comparison> {
-    let runs: Vec<RunSummary> = runs.iter().map(|run| load(run)).collect::<Result<_>>()?;
+    let mut runs: Vec<RunSummary> = runs.iter().map(|run| load(run)).collect::<Result<_>>()?;
+    let mut seen = BTreeSet::new();
+    for run in &mut runs {
+        // Those of one run of an experiment tell enough, and all would fill the memory.
+        if seen.insert((run.dataset.clone(), run.group.clone()))
+            && let Some(model) = &mut run.multiscale
+        {
+            model.patches = patches(&RunFolder::open(&run.folder)?, &model.levels)?;
+        }
+    }
     let broken = |error: ReportError| Error::Data(error.to_string());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let options = Options {
@@ -104,6 +117,8 @@ fn load(path: &Path) -> Result<RunSummary> {
         predictions: result.predictions,
         targets: result.targets,
         filters: filters(&folder, &experiment)?,
+        multiscale: multiscale(&experiment),
+        folder: path.to_owned(),
         environment: BTreeMap::from([
             ("tonotopy".into(), environment.tonotopy),
             ("commit".into(), environment.commit),
@@ -247,10 +262,16 @@ fn quarantine(folder: &RunFolder) -> Result<Vec<Quarantined>> {
 }
 
 /// The filters of the best checkpoint, if its front end learns any.
-fn filters(
-    folder: &RunFolder,
-    experiment: &crate::experiment::Experiment,
-) -> Result<Option<Filters>> {
+fn filters(folder: &RunFolder, experiment: &Experiment) -> Result<Option<Filters>> {
+    let strided = |front_end: &FrontEndConfig| matches!(front_end, FrontEndConfig::Strided(_));
+    let learns = match &experiment.model {
+        ModelConfig::Tagger(config) => strided(&config.front_end),
+        ModelConfig::LatentNet(config) => strided(&config.front_end),
+        _ => false,
+    };
+    if !learns {
+        return Ok(None);
+    }
     let checkpoint = folder.checkpoints().load(Which::Best)?;
     let outputs = folder.outputs(experiment)?.len();
     let model = initial(experiment, outputs, &folder.fitted()?, &Device::flex())?;
@@ -267,4 +288,64 @@ fn filters(
             size: pool.size,
         }),
     }))
+}
+
+/// The settings of multiscale features.
+fn multiscale(experiment: &Experiment) -> Option<Multiscale> {
+    let ModelConfig::Multiscale(config) = &experiment.model else { return None };
+    let front_end = match &config.front_end {
+        FrontEndConfig::Multiresolution(_) => "multiresolution".to_string(),
+        FrontEndConfig::Pyramid(config) => match config.kind {
+            PyramidKind::Gaussian => "Gaussian pyramid".into(),
+            PyramidKind::Laplacian => "Laplacian pyramid".into(),
+        },
+        FrontEndConfig::Mel(_) => "mel".into(),
+        FrontEndConfig::Mfcc(_) => "MFCC".into(),
+        FrontEndConfig::Strided(_) => "strided".into(),
+    };
+    let mut rest = config.clone();
+    (rest.means, rest.levels) = (0, Vec::new());
+    // What only bounds the search for means is no other kind of model.
+    rest.windows = MultiscaleConfig::default().windows;
+    let levels = config.used_levels();
+    Some(Multiscale {
+        representation: match config.frames {
+            1 => format!("{front_end}, 1 frame"),
+            frames => format!("{front_end}, {frames} frames"),
+        },
+        means: config.means,
+        all_levels: levels.len() == config.front_end.levels(),
+        levels,
+        rest: toml::to_string(&rest).unwrap_or_default(),
+        patches: Vec::new(),
+    })
+}
+
+/// What the means of a run look for: some of each level, evenly chosen in the order of their peaks.
+fn patches(folder: &RunFolder, levels: &[usize]) -> Result<Vec<Patches>> {
+    let ModelConfig::Multiscale(config) = folder.experiment()?.model else { return Ok(Vec::new()) };
+    if config.means == 0 {
+        return Ok(Vec::new());
+    }
+    let fitted = folder.fitted()?;
+    let (frames, bands) = (config.frames, config.level_bands());
+    let one = |&level: &usize| -> Result<Patches> {
+        let all = config
+            .patches(level, &fitted)
+            .map_err(|error| Error::Data(format!("{}: {error}", folder.path().display())))?;
+        let mut order: Vec<(usize, &[f32])> = all
+            .chunks_exact(frames * bands)
+            .map(|patch| {
+                let loudest = (0..patch.len())
+                    .max_by(|a, b| patch[*a].abs().total_cmp(&patch[*b].abs()))
+                    .unwrap_or(0);
+                (loudest % bands, patch)
+            })
+            .collect();
+        order.sort_by_key(|(band, _)| *band);
+        let count = order.len().min(DRAWN);
+        let chosen = (0..count).map(|at| order[at * order.len() / count].1);
+        Ok(Patches { level, count, frames, bands, values: chosen.flatten().copied().collect() })
+    };
+    levels.iter().map(one).collect()
 }

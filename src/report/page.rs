@@ -8,7 +8,7 @@ use super::analysis::{Analysis, Group, Section, TagRow};
 use super::data::{Filters, ReportError, RunSummary, Task};
 use super::filters::{FilterBank, PoolFits, mel_centre};
 use super::operating::{self, Curves};
-use super::{figures, format, learning, recommendation};
+use super::{figures, format, learning, multiscale, recommendation};
 use crate::bootstrap::{Bootstrap, Compared};
 use crate::experiment::PaperFigure;
 use crate::spread::Spread;
@@ -205,6 +205,7 @@ fn section(
                 (recommendation::similar_tracks(section, runs))
                 (recommendation::tags_from_factors(section, runs))
             }
+            (multiscale::section(section, runs))
             @if !filters.is_empty() {
                 h2 { "Learned filters" }
                 @for part in &filters { (part) }

@@ -170,6 +170,7 @@ pub fn run(group: &str, skill: f64, seed: u64, targets: &Targets) -> RunSummary 
     ];
     let number = seed + (skill * 1000.0) as u64 * 10;
     RunSummary {
+        folder: format!("runs/{group}-s{seed}").into(),
         name: format!("{group}-s{seed}"),
         seed,
         group: group.to_owned(),
@@ -187,6 +188,7 @@ pub fn run(group: &str, skill: f64, seed: u64, targets: &Targets) -> RunSummary 
         predictions: predictions(targets, skill, number),
         targets: targets.clone(),
         filters: None,
+        multiscale: None,
         environment: environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         quarantine: vec![
             Quarantined {

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
+use super::analysis::{Metric, TagRow};
+use super::data::{Multiscale, Patches};
 use super::sample::{self, SAMPLE_RATE};
 use super::*;
 use crate::bootstrap::Bootstrap;
@@ -593,4 +595,54 @@ fn the_text_is_aligned_and_plain() {
         "{plain}"
     );
     assert!(text(&analysis, true).contains("\u{1b}[1mmel"));
+}
+
+/// Three levels alone and all together, of two numbers of means.
+#[test]
+fn multiscale_features_have_the_figures_of_the_paper() {
+    let targets = sample::targets(120, 6);
+    let mut runs = Vec::new();
+    for (means, level, skill) in [
+        (200, None, 0.9),
+        (0, None, 0.8),
+        (200, Some(0), 0.5),
+        (200, Some(1), 0.6),
+        (200, Some(2), 0.55),
+    ] {
+        for seed in 1..=2 {
+            let name = format!("<k{means}-{level:?}>");
+            let mut run = sample::run(&name, skill, seed, &targets);
+            let patches = Patches { level: 1, count: 2, frames: 1, bands: 3, values: vec![0.5; 6] };
+            run.multiscale = Some(Multiscale {
+                representation: "Laplacian pyramid, 1 frame".into(),
+                means,
+                levels: level.map_or(vec![0, 1, 2], |level| vec![level]),
+                all_levels: level.is_none(),
+                rest: "same".into(),
+                patches: if seed == 1 && means > 0 { vec![patches] } else { Vec::new() },
+            });
+            runs.push(run);
+        }
+    }
+    let analysis = Analysis::new(&runs, &Bootstrap::default()).unwrap();
+    let section = &analysis.sections[0];
+    let page = render(&runs, &Options::default()).unwrap();
+    assert!(page.contains("Multiscale features"));
+    let group = |name: &str| section.groups.iter().position(|g| g.name == name).unwrap();
+    let (all, pca) = (group("<k200-None>"), group("<k0-None>"));
+    for at in [all, pca] {
+        let spread = section.groups[at].scores[&Metric::RocAuc].unwrap();
+        assert!(page.contains(&format::spread(&spread)));
+    }
+    assert!(page.contains("PCA alone") && page.contains("200 means"));
+    let alone: Vec<usize> = (0..3).map(|l| group(&format!("<k200-Some({l})>"))).collect();
+    let score = |tag: &TagRow, group: usize| tag.roc_auc[group].unwrap().mean;
+    let ahead = section
+        .tags
+        .iter()
+        .filter(|tag| alone.iter().all(|level| score(tag, all) > score(tag, *level)))
+        .count();
+    assert!(page.contains(&format!("<b>{ahead} of 6 tags</b>")), "{ahead}");
+    assert!(page.contains("2 means of level 1 as patches of 1 by 3"));
+    assert!(!page.contains("<k200"), "names are shown, not taken for markup");
 }
