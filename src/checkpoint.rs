@@ -134,6 +134,21 @@ impl Checkpoints {
         self.prune(keep)
     }
 
+    /// Sets the pointers right after a run was killed between a checkpoint and its pointers: `last` is the
+    /// one that the run goes on from, `best` the one that its state names.
+    pub fn repair(&self, newest: &Checkpoint) -> Result<()> {
+        let name = |step: u64| format!("step-{step:08}");
+        let best = newest.state.best.map(|best| name(best.step));
+        for (pointer, name) in [("last", Some(name(newest.state.step))), ("best", best)] {
+            let Some(name) = name.filter(|name| self.folder.join(name).is_dir()) else { continue };
+            let path = self.folder.join(pointer);
+            if fs::read_to_string(&path).ok().as_deref().map(str::trim) != Some(&name) {
+                write_atomic(&path, name.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest checkpoint that is whole; `None` if there is none at all. One that is damaged is
     /// passed over, with a warning.
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
@@ -305,6 +320,28 @@ mod tests {
         let error = checkpoints.load(Which::Last).err().unwrap().to_string();
         assert!(error.contains("does not match its checksum"), "{error}");
         assert_eq!(checkpoints.newest().unwrap().unwrap().state.step, 1);
+    }
+
+    /// Killed after a checkpoint was whole and before its pointers were written.
+    #[test]
+    fn pointers_that_a_killed_run_left_behind_are_set_right() {
+        let (_folder, checkpoints, layer, optimizer) = checkpoints();
+        checkpoints.save(&layer, &optimizer, &state(1, Some(1)), 3).unwrap();
+        checkpoints.save(&layer, &optimizer, &state(2, Some(2)), 3).unwrap();
+        for stale in [Some("step-00000001"), None] {
+            for pointer in ["last", "best"] {
+                let path = checkpoints.folder.join(pointer);
+                match stale {
+                    Some(name) => fs::write(path, name).unwrap(),
+                    None => fs::remove_file(path).unwrap(),
+                }
+            }
+            let newest = checkpoints.newest().unwrap().unwrap();
+            checkpoints.repair(&newest).unwrap();
+            for which in [Which::Last, Which::Best] {
+                assert_eq!(checkpoints.load(which).unwrap().state.step, 2);
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every key has a default or is required; an unknown key is an error that names the nearest
 //! right one. A run saves its experiment with every default filled in.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datasets::{DatasetConfig, InteractionsConfig};
@@ -29,6 +30,10 @@ pub struct Experiment {
     /// Decides initial weights, order and place of excerpts, dropout.
     #[serde(default = "one")]
     pub seed: u64,
+    /// A run whose weights the model begins with, as a folder (without its `-s<seed>`: the run of the
+    /// same seed); its output layer, and layers of other shapes, begin anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     pub dataset: DatasetConfig,
     /// Who plays what. With it, the network learns latent factors instead of tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,6 +125,13 @@ pub struct Training {
     /// Limit of the joint L2 norm of all gradients; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
+    /// Parts of the model that stay as they are, by the paths of their parameters: `front_end`,
+    /// `stages.0`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<String>,
+    /// Factors on the learning rate of parts of the model; the longest path that fits counts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub learning_rates: BTreeMap<String, f64>,
     /// Length of the run.
     pub steps: u64,
     /// Steps between two validations; each is followed by a checkpoint.
@@ -149,6 +161,8 @@ impl Default for Training {
             schedule: Shape::default(),
             warmup_steps: 0,
             clip_norm: None,
+            frozen: Vec::new(),
+            learning_rates: BTreeMap::new(),
             steps: 10_000,
             valid_every: 500,
             metric: "roc_auc_macro".into(),
@@ -356,6 +370,13 @@ impl Experiment {
                 let loss = format!("{:?}", training.loss.name());
                 return refuse("loss", &loss, "\"cross_entropy\" with [cross_validation]");
             }
+            if self.init_from.is_some() {
+                return Err(Error::Config(
+                    "init_from: with [cross_validation] nothing is trained that could begin anywhere; \
+                     model.name = \"transferred\" takes another run's network"
+                        .into(),
+                ));
+            }
             if !self.model.is_linear() {
                 return Err(Error::Config(format!(
                     "[cross_validation] puts a linear classifier onto fixed features, and the model {} has \
@@ -363,6 +384,17 @@ impl Experiment {
                      hidden = []",
                     self.model.name()
                 )));
+            }
+        }
+        for (path, factor) in &training.learning_rates {
+            // Written so that NaN fails.
+            if !(*factor > 0.0 && *factor <= 1e6) {
+                let key = format!("learning_rates.{path}");
+                return refuse(
+                    &key,
+                    factor,
+                    "above 0 and at most 1e6; freeze what is not to learn",
+                );
             }
         }
         training.optimizer.validate()?;

@@ -23,11 +23,13 @@ use crate::experiment::{Experiment, METRICS};
 use crate::factors;
 use crate::files::write_atomic;
 use crate::fit::{self, TrainingAudio, fixed_features};
+use crate::init_from::Start;
 use crate::log::{Log, LogLine};
 use crate::loss::Loss;
 use crate::matrix::Matrix;
 use crate::metrics::{self, Scores, Targets};
 use crate::objective::Objective;
+use crate::param_groups::ParamGroups;
 use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
 use crate::recommendation::{Recommendation, matrix, neighbours, rank, recommend};
@@ -106,20 +108,35 @@ impl Session<'_> {
         let mut data = self.prepare(experiment, folder)?;
         let began = Instant::now();
         let training = &experiment.training;
-        let fitted = match folder.exists() {
-            true => folder.fitted()?,
-            false => self.fit(experiment, &data, folder)?,
+        let start = match folder.exists() {
+            // Its own checkpoints hold what it began with.
+            true => None,
+            false => Start::of(experiment, folder.beside())?,
+        };
+        let fitted = match (&start, folder.exists()) {
+            (_, true) => folder.fitted()?,
+            (Some(start), false) => start.fitted()?,
+            (None, false) => self.fit(experiment, &data, folder)?,
         };
         let mut model = initial(experiment, data.outputs(), &fitted, &self.device.device)?;
         if !folder.exists() {
             model = source::put_into(model, experiment, folder.beside(), &self.device.device)?;
         }
+        if let Some(start) = &start {
+            let (begun, note) = start.put_into(model)?;
+            model = begun;
+            data.notes.push(note);
+        }
+        ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
         let parameters = model.num_params();
 
         let mut checkpoint = None;
         if folder.exists() {
             folder.check_same(experiment, &data)?;
             checkpoint = folder.checkpoints().newest()?;
+            if let Some(checkpoint) = &checkpoint {
+                folder.checkpoints().repair(checkpoint)?;
+            }
         } else {
             let notes = data.notes.clone();
             for note in &notes {

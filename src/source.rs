@@ -18,7 +18,7 @@ use crate::session::{initial, load_weights};
 ///
 /// # Errors
 /// If none of them is a trained run.
-fn find(run: &Path, seed: u64, beside: &Path) -> Result<RunFolder> {
+pub(crate) fn find(key: &str, run: &Path, seed: u64, beside: &Path) -> Result<RunFolder> {
     let mut of_seed = run.as_os_str().to_owned();
     of_seed.push(format!("-s{seed}"));
     let names = [run.to_owned(), PathBuf::from(of_seed)];
@@ -29,14 +29,14 @@ fn find(run: &Path, seed: u64, beside: &Path) -> Result<RunFolder> {
             return match folder.is_trained()? {
                 true => Ok(folder),
                 false => Err(Error::Config(format!(
-                    "model.run: {} is not trained to its end: go on with it first",
+                    "{key}: {} is not trained to its end: go on with it first",
                     path.display()
                 ))),
             };
         }
     }
     Err(Error::Config(format!(
-        "model.run: there is no run {} or {}, neither here nor in {}: train it first, or name another",
+        "{key}: there is no run {} or {}, neither here nor in {}: train it first, or name another",
         names[0].display(),
         names[1].display(),
         beside.display()
@@ -62,7 +62,7 @@ pub fn resolved(experiment: &Experiment, beside: &Path) -> Result<Experiment> {
         if config.is_resolved() {
             return Ok(experiment);
         }
-        let folder = find(&config.run, seed, beside)?;
+        let folder = find("model.run", &config.run, seed, beside)?;
         let source = folder.experiment()?;
         config.source = Some(Box::new(SourceConfig {
             outputs: folder.outputs(&source)?.len(),
@@ -85,7 +85,7 @@ pub fn load(experiment: &Experiment, beside: &Path, device: &Device) -> Result<(
     else {
         return Err(Error::Config("model.name: this model builds on no other run".into()));
     };
-    let folder = find(&config.run, experiment.seed, beside)?;
+    let folder = find("model.run", &config.run, experiment.seed, beside)?;
     let was = folder.experiment()?;
     if was.model != source.model {
         return Err(Error::Config(format!(

@@ -17,6 +17,7 @@ use crate::experiment::Training;
 use crate::loader::Loader;
 use crate::log::LogLine;
 use crate::objective::Objective;
+use crate::param_groups::ParamGroups;
 use crate::rng::philox;
 
 /// What the loop hands to its caller.
@@ -70,6 +71,8 @@ pub fn train<N: Network>(
     let mut batches = batches(examples, sampler(examples, seed, training), training, state.step);
     let mut window = Window::new(if eager { 1 } else { training.log_every });
     let mut clock = Clock::start(state.seconds);
+    let groups = ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
+    model = groups.freeze(model);
 
     if training.steps == 0 {
         // Nothing is learned step by step: what was fitted is all there is.
@@ -98,7 +101,15 @@ pub fn train<N: Network>(
         }
         let factor = training.schedule.factor(state.step, training.steps, training.warmup_steps);
         let learning_rate = training.optimizer.learning_rate() * factor;
-        model = optimizer.step(learning_rate, model, gradients);
+        model = match groups.is_one() {
+            true => optimizer.step(learning_rate, model, gradients),
+            false => {
+                let parts = groups.split(&model, gradients);
+                parts.into_iter().fold(model, |model, (factor, part)| {
+                    optimizer.step(learning_rate * factor, model, part)
+                })
+            }
+        };
         state.step += 1;
 
         let interrupted = stop.load(Ordering::Relaxed);

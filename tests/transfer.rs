@@ -86,7 +86,7 @@ fn too_little_audio_for_the_means_is_said() {
         "\"manifest\"\nroot = \"flat/manifest.csv\"",
     );
     place.write("x.toml", flat);
-    place.run("-q train x.toml").fails(3, &["windows of level 0", "nothing varies"]);
+    place.run("-q train x.toml").fails(3, &["windows of level", "nothing varies", "silent?"]);
 }
 
 #[test]
@@ -198,4 +198,68 @@ fn embeddings_are_written_with_their_ids() {
     assert_eq!(std::fs::read_to_string(place.path("some.txt")).unwrap().lines().count(), 18);
     place.run(&format!("embed {run} x.toml --out x.csv")).fails(2, &["x.csv", ".npy"]);
     place.run(&format!("embed {run} nowhere --out x.npy")).fails(3, &["nowhere"]);
+}
+
+/// Begins with another run's weights, keeps some of them, and goes on after a stop as if there had been
+/// none.
+#[test]
+fn training_begins_where_another_run_ended() {
+    let place = Workplace::new();
+    place.write("source.toml", format!("name = \"source\"\n{}", small(MEL)));
+    place.run("-q train source.toml").ok();
+    // Other tags: another output layer.
+    tones(&place);
+    let target = small(MEL)
+        .replace("\"synthetic\"\ntracks = 40\nseconds = 3.0", "\"folders\"\nroot = \"tones\"")
+        .replace("about", "init_from = \"runs/source\"\nabout");
+    let training = "frozen = [\"stages.0\"]\nlearning_rates = { stages = 0.5, hidden = 0.1 }\n";
+    place.write("x.toml", format!("name = \"x\"\n{target}{training}"));
+    let told = place.run("train x.toml").ok().err;
+    assert!(told.contains("weights of runs/source-s1: 6 tensors"), "{told}");
+    assert!(told.contains("begun anew: output.weight, output.bias"), "{told}");
+    let arrays = |run: &str, out: &str| {
+        // The first stage's output decides the embedding of nothing else: compare weights by what they do.
+        let by = if out == "e" { "embedding" } else { "factors" };
+        place.run(&format!("-q embed runs/{run} tones --out {run}-{out}.npy --by {by}")).ok();
+        std::fs::read(place.path(&format!("{run}-{out}.npy"))).unwrap()
+    };
+    assert_ne!(arrays("source-s1", "e"), arrays("x-s1", "e"), "hidden layers have learned");
+
+    // All but the output frozen: the last hidden layer is that of the source, to the last bit.
+    let all = "frozen = [\"stages\", \"hidden\"]\n";
+    place.write("y.toml", format!("name = \"y\"\n{target}{all}"));
+    place.run("-q train y.toml").ok();
+    assert_eq!(arrays("source-s1", "e"), arrays("y-s1", "e"));
+    assert_ne!(arrays("x-s1", "o"), arrays("y-s1", "o"));
+
+    // Stopped half way and resumed, without the source: the same as in one go.
+    let long = format!("name = \"z\"\n{target}{training}").replace("steps = 12", "steps = 600");
+    place.write("z.toml", long);
+    let mut half = place.start("-q train z.toml");
+    let pointer = place.path("runs/z-s1/checkpoints/last");
+    let began = std::time::Instant::now();
+    while !pointer.exists() {
+        assert!(began.elapsed().as_secs() < 120, "no checkpoint");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    half.kill().unwrap();
+    half.wait().unwrap();
+    place.run("-q train z.toml --runs whole").ok();
+    std::fs::rename(place.path("runs/source-s1"), place.path("gone")).unwrap();
+    place.run("-q train z.toml --resume").ok();
+    std::fs::create_dir_all(place.path("runs")).unwrap();
+    std::fs::rename(place.path("whole/z-s1"), place.path("runs/w-s1")).unwrap();
+    assert_eq!(arrays("z-s1", "o"), arrays("w-s1", "o"));
+
+    place.run("-q train x.toml --runs other").fails(2, &["init_from", "source-s1"]);
+    std::fs::rename(place.path("gone"), place.path("runs/source-s1")).unwrap();
+    let refused = |from: &str, to: &str, words: &[&str]| {
+        let text = format!("name = \"bad\"\n{target}{training}").replace(from, to);
+        place.write("bad.toml", text);
+        place.run("-q train bad.toml").fails(2, words);
+        assert!(!place.path("runs/bad-s1").exists());
+    };
+    refused("n_mels = 32", "n_mels = 40", &["init_from", "model.front_end", "40", "32"]);
+    refused("stages.0", "stages.7", &["frozen", "stages.7", "hidden", "stages"]);
+    refused("hidden = 0.1", "hidden = -1.0", &["learning_rates.hidden is -1"]);
 }
