@@ -362,6 +362,11 @@ impl Experiment {
                 &format!("one of {} with this loss", fitting.join(", ")),
             );
         }
+        if self.init_from.as_ref().is_some_and(|run| run.as_os_str().is_empty()) {
+            return Err(Error::Config(
+                "init_from is empty: name the folder of a run, or leave it out".into(),
+            ));
+        }
         if let Some(cross_validation) = &self.cross_validation {
             cross_validation
                 .validate()

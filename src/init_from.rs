@@ -10,12 +10,15 @@ use models::{Fitted, Model, ModelConfig};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::param_groups::joined;
+use crate::param_groups::Place;
 use crate::run_folder::RunFolder;
 use crate::session::{initial, load_weights};
 use crate::source::find;
 
-/// Settings that weights do not depend on, or that only decide which of them begin anew.
+/// What decides what weights mean: what the audio becomes before the layers, and on which time scale.
+const MEANING: [&str; 5] = ["name", "front_end", "sample_rate", "stem_length", "pool"];
+
+/// Settings of the layers on top of what is fitted.
 const FREE: [&str; 3] = ["dropout", "hidden", "head"];
 
 /// What is taken from another run.
@@ -39,7 +42,7 @@ impl Start {
         let fitted = experiment.model.is_fitted();
         let keys: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
         for key in keys {
-            let layer = !fitted && !matches!(key.as_str(), "name" | "front_end" | "sample_rate");
+            let layer = !fitted && !MEANING.contains(&key.as_str());
             if layer || FREE.contains(&key.as_str()) || ours.get(key) == theirs.get(key) {
                 continue;
             }
@@ -74,11 +77,16 @@ impl Start {
         let source = load_weights(source, checkpoint.model, &checkpoint.path)?;
         let mut theirs = Weights::default();
         source.visit(&mut theirs);
-        let mut put =
-            Put { theirs: &theirs.found, path: Vec::new(), taken: 0, numbers: 0, anew: Vec::new() };
+        let mut put = Put {
+            theirs: &theirs.found,
+            place: Place::default(),
+            taken: 0,
+            numbers: 0,
+            anew: Vec::new(),
+        };
         let model = model.map(&mut put);
         let place = self.folder.path().display();
-        if put.taken == 0 {
+        if put.taken == 0 && self.folder.fitted()?.arrays.is_empty() {
             return Err(Error::Config(format!(
                 "init_from: no weight of {place} has a place in this model: the layers of the two differ"
             )));
@@ -100,43 +108,43 @@ fn table(model: &ModelConfig) -> toml::Table {
 
 #[derive(Default)]
 struct Weights {
-    path: Vec<String>,
+    place: Place,
     found: HashMap<String, TensorData>,
 }
 
 impl ModuleVisitor for Weights {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.place.enter(name, container_type);
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+        self.place.exit();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.found.insert(joined(&self.path), param.val().into_data());
+        self.found.insert(self.place.path(), param.val().into_data());
     }
 }
 
 struct Put<'a> {
     theirs: &'a HashMap<String, TensorData>,
-    path: Vec<String>,
+    place: Place,
     taken: usize,
     numbers: usize,
     anew: Vec<String>,
 }
 
 impl ModuleMapper for Put<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.place.enter(name, container_type);
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+        self.place.exit();
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = joined(&self.path);
+        let path = self.place.path();
         // Outputs stand for other tags, even where there are as many.
         let output = path.split('.').any(|part| part == "output");
         let shape = param.val().dims();

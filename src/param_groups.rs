@@ -2,42 +2,59 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Flag, Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
 
-/// Paths of a model's parameters, as experiments name them: without the name of the model's kind.
-pub fn paths<M: Module>(model: &M) -> Vec<(String, ParamId)> {
-    let mut found = Paths::default();
-    model.visit(&mut found);
-    found.found
+/// Where a traversal of a model stands, as experiments name it: which kind a front end or a model is of
+/// several is no part of a path.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    parts: Vec<Option<String>>,
 }
 
+impl Place {
+    pub(crate) fn enter(&mut self, name: &str, container: &str) {
+        self.parts.push((!container.starts_with("Enum:")).then(|| name.into()));
+    }
+
+    pub(crate) fn exit(&mut self) {
+        self.parts.pop();
+    }
+
+    pub(crate) fn path(&self) -> String {
+        let parts: Vec<&str> = self.parts.iter().flatten().map(String::as_str).collect();
+        parts.join(".")
+    }
+}
+
+/// What a model holds, by path.
 #[derive(Default)]
-struct Paths {
-    path: Vec<String>,
-    found: Vec<(String, ParamId)>,
+struct Found {
+    place: Place,
+    parameters: Vec<(String, ParamId)>,
+    /// Such as whether a layer is in training.
+    flags: Vec<(String, ParamId)>,
 }
 
-impl ModuleVisitor for Paths {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
+impl ModuleVisitor for Found {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.place.enter(name, container_type);
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+        self.place.exit();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.found.push((joined(&self.path), param.id));
+        self.parameters.push((self.place.path(), param.id));
     }
-}
 
-/// The path without the name of the model's kind, which is its first part.
-pub(crate) fn joined(path: &[String]) -> String {
-    path.get(1..).unwrap_or_default().join(".")
+    fn visit_flag(&mut self, flag: &Param<Flag>) {
+        self.flags.push((self.place.path(), flag.id));
+    }
 }
 
 /// Whether `path` is `prefix` or beneath it.
@@ -45,58 +62,65 @@ fn beneath(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Factors on the learning rate; those of frozen parameters are 0.
+/// Factors on the learning rate, and what stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct ParamGroups {
-    /// Of the parameters that are not at 1.
+    /// Of the parameters that are not at 1; of frozen ones 0.
     factors: HashMap<ParamId, f64>,
+    /// Frozen parameters, and the flags of frozen layers.
+    frozen: Vec<ParamId>,
 }
 
 impl ParamGroups {
+    /// Frozen parts are frozen whatever their learning rate; of several factors that of the longest path
+    /// counts.
+    ///
     /// # Errors
-    /// If a path is that of no parameter, or a frozen part keeps running statistics.
+    /// If a path is that of no parameter, of running statistics alone, or nothing is left to learn.
     pub fn new<M: Module>(
         model: &M,
         frozen: &[String],
         learning_rates: &BTreeMap<String, f64>,
     ) -> Result<Self> {
-        let all = paths(model);
-        let rules: Vec<(&str, f64)> = learning_rates
-            .iter()
-            .map(|(path, factor)| (path.as_str(), *factor))
-            .chain(frozen.iter().map(|path| (path.as_str(), 0.0)))
-            .collect();
-        for (prefix, factor) in &rules {
-            let key = if *factor == 0.0 { "frozen" } else { "learning_rates" };
-            let mut own = all.iter().filter(|(path, _)| beneath(path, prefix)).peekable();
-            if own.peek().is_none() {
-                let known: BTreeSet<&str> =
-                    all.iter().filter_map(|(path, _)| path.split('.').next()).collect();
-                let known: Vec<&str> = known.into_iter().collect();
+        let mut all = Found::default();
+        model.visit(&mut all);
+        let (rates, stays) = ("learning_rates", "frozen");
+        let named = learning_rates.keys().map(|path| (rates, path));
+        for (key, prefix) in named.chain(frozen.iter().map(|path| (stays, path))) {
+            if prefix.contains("running_") {
                 return Err(Error::Config(format!(
-                    "training.{key}: {prefix:?} is no part of this model; its parts are {}",
-                    known.join(", ")
+                    "training.{key}: {prefix:?} names running statistics, which no gradient changes: name the \
+                     layer that has them"
                 )));
             }
-            if *factor == 0.0 && own.any(|(path, _)| path.contains("running_")) {
+            if !all.parameters.iter().any(|(path, _)| beneath(path, prefix)) {
                 return Err(Error::Config(format!(
-                    "training.frozen: {prefix:?} holds batch normalisation, whose statistics follow the audio \
-                     in training: it cannot be frozen"
+                    "training.{key}: {prefix:?} is no part of this model; near it are {}",
+                    nearest(prefix, &all.parameters).join(", ")
                 )));
             }
         }
+        let is_frozen = |path: &str| frozen.iter().any(|prefix| beneath(path, prefix));
         let mut factors = HashMap::new();
-        for (path, id) in &all {
-            // The longest says most; of one length, frozen comes last and wins.
-            let rule = rules
+        for (path, id) in &all.parameters {
+            let rate = learning_rates
                 .iter()
                 .filter(|(prefix, _)| beneath(path, prefix))
-                .max_by_key(|(prefix, _)| prefix.len());
-            if let Some((_, factor)) = rule {
-                factors.insert(*id, *factor);
+                .max_by_key(|(prefix, _)| prefix.len())
+                .map(|(_, factor)| *factor);
+            if let Some(factor) = if is_frozen(path) { Some(0.0) } else { rate } {
+                factors.insert(*id, factor);
             }
         }
-        Ok(Self { factors })
+        let learns = |(path, _): &(String, ParamId)| !path.contains("running_") && !is_frozen(path);
+        if !frozen.is_empty() && !all.parameters.iter().any(learns) {
+            return Err(Error::Config(
+                "training.frozen: nothing is left to learn; leave out at least one part".into(),
+            ));
+        }
+        let both = all.parameters.iter().chain(&all.flags);
+        let frozen = both.filter(|(path, _)| is_frozen(path)).map(|(_, id)| *id).collect();
+        Ok(Self { factors, frozen })
     }
 
     /// Whether all parameters learn alike.
@@ -104,11 +128,12 @@ impl ParamGroups {
         self.factors.is_empty()
     }
 
-    /// The model with no gradients for what is frozen.
+    /// The model with no gradients for what is frozen, and with its frozen layers out of training: batch
+    /// normalisation there uses its statistics and does not change them.
     pub fn freeze<M: Module>(&self, model: M) -> M {
-        match self.factors.values().any(|factor| *factor == 0.0) {
-            true => model.map(&mut Freeze { groups: self }),
-            false => model,
+        match self.frozen.is_empty() {
+            true => model,
+            false => model.freeze_group(ParamGroup::from_ids(self.frozen.clone())),
         }
     }
 
@@ -128,17 +153,17 @@ impl ParamGroups {
     }
 }
 
-struct Freeze<'a> {
-    groups: &'a ParamGroups,
-}
-
-impl ModuleMapper for Freeze<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.groups.factor(param.id) == 0.0 {
-            true => param.set_require_grad(false),
-            false => param,
-        }
+/// The known parts that are most like a path: up to five.
+fn nearest(path: &str, known: &[(String, ParamId)]) -> Vec<String> {
+    let mut parts: BTreeSet<&str> = BTreeSet::new();
+    for (known, _) in known {
+        let ends = known.match_indices('.').map(|(at, _)| at).chain([known.len()]);
+        parts.extend(ends.map(|end| &known[..end]));
     }
+    let mut parts: Vec<&str> =
+        parts.into_iter().filter(|part| !part.contains("running_")).collect();
+    parts.sort_by_key(|part| (strsim::damerau_levenshtein(path, part), part.len()));
+    parts.into_iter().take(5).map(String::from).collect()
 }
 
 struct Split<'a> {
@@ -167,7 +192,7 @@ impl ModuleVisitor for Split<'_> {
 
 #[cfg(test)]
 mod tests {
-    use burn::nn::{Linear, LinearConfig};
+    use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
     use burn::tensor::Device;
 
     use super::*;
@@ -179,21 +204,28 @@ mod tests {
         second: Linear,
     }
 
-    /// As models are: one part that is the model's kind.
+    /// As models are: one of several kinds.
     #[derive(Module, Debug)]
-    struct Outer {
-        kind: Inner,
+    enum Outer {
+        Kind(Inner),
+    }
+
+    impl Outer {
+        fn inner(&self) -> &Inner {
+            let Self::Kind(inner) = self;
+            inner
+        }
     }
 
     fn model(device: &Device) -> Outer {
         device.seed(1);
         let layer = || LinearConfig::new(2, 2).with_bias(false).init(device);
-        Outer { kind: Inner { first: layer(), second: layer() } }
+        Outer::Kind(Inner { first: layer(), second: layer() })
     }
 
     fn weights(model: &Outer) -> [Vec<f32>; 2] {
         let of = |layer: &Linear| layer.weight.val().into_data().try_to_vec().unwrap();
-        [of(&model.kind.first), of(&model.kind.second)]
+        [of(&model.inner().first), of(&model.inner().second)]
     }
 
     /// Weights before, gradients, weights after one step.
@@ -205,14 +237,14 @@ mod tests {
         let groups = ParamGroups::new(&model, &frozen, &rates).unwrap();
         let x = || Tensor::<2>::from_floats([[1.0, -2.0]], &device);
         let run = |model: &Outer| {
-            model.kind.second.forward(model.kind.first.forward(x())).square().sum().backward()
+            model.inner().second.forward(model.inner().first.forward(x())).square().sum().backward()
         };
         let before = weights(&model);
         let gradients = run(&model);
         let of = |layer: &Linear| {
             layer.weight.val().grad(&gradients).unwrap().into_data().try_to_vec().unwrap()
         };
-        let slopes = [of(&model.kind.first), of(&model.kind.second)];
+        let slopes = [of(&model.inner().first), of(&model.inner().second)];
         model = groups.freeze(model);
         let gradients = GradientsParams::from_grads(run(&model), &model);
         let mut state = optimizer.init();
@@ -248,18 +280,49 @@ mod tests {
                 weight_decay: 0.1,
             },
         ] {
-            let [before, _, after] = step(&["first"], &[], &optimizer);
+            // A rate for a part of it thaws nothing.
+            let [before, _, after] = step(&["first"], &[("first.weight", 2.0)], &optimizer);
             assert_eq!(before[0], after[0]);
             assert_ne!(before[1], after[1]);
+        }
+    }
+
+    #[derive(Module, Debug)]
+    struct Normalised {
+        first: BatchNorm,
+        second: Linear,
+    }
+
+    #[test]
+    fn statistics_of_frozen_layers_stay() {
+        let device = Device::flex().autodiff();
+        for frozen in [false, true] {
+            let mut model = Normalised {
+                first: BatchNormConfig::new(2).init(&device),
+                second: LinearConfig::new(2, 1).init(&device),
+            };
+            let names = if frozen { vec!["first".to_string()] } else { Vec::new() };
+            let groups = ParamGroups::new(&model, &names, &BTreeMap::new()).unwrap();
+            model = groups.freeze(model);
+            let x = Tensor::<2>::from_floats([[1.0, -2.0], [3.0, 5.0]], &device);
+            let y = model.first.forward(x.reshape([2, 2, 1])).reshape([2, 2]);
+            let _ = model.second.forward(y).sum().backward();
+            let mean: Vec<f32> =
+                model.valid().first.running_mean.value().into_data().try_to_vec().unwrap();
+            assert_eq!(mean == [0.0, 0.0], frozen, "{mean:?}");
         }
     }
 
     #[test]
     fn paths_that_lead_nowhere_are_named() {
         let model = model(&Device::flex().autodiff());
-        let error = ParamGroups::new(&model, &["fir".into()], &BTreeMap::new()).unwrap_err();
+        let none = BTreeMap::new();
+        let error = ParamGroups::new(&model, &["fir".into()], &none).unwrap_err();
         assert!(error.to_string().contains("\"fir\" is no part"), "{error}");
-        assert!(error.to_string().contains("first, second"), "{error}");
+        assert!(error.to_string().contains("near it are first, "), "{error}");
+        let both = ["first".to_string(), "second".to_string()];
+        let error = ParamGroups::new(&model, &both, &none).unwrap_err();
+        assert!(error.to_string().contains("nothing is left to learn"), "{error}");
         let rates = BTreeMap::from([("third".to_string(), 0.5)]);
         let error = ParamGroups::new(&model, &[], &rates).unwrap_err();
         assert!(error.to_string().contains("learning_rates"), "{error}");

@@ -127,6 +127,9 @@ impl Session<'_> {
             model = begun;
             data.notes.push(note);
         }
+        if !training.frozen.is_empty() {
+            data.notes.push(format!("frozen: {}", training.frozen.join(", ")));
+        }
         ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
         let parameters = model.num_params();
 
@@ -143,6 +146,11 @@ impl Session<'_> {
                 tracing::info!("{}: {note}", data.collection.name);
             }
             let environment = Environment::here(self.device, parameters, notes);
+            if start.is_some() || matches!(model, Model::Transferred(_)) {
+                // Weights of another run, which may be gone when this one goes on.
+                let (first, optimizer) = (LoopState::default(), training.optimizer.init());
+                folder.checkpoints().save(&model, &optimizer, &first, training.keep_checkpoints)?;
+            }
             folder.create(experiment, &environment, &fitted, &data)?;
         }
         if experiment.model.is_fitted() {

@@ -110,12 +110,15 @@ pub struct Pool {
 pub struct Multiscale {
     /// Front end and frames of a window, such as `Laplacian pyramid, 2 frames`.
     pub representation: String,
+    /// Of a window.
+    pub frames: usize,
     /// Means of a level; 0 where whitened windows are pooled.
     pub means: usize,
     /// The levels that are used.
     pub levels: Vec<usize>,
     pub all_levels: bool,
-    /// All settings but means and levels: what two models must share to be compared by these.
+    /// All settings of the experiment but means, levels, names and the seed: what two must share to be
+    /// compared by these.
     pub rest: String,
     /// Of the levels that are used; empty where there are none, and for all runs of an experiment but one.
     pub patches: Vec<Patches>,

@@ -303,12 +303,17 @@ fn multiscale(experiment: &Experiment) -> Option<Multiscale> {
         FrontEndConfig::Mfcc(_) => "MFCC".into(),
         FrontEndConfig::Strided(_) => "strided".into(),
     };
-    let mut rest = config.clone();
-    (rest.means, rest.levels) = (0, Vec::new());
-    // What only bounds the search for means is no other kind of model.
-    rest.windows = MultiscaleConfig::default().windows;
+    // All that two experiments must share to be compared by means or levels.
+    let mut rest = experiment.clone();
+    (rest.name, rest.about, rest.seed, rest.paper) = (String::new(), String::new(), 0, None);
+    if let ModelConfig::Multiscale(config) = &mut rest.model {
+        (config.means, config.levels) = (0, Vec::new());
+        // What only bounds the search for means is no other kind of model.
+        config.windows = MultiscaleConfig::default().windows;
+    }
     let levels = config.used_levels();
     Some(Multiscale {
+        frames: config.frames,
         representation: match config.frames {
             1 => format!("{front_end}, 1 frame"),
             frames => format!("{front_end}, {frames} frames"),
@@ -316,7 +321,7 @@ fn multiscale(experiment: &Experiment) -> Option<Multiscale> {
         means: config.means,
         all_levels: levels.len() == config.front_end.levels(),
         levels,
-        rest: toml::to_string(&rest).unwrap_or_default(),
+        rest: rest.to_toml(),
         patches: Vec::new(),
     })
 }

@@ -43,7 +43,8 @@ struct Mark {
     series: usize,
     value: f64,
     deviation: Option<f64>,
-    ring: bool,
+    /// What was published, in the place of a value of ours.
+    published: bool,
 }
 
 struct Row {
@@ -52,7 +53,13 @@ struct Row {
 }
 
 /// Rows with marks on one scale; series are named above.
-fn dot_plot(title: &str, scale: &str, series: &[String], rows: &[Row]) -> Markup {
+fn dot_plot(
+    title: &str,
+    scale: &str,
+    series: &[String],
+    rows: &[Row],
+    ring: Option<usize>,
+) -> Markup {
     let ends = rows.iter().flat_map(|row| &row.marks).flat_map(|mark| {
         let deviation = mark.deviation.unwrap_or(0.0);
         [mark.value - deviation, mark.value + deviation]
@@ -74,12 +81,16 @@ fn dot_plot(title: &str, scale: &str, series: &[String], rows: &[Row]) -> Markup
                 // Side by side, where their values are alike.
                 @let at = middle + (mark.series as f64 - (series.len() as f64 - 1.0) / 2.0) * (PITCH - 10.0) / series.len() as f64;
                 g class=(format!("mark {}", figures::colour(mark.series))) {
-                    title { (row.label) ", " (series[mark.series]) ": " (format::score(mark.value))
+                    title { (row.label) ", " (series[mark.series]) @if mark.published { ", published" } ": " (format::score(mark.value))
                         @if let Some(deviation) = mark.deviation { " ± " (format::score(deviation)) } }
                     @if let Some(deviation) = mark.deviation {
                         line x1=(px(x.place(mark.value - deviation))) x2=(px(x.place(mark.value + deviation))) y1=(px(at)) y2=(px(at)) {}
                     }
-                    circle class=(if mark.ring { "ring" } else { "dot" }) cx=(px(x.place(mark.value))) cy=(px(at)) r=(if mark.ring { "5" } else { "4" }) {}
+                    @if mark.published {
+                        line class="published" x1=(px(x.place(mark.value))) x2=(px(x.place(mark.value))) y1=(px(middle - 9.0)) y2=(px(middle + 9.0)) {}
+                    } @else {
+                        circle class=(if ring == Some(mark.series) { "ring" } else { "dot" }) cx=(px(x.place(mark.value))) cy=(px(at)) r=(if ring == Some(mark.series) { "5" } else { "4" }) {}
+                    }
                 }
             }
         }
@@ -89,12 +100,19 @@ fn dot_plot(title: &str, scale: &str, series: &[String], rows: &[Row]) -> Markup
             figcaption { (title) }
             ul class="legend" {
                 @for (number, name) in series.iter().enumerate() {
-                    li { span class=(format!("swatch {}", figures::colour(number))) {} (name) }
+                    li { span class=(format!("swatch {}{}", if ring == Some(number) { "hollow " } else { "" }, figures::colour(number))) {} (name) }
                 }
             }
             (frame.draw(title, &x, &y, &content))
         }
     }
+}
+
+/// A group's score, and what was published for it.
+struct Scored {
+    means: usize,
+    spread: Option<Spread>,
+    published: Option<f64>,
 }
 
 /// Of the groups that use all levels: a row a representation, a mark a number of means.
@@ -104,13 +122,19 @@ fn by_representation(section: &Section, found: &[Found<'_>]) -> Markup {
         found.iter().filter(|(_, model)| model.all_levels).map(|(_, model)| model.means).collect();
     counts.sort_unstable();
     counts.dedup();
-    let mut rows: BTreeMap<(&str, &str), Vec<(usize, Spread)>> = BTreeMap::new();
+    // Rows in the order of front ends and, of one, of frames.
+    let mut rows: BTreeMap<(&str, usize, &str), (&str, Vec<Scored>)> = BTreeMap::new();
     for (group, model) in found.iter().filter(|(_, model)| model.all_levels) {
-        if let Some(spread) = group.scores.get(&metric).copied().flatten() {
-            rows.entry((&model.representation, &model.rest))
-                .or_default()
-                .push((model.means, spread));
-        }
+        let front_end = model.representation.split(',').next().unwrap_or_default();
+        let row = rows
+            .entry((front_end, model.frames, &model.rest))
+            .or_insert((&model.representation, Vec::new()));
+        let paper = group.paper.as_ref().filter(|paper| paper.metric == metric.key());
+        row.1.push(Scored {
+            means: model.means,
+            spread: group.scores.get(&metric).copied().flatten(),
+            published: paper.map(|paper| paper.value),
+        });
     }
     if rows.len() < 2 && counts.len() < 2 {
         return html! {};
@@ -121,39 +145,53 @@ fn by_representation(section: &Section, found: &[Found<'_>]) -> Markup {
         .collect();
     let place = |count: usize| counts.iter().position(|known| *known == count).unwrap_or(0);
     let drawn: Vec<Row> = rows
-        .iter()
-        .map(|((representation, _), scores)| Row {
+        .values()
+        .map(|(representation, scores)| Row {
             label: (*representation).into(),
             marks: scores
                 .iter()
-                .map(|(count, spread)| Mark {
-                    series: place(*count),
-                    value: spread.mean,
-                    deviation: spread.deviation,
-                    ring: false,
+                .flat_map(|scored| {
+                    let series = place(scored.means);
+                    let ours = scored.spread.map(|spread| Mark {
+                        series,
+                        value: spread.mean,
+                        deviation: spread.deviation,
+                        published: false,
+                    });
+                    let theirs = scored.published.map(|value| Mark {
+                        series,
+                        value,
+                        deviation: None,
+                        published: true,
+                    });
+                    ours.into_iter().chain(theirs)
                 })
                 .collect(),
         })
         .collect();
+    let published = rows.values().any(|(_, all)| all.iter().any(|one| one.published.is_some()));
     html! {
-        (dot_plot(&format!("{} by representation and number of means, all levels", metric.title()), metric.title(), &series, &drawn))
+        (dot_plot(&format!("{} by representation and number of means, all levels", metric.title()), metric.title(), &series, &drawn, None))
         div class="scroll" {
             table {
                 thead { tr { th { "Representation" } @for name in &series { th class="n" { (name) } } } }
                 tbody {
-                    @for ((representation, _), scores) in &rows {
+                    @for (representation, scores) in rows.values() {
                         tr {
                             th scope="row" { (representation) }
                             @for count in &counts {
-                                @let spread = scores.iter().find(|(own, _)| own == count).map(|(_, spread)| spread);
-                                td class="n" { (spread.map_or(format::NONE.to_string(), format::spread)) }
+                                @let spread = scores.iter().find(|own| own.means == *count).and_then(|own| own.spread);
+                                td class="n" { (spread.map_or(format::NONE.to_string(), |spread| format::spread(&spread))) }
                             }
                         }
                     }
                 }
             }
         }
-        p class="note" { "Bars span a standard deviation over seeds to either side." }
+        p class="note" {
+            "Bars span a standard deviation over seeds to either side."
+            @if published { " Upright lines are what was published." }
+        }
     }
 }
 
@@ -168,8 +206,13 @@ fn by_level(section: &Section, found: &[Found<'_>]) -> Markup {
         @for ((representation, means, _), set) in sets {
             @let all = set.iter().find(|(_, model)| model.all_levels);
             @let alone: Vec<&Found<'_>> = set.iter().filter(|(_, model)| model.levels.len() == 1 && !model.all_levels).collect();
-            @if let (Some(all), false) = (all, alone.is_empty()) {
-                (levels(section, representation, means, *all, &alone))
+            @match (all, alone.is_empty()) {
+                (_, true) => {},
+                (Some(all), false) => (levels(section, representation, means, *all, &alone)),
+                (None, false) => p class="note" {
+                    (representation) ", " (means) " means: " (format::count(alone.len(), "single level"))
+                    ", and no run of all levels together to hold them against."
+                },
             }
         }
     }
@@ -220,7 +263,7 @@ fn levels(
                     series,
                     value: *value,
                     deviation: None,
-                    ring: series == each.len(),
+                    published: false,
                 })
                 .collect(),
         })
@@ -230,7 +273,7 @@ fn levels(
         count => format!("{representation}, {count} means"),
     };
     html! {
-        (dot_plot(&format!("ROC-AUC by tag and level: {what}"), "ROC-AUC", &series, &rows))
+        (dot_plot(&format!("ROC-AUC by tag and level: {what}"), "ROC-AUC", &series, &rows, Some(alone.len())))
         p class="note" {
             "All levels together are above every single one for " b { (ahead) " of " (format::count(tags.len(), "tag")) }
             ". Among single levels the best is "
@@ -238,7 +281,10 @@ fn levels(
                 @if number > 0 { ", " }
                 "level " (level) " for " (wins)
             }
-            ". Means over seeds."
+            ". Means over seeds; of equal levels the finer counts."
+            @if tags.len() < section.tags.len() {
+                " " (format::count(section.tags.len() - tags.len(), "tag")) " cannot be scored."
+            }
         }
     }
 }
@@ -290,6 +336,8 @@ fn picture(patches: &Patches) -> Markup {
         for frame in 0..frames {
             for band in 0..bands {
                 let value = patch[frame * bands + band] / peak.max(f32::MIN_POSITIVE);
+                // What is not a number is drawn as nothing.
+                let value = if value.is_finite() { value } else { 0.0 };
                 let column = number * (frames + gap) + frame;
                 pixels[(bands - 1 - band) * width + column] =
                     (128.0 + 127.0 * value.clamp(-1.0, 1.0)).round() as u8;

@@ -615,6 +615,7 @@ fn multiscale_features_have_the_figures_of_the_paper() {
             let patches = Patches { level: 1, count: 2, frames: 1, bands: 3, values: vec![0.5; 6] };
             run.multiscale = Some(Multiscale {
                 representation: "Laplacian pyramid, 1 frame".into(),
+                frames: 1,
                 means,
                 levels: level.map_or(vec![0, 1, 2], |level| vec![level]),
                 all_levels: level.is_none(),
