@@ -510,7 +510,8 @@ mod tests {
         for (name, _) in InteractionsConfig::MEMBERS {
             let config = read(&format!("name = \"{name}\"")).unwrap();
             assert_eq!(config.name(), name);
-            assert_eq!(config.root().is_none(), name == "synthetic_listeners");
+            let on_disk = !["synthetic_listeners", "tags"].contains(&name);
+            assert_eq!(config.root().is_some(), on_disk);
             assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
             let error = read(&format!("name = \"{name}\"\nsped = 1")).unwrap_err().to_string();
             assert!(error.contains("`sped`"), "{error}");
