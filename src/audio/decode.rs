@@ -1,6 +1,6 @@
 //! Any supported audio file to a mono signal, packet by packet.
 //!
-//! symphonia reads containers and codecs. The policies are ours:
+//! symphonia reads containers and codecs, but for AU files. The policies are ours:
 //!
 //! - Of several audio streams in a file, the first is taken. Channels are averaged.
 //! - Encoder delay and padding are cut off where the file declares them in a way that symphonia
@@ -16,6 +16,7 @@
 use std::path::Path;
 
 use super::Waveform;
+use super::au;
 use super::contain::contain;
 use super::decoding::{Decoding, Excerpt, Sink, SourceInfo};
 use super::error::{AudioError, Reason};
@@ -112,7 +113,11 @@ fn decode_into(
     }
     check_file(path, limits)?;
     let excerpt = Excerpt { offset_s, duration_s };
-    match contain(|| Decoding::open(path, excerpt, limits)?.run(sink)) {
+    let decoded = contain(|| match au::is_au(path) {
+        true => au::decode(path, excerpt, limits, sink),
+        false => Decoding::open(path, excerpt, limits)?.run(sink),
+    });
+    match decoded {
         Ok(result) => result,
         Err(panic) => Err(AudioError::unusable(
             path.display(),

@@ -8,6 +8,7 @@
 //!
 //! Nothing here prints: progress goes to a callback, failures are values.
 
+mod au;
 pub mod cache;
 mod contain;
 pub mod decode;
@@ -37,8 +38,8 @@ pub use scan::{ScanOptions, ScanProgress, ScanReport, scan};
 ///
 /// A file is recognised by its content; this list serves to find candidates in a folder.
 pub const EXTENSIONS: &[&str] = &[
-    "aac", "aif", "aifc", "aiff", "flac", "m4a", "m4b", "mp1", "mp2", "mp3", "mp4", "oga", "ogg",
-    "wav", "wave",
+    "aac", "aif", "aifc", "aiff", "au", "flac", "m4a", "m4b", "mp1", "mp2", "mp3", "mp4", "oga",
+    "ogg", "wav", "wave",
 ];
 
 /// A mono signal.

@@ -55,8 +55,8 @@ pub(super) fn not_recognised(path: &Path, error: &Symphonia) -> AudioError {
         path.display(),
         Reason::Unsupported,
         format!(
-            "is no audio file: {guess}; supported are mp3, aac and alac (m4a), flac, ogg vorbis, wav \
-             and aiff: convert it, or leave it out"
+            "is no audio file: {guess}; supported are mp3, aac and alac (m4a), flac, ogg vorbis, wav, \
+             aiff and au: convert it, or leave it out"
         ),
     )
 }
