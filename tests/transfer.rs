@@ -114,6 +114,9 @@ fn what_one_run_learned_serves_another() {
     std::fs::copy(low, place.path("low.wav")).unwrap();
     let found = json(&place.run("-q predict runs/set-2classes-s2 low.wav --json").ok().out);
     assert_eq!(found[0]["tags"][0]["tag"], "low");
+    let told = place.run("-q train set/2classes.toml --runs alone --seed 1");
+    // Its source is not there, but beside the others.
+    told.fails(2, &["model.run", "source-s1"]);
     place.run("evaluate runs/set-2classes-s2").fails(2, &["cross-validation", "scores.json"]);
     place.run("-q run set --seeds 2").ok();
 

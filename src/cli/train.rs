@@ -58,6 +58,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     };
     if arguments.json {
         print_json(&Summary { run: run.clone(), end: word, state: &state })?;
+    } else if experiment.cross_validation.is_some() {
+        print(&format!(
+            "{run}: every track held out once, accuracy {}, {:.0} s\n",
+            number(state.best.map(|best| best.value)),
+            state.seconds
+        ))?;
     } else {
         print(&format!(
             "{run}: {told} after {} steps and {:.0} s; best {} {} at step {}\n",
