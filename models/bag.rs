@@ -12,8 +12,6 @@
 //!
 //! All of it is fitted to training excerpts ([`BagConfig::fit`]), and then fixed.
 
-use std::ops::ControlFlow;
-
 use burn::module::Module;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -21,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::ModelError;
 use crate::error::{fits_memory, in_range};
 use crate::even_sample::EvenSample;
-use crate::fitted::{Corpus, FitError, Fitted, Fixed};
+use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
 use crate::front_end::{FrontEnd, FrontEndConfig, MfccConfig, excerpt_too_short};
 use crate::kmeans::{KMeansConfig, KMeansError};
 use crate::moments::Moments;
@@ -116,20 +114,12 @@ impl BagConfig {
             seed,
             ..KMeansConfig::default()
         };
-        let mut stopped = None;
+        let mut teller = Teller::new(corpus);
         let found = kmeans.fit(&rows, bands, device, |iteration| {
             let told = format!("words, mean squared distance {:.4}", iteration.objective);
-            match corpus.progress(&told) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    stopped = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
+            teller.tell(&told)
         });
-        if let Some(error) = stopped {
-            return Err(FitError::Corpus(error));
-        }
+        teller.finish()?;
         let found = found.map_err(|error| match error {
             KMeansError::Config(error) => FitError::Model(error),
             KMeansError::TooFewRows { rows, means } => FitError::Model(ModelError::new(

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -145,6 +146,35 @@ pub trait Corpus {
 
     /// Says what the user should know of what was fitted.
     fn warn(&self, what: &str);
+}
+
+/// Tells a corpus of each step of something that asks whether to go on.
+pub(crate) struct Teller<'a, C: Corpus> {
+    corpus: &'a C,
+    stopped: Option<C::Error>,
+}
+
+impl<'a, C: Corpus> Teller<'a, C> {
+    pub(crate) fn new(corpus: &'a C) -> Self {
+        Self { corpus, stopped: None }
+    }
+
+    /// Says how far it has come; whether to go on.
+    pub(crate) fn tell(&mut self, what: &str) -> ControlFlow<()> {
+        match self.corpus.progress(what) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.stopped = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// # Errors
+    /// The corpus's own, if it asked to stop.
+    pub(crate) fn finish(self) -> Result<(), FitError<C::Error>> {
+        self.stopped.map_or(Ok(()), |error| Err(FitError::Corpus(error)))
+    }
 }
 
 /// Why a model cannot be fitted.

@@ -13,15 +13,13 @@
 //!
 //! To reproduce (Million Song Dataset, 9 330 songs): mAP 0.01801, AUC 0.60608.
 
-use std::ops::ControlFlow;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::bag::{Bag, BagConfig};
 use crate::error::in_range;
-use crate::fitted::{Corpus, FitError, Fitted, Fixed};
+use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
 use crate::mlr::{MlrConfig, MlrError};
 use crate::{ModelError, Network};
 
@@ -93,20 +91,12 @@ impl MetricConfig {
                 sums.iter().map(|sum| (sum / f64::from((*count).max(1))) as f32)
             })
             .collect();
-        let mut stopped = None;
+        let mut teller = Teller::new(corpus);
         let learned = self.metric.fit(&rows, width, &relevant, |iteration| {
             let told = format!("metric, violation {:.4}", iteration.violation);
-            match corpus.progress(&told) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    stopped = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
+            teller.tell(&told)
         });
-        if let Some(error) = stopped {
-            return Err(FitError::Corpus(error));
-        }
+        teller.finish()?;
         let of_mlr = |error: MlrError| match error {
             MlrError::Config(error) => FitError::Model(error.within("metric")),
             error => FitError::Data(format!("no metric was learned: {error}")),

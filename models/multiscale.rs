@@ -18,8 +18,6 @@
 //! To reproduce (MagnaTagATune, ROC-AUC): 0.898 with the Laplacian pyramid and windows of one frame,
 //! 0.888 with multiresolution spectrograms; all levels together ahead of each alone.
 
-use std::ops::ControlFlow;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -28,7 +26,7 @@ use crate::dense::{Dense, DenseConfig};
 use crate::encoding::Encoding;
 use crate::error::{fits_memory, in_range};
 use crate::even_sample::EvenSample;
-use crate::fitted::{Corpus, FitError, Fitted, Fixed};
+use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
 use crate::front_end::{FrontEnd, FrontEndConfig, PyramidConfig};
 use crate::kmeans::{KMeansConfig, KMeansError, Weight};
 use crate::moments::Moments;
@@ -315,22 +313,14 @@ impl MultiscaleConfig {
                 // Levels are apart, however many are used.
                 seed: seed.wrapping_mul(64).wrapping_add(level as u64),
             };
-            let mut stopped = None;
+            let mut teller = Teller::new(corpus);
             let rows = sample.into_rows();
             let found = kmeans.fit(&rows, whitening.components(), device, |iteration| {
                 let told =
                     format!("means of level {level}, mean product {:.4}", iteration.objective);
-                match corpus.progress(&told) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        stopped = Some(error);
-                        ControlFlow::Break(())
-                    }
-                }
+                teller.tell(&told)
             });
-            if let Some(error) = stopped {
-                return Err(FitError::Corpus(error));
-            }
+            teller.finish()?;
             let found = found.map_err(|error| match error {
                 KMeansError::Config(error) => FitError::Model(error),
                 KMeansError::TooFewRows { rows, means } => FitError::Model(ModelError::new(
