@@ -3,8 +3,8 @@
 //! J. F. Gemmeke et al., *Audio Set: an ontology and human-labeled dataset for audio events*, ICASSP
 //! 2017. The features are those of a network that was trained on other clips (S. Hershey et al., *CNN
 //! architectures for large-scale audio classification*, ICASSP 2017), after whitening and in eight
-//! bits. The clips themselves are not published; so this is no data set with tracks, but one of
-//! feature matrices.
+//! bits. The clips themselves are not published: a track has [`Frames`] in the place of audio, for the
+//! front end `frames`.
 //!
 //! What is read, as published:
 //!
@@ -13,20 +13,23 @@
 //!   `tf.train.SequenceExample` with `video_id`, `start_time_seconds`, `end_time_seconds` and `labels`
 //!   as its context, and the list `audio_embedding`, an entry of 128 bytes a second;
 //! - `class_labels_indices.csv`: `index,mid,display_name` of the 527 labels;
-//! - `ontology.json`, for the 150 labels of music alone.
+//! - `ontology.json`, for the labels of music, or of a part of it, alone.
+//!
+//! `eval` is the test split; of `bal_train` a share that is drawn by the videos' ids is for validation.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::DatasetError;
 use crate::error::{line_at, shown};
+use crate::{Audio, Collection, DatasetError, Frames, Split, Track};
 
 mod example;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tfrecord;
 
 use example::Example;
@@ -43,8 +46,6 @@ pub(crate) const ONTOLOGY: &str = "ontology.json";
 const SPLITS: [&str; 2] = ["bal_train", "eval"];
 /// The folder that the published archive unpacks to.
 const ARCHIVE: &str = "audioset_v1_embeddings";
-/// "Music" in the ontology.
-const MUSIC: &str = "/m/04rlf";
 
 /// Which labels are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +54,37 @@ pub enum Vocabulary {
     /// "Music" and all that the ontology has below it: genres, instruments, moods, roles; 150 labels.
     #[default]
     Music,
+    /// "Music genre" and below.
+    Genres,
+    /// "Musical instrument" and below.
+    Instruments,
+    /// "Music mood" and below.
+    Moods,
     /// All 527.
     All,
+}
+
+impl Vocabulary {
+    /// What all of its labels are below, in the ontology.
+    fn root(self) -> Option<&'static str> {
+        match self {
+            Self::Music => Some("/m/04rlf"),
+            Self::Genres => Some("/m/0kpv1t"),
+            Self::Instruments => Some("/m/04szw"),
+            Self::Moods => Some("/t/dd00030"),
+            Self::All => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Music => "music",
+            Self::Genres => "genres",
+            Self::Instruments => "instruments",
+            Self::Moods => "moods",
+            Self::All => "all",
+        }
+    }
 }
 
 /// Where the features lie, and which labels are wanted.
@@ -64,23 +94,77 @@ pub struct AudiosetConfig {
     /// The folder with `class_labels_indices.csv`.
     pub root: PathBuf,
     pub labels: Vocabulary,
+    /// Share of `bal_train` that is for validation.
+    pub valid: f64,
 }
 
 impl Default for AudiosetConfig {
     fn default() -> Self {
-        Self { root: "audioset".into(), labels: Vocabulary::default() }
+        Self { root: "audioset".into(), labels: Vocabulary::default(), valid: 0.1 }
     }
 }
+
+/// A byte stands for `LOWEST + byte * STEP`.
+const LOWEST: f32 = -2.0;
+const STEP: f32 = 4.0 / 255.0;
 
 impl AudiosetConfig {
     /// Loads the features at `root`, relative to `data_dir` if given.
     ///
     /// # Errors
-    /// As [`load`].
-    pub fn load(&self, data_dir: Option<&Path>) -> Result<Audioset, DatasetError> {
+    /// As [`load`]; also if `valid` is no share.
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<Collection, DatasetError> {
         crate::named("audioset", "root", &self.root, "name the folder with bal_train.tfrecord")?;
-        load(&crate::below(data_dir, &self.root), self.labels)
+        if !(self.valid > 0.0 && self.valid < 1.0) {
+            return Err(DatasetError::InvalidConfig {
+                dataset: "audioset".into(),
+                key: "valid".into(),
+                value: self.valid.to_string(),
+                remedy: "set it above 0 and below 1: validation needs clips, and training too"
+                    .into(),
+            });
+        }
+        let Audioset { labels, train, eval, notes } =
+            load(&crate::below(data_dir, &self.root), self.labels)?;
+        let parts = train.into_iter().map(|clip| (true, clip));
+        let parts = parts.chain(eval.into_iter().map(|clip| (false, clip)));
+        let tracks = parts.map(|(is_training, clip)| {
+            let split = match is_training {
+                false => Split::Test,
+                true if share(&clip.id) < self.valid => Split::Valid,
+                true => Split::Train,
+            };
+            let frames = Frames {
+                width: DIMENSION,
+                per_second: 1,
+                bytes: Arc::from(clip.frames.as_flattened()),
+                lowest: LOWEST,
+                step: STEP,
+            };
+            Track {
+                id: clip.id,
+                audio: Audio::Frames(frames),
+                split: Some(split),
+                tags: clip.labels,
+                artist: None,
+            }
+        });
+        let name = format!("audioset/{}", self.labels.name());
+        Ok(Collection { name, tags: labels, tracks: tracks.collect(), notes })
     }
+}
+
+/// A number from 0 to 1 that an id alone decides.
+fn share(id: &str) -> f64 {
+    let hash = blake3::hash(id.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    u64::from_le_bytes(first) as f64 / 2.0_f64.powi(64)
+}
+
+/// Whether a folder is laid out as these features are.
+pub(crate) fn is_root(root: &Path) -> bool {
+    root.join(LABELS).is_file() && root.join(ONTOLOGY).is_file()
 }
 
 /// Ten seconds of a video, or less at its end.
@@ -116,21 +200,23 @@ pub struct Audioset {
 /// as published, a label is not in the index, or a video is there twice.
 pub fn load(root: &Path, vocabulary: Vocabulary) -> Result<Audioset, DatasetError> {
     let index = label_index(&root.join(LABELS))?;
-    let chosen: Vec<usize> = match vocabulary {
-        Vocabulary::All => (0..index.len()).collect(),
-        Vocabulary::Music => {
-            let music = below(&root.join(ONTOLOGY), MUSIC)?;
-            (0..index.len()).filter(|&label| music.contains(&index[label].0)).collect()
+    let chosen: Vec<usize> = match vocabulary.root() {
+        None => (0..index.len()).collect(),
+        Some(top) => {
+            let wanted = below(&root.join(ONTOLOGY), top)?;
+            let chosen: Vec<usize> =
+                (0..index.len()).filter(|&label| wanted.contains(&index[label].0)).collect();
+            if chosen.is_empty() {
+                return Err(DatasetError::Table {
+                    path: root.join(LABELS),
+                    problem: format!(
+                        "none of its labels is below {top} in {ONTOLOGY}: take both as published"
+                    ),
+                });
+            }
+            chosen
         }
     };
-    if chosen.is_empty() {
-        return Err(DatasetError::Table {
-            path: root.join(LABELS),
-            problem: format!(
-                "none of its labels is below {MUSIC} in {ONTOLOGY}: take both as published"
-            ),
-        });
-    }
     let mut output_of = vec![None; index.len()];
     chosen.iter().enumerate().for_each(|(output, &label)| output_of[label] = Some(output));
 

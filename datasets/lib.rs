@@ -5,6 +5,7 @@
 //! tensors; a [`Track`] says where its samples come from, and the pipeline fetches them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,19 @@ pub enum Audio {
     File { path: PathBuf, offset_s: f64, duration_s: Option<f64> },
     /// Music made by the program.
     Synthetic(synthetic::Piece),
+    /// No audio, but features that were computed from it elsewhere.
+    Frames(Frames),
+}
+
+/// Features of a track in eight bits: `per_second` frames a second, of `width` numbers each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frames {
+    pub width: usize,
+    pub per_second: u32,
+    /// Frame after frame; `byte` stands for `lowest + byte * step`.
+    pub bytes: Arc<[u8]>,
+    pub lowest: f32,
+    pub step: f32,
 }
 
 /// A recording, or a stretch of one, and what is said of it.
@@ -90,11 +104,13 @@ pub enum DatasetConfig {
     Artists1517(artists1517::Artists1517Config),
     /// Unique.
     Unique(unique::UniqueConfig),
+    /// AudioSet's features.
+    Audioset(audioset::AudiosetConfig),
 }
 
 impl DatasetConfig {
     /// What an experiment may name, each with a line for help texts.
-    pub const MEMBERS: [(&'static str, &'static str); 8] = [
+    pub const MEMBERS: [(&'static str, &'static str); 9] = [
         ("synthetic", "music that the program makes; needs no files"),
         ("manifest", "your own files, listed in a manifest.csv: id,path,split,tags,artist"),
         ("magnatagatune", "MagnaTagATune: 25 863 clips with 188 tags, from its own tables"),
@@ -103,6 +119,7 @@ impl DatasetConfig {
         ("gtzan", "GTZAN: 1 000 excerpts of 30 s in 10 genres, whole or fault-filtered"),
         ("artists1517", "1517-Artists: 3 180 songs in 19 genres, a folder a genre"),
         ("unique", "Unique: 3 115 excerpts of 30 s in 14 genres, a folder a genre"),
+        ("audioset", "AudioSet's music: features of 10 s clips (no audio) with up to 150 labels"),
     ];
 
     /// As an experiment names it.
@@ -116,6 +133,7 @@ impl DatasetConfig {
             Self::Gtzan(_) => "gtzan",
             Self::Artists1517(_) => "artists1517",
             Self::Unique(_) => "unique",
+            Self::Audioset(_) => "audioset",
         }
     }
 
@@ -130,6 +148,7 @@ impl DatasetConfig {
             Self::Gtzan(config) => Some(&config.root),
             Self::Artists1517(config) => Some(&config.root),
             Self::Unique(config) => Some(&config.root),
+            Self::Audioset(config) => Some(&config.root),
         }
     }
 
@@ -147,6 +166,7 @@ impl DatasetConfig {
             Self::Gtzan(config) => config.load(data_dir),
             Self::Artists1517(config) => config.load(data_dir),
             Self::Unique(config) => config.load(data_dir),
+            Self::Audioset(config) => config.load(data_dir),
         }
     }
 }
@@ -276,6 +296,10 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
         let config = manifest::ManifestConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Manifest(config));
     }
+    if audioset::is_root(root) {
+        let config = audioset::AudiosetConfig { root: owned, ..Default::default() };
+        return Ok(DatasetConfig::Audioset(config));
+    }
     if gtzan::is_root(root) {
         let config = gtzan::GtzanConfig { root: owned, ..Default::default() };
         return Ok(DatasetConfig::Gtzan(config));
@@ -293,7 +317,7 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
     }
     let remedy = "a data set is a folder with manifest.csv (your own music), \
                   annotations_final.csv (MagnaTagATune), unique_tracks.txt (Million Song \
-                  Dataset), the folders blues to rock (GTZAN) or a folder of audio for each tag, or a \
+                  Dataset), class_labels_indices.csv (AudioSet's features), the folders blues to rock (GTZAN) or a folder of audio for each tag, or a \
                   manifest as a .csv file";
     Err(match root.exists() {
         true => DatasetError::Table {
@@ -379,6 +403,7 @@ mod tests {
             DatasetConfig::Gtzan(gtzan::tests::small(&others.path().join("gtzan"))),
             DatasetConfig::Artists1517(artists1517::tests::small(&others.path().join("1517"))),
             DatasetConfig::Unique(unique::tests::small(&others.path().join("unique"))),
+            DatasetConfig::Audioset(audioset::tests::small(&others.path().join("audioset"))),
         ];
         assert_eq!(configs.each_ref().map(|c| c.name()), DatasetConfig::MEMBERS.map(|m| m.0));
         configs.iter().for_each(check);
@@ -443,7 +468,7 @@ mod tests {
             let error = read(&format!("name = \"{name}\"\nsped = 1")).unwrap_err().to_string();
             let key = match name {
                 "synthetic" => "`seed`",
-                "manifest" => "`root`",
+                "manifest" | "audioset" => "`root`",
                 _ => "`split`",
             };
             assert!(error.contains("`sped`") && error.contains(key), "{error}");

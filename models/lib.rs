@@ -154,6 +154,21 @@ impl ModelConfig {
         }
     }
 
+    /// Whether the model takes audio, not features that a data set comes with.
+    pub fn takes_audio(&self) -> bool {
+        match self {
+            Self::Tagger(config) => config.front_end.takes_audio(),
+            Self::SampleCnn(_) => true,
+            Self::LatentNet(config) => config.front_end.takes_audio(),
+            Self::BagOfWords(config) => config.bag.front_end.takes_audio(),
+            Self::Multiscale(config) => config.front_end.takes_audio(),
+            Self::Transferred(config) => {
+                config.source.as_ref().is_none_or(|source| source.model.takes_audio())
+            }
+            Self::Metric(config) => config.bag.front_end.takes_audio(),
+        }
+    }
+
     /// # Errors
     /// Names the first value that no model can be built with, or an excerpt too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {

@@ -80,6 +80,14 @@ impl Examples {
         }
     }
 
+    /// What an excerpt begins at multiples of, in the same unit.
+    pub fn grain(&self) -> usize {
+        match &self.inputs {
+            Inputs::Audio { tracks, .. } => tracks.first().map_or(1, CachedAudio::grain),
+            Inputs::Features { .. } => 1,
+        }
+    }
+
     /// Numbers that an excerpt is made of.
     pub fn width(&self) -> usize {
         match &self.inputs {

@@ -29,6 +29,8 @@ pub struct ExcerptSampler {
     seed: u64,
     batch_size: usize,
     excerpt_samples: usize,
+    /// Excerpts begin at multiples of it.
+    grain: usize,
     /// Length of each track, in samples.
     lengths: Vec<usize>,
     /// Orders of the last epochs asked for; two, since batches are made ahead across their border.
@@ -36,15 +38,18 @@ pub struct ExcerptSampler {
 }
 
 impl ExcerptSampler {
-    /// A sampler over tracks of the given lengths (samples), none of which may be missing.
+    /// A sampler over tracks of the given lengths (samples), none of which may be missing; excerpts
+    /// begin at multiples of `grain` samples.
     pub fn new(
         seed: u64,
         batch_size: usize,
         excerpt_samples: usize,
+        grain: usize,
         lengths: Vec<usize>,
     ) -> ExcerptSampler {
         assert!(!lengths.is_empty() && batch_size > 0, "checked when the experiment was read");
-        ExcerptSampler { seed, batch_size, excerpt_samples, lengths, orders: Mutex::default() }
+        let orders = Mutex::default();
+        ExcerptSampler { seed, batch_size, excerpt_samples, grain: grain.max(1), lengths, orders }
     }
 
     /// The excerpts of one step's batch.
@@ -62,8 +67,10 @@ impl ExcerptSampler {
         let tracks = self.lengths.len() as u64;
         let track = self.order(position / tracks)[(position % tracks) as usize] as usize;
         // A track shorter than the excerpt is padded with silence at its end.
-        let places = self.lengths[track].saturating_sub(self.excerpt_samples) as u64 + 1;
-        let start = below(philox([self.seed, PLACE], [position, 0, 0, 0])[0], places) as usize;
+        let spare = self.lengths[track].saturating_sub(self.excerpt_samples);
+        let places = (spare / self.grain) as u64 + 1;
+        let place = below(philox([self.seed, PLACE], [position, 0, 0, 0])[0], places) as usize;
+        let start = place * self.grain;
         Excerpt { track, start }
     }
 
@@ -103,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_track_comes_once_an_epoch() {
-        let sampler = ExcerptSampler::new(7, 4, 100, vec![500; 10]);
+        let sampler = ExcerptSampler::new(7, 4, 100, 1, vec![500; 10]);
         for epoch in 0..3 {
             let mut seen: Vec<usize> =
                 (0..10).map(|i| sampler.excerpt(epoch * 10 + i).track).collect();
@@ -115,21 +122,21 @@ mod tests {
     #[test]
     fn a_batch_needs_no_batch_before_it() {
         let lengths: Vec<usize> = (0..37).map(|i| 90 + 13 * i).collect();
-        let in_order = ExcerptSampler::new(3, 5, 100, lengths.clone());
+        let in_order = ExcerptSampler::new(3, 5, 100, 1, lengths.clone());
         let batches: Vec<_> = (0..40).map(|step| in_order.batch(step)).collect();
         for step in [39, 0, 17, 8, 25] {
-            let fresh = ExcerptSampler::new(3, 5, 100, lengths.clone());
+            let fresh = ExcerptSampler::new(3, 5, 100, 1, lengths.clone());
             assert_eq!(fresh.batch(step), batches[step as usize]);
         }
         assert_ne!(batches, {
-            let other = ExcerptSampler::new(4, 5, 100, lengths);
+            let other = ExcerptSampler::new(4, 5, 100, 1, lengths);
             (0..40).map(|step| other.batch(step)).collect::<Vec<_>>()
         });
     }
 
     #[test]
     fn excerpts_stay_inside_and_reach_both_ends() {
-        let sampler = ExcerptSampler::new(1, 1, 100, vec![103]);
+        let sampler = ExcerptSampler::new(1, 1, 100, 1, vec![103]);
         let mut counts = [0usize; 4];
         for step in 0..4000 {
             counts[sampler.batch(step)[0].start] += 1;
@@ -139,11 +146,20 @@ mod tests {
     }
 
     #[test]
+    fn frames_are_not_cut_through() {
+        let sampler = ExcerptSampler::new(1, 1, 100, 10, vec![139]);
+        let mut seen: Vec<usize> = (0..200).map(|step| sampler.batch(step)[0].start).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [0, 10, 20, 30]);
+    }
+
+    #[test]
     fn a_short_track_gives_one_excerpt_from_its_start() {
         assert_eq!(
             consecutive(&[250, 40, 100], 100),
             [(0, 0), (0, 100), (1, 0), (2, 0)].map(|(track, start)| Excerpt { track, start })
         );
-        assert_eq!(ExcerptSampler::new(1, 1, 100, vec![40]).batch(9)[0].start, 0);
+        assert_eq!(ExcerptSampler::new(1, 1, 100, 1, vec![40]).batch(9)[0].start, 0);
     }
 }

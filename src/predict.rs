@@ -128,6 +128,18 @@ impl Predictor {
         }
     }
 
+    /// # Errors
+    /// If the model takes features that a data set comes with, and no audio file will do.
+    pub fn takes_audio(&self) -> Result<()> {
+        match self.experiment.model.takes_audio() {
+            true => Ok(()),
+            false => Err(Error::Config(
+                "the model takes features that a data set comes with, not audio: name such a data set"
+                    .into(),
+            )),
+        }
+    }
+
     /// [`Predictor::predict`] from an audio file of any supported format.
     pub fn predict_file(&self, path: &Path) -> Result<Vec<f32>> {
         self.of_file(path, |samples| self.predict(samples))
@@ -147,6 +159,7 @@ impl Predictor {
     }
 
     fn of_file(&self, path: &Path, apply: impl Fn(&[f32]) -> Result<Vec<f32>>) -> Result<Vec<f32>> {
+        self.takes_audio()?;
         let data = |error: audio::AudioError| Error::Data(error.to_string());
         let wave = audio::decode_at(path, 0.0, None, self.sample_rate(), &Limits::default())
             .map_err(data)?;

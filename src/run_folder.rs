@@ -274,12 +274,10 @@ fn manifest(data: &Prepared) -> Result<Vec<u8>> {
 
 /// `audio.csv`: where the decoded audio of each track lies, for other programs.
 fn audio_table(data: &Prepared) -> Result<Vec<u8>> {
-    let rows = data
-        .collection
-        .tracks
-        .iter()
-        .zip(&data.audio)
-        .map(|(track, audio)| vec![track.id.clone(), audio.path().display().to_string()]);
+    let rows = data.collection.tracks.iter().zip(&data.audio).map(|(track, audio)| {
+        let file = audio.path().map(|path| path.display().to_string());
+        vec![track.id.clone(), file.unwrap_or_default()]
+    });
     csv_bytes(&["id", "cache_file"], rows)
 }
 

@@ -173,7 +173,7 @@ fn batches(
 
 fn sampler(examples: &Examples, seed: u64, training: &Training) -> ExcerptSampler {
     let (excerpt, lengths) = (examples.excerpt_length(), examples.lengths());
-    ExcerptSampler::new(seed, training.batch_size, excerpt, lengths)
+    ExcerptSampler::new(seed, training.batch_size, excerpt, examples.grain(), lengths)
 }
 
 fn diverged(examples: &Examples, step: u64, seed: u64, training: &Training) -> Error {

@@ -267,3 +267,52 @@ fn training_begins_where_another_run_ended() {
     refused("stages.0", "stages.7", &["frozen", "stages.7", "near it are stages.0"]);
     refused("hidden = 0.1", "hidden = -1.0", &["learning_rates.hidden is -1"]);
 }
+
+/// AudioSet's features, where they are at hand.
+#[test]
+fn features_that_a_data_set_comes_with_are_learned_from_and_passed_on() {
+    use std::io::Write as _;
+
+    let shared = std::env::var_os("TONOTOPY_SHARED").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        std::path::PathBuf::from,
+    );
+    let root = shared.join("audioset_music");
+    if !root.is_dir() {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no {}", root.display());
+        return;
+    }
+    let root = root.canonicalize().unwrap();
+    let place = Workplace::new();
+    let dataset = |labels: &str| {
+        format!(
+            "about = \"clips\"\n[dataset]\nname = \"audioset\"\nroot = {root:?}\nlabels = \"{labels}\"\n"
+        )
+    };
+    let training =
+        "[training]\nexcerpt_seconds = 10.0\nbatch_size = 50\nsteps = 60\nvalid_every = 60\n";
+    let source = "[model]\nname = \"multiscale\"\nfront_end = { name = \"frames\" }\nmeans = 30\nwindows = 3_000\n\
+                  iterations = 3\nhidden = [16]\n";
+    place.write("set/a.toml", format!("{}{source}{training}", dataset("instruments")));
+    let target = "[model]\nname = \"transferred\"\nrun = \"set-a\"\n";
+    place.write("set/b.toml", format!("{}{target}{training}", dataset("moods")));
+    place.run("-q run set").ok();
+    let scores = std::fs::read_to_string(place.path("runs/set-b-s1/scores.json")).unwrap();
+    let macro_auc = json(&scores)["roc_auc_macro"].as_f64().unwrap();
+    assert!(macro_auc > 0.6, "{macro_auc}");
+
+    place.run(&format!("-q embed runs/set-a-s1 {} --out e.npy", root.display())).ok();
+    assert!(place.path("e.npy").metadata().unwrap().len() > 1_000_000);
+
+    // Audio is nothing that such a model could take, and such features nothing for a model of audio.
+    place.write("a.wav", tone(1.5, 16_000, 440.0));
+    place.run("-q predict runs/set-a-s1 a.wav").fails(2, &["takes features", "not audio"]);
+    place.write("mel.toml", format!("{}[model]\nname = \"tagger\"\n{training}", dataset("moods")));
+    place.run("-q train mel.toml").fails(2, &["width = 128", "16000"]);
+    let cut = format!("{}{source}{training}", dataset("moods")).replace("10.0", "2.5");
+    place.write("cut.toml", cut);
+    place.run("-q train cut.toml").fails(2, &["excerpt_seconds", "1/1"]);
+    let audio = small(MEL).replace(MEL, "{ name = \"frames\" }");
+    place.write("audio.toml", audio);
+    place.run("-q train audio.toml").fails(2, &["frames"]);
+}

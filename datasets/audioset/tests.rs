@@ -79,6 +79,16 @@ const TREE: &str = r#"[
     {"id": "/m/0342h", "name": "Guitar", "child_ids": []}
 ]"#;
 
+/// A few clips in a new folder.
+pub(crate) fn small(root: &Path) -> AudiosetConfig {
+    std::fs::create_dir_all(root).unwrap();
+    let Fixture(folder) = Fixture::new();
+    for name in [LABELS, ONTOLOGY, "bal_train.tfrecord", "eval.tfrecord"] {
+        std::fs::copy(folder.path().join(name), root.join(name)).unwrap();
+    }
+    AudiosetConfig { root: root.to_owned(), ..AudiosetConfig::default() }
+}
+
 struct Fixture(tempfile::TempDir);
 
 impl Fixture {
@@ -148,11 +158,57 @@ fn clips_have_their_labels_and_frames() {
         (labels(&music.train), labels(&music.eval)),
         (vec![vec![0, 1], vec![0]], vec![vec![0]])
     );
-    let below = AudiosetConfig { root: "x".into(), labels: Vocabulary::Music };
+    let below = AudiosetConfig { root: "x".into(), ..AudiosetConfig::default() };
     let parent = tempfile::tempdir().unwrap();
     std::fs::rename(fixture.0.path(), parent.path().join("x")).unwrap();
-    assert_eq!(below.load(Some(parent.path())).unwrap(), music);
+    let collection = below.load(Some(parent.path())).unwrap();
     std::fs::rename(parent.path().join("x"), fixture.0.path()).unwrap();
+    assert_eq!((collection.name.as_str(), &collection.tags), ("audioset/music", &music.labels));
+    let clips: Vec<&Clip> = music.train.iter().chain(&music.eval).collect();
+    assert_eq!(collection.tracks.len(), clips.len());
+    for (track, clip) in collection.tracks.iter().zip(clips) {
+        assert_eq!((&track.id, &track.tags), (&clip.id, &clip.labels));
+        let Audio::Frames(frames) = &track.audio else { panic!() };
+        assert_eq!((frames.width, frames.per_second), (128, 1));
+        assert_eq!(*frames.bytes, *clip.frames.as_flattened());
+    }
+    assert_eq!(collection.tracks[2].split, Some(Split::Test));
+}
+
+#[test]
+fn bytes_span_from_minus_two_to_two() {
+    assert_eq!(LOWEST, -2.0);
+    assert!((LOWEST + 255.0 * STEP - 2.0).abs() < 1e-6);
+}
+
+#[test]
+fn validation_takes_its_share_by_the_ids_alone() {
+    let fixture = Fixture::new();
+    let clips: Vec<u8> =
+        (0..2_000).flat_map(|n| clip(&format!("v{n}"), &[1], &[n as u8])).collect();
+    fixture.write("bal_train.tfrecord", clips);
+    let config = |valid| AudiosetConfig {
+        root: fixture.0.path().to_owned(),
+        labels: Vocabulary::Instruments,
+        valid,
+    };
+    let split = |valid| -> Vec<Option<Split>> {
+        let tracks = config(valid).load(None).unwrap().tracks;
+        tracks.into_iter().map(|track| track.split).collect()
+    };
+    let count = |splits: &[Option<Split>], of| splits.iter().filter(|s| **s == Some(of)).count();
+    let (few, many) = (split(0.1), split(0.3));
+    // 200 and 600 of 2 000 expected; five standard deviations are 67 and 103.
+    assert!((133..=267).contains(&count(&few, Split::Valid)), "{}", count(&few, Split::Valid));
+    assert!((497..=703).contains(&count(&many, Split::Valid)), "{}", count(&many, Split::Valid));
+    assert_eq!(count(&few, Split::Test), 1);
+    // A larger share holds the smaller one.
+    let is_valid = |split: &Option<Split>| *split == Some(Split::Valid);
+    assert!(few.iter().zip(&many).all(|(few, many)| !is_valid(few) || is_valid(many)));
+    for valid in [0.0, 1.0, -0.1, f64::NAN] {
+        let error = config(valid).load(None).unwrap_err().to_string();
+        assert!(error.contains("valid"), "{error}");
+    }
 }
 
 #[test]

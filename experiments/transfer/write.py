@@ -15,12 +15,28 @@ MANIFEST = '[dataset]\nname = "manifest"\nroot = "{}"\n'
 FEATURES = """\
 [model]
 name = "multiscale"
-front_end = {{ name = "mel", n_fft = 1024, hop_length = 512, n_mels = 128, sample_rate = {rate} }}
-frames = 4
+front_end = {front_end}
+frames = {frames}
 means = {means}
 windows = {windows}
 hidden = {hidden}
 dropout = {dropout}
+"""
+
+MEL = '{{ name = "mel", n_fft = 1024, hop_length = 512, n_mels = 128, sample_rate = {} }}'
+
+# AudioSet's clips come as features of another network, a frame of 128 numbers a second.
+AUDIOSET = '[dataset]\nname = "audioset"\nroot = "audioset_music"\nlabels = "{}"\n'
+
+POOLED = """\
+[model]
+name = "multiscale"
+front_end = { name = "frames" }
+means = 0
+variance = 1.0
+epsilon = 0.0
+pool = ["mean", "deviation"]
+hidden = []
 """
 
 CONVNET = """\
@@ -39,7 +55,8 @@ SOURCES = {
         "tasks": {"tags": (TAG_MATRIX, 10, ""), "listening": (LISTENERS, 20, "regularization = 30.0\n")},
         "convnet": True,
         "seconds": "15.0",
-        "rate": "16_000",
+        "front_end": MEL.format("16_000"),
+        "frames": 4,
         "means": 500,
         "windows": "100_000",
         "steps": "3_000",
@@ -51,12 +68,26 @@ SOURCES = {
         "tasks": {"tags": (TAG_MATRIX, 10, "")},
         "convnet": True,
         "seconds": "4.0",
-        "rate": "16_000",
+        "front_end": MEL.format("16_000"),
+        "frames": 4,
         "means": 500,
         "windows": "100_000",
         "steps": "3_000",
         "valid": 100,
         "batch": 20,
+    },
+    "audioset": {
+        "dataset": AUDIOSET.format("instruments"),
+        "tasks": {"instruments": (TAG_MATRIX, 40, "")},
+        "convnet": False,
+        "seconds": "10.0",
+        "front_end": '{ name = "frames" }',
+        "frames": 1,
+        "means": 500,
+        "windows": "100_000",
+        "steps": "10_000",
+        "valid": 200,
+        "batch": 100,
     },
     "msd": {
         "dataset": '[dataset]\nname = "msd"\nroot = "msd"\nannotations = ["lastfm_train", "lastfm_test"]\nsplit = "random:8/1/1"\n',
@@ -66,7 +97,8 @@ SOURCES = {
         },
         "convnet": False,
         "seconds": "29.0",
-        "rate": "22_050",
+        "front_end": MEL.format("22_050"),
+        "frames": 4,
         "means": 2048,
         "windows": "1_000_000",
         "steps": "100_000",
@@ -104,6 +136,9 @@ TARGETS = {
     "nsynth": {
         "soundtracks": (MANIFEST.format("soundtracks/manifest.csv"), CLASSES.format(seconds="15.0")),
         "rendered": (MANIFEST.format("rendered/manifest-library.csv"), TAGS.format(seconds="15.0", batch=20, steps="2_000", valid=100)),
+    },
+    "audioset": {
+        kind: (AUDIOSET.format(kind), TAGS.format(seconds="10.0", batch=100, steps="10_000", valid=200)) for kind in ("genres", "moods")
     },
     "msd": {
         "gtzan": ('[dataset]\nname = "gtzan"\nroot = "gtzan"\n', CLASSES.format(seconds="29.0")),
@@ -178,6 +213,9 @@ def target(name, plan, what, dataset, training):
             rows.append((f"{task}-{model}", f"{task}-{model}", of, f"features learned from {task}, {about}"))
     if plan["convnet"]:
         rows.append(("convnet", "convnet", "embedding", "the last hidden layer of P3's network"))
+    if name == "audioset":
+        about = f"P4, target: {what} by mean and deviation of the features that the data set comes with"
+        save(HERE / name / "targets" / what / "pooled.toml", f"transfer-{name}-to-{what}-pooled", about, f"{dataset}\n{POOLED}\n{training}")
     for row, run, of, about in rows:
         own = training
         if run == "convnet":

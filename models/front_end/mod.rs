@@ -5,6 +5,7 @@
 //! and an arm where the compiler asks for it.
 
 pub mod filterbank;
+pub mod frames;
 pub mod mel;
 pub mod mfcc;
 pub mod multiresolution;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 use crate::error::in_range;
+pub use frames::{Frames, FramesConfig};
 pub use mel::{Mel, MelConfig};
 pub use mfcc::{Mfcc, MfccConfig};
 pub use multiresolution::{Multiresolution, MultiresolutionConfig};
@@ -27,6 +29,7 @@ pub use strided::{LearnedFilters, Strided, StridedConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum FrontEndConfig {
+    Frames(FramesConfig),
     Mel(MelConfig),
     Mfcc(MfccConfig),
     Multiresolution(MultiresolutionConfig),
@@ -43,6 +46,7 @@ impl Default for FrontEndConfig {
 /// A front end of any of the kinds above.
 #[derive(Module, Debug)]
 pub enum FrontEnd {
+    Frames(Frames),
     Mel(Mel),
     Mfcc(Mfcc),
     Multiresolution(Multiresolution),
@@ -54,6 +58,7 @@ impl FrontEndConfig {
     /// Sample rate of the waveforms that it takes, in Hz.
     pub fn sample_rate(&self) -> u32 {
         match self {
+            Self::Frames(config) => config.sample_rate(),
             Self::Mel(config) => config.sample_rate,
             Self::Mfcc(config) => config.sample_rate,
             Self::Multiresolution(config) => config.sample_rate,
@@ -62,9 +67,15 @@ impl FrontEndConfig {
         }
     }
 
+    /// Whether it takes audio: not where a data set's features stand in its place.
+    pub fn takes_audio(&self) -> bool {
+        !matches!(self, Self::Frames(_))
+    }
+
     /// Bands that come out.
     pub fn bands(&self) -> usize {
         match self {
+            Self::Frames(config) => config.width,
             Self::Mel(config) => config.n_mels,
             Self::Mfcc(config) => config.bands(),
             Self::Multiresolution(config) => config.windows.len().saturating_mul(config.n_mels),
@@ -76,6 +87,7 @@ impl FrontEndConfig {
     /// Frames that come out of `samples` samples; 0 where they are too few.
     pub fn frames(&self, samples: usize) -> usize {
         match self {
+            Self::Frames(config) => config.frames(samples),
             Self::Mel(config) => config.frames(samples),
             Self::Mfcc(config) => config.frames(samples),
             Self::Multiresolution(config) => {
@@ -91,13 +103,14 @@ impl FrontEndConfig {
         match self {
             Self::Multiresolution(config) => config.windows.len(),
             Self::Pyramid(config) => config.levels,
-            Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => 1,
+            Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => 1,
         }
     }
 
     /// Samples from frame to frame of each level.
     pub fn level_hops(&self) -> Vec<usize> {
         match self {
+            Self::Frames(config) => vec![config.width],
             Self::Mel(config) => vec![config.hop_length],
             Self::Mfcc(config) => vec![config.hop_length],
             Self::Multiresolution(config) => vec![config.hop_length; config.windows.len()],
@@ -113,7 +126,9 @@ impl FrontEndConfig {
         match self {
             Self::Multiresolution(config) => config.level_frames(samples),
             Self::Pyramid(config) => config.level_frames(samples),
-            Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => vec![self.frames(samples)],
+            Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => {
+                vec![self.frames(samples)]
+            }
         }
     }
 
@@ -121,6 +136,7 @@ impl FrontEndConfig {
     /// Names the first value that the front end cannot be built with, or an excerpt too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         match self {
+            Self::Frames(config) => config.validate(excerpt_samples),
             Self::Mel(config) => config.validate(excerpt_samples),
             Self::Mfcc(config) => config.validate(excerpt_samples),
             Self::Multiresolution(config) => config.validate(excerpt_samples),
@@ -135,6 +151,7 @@ impl FrontEndConfig {
     /// Where a value makes it impossible; see [`FrontEndConfig::validate`].
     pub fn init(&self, device: &Device) -> Result<FrontEnd, ModelError> {
         Ok(match self {
+            Self::Frames(config) => FrontEnd::Frames(config.init()),
             Self::Mel(config) => FrontEnd::Mel(config.init()?),
             Self::Mfcc(config) => FrontEnd::Mfcc(config.init()?),
             Self::Multiresolution(config) => FrontEnd::Multiresolution(config.init()?),
@@ -146,6 +163,7 @@ impl FrontEndConfig {
     /// One line for reports.
     pub fn describe(&self) -> String {
         match self {
+            Self::Frames(config) => config.describe(),
             Self::Mel(config) => config.describe(),
             Self::Mfcc(config) => config.describe(),
             Self::Multiresolution(config) => config.describe(),
@@ -161,6 +179,7 @@ impl FrontEnd {
     /// - returns: `[batch, band, frame]`
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<3> {
         match self {
+            Self::Frames(front_end) => front_end.forward(waveforms),
             Self::Mel(front_end) => front_end.forward(waveforms),
             Self::Mfcc(front_end) => front_end.forward(waveforms),
             Self::Multiresolution(front_end) => front_end.forward(waveforms),
@@ -178,7 +197,9 @@ impl FrontEnd {
         match self {
             Self::Multiresolution(front_end) => front_end.levels(waveforms),
             Self::Pyramid(front_end) => front_end.levels(waveforms),
-            Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => vec![self.forward(waveforms)],
+            Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => {
+                vec![self.forward(waveforms)]
+            }
         }
     }
 
@@ -186,7 +207,11 @@ impl FrontEnd {
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
             Self::Strided(front_end) => Some(front_end.filters()),
-            Self::Mel(_) | Self::Mfcc(_) | Self::Multiresolution(_) | Self::Pyramid(_) => None,
+            Self::Frames(_)
+            | Self::Mel(_)
+            | Self::Mfcc(_)
+            | Self::Multiresolution(_)
+            | Self::Pyramid(_) => None,
         }
     }
 }

@@ -101,6 +101,14 @@ fn cases() -> Vec<Case> {
             ),
         ),
         at(16_000, tagger("{ name = 'mfcc', n_fft = 512, hop_length = 256 }")),
+        at(480, tagger("{ name = 'frames', width = 24 }")),
+        at(
+            240,
+            toml(
+                "name = 'multiscale'\nmeans = 0\nhidden = []\npool = ['mean', 'deviation']\n\
+                 front_end = { name = 'frames', width = 24, frames_per_second = 2 }",
+            ),
+        ),
         at(
             16_000,
             toml(

@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use datasets::Audio;
+use datasets::{Audio, Frames};
 use memmap2::MmapOptions;
 
 use super::decode::{DECODER, SILENCE, decode_resampled};
@@ -72,10 +72,18 @@ pub struct AudioCache {
 /// One track at one sample rate, at hand on disk. Cheap to keep and to clone: it holds no file open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CachedAudio {
-    path: Arc<Path>,
+    place: Place,
     samples: usize,
     sample_rate: u32,
     scale: f32,
+}
+
+/// Where samples are.
+#[derive(Clone, Debug, PartialEq)]
+enum Place {
+    File(Arc<Path>),
+    /// Features of a data set, which are no audio: they are at hand already.
+    Frames(Frames),
 }
 
 impl CachedAudio {
@@ -98,9 +106,21 @@ impl CachedAudio {
         self.samples as f64 / f64::from(self.sample_rate)
     }
 
-    /// The file; its format is described in [`cache`](self).
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The file; its format is described in [`cache`](self). `None` for features, which have none.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Frames(_) => None,
+        }
+    }
+
+    /// Samples that belong together, so that an excerpt begins at a multiple of as many: one of audio,
+    /// a frame of features.
+    pub fn grain(&self) -> usize {
+        match &self.place {
+            Place::File(_) => 1,
+            Place::Frames(frames) => frames.width,
+        }
     }
 
     /// Fills `out` with the samples from `start` on.
@@ -113,19 +133,28 @@ impl CachedAudio {
             return Err(AudioError::Argument(format!(
                 "cannot read {} samples from {start} on: {} has {}",
                 out.len(),
-                self.path.display(),
+                self.path().map_or("the track".into(), |path| path.display().to_string()),
                 self.samples
             )));
         }
+        let path = match &self.place {
+            Place::File(path) => path,
+            Place::Frames(frames) => {
+                for (value, byte) in out.iter_mut().zip(&frames.bytes[start..]) {
+                    *value = frames.lowest + frames.step * f32::from(*byte);
+                }
+                return Ok(());
+            }
+        };
         if out.is_empty() {
             return Ok(());
         }
-        let file = File::open(&self.path).map_err(AudioError::cache("open", &self.path))?;
-        let length = file.metadata().map_err(AudioError::cache("read", &self.path))?.len();
+        let file = File::open(path).map_err(AudioError::cache("open", path))?;
+        let length = file.metadata().map_err(AudioError::cache("read", path))?.len();
         if length != entry::file_length(self.samples as u64) {
             return Err(AudioError::Cache {
                 action: "read",
-                path: self.path.to_path_buf(),
+                path: path.to_path_buf(),
                 source: io::Error::other("its length has changed; run the scan again"),
             });
         }
@@ -133,7 +162,7 @@ impl CachedAudio {
         options.offset((HEADER + 2 * start) as u64).len(2 * out.len()).populate();
         // SAFETY: entries are never written in place, only replaced by rename or unlinked, which
         // leaves the mapped file as it is; the length was compared above.
-        let map = unsafe { options.map(&file) }.map_err(AudioError::cache("map", &self.path))?;
+        let map = unsafe { options.map(&file) }.map_err(AudioError::cache("map", path))?;
         for (sample, pair) in out.iter_mut().zip(map.chunks_exact(2)) {
             *sample = f32::from(i16::from_le_bytes([pair[0], pair[1]])) * self.scale;
         }
@@ -212,6 +241,9 @@ impl AudioCache {
         audio: &Audio,
         sample_rate: u32,
     ) -> Result<Option<CachedAudio>, AudioError> {
+        if let Audio::Frames(frames) = audio {
+            return at_hand(frames, sample_rate).map(|loaded| Some(loaded.audio));
+        }
         let (key, _) = self.key(audio, sample_rate, &Limits::default(), false)?;
         Ok(self.entry(&key, false)?.ok().map(|header| self.cached(&key, &header)))
     }
@@ -237,6 +269,9 @@ impl AudioCache {
         sample_rate: u32,
         policy: Policy<'_>,
     ) -> Result<Loaded, AudioError> {
+        if let Audio::Frames(frames) = audio {
+            return at_hand(frames, sample_rate);
+        }
         StreamingResampler::new(sample_rate, sample_rate)?;
         let (key, stamp) = self.key(audio, sample_rate, policy.limits, policy.verify)?;
         let _turn = self.turn(key);
@@ -271,7 +306,7 @@ impl AudioCache {
 
     fn cached(&self, key: &[u8; 32], header: &Header) -> CachedAudio {
         CachedAudio {
-            path: self.path(key).into(),
+            place: Place::File(self.path(key).into()),
             samples: header.samples as usize,
             sample_rate: header.sample_rate,
             scale: header.scale,
@@ -328,6 +363,11 @@ impl AudioCache {
             Audio::Synthetic(piece) => {
                 field(b"synthetic");
                 field(piece.identity().as_bytes());
+                None
+            }
+            Audio::Frames(frames) => {
+                field(b"frames");
+                field(&frames.bytes);
                 None
             }
         };
@@ -393,6 +433,9 @@ impl AudioCache {
                 let source = SourceInfo { codec: "synthetic".into(), sample_rate, channels: 1 };
                 (source, piece.to_string())
             }
+            Audio::Frames(_) => {
+                return Err(AudioError::Argument("features are not decoded".into()));
+            }
         };
         if !buffer.is_finite() {
             return Err(AudioError::unusable(
@@ -453,6 +496,27 @@ impl AudioCache {
         busy.insert(key);
         Turn { cache: self, key }
     }
+}
+
+/// Features as they are: nothing is decoded or kept.
+fn at_hand(frames: &Frames, sample_rate: u32) -> Result<Loaded, AudioError> {
+    let rate = (frames.width as u64).saturating_mul(u64::from(frames.per_second));
+    if u64::from(sample_rate) != rate {
+        return Err(AudioError::Argument(format!(
+            "the data set has no audio but {} frames a second of {} features each, and the model takes \
+             {sample_rate} samples a second: give it the front end {{ name = \"frames\", width = {}, \
+             frames_per_second = {} }}",
+            frames.per_second, frames.width, frames.width, frames.per_second
+        )));
+    }
+    let source = SourceInfo { codec: "features".into(), sample_rate, channels: 1 };
+    let audio = CachedAudio {
+        samples: frames.bytes.len(),
+        place: Place::Frames(frames.clone()),
+        sample_rate,
+        scale: 1.0,
+    };
+    Ok(Loaded { audio, source, decoded: false, rebuilt: None })
 }
 
 struct Turn<'a> {

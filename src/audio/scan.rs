@@ -185,6 +185,7 @@ fn place(track: &Track) -> String {
     match &track.audio {
         Audio::File { path, .. } => path.display().to_string(),
         Audio::Synthetic(piece) => piece.to_string(),
+        Audio::Frames(_) => format!("the features of {}", track.id),
     }
 }
 

@@ -147,6 +147,7 @@ fn of_files(
     by: By,
     files: &[PathBuf],
 ) -> Result<Embedded> {
+    predictor.takes_audio()?;
     let bar = context.progress.predict("embed");
     let (mut ids, mut values, mut left_out) = (Vec::new(), Vec::new(), 0);
     for (index, file) in files.iter().enumerate() {

@@ -91,7 +91,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         // A file that is named relative to here would be sought beside the page.
         audio.push(match track.map(|track| &track.audio) {
             Some(Audio::File { path, .. }) => std::path::absolute(path).ok(),
-            Some(Audio::Synthetic(_)) | None => None,
+            Some(Audio::Synthetic(_) | Audio::Frames(_)) | None => None,
         });
     }
     let name = folder.path().display().to_string();

@@ -49,6 +49,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let files = files(&arguments.audio)?;
     let device = context.open_device()?;
     let predictor = Predictor::load(&arguments.run, arguments.checkpoint, &device.device)?;
+    predictor.takes_audio()?;
     if !predictor.has_tags() {
         return Err(Error::Config(format!(
             "{} learned latent factors, not tags: `tonotopy similar` finds the tracks that are near a file",

@@ -299,6 +299,7 @@ fn multiscale(experiment: &Experiment) -> Option<Multiscale> {
             PyramidKind::Gaussian => "Gaussian pyramid".into(),
             PyramidKind::Laplacian => "Laplacian pyramid".into(),
         },
+        FrontEndConfig::Frames(_) => "features".into(),
         FrontEndConfig::Mel(_) => "mel".into(),
         FrontEndConfig::Mfcc(_) => "MFCC".into(),
         FrontEndConfig::Strided(_) => "strided".into(),

@@ -81,7 +81,7 @@ fn rates_and_excerpts_have_entries_of_their_own() {
     let path = fixture("mono-22k.ogg");
     let whole = load(&cache, &path, 16_000);
     let other = load(&cache, &path, 22_050);
-    assert_ne!(whole.audio.path(), other.audio.path());
+    assert_ne!(whole.audio.path().unwrap(), other.audio.path().unwrap());
     assert_eq!((whole.audio.len(), other.audio.len()), (14_400, 19_845));
     let part = |offset_s, duration_s| Audio::File { path: path.clone(), offset_s, duration_s };
     for audio in [part(0.1, None), part(0.1, Some(0.3)), part(0.0, Some(0.3))] {
@@ -103,7 +103,7 @@ fn a_changed_file_is_decoded_again_and_a_moved_one_is_not() {
     write(folder.path(), "a.wav", &wav(16_000, 1, Store::I16, &quiet));
     let second = load(&cache, &path, 16_000);
     assert!(second.decoded);
-    assert_ne!(first.audio.path(), second.audio.path());
+    assert_ne!(first.audio.path().unwrap(), second.audio.path().unwrap());
     assert_eq!(samples(&second.audio), whole(&path).unwrap().samples);
     let moved = folder.path().join("b.wav");
     std::fs::rename(&path, &moved).unwrap();
@@ -117,7 +117,7 @@ fn a_damaged_entry_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = fixture("mono-8k.flac");
     let first = load(&AudioCache::open(folder.path()).unwrap(), &path, 16_000);
-    let good = std::fs::read(first.audio.path()).unwrap();
+    let good = std::fs::read(first.audio.path().unwrap()).unwrap();
     let damages: [fn(&mut Vec<u8>); 6] = [
         |bytes| bytes.clear(),
         |bytes| bytes.truncate(100),
@@ -132,16 +132,16 @@ fn a_damaged_entry_is_made_anew() {
     for damage in damages {
         let mut bytes = good.clone();
         damage(&mut bytes);
-        std::fs::write(first.audio.path(), bytes).unwrap();
+        std::fs::write(first.audio.path().unwrap(), bytes).unwrap();
         let again = load(&AudioCache::open(folder.path()).unwrap(), &path, 16_000);
         assert!(again.decoded && again.rebuilt.is_some());
-        assert_eq!(std::fs::read(first.audio.path()).unwrap(), good);
+        assert_eq!(std::fs::read(first.audio.path().unwrap()).unwrap(), good);
     }
     // An entry that vanishes or shrinks after it was loaded is an error, not a crash.
     let mut out = [0.0; 10];
-    std::fs::write(first.audio.path(), &good[..500]).unwrap();
+    std::fs::write(first.audio.path().unwrap(), &good[..500]).unwrap();
     assert!(first.audio.read(0, &mut out).is_err());
-    std::fs::remove_file(first.audio.path()).unwrap();
+    std::fs::remove_file(first.audio.path().unwrap()).unwrap();
     assert!(first.audio.read(0, &mut out).is_err());
 }
 
@@ -226,5 +226,33 @@ fn the_key_names_the_versions_that_are_built() {
         let version = version.trim_end_matches(';');
         let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
         assert!(lock.contains(&entry), "{name} was upgraded: change the key with it");
+    }
+}
+
+#[test]
+fn features_are_at_hand_and_nothing_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AudioCache::open(folder.path()).unwrap();
+    let frames = datasets::Frames {
+        width: 3,
+        per_second: 2,
+        bytes: [0, 1, 2, 253, 254, 255].into(),
+        lowest: -2.0,
+        step: 4.0 / 255.0,
+    };
+    let track = Audio::Frames(frames);
+    let loaded = cache.load(&track, 6, &Limits::default()).unwrap();
+    assert_eq!((loaded.audio.len(), loaded.audio.grain(), loaded.audio.seconds()), (6, 3, 1.0));
+    assert_eq!((loaded.decoded, loaded.audio.path()), (false, None));
+    let mut values = [f32::NAN; 3];
+    loaded.audio.read(3, &mut values).unwrap();
+    for (value, byte) in values.iter().zip([253.0, 254.0, 255.0]) {
+        assert!((value - (byte * 4.0 / 255.0 - 2.0)).abs() < 1e-6, "{values:?}");
+    }
+    assert!(loaded.audio.read(4, &mut values).is_err());
+    assert_eq!(cache.lookup(&track, 6).unwrap(), Some(loaded.audio));
+    for rate in [16_000, 0] {
+        let error = cache.load(&track, rate, &Limits::default()).unwrap_err().to_string();
+        assert!(error.contains("width = 3") && error.contains(&rate.to_string()), "{error}");
     }
 }

@@ -102,7 +102,7 @@ fn a_rebuilt_entry_is_reported() {
     let cache = AudioCache::open(folder.path()).unwrap();
     let options = ScanOptions::default();
     let first = run(&tracks, &cache, &options).unwrap();
-    let path = first.audio[0].as_ref().unwrap().path().to_owned();
+    let path = first.audio[0].as_ref().unwrap().path().unwrap().to_owned();
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[1_000] ^= 4;
     std::fs::write(&path, bytes).unwrap();

@@ -1,0 +1,125 @@
+//! Features that a data set comes with, in the place of a front end.
+//!
+//! What reaches the network is then no waveform but the numbers of one frame after the other, as many a
+//! second as `width * frames_per_second`; this front end only puts them into bands and frames. All that
+//! follows (networks, whitening and K-means, transfer) takes them as it takes a spectrogram. The defaults
+//! are those of AudioSet: 128 numbers a second.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::excerpt_too_short;
+use crate::ModelError;
+use crate::error::in_range;
+
+/// What the frames are; both must be those of the data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FramesConfig {
+    /// Numbers a frame.
+    pub width: usize,
+    pub frames_per_second: u32,
+}
+
+impl Default for FramesConfig {
+    fn default() -> Self {
+        Self { width: 128, frames_per_second: 1 }
+    }
+}
+
+impl FramesConfig {
+    /// Numbers a second.
+    pub fn sample_rate(&self) -> u32 {
+        u32::try_from(self.width).unwrap_or(u32::MAX).saturating_mul(self.frames_per_second)
+    }
+
+    /// Whole frames in `samples` numbers.
+    pub fn frames(&self, samples: usize) -> usize {
+        samples / self.width.max(1)
+    }
+
+    /// # Errors
+    /// Names the first value that cannot be, or an excerpt that is not made of whole frames.
+    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+        in_range("width", self.width, 1, 1 << 16)?;
+        in_range("frames_per_second", self.frames_per_second, 1, 1_000)?;
+        if excerpt_samples < self.width {
+            return Err(excerpt_too_short(excerpt_samples, self.width));
+        }
+        if !excerpt_samples.is_multiple_of(self.width) {
+            let remedy = format!(
+                "set training.excerpt_seconds to a multiple of 1/{}",
+                self.frames_per_second
+            );
+            return Err(ModelError::new(
+                "excerpt",
+                format!("{excerpt_samples} numbers"),
+                format!("not made of whole frames of {}", self.width),
+                remedy,
+            ));
+        }
+        Ok(())
+    }
+
+    pub fn init(&self) -> Frames {
+        Frames { width: self.width }
+    }
+
+    /// One line for reports.
+    pub fn describe(&self) -> String {
+        format!("features of {} numbers, {} a second", self.width, self.frames_per_second)
+    }
+}
+
+/// See the head of this file.
+#[derive(Module, Debug)]
+pub struct Frames {
+    width: usize,
+}
+
+impl Frames {
+    /// # Shapes
+    /// - `numbers`: `[batch, frame * width]`, frame after frame
+    /// - returns: `[batch, width, frame]`
+    pub fn forward(&self, numbers: Tensor<2>) -> Tensor<3> {
+        let [batch, count] = numbers.dims();
+        let frames = count / self.width;
+        // Whole frames only: the config has refused others.
+        let numbers = numbers.narrow(1, 0, frames * self.width);
+        numbers.reshape([batch, frames, self.width]).swap_dims(1, 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    #[test]
+    fn numbers_come_frame_by_frame() {
+        let config = FramesConfig { width: 3, frames_per_second: 2 };
+        assert_eq!((config.sample_rate(), config.frames(6)), (6, 2));
+        let numbers: Vec<f32> = (0..12).map(|n| n as f32).collect();
+        let numbers = Tensor::from_data(TensorData::new(numbers, [2, 6]), &Device::flex());
+        let bands = config.init().forward(numbers);
+        assert_eq!(bands.dims(), [2, 3, 2]);
+        let values: Vec<f32> = bands.into_data().iter::<f32>().collect();
+        assert_eq!(values, [0., 3., 1., 4., 2., 5., 6., 9., 7., 10., 8., 11.]);
+    }
+
+    #[test]
+    fn frames_are_not_cut() {
+        let config = FramesConfig::default();
+        assert!(config.validate(1_280).is_ok());
+        let error = config.validate(1_300).unwrap_err().to_string();
+        assert!(error.contains("excerpt_seconds to a multiple of 1/1"), "{error}");
+        assert!(config.validate(127).is_err());
+        let none = FramesConfig { width: 0, ..FramesConfig::default() };
+        assert!(none.validate(1_280).unwrap_err().to_string().contains("width"));
+        let many = FramesConfig { width: usize::MAX, frames_per_second: u32::MAX };
+        assert_eq!(many.sample_rate(), u32::MAX);
+        assert!(many.validate(1_280).is_err());
+    }
+}
