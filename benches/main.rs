@@ -114,7 +114,7 @@ fn metrics(c: &mut Criterion) {
 
 /// Excerpts of a batch from a data set of MagnaTagATune's size.
 fn excerpts(c: &mut Criterion) {
-    let sampler = Arc::new(ExcerptSampler::new(1, BATCH, 48_000, vec![464_000; 18_706]));
+    let sampler = Arc::new(ExcerptSampler::new(1, BATCH, 48_000, 1, vec![464_000; 18_706]));
     let mut step = 0;
     c.bench_function("excerpts of a batch", |b| {
         b.iter(|| {

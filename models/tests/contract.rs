@@ -101,7 +101,7 @@ fn cases() -> Vec<Case> {
             ),
         ),
         at(16_000, tagger("{ name = 'mfcc', n_fft = 512, hop_length = 256 }")),
-        at(480, tagger("{ name = 'frames', width = 24 }")),
+        at(1_200, tagger("{ name = 'frames', width = 24 }")),
         at(
             240,
             toml(
