@@ -7,7 +7,9 @@
 //! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), and random bits
 //! ([`philox`]).
 
+pub mod conv;
 pub mod csr;
 pub mod dense;
 pub mod mel;
 pub mod philox;
+mod simd;

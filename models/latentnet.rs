@@ -148,6 +148,11 @@ pub struct LatentNet {
 }
 
 impl LatentNet {
+    /// `[batch, band, frame]`
+    pub(crate) fn front_end(&self, waveforms: Tensor<2>) -> Tensor<3> {
+        self.front_end.forward(waveforms)
+    }
+
     /// What the front end has learned, if it learns on raw audio.
     pub fn filters(&self) -> Option<LearnedFilters> {
         self.front_end.filters()

@@ -301,6 +301,19 @@ impl Model {
         }
     }
 
+    /// What the front end alone gives, `[batch, band, frame]`; `None` for networks without one.
+    pub fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
+        match self {
+            Self::Tagger(model) => Some(model.front_end(waveforms)),
+            Self::LatentNet(model) => Some(model.front_end(waveforms)),
+            Self::SampleCnn(_)
+            | Self::BagOfWords(_)
+            | Self::Multiscale(_)
+            | Self::Transferred(_)
+            | Self::Metric(_) => None,
+        }
+    }
+
     /// The first layer of a network that learns on raw audio in strides; `None` for others.
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {

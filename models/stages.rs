@@ -8,9 +8,8 @@ use burn::module::Module;
 use burn::nn::PaddingConfig1d;
 use burn::nn::conv::Conv1d;
 use burn::nn::pool::{MaxPool1d, MaxPool1dConfig};
-use burn::tensor::activation::relu;
-use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
+use kernels::conv::{ConvOptions, End, conv};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -188,13 +187,13 @@ impl Stage {
     /// - `x`: `[batch, channel, frame]`
     /// - returns: `[batch, filter, frame / pool]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = relu(self.conv.forward(x));
-        // After the rectifier 0 is as good as minus infinity: it wins over nothing.
-        let x = match self.padding {
-            0 => x,
-            padding => x.pad([(0, padding)], PadMode::Constant(0.0)),
+        let weights = self.conv.weight.val();
+        let bias = match &self.conv.bias {
+            Some(bias) => bias.val(),
+            None => Tensor::zeros([weights.dims()[0]], &x.device()),
         };
-        self.pool.forward(x)
+        let end = End::RectifiedPool { pool: self.pool.kernel_size, partial: self.padding > 0 };
+        conv(x, weights, bias, ConvOptions { stride: 1, end })
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audio;
+pub mod bench;
 pub mod bootstrap;
 pub mod catalogue;
 pub mod checkpoint;

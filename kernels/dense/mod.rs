@@ -12,13 +12,14 @@
 
 #![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
 
-mod simd;
 #[cfg(test)]
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
-use simd::{Avx2, Avx512};
-use simd::{Portable, Simd};
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Kind, Portable, Simd};
+
+pub use crate::simd::Width;
 
 /// Rows of every padded matrix are whole numbers of this many values: a cache line.
 pub const ALIGNMENT: usize = 16;
@@ -33,42 +34,6 @@ pub const fn padded(columns: usize) -> usize {
     let ld = columns.div_ceil(ALIGNMENT) * ALIGNMENT;
     // An odd number of cache lines, so that long columns do not fall into few sets of the cache.
     if ld > 64 && (ld / ALIGNMENT).is_multiple_of(2) { ld + ALIGNMENT } else { ld }
-}
-
-/// Which instructions to use: a width that this processor has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Width(Kind);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    Portable,
-}
-
-impl Width {
-    /// All that this processor has, the widest first.
-    pub fn all() -> Vec<Width> {
-        let mut widths = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                widths.push(Width(Kind::Avx512));
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                widths.push(Width(Kind::Avx2));
-            }
-        }
-        widths.push(Width(Kind::Portable));
-        widths
-    }
-
-    /// The widest.
-    pub fn best() -> Width {
-        Width::all()[0]
-    }
 }
 
 /// The triangle of a square matrix outside which it is zero.

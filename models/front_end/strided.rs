@@ -29,9 +29,8 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::relu;
-use burn::tensor::module::conv1d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
+use kernels::conv::{ConvOptions, End, conv};
 use serde::{Deserialize, Serialize};
 
 use super::{check_sample_rate, excerpt_too_short, output_length};
@@ -210,12 +209,17 @@ impl Strided {
     /// - returns: `[batch, band, frame]`
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<3> {
         let x = waveforms.unsqueeze_dim(1); // [batch, 1, sample]
-        let options = ConvOptions::new([self.stride], [0], [1], 1);
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        let x = match self.pool {
-            None => conv1d(x, weight, Some(bias), options),
-            Some(pool) => {
-                let x = pooled(conv1d(x, weight, None, options), pool);
+        let then = |end| ConvOptions { stride: self.stride, end };
+        let x = match (self.pool, self.activation) {
+            (None, Activation::Relu) => {
+                let rectified = End::RectifiedPool { pool: 1, partial: false };
+                return conv(x, weight, bias, then(rectified));
+            }
+            (None, Activation::Log) => conv(x, weight, bias, then(End::Linear)),
+            (Some(pool), _) => {
+                let none = Tensor::zeros([weight.dims()[0]], &x.device());
+                let x = pooled(conv(x, weight, none, then(End::Linear)), pool);
                 x + bias.reshape([1, -1, 1])
             }
         };

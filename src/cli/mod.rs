@@ -1,6 +1,7 @@
 //! The command line: one enum of verbs, one match.
 
 mod audio_files;
+mod bench;
 mod devices;
 mod embed;
 mod evaluate;
@@ -95,6 +96,8 @@ enum Verb {
     Map(map::Arguments),
     /// Factors of users and items from who listened to what.
     Factorize(factorize::Arguments),
+    /// How fast a network trains or predicts on a device, and where the time goes.
+    Bench(bench::Arguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -151,6 +154,7 @@ pub fn run() -> Result<()> {
         Verb::Similar(arguments) => similar::run(&context, &arguments),
         Verb::Map(arguments) => map::run(&context, &arguments),
         Verb::Factorize(arguments) => factorize::run(&context, &arguments),
+        Verb::Bench(arguments) => bench::run(&context, &arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(

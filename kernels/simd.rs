@@ -3,14 +3,50 @@
 //! Kernels are written once over [`Simd`] and compiled once a width inside functions that switch
 //! the instructions on, so that all of this inlines.
 
+/// Which instructions to use: a width that this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Width(pub(crate) Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Width {
+    /// All that this processor has, the widest first.
+    pub fn all() -> Vec<Width> {
+        let mut widths = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                widths.push(Width(Kind::Avx512));
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                widths.push(Width(Kind::Avx2));
+            }
+        }
+        widths.push(Width(Kind::Portable));
+        widths
+    }
+
+    /// The widest.
+    pub fn best() -> Width {
+        Width::all()[0]
+    }
+}
+
 /// A register full of `f32`.
 ///
 /// # Safety
 /// Every method asks that the processor has the instructions, and that pointers are good for
 /// [`Simd::LANES`] values (aligned as `f32`).
-pub(super) trait Simd {
+pub(crate) trait Simd {
     type V: Copy;
-    /// Values a register; divides [`super::ALIGNMENT`].
+    /// Values a register; divides [`crate::dense::ALIGNMENT`].
     const LANES: usize;
 
     unsafe fn zero() -> Self::V;
@@ -42,7 +78,7 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
 }
 
 /// Arrays that the compiler may put into whatever registers there are.
-pub(super) struct Portable;
+pub(crate) struct Portable;
 
 impl Simd for Portable {
     type V = [f32; 8];
@@ -95,7 +131,7 @@ impl Simd for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {

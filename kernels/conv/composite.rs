@@ -1,0 +1,38 @@
+//! The convolution in plain operations, which every backend runs and autodiff differentiates.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+use burn::tensor::module::{conv1d, max_pool1d};
+use burn::tensor::ops::{ConvOptions as BurnOptions, MaxPoolOptions, PadMode};
+
+use super::{ConvOptions, End, Geometry};
+
+/// The same as [`super::conv`].
+///
+/// # Panics
+/// As [`super::conv`].
+pub fn conv_composite(
+    x: Tensor<3>,
+    weights: Tensor<3>,
+    bias: Tensor<1>,
+    options: ConvOptions,
+) -> Tensor<3> {
+    let geometry = Geometry::new(x.dims(), weights.dims(), options);
+    let plain = BurnOptions::new([options.stride], [0], [1], 1);
+    let x = conv1d(x, weights, Some(bias), plain);
+    match options.end {
+        End::Linear => x,
+        End::RectifiedPool { pool, .. } => {
+            let x = relu(x);
+            // After the rectifier 0 is as good as minus infinity: it wins over nothing.
+            let x = match (geometry.pools * pool).saturating_sub(geometry.windows) {
+                0 => x,
+                padding => x.pad([(0, padding)], PadMode::Constant(0.0)),
+            };
+            match pool {
+                1 => x,
+                _ => max_pool1d(x, MaxPoolOptions::new([pool]).with_stride([pool])),
+            }
+        }
+    }
+}

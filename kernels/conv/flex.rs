@@ -1,0 +1,143 @@
+//! The convolution on the CPU.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::{Tensor, TensorData};
+use burn_autodiff::Autodiff;
+use burn_autodiff::checkpoint::base::Checkpointer;
+use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn_autodiff::grads::Gradients;
+use burn_autodiff::ops::{Backward, Ops, OpsKind};
+use burn_flex::FlexTensor;
+
+use super::Geometry;
+use super::gradients::{self, Arriving};
+use super::product::{Packed, forward};
+use crate::simd::Width;
+
+#[backend_extension(Flex, Autodiff)]
+pub trait ConvOps: Backend {
+    fn conv(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self>;
+}
+
+pub fn conv(x: Tensor<3>, weights: Tensor<3>, bias: Tensor<1>, geometry: Geometry) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as ConvOps>::conv(
+        x.into_dispatch(),
+        weights.into_dispatch(),
+        bias.into_dispatch(),
+        geometry,
+    ))
+}
+
+/// `[batch, channel, frame]` with its channels interleaved.
+fn interleaved(x: FlexTensor) -> FlexTensor {
+    x.transpose(1, 2).to_contiguous()
+}
+
+/// Convolves, and says which window of each pool was the largest if `places` are asked for.
+fn run(
+    x: &FlexTensor,
+    weights: &FlexTensor,
+    bias: FlexTensor,
+    geometry: &Geometry,
+    with_places: bool,
+) -> (FlexTensor, Vec<u32>) {
+    let size = geometry.batch * geometry.output_item();
+    let mut out = vec![0.0; size];
+    let mut places = vec![0; if with_places && geometry.rectify { size } else { 0 }];
+    let packed = Packed::new(weights.storage::<f32>(), geometry, Width::best());
+    let bias = bias.to_contiguous();
+    let asked = (!places.is_empty()).then_some(places.as_mut_slice());
+    forward(geometry, x.storage::<f32>(), &packed, bias.storage::<f32>(), &mut out, asked);
+    let shape = [geometry.batch, geometry.pools, geometry.filters];
+    (FlexTensor::from_data(TensorData::new(out, shape)).transpose(1, 2), places)
+}
+
+impl ConvOps for Flex {
+    fn conv(
+        x: FlexTensor,
+        weights: FlexTensor,
+        bias: FlexTensor,
+        geometry: Geometry,
+    ) -> FlexTensor {
+        run(&interleaved(x), &weights.to_contiguous(), bias, &geometry, false).0
+    }
+}
+
+/// What the backward pass needs.
+#[derive(Clone, Debug)]
+struct Kept {
+    /// `[batch, frame, channel]`
+    x: FlexTensor,
+    weights: FlexTensor,
+    places: Vec<u32>,
+    geometry: Geometry,
+}
+
+impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
+    fn conv(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Conv;
+
+        impl Backward<Flex, 3> for Conv {
+            type State = Kept;
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 3>,
+                gradients: &mut Gradients,
+                _checkpointer: &mut Checkpointer,
+            ) {
+                let [of_x, of_weights, of_bias] = ops.parents;
+                let Kept { x, weights, places, geometry } = ops.state;
+                let arriving = interleaved(gradients.consume::<Flex>(&ops.node));
+                let arriving = Arriving { values: arriving.storage::<f32>(), places: &places };
+                let width = Width::best();
+                let of = |values: Vec<f32>, shape: &[usize]| {
+                    FlexTensor::from_data(TensorData::new(values, shape.to_vec()))
+                };
+                let Geometry { batch, channels, frames, filters, length, .. } = geometry;
+                if of_weights.is_some() || of_bias.is_some() {
+                    let (weights, bias) =
+                        gradients::weights(&geometry, x.storage::<f32>(), arriving, width);
+                    if let Some(node) = of_weights {
+                        gradients
+                            .register::<Flex>(node.id, of(weights, &[filters, channels, length]));
+                    }
+                    if let Some(node) = of_bias {
+                        gradients.register::<Flex>(node.id, of(bias, &[filters]));
+                    }
+                }
+                if let Some(node) = of_x {
+                    let x = gradients::input(&geometry, weights.storage::<f32>(), arriving, width);
+                    gradients.register::<Flex>(
+                        node.id,
+                        of(x, &[batch, frames, channels]).transpose(1, 2),
+                    );
+                }
+            }
+        }
+
+        let nodes = [x.node(), weights.node(), bias.node()];
+        let (x, weights, bias) =
+            (x.into_primitive(), weights.into_primitive(), bias.into_primitive());
+        let (x, weights) = (interleaved(x), weights.to_contiguous());
+        match Conv.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(step) => {
+                let (out, places) = run(&x, &weights, bias, &geometry, true);
+                step.finish(Kept { x, weights, places, geometry }, out)
+            }
+            OpsKind::UnTracked(step) => step.finish(run(&x, &weights, bias, &geometry, false).0),
+        }
+    }
+}

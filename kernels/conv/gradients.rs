@@ -1,0 +1,320 @@
+//! Both gradients, as sums over the windows that a gradient reaches.
+//!
+//! `(t, g)` says that window `t` of an item passes `g` on to one filter. Then
+//!
+//! ```text
+//! weights gradient of the filter = sum of g x[window t]
+//! input gradient at window t    += g weights[filter]
+//! ```
+//!
+//! each over stretches of `length * channels` numbers. A few registers of the sum (or of the weights) stay
+//! where they are while the list runs, blocks of windows stay in the first-level cache. Every number is summed in
+//! one order, whatever the number of threads.
+
+#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+
+use rayon::prelude::*;
+
+use super::Geometry;
+use super::product::NOWHERE;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Kind, Portable, Simd, Width};
+
+/// Most filters that one task sums for.
+const FILTERS: usize = 8;
+
+/// A window, and what reaches it.
+type Reached = (u32, f32);
+
+/// Gradients of the output, and where they go.
+///
+/// # Shapes
+/// - `values` and `places`: `[batch, pool, filter]`; no places where every window has a value of its own
+#[derive(Clone, Copy)]
+pub(super) struct Arriving<'a> {
+    pub values: &'a [f32],
+    pub places: &'a [u32],
+}
+
+impl Arriving<'_> {
+    /// The windows that some pools of a filter pass their gradient to.
+    fn list(
+        &self,
+        geometry: &Geometry,
+        item: usize,
+        filter: usize,
+        pools: std::ops::Range<usize>,
+        list: &mut Vec<Reached>,
+    ) {
+        list.clear();
+        for pool in pools {
+            let at = (item * geometry.pools + pool) * geometry.filters + filter;
+            let value = self.values[at];
+            let place = if self.places.is_empty() { 0 } else { self.places[at] };
+            // Nothing comes of nothing; what is no number is not nothing.
+            if place != NOWHERE && value != 0.0 {
+                list.push(((pool * geometry.pool) as u32 + place, value));
+            }
+        }
+    }
+}
+
+/// Gradients of weights and bias.
+///
+/// # Shapes
+/// - `x`: `[batch, frame, channel]`
+/// - returns: `[filter, channel, length]` and `[filter]`
+pub(super) fn weights(
+    geometry: &Geometry,
+    x: &[f32],
+    arriving: Arriving<'_>,
+    width: Width,
+) -> (Vec<f32>, Vec<f32>) {
+    let &Geometry { batch, channels, filters, length, pools, .. } = geometry;
+    assert_eq!(x.len(), batch * geometry.item());
+    let depth = geometry.depth();
+    let mut weights = vec![0.0; filters * depth];
+    let mut bias = vec![0.0; filters];
+    // Smaller tasks where there are more threads than large ones.
+    let several = filters.div_ceil(2 * rayon::current_num_threads()).clamp(1, FILTERS);
+    let block = geometry.pools_per_block();
+    let tasks = weights.par_chunks_mut(several * depth).zip(bias.par_chunks_mut(several));
+    tasks.enumerate().for_each(|(task, (weights, bias))| {
+        let mut sums = vec![0.0; weights.len()];
+        let mut list = Vec::with_capacity(block);
+        for item in 0..batch {
+            let x = &x[item * geometry.item()..][..geometry.item()];
+            for first in (0..pools).step_by(block) {
+                let block = first..pools.min(first + block);
+                for (number, sums) in sums.chunks_exact_mut(depth).enumerate() {
+                    let filter = task * several + number;
+                    arriving.list(geometry, item, filter, block.clone(), &mut list);
+                    bias[number] += list.iter().map(|(_, value)| value).sum::<f32>();
+                    gather(width, sums, x, geometry.hop(), &list);
+                }
+            }
+        }
+        for (to, from) in weights.chunks_exact_mut(depth).zip(sums.chunks_exact(depth)) {
+            for (frame, numbers) in from.chunks_exact(channels).enumerate() {
+                for (channel, number) in numbers.iter().enumerate() {
+                    to[channel * length + frame] = *number;
+                }
+            }
+        }
+    });
+    (weights, bias)
+}
+
+/// The gradient of the input.
+///
+/// # Shapes
+/// - `weights`: `[filter, channel, length]`
+/// - returns: `[batch, frame, channel]`
+pub(super) fn input(
+    geometry: &Geometry,
+    weights: &[f32],
+    arriving: Arriving<'_>,
+    width: Width,
+) -> Vec<f32> {
+    let &Geometry { batch, channels, filters, length, pools, .. } = geometry;
+    let depth = geometry.depth();
+    assert_eq!(weights.len(), filters * depth);
+    // `[filter, frame, channel]`
+    let mut rows = vec![0.0; filters * depth];
+    rows.par_chunks_exact_mut(depth).zip(weights.par_chunks_exact(depth)).for_each(|(row, own)| {
+        for (channel, taps) in own.chunks_exact(length).enumerate() {
+            for (frame, tap) in taps.iter().enumerate() {
+                row[frame * channels + channel] = *tap;
+            }
+        }
+    });
+    let mut out = vec![0.0; batch * geometry.item()];
+    let block = geometry.pools_per_block();
+    out.par_chunks_exact_mut(geometry.item()).enumerate().for_each(|(item, out)| {
+        let mut list = Vec::with_capacity(block);
+        for first in (0..pools).step_by(block) {
+            let block = first..pools.min(first + block);
+            for (filter, row) in rows.chunks_exact(depth).enumerate() {
+                arriving.list(geometry, item, filter, block.clone(), &mut list);
+                scatter(width, row, out, geometry.hop(), &list);
+            }
+        }
+    });
+    out
+}
+
+/// `sums += g x[t hop ..]` over the list.
+fn gather(width: Width, sums: &mut [f32], x: &[f32], hop: usize, list: &[Reached]) {
+    check(sums.len(), x.len(), hop, list);
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f")]
+        unsafe fn avx512(sums: &mut [f32], x: &[f32], hop: usize, list: &[Reached]) {
+            // SAFETY: the caller's.
+            unsafe { gather_in::<Avx512, 16>(sums, x, hop, list) }
+        }
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2(sums: &mut [f32], x: &[f32], hop: usize, list: &[Reached]) {
+            // SAFETY: the caller's.
+            unsafe { gather_in::<Avx2, 12>(sums, x, hop, list) }
+        }
+        // SAFETY: a `Width` exists only where the processor has it; windows were checked.
+        match width.0 {
+            Kind::Avx512 => return unsafe { avx512(sums, x, hop, list) },
+            Kind::Avx2 => return unsafe { avx2(sums, x, hop, list) },
+            Kind::Portable => {}
+        }
+    }
+    let _ = width;
+    // SAFETY: windows were checked.
+    unsafe { gather_in::<Portable, 4>(sums, x, hop, list) }
+}
+
+/// `out[t hop ..] += g row` over the list.
+fn scatter(width: Width, row: &[f32], out: &mut [f32], hop: usize, list: &[Reached]) {
+    check(row.len(), out.len(), hop, list);
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f")]
+        unsafe fn avx512(row: &[f32], out: &mut [f32], hop: usize, list: &[Reached]) {
+            // SAFETY: the caller's.
+            unsafe { scatter_in::<Avx512, 16>(row, out, hop, list) }
+        }
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2(row: &[f32], out: &mut [f32], hop: usize, list: &[Reached]) {
+            // SAFETY: the caller's.
+            unsafe { scatter_in::<Avx2, 8>(row, out, hop, list) }
+        }
+        // SAFETY: a `Width` exists only where the processor has it; windows were checked.
+        match width.0 {
+            Kind::Avx512 => return unsafe { avx512(row, out, hop, list) },
+            Kind::Avx2 => return unsafe { avx2(row, out, hop, list) },
+            Kind::Portable => {}
+        }
+    }
+    let _ = width;
+    // SAFETY: windows were checked.
+    unsafe { scatter_in::<Portable, 4>(row, out, hop, list) }
+}
+
+/// That all windows lie where they are sought.
+fn check(depth: usize, available: usize, hop: usize, list: &[Reached]) {
+    let last = list.iter().map(|(window, _)| *window as usize).max().unwrap_or(0);
+    assert!(last * hop + depth <= available, "window {last} lies beyond the item");
+}
+
+/// # Safety
+/// The processor has the instructions of `S`, and windows lie in `x`.
+#[inline(always)]
+unsafe fn gather_in<S: Simd, const MANY: usize>(
+    sums: &mut [f32],
+    x: &[f32],
+    hop: usize,
+    list: &[Reached],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut at = 0;
+        while at + MANY * S::LANES <= sums.len() {
+            gather_at::<S, MANY>(&mut sums[at..], &x[at..], hop, list);
+            at += MANY * S::LANES;
+        }
+        while at + 4 * S::LANES <= sums.len() {
+            gather_at::<S, 4>(&mut sums[at..], &x[at..], hop, list);
+            at += 4 * S::LANES;
+        }
+        while at + S::LANES <= sums.len() {
+            gather_at::<S, 1>(&mut sums[at..], &x[at..], hop, list);
+            at += S::LANES;
+        }
+        for at in at..sums.len() {
+            for &(window, value) in list {
+                sums[at] += value * x[window as usize * hop + at];
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`gather_in`]; `sums` has `COUNT` registers.
+#[inline(always)]
+unsafe fn gather_at<S: Simd, const COUNT: usize>(
+    sums: &mut [f32],
+    x: &[f32],
+    hop: usize,
+    list: &[Reached],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let to = sums.as_mut_ptr();
+        let mut registers = [S::zero(); COUNT];
+        for i in 0..COUNT {
+            registers[i] = S::load(to.add(i * S::LANES));
+        }
+        for &(window, value) in list {
+            let x = x.as_ptr().add(window as usize * hop);
+            let value = S::splat(value);
+            for i in 0..COUNT {
+                registers[i] = S::multiply_add(value, S::load(x.add(i * S::LANES)), registers[i]);
+            }
+        }
+        for i in 0..COUNT {
+            S::store(to.add(i * S::LANES), registers[i]);
+        }
+    }
+}
+
+/// # Safety
+/// The processor has the instructions of `S`, and windows lie in `out`.
+#[inline(always)]
+unsafe fn scatter_in<S: Simd, const MANY: usize>(
+    row: &[f32],
+    out: &mut [f32],
+    hop: usize,
+    list: &[Reached],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut at = 0;
+        while at + MANY * S::LANES <= row.len() {
+            scatter_at::<S, MANY>(&row[at..], &mut out[at..], hop, list);
+            at += MANY * S::LANES;
+        }
+        while at + S::LANES <= row.len() {
+            scatter_at::<S, 1>(&row[at..], &mut out[at..], hop, list);
+            at += S::LANES;
+        }
+        for at in at..row.len() {
+            for &(window, value) in list {
+                out[window as usize * hop + at] += value * row[at];
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`scatter_in`]; `row` has `COUNT` registers.
+#[inline(always)]
+unsafe fn scatter_at<S: Simd, const COUNT: usize>(
+    row: &[f32],
+    out: &mut [f32],
+    hop: usize,
+    list: &[Reached],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut registers = [S::zero(); COUNT];
+        for i in 0..COUNT {
+            registers[i] = S::load(row.as_ptr().add(i * S::LANES));
+        }
+        for &(window, value) in list {
+            let to = out.as_mut_ptr().add(window as usize * hop);
+            let value = S::splat(value);
+            for i in 0..COUNT {
+                let at = to.add(i * S::LANES);
+                S::store(at, S::multiply_add(value, registers[i], S::load(at)));
+            }
+        }
+    }
+}

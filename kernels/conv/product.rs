@@ -1,0 +1,288 @@
+//! The forward pass: windows times weights, then bias, rectifier and pooling while the tile is in the
+//! cache.
+//!
+//! A tile of some windows and two registers of filters stays in registers while the sum over a window
+//! runs; weights are packed so that it reads them in order. Within a tile each value is summed in the
+//! order of frames and, in a frame, of channels.
+
+#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+
+use rayon::prelude::*;
+
+use super::Geometry;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Kind, Portable, Simd, Width};
+
+/// Marks a pool whose largest value the rectifier cut off: no gradient passes.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// Weights in panels of as many filters as two registers hold: `[panel, frame, channel, filter]`.
+pub(super) struct Packed {
+    panels: Vec<f32>,
+    width: Width,
+    /// Filters of a panel.
+    columns: usize,
+}
+
+impl Packed {
+    /// # Shapes
+    /// - `weights`: `[filter, channel, length]`
+    pub fn new(weights: &[f32], geometry: &Geometry, width: Width) -> Self {
+        let &Geometry { channels, filters, length, .. } = geometry;
+        let columns = 2 * lanes(width);
+        let mut panels = vec![0.0; filters.div_ceil(columns) * geometry.depth() * columns];
+        let size = geometry.depth() * columns;
+        panels.par_chunks_exact_mut(size).enumerate().for_each(|(panel, packed)| {
+            let first = panel * columns;
+            for filter in first..filters.min(first + columns) {
+                let own = &weights[filter * channels * length..][..channels * length];
+                for (channel, taps) in own.chunks_exact(length).enumerate() {
+                    for (tap, weight) in taps.iter().enumerate() {
+                        packed[(tap * channels + channel) * columns + filter - first] = *weight;
+                    }
+                }
+            }
+        });
+        Self { panels, width, columns }
+    }
+}
+
+pub(super) fn lanes(width: Width) -> usize {
+    match width.0 {
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512 => Avx512::LANES,
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2 => Avx2::LANES,
+        Kind::Portable => Portable::LANES,
+    }
+}
+
+/// Values and, if `places` is to be filled, which window of each pool was the largest.
+///
+/// # Shapes
+/// - `x`: `[batch, frame, channel]`
+/// - `bias`: `[filter]`
+/// - `out` and `places`: `[batch, pool, filter]`
+pub(super) fn forward(
+    geometry: &Geometry,
+    x: &[f32],
+    packed: &Packed,
+    bias: &[f32],
+    out: &mut [f32],
+    places: Option<&mut [u32]>,
+) {
+    let size = geometry.output_item();
+    assert_eq!(x.len(), geometry.batch * geometry.item());
+    assert_eq!(bias.len(), geometry.filters);
+    assert_eq!(out.len(), geometry.batch * size);
+    let block = (48 / geometry.pool).max(1);
+    let part = block * geometry.filters;
+    // An empty list of places where none are asked for.
+    let mut nothing = Vec::new();
+    let places = match places {
+        Some(places) => {
+            assert_eq!(places.len(), out.len());
+            places
+        }
+        None => nothing.as_mut_slice(),
+    };
+    let (place_size, place_part) = if places.is_empty() { (0, 0) } else { (size, part) };
+    let mut tasks = Vec::new();
+    let mut places = places;
+    for (item, out) in out.chunks_exact_mut(size).enumerate() {
+        let (mut own, rest) = places.split_at_mut(place_size);
+        places = rest;
+        for (number, out) in out.chunks_mut(part).enumerate() {
+            let (first, rest) = own.split_at_mut(place_part.min(own.len()));
+            own = rest;
+            tasks.push((item, number * block, out, first));
+        }
+    }
+    tasks.into_par_iter().for_each_init(
+        || vec![0.0; block * geometry.pool * packed.columns],
+        |scratch, (item, first, out, places)| {
+            let x = &x[item * geometry.item()..][..geometry.item()];
+            let task = Task { geometry, x, packed, bias, first };
+            task.run(scratch, out, places);
+        },
+    );
+}
+
+/// Some pools of one item.
+struct Task<'a> {
+    geometry: &'a Geometry,
+    /// `[frame, channel]`
+    x: &'a [f32],
+    packed: &'a Packed,
+    bias: &'a [f32],
+    /// The first pool.
+    first: usize,
+}
+
+impl Task<'_> {
+    fn run(&self, scratch: &mut [f32], out: &mut [f32], places: &mut [u32]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f")]
+            unsafe fn avx512(
+                task: &Task,
+                scratch: &mut [f32],
+                out: &mut [f32],
+                places: &mut [u32],
+            ) {
+                // SAFETY: the caller's.
+                unsafe { task.tiles::<Avx512, 12, 4>(scratch, out, places) }
+            }
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2(task: &Task, scratch: &mut [f32], out: &mut [f32], places: &mut [u32]) {
+                // SAFETY: the caller's.
+                unsafe { task.tiles::<Avx2, 6, 3>(scratch, out, places) }
+            }
+            // SAFETY: a `Width` exists only where the processor has it.
+            match self.packed.width.0 {
+                Kind::Avx512 => return unsafe { avx512(self, scratch, out, places) },
+                Kind::Avx2 => return unsafe { avx2(self, scratch, out, places) },
+                Kind::Portable => {}
+            }
+        }
+        // SAFETY: needs no instructions.
+        unsafe { self.tiles::<Portable, 4, 2>(scratch, out, places) }
+    }
+
+    /// Tiles of `MANY` windows while there are as many, then of `FEW`, then of one.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`.
+    #[inline(always)]
+    unsafe fn tiles<S: Simd, const MANY: usize, const FEW: usize>(
+        &self,
+        scratch: &mut [f32],
+        out: &mut [f32],
+        places: &mut [u32],
+    ) {
+        let geometry = self.geometry;
+        let (depth, hop, columns) = (geometry.depth(), geometry.hop(), self.packed.columns);
+        let pools = out.len() / geometry.filters;
+        let start = self.first * geometry.pool;
+        let windows = (pools * geometry.pool).min(geometry.windows - start);
+        assert!(windows > 0 && (start + windows - 1) * hop + depth <= self.x.len());
+        assert!(columns == 2 * S::LANES && windows * columns <= scratch.len());
+        for (panel, weights) in self.packed.panels.chunks_exact(depth * columns).enumerate() {
+            let mut done = 0;
+            while done < windows {
+                // SAFETY: windows up to the last lie in `x`, tiles in `scratch`: asserted above.
+                unsafe {
+                    let x = self.x.as_ptr().add((start + done) * hop);
+                    let to = scratch.as_mut_ptr().add(done * columns);
+                    done += match windows - done {
+                        left if left >= MANY => tile::<S, MANY>(x, hop, weights, to),
+                        left if left >= FEW => tile::<S, FEW>(x, hop, weights, to),
+                        _ => tile::<S, 1>(x, hop, weights, to),
+                    };
+                }
+            }
+            let first = panel * columns;
+            let count = columns.min(geometry.filters - first);
+            let bias = &self.bias[first..first + count];
+            for (number, values) in
+                scratch[..windows * columns].chunks(geometry.pool * columns).enumerate()
+            {
+                let at = number * geometry.filters + first;
+                let out = &mut out[at..at + count];
+                match (geometry.rectify, places.is_empty()) {
+                    (false, _) => {
+                        for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
+                            *out = value + bias;
+                        }
+                    }
+                    (true, true) => largest(values, columns, bias, out),
+                    (true, false) => {
+                        largest_with_place(values, columns, bias, out, &mut places[at..at + count]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `ROWS` windows times a panel of weights; returns `ROWS`.
+///
+/// # Safety
+/// The processor has the instructions of `S`; `x` is good for `ROWS` windows `hop` apart, as long as the
+/// panel is deep, and `to` for `ROWS` rows of two registers.
+#[inline(always)]
+unsafe fn tile<S: Simd, const ROWS: usize>(
+    x: *const f32,
+    hop: usize,
+    weights: &[f32],
+    to: *mut f32,
+) -> usize {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [[S::zero(); 2]; ROWS];
+        let depth = weights.len() / (2 * S::LANES);
+        let mut weights = weights.as_ptr();
+        for i in 0..depth {
+            let (w0, w1) = (S::load(weights), S::load(weights.add(S::LANES)));
+            weights = weights.add(2 * S::LANES);
+            for row in 0..ROWS {
+                let x = S::splat(*x.add(row * hop + i));
+                sums[row] =
+                    [S::multiply_add(x, w0, sums[row][0]), S::multiply_add(x, w1, sums[row][1])];
+            }
+        }
+        for (row, [a, b]) in sums.into_iter().enumerate() {
+            S::store(to.add(row * 2 * S::LANES), a);
+            S::store(to.add((row * 2 + 1) * S::LANES), b);
+        }
+        ROWS
+    }
+}
+
+/// The larger, or what is no number.
+#[inline(always)]
+fn is_above(value: f32, best: f32) -> bool {
+    value > best || value.is_nan()
+}
+
+/// Rectified maxima of a pool's rows.
+#[inline(always)]
+fn largest(values: &[f32], columns: usize, bias: &[f32], out: &mut [f32]) {
+    out.copy_from_slice(&values[..out.len()]);
+    for row in values.chunks_exact(columns).skip(1) {
+        for (best, &value) in out.iter_mut().zip(row) {
+            *best = if is_above(value, *best) { value } else { *best };
+        }
+    }
+    for (out, bias) in out.iter_mut().zip(bias) {
+        let value = *out + bias;
+        *out = if is_above(value, 0.0) { value } else { 0.0 };
+    }
+}
+
+/// The same, and which row it was.
+#[inline(always)]
+fn largest_with_place(
+    values: &[f32],
+    columns: usize,
+    bias: &[f32],
+    out: &mut [f32],
+    places: &mut [u32],
+) {
+    out.copy_from_slice(&values[..out.len()]);
+    places.fill(0);
+    for (number, row) in (0..).zip(values.chunks_exact(columns)).skip(1) {
+        for ((best, place), &value) in out.iter_mut().zip(places.iter_mut()).zip(row) {
+            let above = is_above(value, *best);
+            *best = if above { value } else { *best };
+            *place = if above { number } else { *place };
+        }
+    }
+    for ((out, place), bias) in out.iter_mut().zip(places).zip(bias) {
+        let value = *out + bias;
+        let above = is_above(value, 0.0);
+        *out = if above { value } else { 0.0 };
+        *place = if above { *place } else { NOWHERE };
+    }
+}

@@ -1,0 +1,317 @@
+//! Against the definition written out, the two versions against each other, and gradients
+//! against finite differences.
+
+use burn::tensor::{Device, TensorData};
+
+use super::gradients::{self, Arriving};
+use super::product::{Packed, forward};
+use super::*;
+use crate::simd::Width;
+
+struct Case {
+    x: [usize; 3],
+    /// Filters and their length.
+    filters: [usize; 2],
+    options: ConvOptions,
+}
+
+fn case(x: [usize; 3], filters: [usize; 2], stride: usize, end: End) -> Case {
+    Case { x, filters, options: ConvOptions { stride, end } }
+}
+
+fn pooled(pool: usize, partial: bool) -> End {
+    End::RectifiedPool { pool, partial }
+}
+
+/// Sizes below, at and beyond those of tiles, panels, registers and blocks, and strides below and above
+/// the length.
+fn cases() -> Vec<Case> {
+    vec![
+        case([2, 3, 11], [5, 2], 1, End::Linear),
+        case([1, 1, 70], [33, 7], 3, End::Linear),
+        case([2, 1, 40], [4, 3], 5, End::Linear),
+        case([2, 128, 61], [32, 8], 1, pooled(4, false)),
+        case([3, 5, 23], [3, 4], 1, pooled(3, true)),
+        case([1, 17, 30], [70, 1], 1, pooled(1, false)),
+        case([2, 16, 131], [40, 3], 1, pooled(2, true)),
+        case([2, 4, 19], [6, 5], 2, pooled(50, true)),
+        case([1, 300, 9], [2, 9], 1, pooled(1, false)),
+        case([4, 2, 400], [9, 2], 1, pooled(97, false)),
+    ]
+}
+
+fn noise(seed: u32, len: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+impl Case {
+    fn geometry(&self) -> Geometry {
+        Geometry::new(self.x, [self.filters[0], self.x[1], self.filters[1]], self.options)
+    }
+
+    /// `x`, weights and bias.
+    fn values(&self) -> [Vec<f32>; 3] {
+        let [filters, length] = self.filters;
+        [
+            noise(1, self.x.iter().product()),
+            noise(2, filters * self.x[1] * length),
+            noise(3, filters),
+        ]
+    }
+
+    fn tensors(&self, device: &Device) -> (Tensor<3>, Tensor<3>, Tensor<1>) {
+        let [x, weights, bias] = self.values();
+        let [filters, length] = self.filters;
+        let shape = [filters, self.x[1], length];
+        (
+            Tensor::from_data(TensorData::new(x, self.x), device),
+            Tensor::from_data(TensorData::new(weights, shape), device),
+            Tensor::from_data(TensorData::new(bias, [filters]), device),
+        )
+    }
+
+    /// The module's formula as loops, in double precision: `[batch, filter, pool]`.
+    fn by_definition(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f64> {
+        let [batch, channels, frames] = self.x;
+        let [filters, length] = self.filters;
+        let stride = self.options.stride;
+        let mut out = Vec::new();
+        for b in 0..batch {
+            for o in 0..filters {
+                let mut row = Vec::new();
+                let mut t = 0;
+                while t + length <= frames {
+                    let mut sum = f64::from(bias[o]);
+                    for c in 0..channels {
+                        for k in 0..length {
+                            let x = x[(b * channels + c) * frames + t + k];
+                            sum +=
+                                f64::from(weights[(o * channels + c) * length + k]) * f64::from(x);
+                        }
+                    }
+                    row.push(sum);
+                    t += stride;
+                }
+                match self.options.end {
+                    End::Linear => out.extend(row),
+                    End::RectifiedPool { pool, partial } => {
+                        for part in row.chunks(pool) {
+                            if partial || part.len() == pool {
+                                out.push(part.iter().fold(0.0, |max: f64, &a| max.max(a)));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Largest difference, relative to the largest value expected; NaN where a value is NaN.
+fn error(actual: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let scale = expected.iter().fold(1e-6, |max: f64, x| max.max(x.abs()));
+    actual.iter().zip(expected).fold(0.0, |max: f64, (a, e)| {
+        let difference = (f64::from(*a) - e).abs() / scale;
+        if difference.is_nan() || difference > max { difference } else { max }
+    })
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| x.into()).collect()
+}
+
+/// Sums of up to some thousand products in single precision.
+const TOLERANCE: f64 = 3e-6;
+
+#[test]
+fn values_follow_the_definition() {
+    let device = Device::flex();
+    for (number, case) in cases().iter().enumerate() {
+        let [x, weights, bias] = case.values();
+        let expected = case.by_definition(&x, &weights, &bias);
+        for (name, tracked) in [("plain", false), ("tracked", true)] {
+            let (x, weights, bias) =
+                case.tensors(&if tracked { device.clone().autodiff() } else { device.clone() });
+            let weights = if tracked { weights.require_grad() } else { weights };
+            let out = conv(x, weights, bias, case.options);
+            let geometry = case.geometry();
+            assert_eq!(out.dims(), [geometry.batch, geometry.filters, geometry.pools]);
+            let error = error(&values(out), &expected);
+            assert!(error < TOLERANCE, "{number} {name}: {error}");
+        }
+        let (x, weights, bias) = case.tensors(&device);
+        let error = error(&values(conv_composite(x, weights, bias, case.options)), &expected);
+        assert!(error < TOLERANCE, "{number} composite: {error}");
+    }
+}
+
+/// Values and both gradients of one version, for a gradient of the output that is not the same anywhere.
+fn all(
+    case: &Case,
+    operation: fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>,
+    device: &Device,
+) -> [Vec<f32>; 4] {
+    let (x, weights, bias) = case.tensors(&device.clone().autodiff());
+    let (x, weights, bias) = (x.require_grad(), weights.require_grad(), bias.require_grad());
+    let out = operation(x.clone(), weights.clone(), bias.clone(), case.options);
+    let count = out.dims().iter().product();
+    let factors = Tensor::from_data(TensorData::new(noise(4, count), out.dims()), &out.device());
+    let gradients = (out.clone() * factors).sum().backward();
+    [
+        values(out.inner()),
+        values(x.grad(&gradients).unwrap()),
+        values(weights.grad(&gradients).unwrap()),
+        values(bias.grad(&gradients).unwrap()),
+    ]
+}
+
+#[test]
+fn both_versions_agree_on_every_device() {
+    let mut devices = vec![("flex", Device::flex())];
+    #[cfg(feature = "ndarray")]
+    devices.push(("ndarray", Device::ndarray()));
+    for (name, device) in devices {
+        for (number, case) in cases().iter().enumerate() {
+            let fast = all(case, conv, &device);
+            let plain = all(case, conv_composite, &Device::flex());
+            let what = ["values", "of x", "of weights", "of bias"];
+            for ((what, fast), plain) in what.iter().zip(&fast).zip(&plain) {
+                let error = error(fast, &wide(plain));
+                assert!(error < 2.0 * TOLERANCE, "{name} {number} {what}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_follow_finite_differences() {
+    // In double precision, by the definition: single precision would drown the differences.
+    let case = case([2, 3, 17], [4, 3], 1, pooled(4, true));
+    let [x, weights, bias] = case.values();
+    let factors = wide(&noise(4, 2 * 4 * 4));
+    let loss = |x: &[f32], weights: &[f32], bias: &[f32]| -> f64 {
+        let out = case.by_definition(x, weights, bias);
+        out.iter().zip(&factors).map(|(out, factor)| out * factor).sum()
+    };
+    let [_, of_x, of_weights, of_bias] = all(&case, conv, &Device::flex());
+    // A power of two, so that stepping is exact; small enough that no maximum changes its place.
+    let step = 2.0_f32.powi(-14);
+    let differences = |values: &[f32], loss: &dyn Fn(&[f32]) -> f64| -> Vec<f64> {
+        (0..values.len())
+            .map(|at| {
+                let stepped = |by: f32| {
+                    let mut values = values.to_vec();
+                    values[at] += by;
+                    (loss(&values), f64::from(values[at]))
+                };
+                let ((above, high), (below, low)) = (stepped(step), stepped(-step));
+                (above - below) / (high - low)
+            })
+            .collect()
+    };
+    for (name, gradient, expected) in [
+        ("x", of_x, differences(&x, &|x| loss(x, &weights, &bias))),
+        ("weights", of_weights, differences(&weights, &|weights| loss(&x, weights, &bias))),
+        ("bias", of_bias, differences(&bias, &|bias| loss(&x, &weights, bias))),
+    ] {
+        let error = error(&gradient, &expected);
+        assert!(error < 1e-5, "{name}: {error}");
+    }
+}
+
+#[test]
+fn every_width_gives_the_same() {
+    for (number, case) in cases().iter().enumerate() {
+        let geometry = case.geometry();
+        let [x, weights, bias] = case.values();
+        // `[batch, frame, channel]`, as good as any other numbers.
+        let count = geometry.batch * geometry.output_item();
+        let arriving = noise(5, count);
+        let run = |width: Width| {
+            let (mut out, mut places) = (vec![f32::NAN; count], vec![7; count]);
+            let packed = Packed::new(&weights, &geometry, width);
+            forward(&geometry, &x, &packed, &bias, &mut out, Some(&mut places));
+            if !geometry.rectify {
+                places.clear();
+            }
+            let arriving = Arriving { values: &arriving, places: &places };
+            let (of_weights, of_bias) = gradients::weights(&geometry, &x, arriving, width);
+            [out, of_weights, of_bias, gradients::input(&geometry, &weights, arriving, width)]
+        };
+        let widths = Width::all();
+        let narrow = run(widths[widths.len() - 1]);
+        for width in widths {
+            for (what, (wide_one, narrow)) in run(width).iter().zip(&narrow).enumerate() {
+                let error = error(wide_one, &wide(narrow));
+                assert!(error < TOLERANCE, "{number} {width:?} {what}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let case = case([5, 16, 131], [40, 3], 1, pooled(2, true));
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| all(&case, conv, &Device::flex()))
+    };
+    let one = on(1);
+    for threads in [2, 3, 8] {
+        let bits = |all: &[Vec<f32>; 4]| {
+            all.each_ref().map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+        };
+        assert_eq!(bits(&on(threads)), bits(&one));
+    }
+}
+
+#[test]
+fn what_is_no_number_is_seen() {
+    for end in [End::Linear, pooled(3, false)] {
+        let case = case([1, 2, 12], [3, 2], 1, end);
+        let device = Device::flex();
+        let (x, weights, bias) = case.tensors(&device);
+        let mut broken = values(x);
+        broken[4] = f32::NAN;
+        let x = Tensor::from_data(TensorData::new(broken, case.x), &device);
+        let out = values(conv(x, weights, bias, case.options));
+        assert!(out.iter().any(|value| value.is_nan()), "{end:?}");
+    }
+}
+
+#[test]
+fn a_view_is_as_good_as_a_copy() {
+    let case = case([2, 5, 23], [6, 4], 1, pooled(2, false));
+    let device = Device::flex();
+    let (x, weights, bias) = case.tensors(&device);
+    let expected = values(conv(x.clone(), weights.clone(), bias.clone(), case.options));
+    let [_, filters, length] = [0, 6, 4];
+    let turned = x.swap_dims(0, 2).swap_dims(0, 2);
+    let other = x_in_the_middle(weights, filters, length);
+    assert_eq!(values(conv(turned, other, bias, case.options)), expected);
+}
+
+/// The same weights as a part of something larger.
+fn x_in_the_middle(weights: Tensor<3>, filters: usize, length: usize) -> Tensor<3> {
+    let [_, channels, _] = weights.dims();
+    let around = Tensor::cat(vec![weights.clone(), weights.clone(), weights], 0);
+    around.slice([filters..2 * filters, 0..channels, 0..length])
+}
+
+#[test]
+#[should_panic(expected = "fewer than the 4 of a pool")]
+fn no_whole_pool_is_refused() {
+    let case = case([1, 2, 5], [3, 3], 1, pooled(4, false));
+    case.geometry();
+}

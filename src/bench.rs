@@ -1,0 +1,277 @@
+//! How fast a network trains or predicts on a device, and where the time goes.
+//!
+//! Batches are noise that lies in memory: reading audio is not part of it. In a training run batches are made
+//! ahead by other threads, so that the two differ only where these cannot keep up.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use models::{Fitted, Model, Network};
+use serde::Serialize;
+
+use crate::device::DeviceInfo;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::loss::Loss;
+use crate::rng::philox;
+use crate::session::initial;
+
+/// Steps before anything is timed: kernels are compiled, buffers made.
+const WARM_UP: usize = 3;
+
+/// What to time.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Timed steps, at least one.
+    pub steps: usize,
+    /// Outputs of the network.
+    pub outputs: usize,
+    /// Forward passes alone, outside of training.
+    pub inference: bool,
+}
+
+/// What came out; every time is in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    pub device: String,
+    pub batch_size: usize,
+    pub step_ms: Times,
+    /// Medians of parts, each waited for; together they take longer than a step where a device
+    /// works while the host goes on.
+    pub stages_ms: Stages,
+    /// By the median step.
+    pub excerpts_per_second: f64,
+    /// Most memory that the process has held so far, on the host; where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Times {
+    pub median: f64,
+    pub min: f64,
+}
+
+/// The parts of a step, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Stages {
+    /// A batch from the host's memory to the device.
+    pub load: f64,
+    /// The front end by itself, outside of training; 0 where a network has none.
+    pub front_end: f64,
+    /// The forward pass and the loss, without the front end.
+    pub forward: f64,
+    pub backward: f64,
+    pub optimizer: f64,
+}
+
+/// Times an experiment's network with its own batch size and excerpts.
+///
+/// # Errors
+/// If the network is fitted to data before it is trained, of which there is none here, or the device fails.
+pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result<Measured> {
+    if experiment.model.is_fitted() {
+        return Err(Error::Config(format!(
+            "model.name is {:?}: it learns on features that are fitted to music first, and there is none here; \
+             `train` prints its speed",
+            experiment.model.name()
+        )));
+    }
+    let tracked = match plan.inference {
+        true => device.device.clone(),
+        false => device.device.clone().autodiff(),
+    };
+    let mut model = initial(experiment, plan.outputs, &Fitted::default(), &device.device)?;
+    if plan.inference {
+        model = model.valid();
+    }
+    let rows = experiment.training.batch_size;
+    let batch = Noise::new(rows, experiment.excerpt_samples(), plan.outputs);
+    let loss = match experiment.training.loss {
+        // It asks for listeners; without them it is this one.
+        Loss::WeightedPredictionError => Loss::MeanSquaredError,
+        loss => loss,
+    };
+    let mut runner = Runner {
+        model: Some(model),
+        optimizer: experiment.training.optimizer.init(),
+        learning_rate: experiment.training.optimizer.learning_rate(),
+        loss,
+        inference: plan.inference,
+        tracked,
+        host: device.device.clone(),
+    };
+    for _ in 0..WARM_UP {
+        runner.step(&batch, &mut |_| Ok(()))?;
+    }
+    let mut whole = Vec::new();
+    for _ in 0..plan.steps.max(1) {
+        let began = Instant::now();
+        runner.step(&batch, &mut |_| Ok(()))?;
+        runner.wait()?;
+        whole.push(milliseconds(began));
+    }
+    let mut stages: [Vec<f64>; 5] = Default::default();
+    for _ in 0..plan.steps.clamp(1, 10) {
+        let began = Instant::now();
+        let has_front_end = runner.front_end(&batch)?;
+        stages[Part::FrontEnd as usize].push(if has_front_end { milliseconds(began) } else { 0.0 });
+        let mut began = Instant::now();
+        let device = runner.tracked.clone();
+        runner.step(&batch, &mut |part| {
+            wait(&device)?;
+            stages[part as usize].push(milliseconds(began));
+            began = Instant::now();
+            Ok(())
+        })?;
+    }
+    let [load, front_end, both, backward, optimizer] = stages.map(|mut times| median(&mut times));
+    let step_ms = Times {
+        min: whole.iter().copied().fold(f64::INFINITY, f64::min),
+        median: median(&mut whole),
+    };
+    Ok(Measured {
+        device: format!("{} ({})", device.id, device.name),
+        batch_size: rows,
+        step_ms,
+        stages_ms: Stages {
+            load,
+            front_end,
+            forward: (both - front_end).max(0.0),
+            backward,
+            optimizer,
+        },
+        excerpts_per_second: rows as f64 * 1000.0 / step_ms.median,
+        peak_memory_bytes: peak_memory(),
+    })
+}
+
+/// A batch of noise.
+struct Noise {
+    rows: usize,
+    waveforms: Vec<f32>,
+    targets: Vec<f32>,
+}
+
+impl Noise {
+    fn new(rows: usize, samples: usize, outputs: usize) -> Self {
+        let value =
+            |at: usize| (philox([1, 98], [at as u64, 0, 0, 0])[0] >> 40) as f32 / (1 << 24) as f32;
+        Self {
+            rows,
+            waveforms: (0..rows * samples).map(|at| value(at) - 0.5).collect(),
+            targets: (0..rows * outputs).map(|at| (value(at) + 0.1).floor()).collect(),
+        }
+    }
+
+    fn tensors(&self, device: &Device) -> (Tensor<2>, Tensor<2>) {
+        let tensor = |values: &[f32]| {
+            let shape = [self.rows, values.len() / self.rows];
+            Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+        };
+        (tensor(&self.waveforms), tensor(&self.targets))
+    }
+}
+
+/// The parts in the order in which [`Stages`] has them.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Load,
+    FrontEnd,
+    Forward,
+    Backward,
+    Optimizer,
+}
+
+struct Runner {
+    model: Option<Model>,
+    optimizer: burn::optim::ModuleOptimizer,
+    learning_rate: f64,
+    loss: Loss,
+    inference: bool,
+    tracked: Device,
+    host: Device,
+}
+
+impl Runner {
+    /// One step; `done` hears of every part's end.
+    fn step(&mut self, batch: &Noise, done: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+        let (waveforms, targets) = batch.tensors(&self.tracked);
+        done(Part::Load)?;
+        let model = self.model.take().expect("put back below");
+        let logits = model.forward(waveforms);
+        if self.inference {
+            let _ = logits.into_data();
+            done(Part::Forward)?;
+            self.model = Some(model);
+        } else {
+            let loss = self.loss.forward(logits, targets);
+            done(Part::Forward)?;
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            done(Part::Backward)?;
+            self.model = Some(self.optimizer.step(self.learning_rate, model, gradients));
+        }
+        if !self.inference {
+            done(Part::Optimizer)?;
+        }
+        Ok(())
+    }
+
+    /// The front end alone; whether there is one.
+    fn front_end(&self, batch: &Noise) -> Result<bool> {
+        let model = self.model.as_ref().expect("put back after every step").valid();
+        let (waveforms, _) = batch.tensors(&self.host);
+        let bands = model.front_end(waveforms);
+        wait(&self.host)?;
+        Ok(bands.is_some())
+    }
+
+    fn wait(&self) -> Result<()> {
+        wait(&self.tracked)
+    }
+}
+
+fn wait(device: &Device) -> Result<()> {
+    device.sync().map_err(|error| Error::Device(format!("the device failed: {error}")))
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
+/// 0 of nothing.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n.is_multiple_of(2) => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+        n => values[n / 2],
+    }
+}
+
+/// Linux keeps count: `VmHWM` in kilobytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(&mut []), 0.0);
+    }
+
+    #[test]
+    fn this_process_holds_memory() {
+        if cfg!(target_os = "linux") {
+            assert!(peak_memory().is_some_and(|bytes| bytes > 1 << 20));
+        }
+    }
+}
