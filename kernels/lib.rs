@@ -10,6 +10,7 @@
 pub mod conv;
 pub mod csr;
 pub mod dense;
+pub mod feature_pool;
 pub mod mel;
 pub mod philox;
 mod simd;

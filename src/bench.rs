@@ -103,23 +103,22 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
         host: device.device.clone(),
     };
     for _ in 0..WARM_UP {
-        runner.step(&batch, &mut |_| Ok(()))?;
+        runner.step(batch.made(), &mut |_| Ok(()))?;
     }
     let mut whole = Vec::new();
     for _ in 0..plan.steps.max(1) {
+        let made = batch.made();
         let began = Instant::now();
-        runner.step(&batch, &mut |_| Ok(()))?;
+        runner.step(made, &mut |_| Ok(()))?;
         runner.wait()?;
         whole.push(milliseconds(began));
     }
     let mut stages: [Vec<f64>; 5] = Default::default();
     for _ in 0..plan.steps.clamp(1, 10) {
-        let began = Instant::now();
-        let has_front_end = runner.front_end(&batch)?;
-        stages[Part::FrontEnd as usize].push(if has_front_end { milliseconds(began) } else { 0.0 });
+        stages[Part::FrontEnd as usize].push(runner.front_end(&batch)?.unwrap_or(0.0));
+        let (made, device) = (batch.made(), runner.tracked.clone());
         let mut began = Instant::now();
-        let device = runner.tracked.clone();
-        runner.step(&batch, &mut |part| {
+        runner.step(made, &mut |part| {
             wait(&device)?;
             stages[part as usize].push(milliseconds(began));
             began = Instant::now();
@@ -165,12 +164,12 @@ impl Noise {
         }
     }
 
-    fn tensors(&self, device: &Device) -> (Tensor<2>, Tensor<2>) {
-        let tensor = |values: &[f32]| {
-            let shape = [self.rows, values.len() / self.rows];
-            Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+    /// A copy in the host's memory, such as a loader makes ahead.
+    fn made(&self) -> (TensorData, TensorData) {
+        let data = |values: &[f32]| {
+            TensorData::new(values.to_vec(), [self.rows, values.len() / self.rows])
         };
-        (tensor(&self.waveforms), tensor(&self.targets))
+        (data(&self.waveforms), data(&self.targets))
     }
 }
 
@@ -196,8 +195,13 @@ struct Runner {
 
 impl Runner {
     /// One step; `done` hears of every part's end.
-    fn step(&mut self, batch: &Noise, done: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
-        let (waveforms, targets) = batch.tensors(&self.tracked);
+    fn step(
+        &mut self,
+        (waveforms, targets): (TensorData, TensorData),
+        done: &mut dyn FnMut(Part) -> Result<()>,
+    ) -> Result<()> {
+        let waveforms = Tensor::from_data(waveforms, &self.tracked);
+        let targets = Tensor::from_data(targets, &self.tracked);
         done(Part::Load)?;
         let model = self.model.take().expect("put back below");
         let logits = model.forward(waveforms);
@@ -218,13 +222,15 @@ impl Runner {
         Ok(())
     }
 
-    /// The front end alone; whether there is one.
-    fn front_end(&self, batch: &Noise) -> Result<bool> {
+    /// Milliseconds of the front end alone, if there is one.
+    fn front_end(&self, batch: &Noise) -> Result<Option<f64>> {
         let model = self.model.as_ref().expect("put back after every step").valid();
-        let (waveforms, _) = batch.tensors(&self.host);
+        let waveforms = Tensor::from_data(batch.made().0, &self.host);
+        wait(&self.host)?;
+        let began = Instant::now();
         let bands = model.front_end(waveforms);
         wait(&self.host)?;
-        Ok(bands.is_some())
+        Ok(bands.map(|_| milliseconds(began)))
     }
 
     fn wait(&self) -> Result<()> {

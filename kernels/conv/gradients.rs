@@ -16,7 +16,7 @@
 use rayon::prelude::*;
 
 use super::Geometry;
-use super::product::NOWHERE;
+use super::product::{NOWHERE, lanes, tile};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Kind, Portable, Simd, Width};
@@ -76,6 +76,20 @@ pub(super) fn weights(
     let depth = geometry.depth();
     let mut weights = vec![0.0; filters * depth];
     let mut bias = vec![0.0; filters];
+    if geometry.pool == 1 && geometry.hop() >= 2 * lanes(width) {
+        let several = filters.div_ceil(rayon::current_num_threads()).next_multiple_of(ROWS);
+        let tasks = weights.par_chunks_mut(several * depth).zip(bias.par_chunks_mut(several));
+        tasks.enumerate().for_each(|(task, (weights, bias))| {
+            let mut dense = Dense::new(geometry, task * several, bias.len(), width);
+            for item in 0..batch {
+                dense.add(item, &x[item * geometry.item()..][..geometry.item()], arriving, bias);
+            }
+            for (to, from) in weights.chunks_exact_mut(depth).zip(dense.sums.chunks_exact(depth)) {
+                by_channels(from, channels, length, to);
+            }
+        });
+        return (weights, bias);
+    }
     // Smaller tasks where there are more threads than large ones.
     let several = filters.div_ceil(2 * rayon::current_num_threads()).clamp(1, FILTERS);
     let block = geometry.pools_per_block();
@@ -96,14 +110,168 @@ pub(super) fn weights(
             }
         }
         for (to, from) in weights.chunks_exact_mut(depth).zip(sums.chunks_exact(depth)) {
-            for (frame, numbers) in from.chunks_exact(channels).enumerate() {
-                for (channel, number) in numbers.iter().enumerate() {
-                    to[channel * length + frame] = *number;
-                }
-            }
+            by_channels(from, channels, length, to);
         }
     });
     (weights, bias)
+}
+
+/// `[frame, channel]` to `[channel, frame]`.
+fn by_channels(from: &[f32], channels: usize, length: usize, to: &mut [f32]) {
+    for (frame, numbers) in from.chunks_exact(channels).enumerate() {
+        for (channel, number) in numbers.iter().enumerate() {
+            to[channel * length + frame] = *number;
+        }
+    }
+}
+
+/// Filters of a tile of [`Dense`].
+const ROWS: usize = 12;
+
+/// The weights' gradient of some filters where every window has a value of its own: a product of the
+/// arriving values, turned, with the windows.
+///
+/// Columns `j hop + c` of window `t` are columns `c` of window `t + j`: windows are copied a strip of
+/// columns at a time, and every strip serves as many times as windows overlap.
+struct Dense<'a> {
+    geometry: &'a Geometry,
+    width: Width,
+    /// The first filter, and how many.
+    first: usize,
+    filters: usize,
+    /// `[filter, frame, channel]`
+    sums: Vec<f32>,
+    /// `[tile, window, filter of the tile]`
+    values: Vec<f32>,
+    /// `[row, column]`, as many rows as the item has hops.
+    strip: Vec<f32>,
+    /// A tile.
+    products: Vec<f32>,
+}
+
+impl<'a> Dense<'a> {
+    fn new(geometry: &'a Geometry, first: usize, filters: usize, width: Width) -> Self {
+        let columns = 2 * lanes(width);
+        let rows = geometry.windows + geometry.depth().div_ceil(geometry.hop()) - 1;
+        Self {
+            geometry,
+            width,
+            first,
+            filters,
+            sums: vec![0.0; filters * geometry.depth()],
+            values: vec![0.0; filters.div_ceil(ROWS) * geometry.windows * ROWS],
+            strip: vec![0.0; rows * columns],
+            products: vec![0.0; ROWS * columns],
+        }
+    }
+
+    /// Adds the share of an item.
+    fn add(&mut self, item: usize, x: &[f32], arriving: Arriving<'_>, bias: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f")]
+            unsafe fn avx512(
+                dense: &mut Dense,
+                item: usize,
+                x: &[f32],
+                arriving: Arriving<'_>,
+                bias: &mut [f32],
+            ) {
+                // SAFETY: the caller's.
+                unsafe { dense.add_in::<Avx512, ROWS>(item, x, arriving, bias) };
+            }
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2(
+                dense: &mut Dense,
+                item: usize,
+                x: &[f32],
+                arriving: Arriving<'_>,
+                bias: &mut [f32],
+            ) {
+                // SAFETY: the caller's.
+                unsafe { dense.add_in::<Avx2, { ROWS / 2 }>(item, x, arriving, bias) };
+            }
+            // SAFETY: a `Width` exists only where the processor has it.
+            match self.width.0 {
+                Kind::Avx512 => return unsafe { avx512(self, item, x, arriving, bias) },
+                Kind::Avx2 => return unsafe { avx2(self, item, x, arriving, bias) },
+                Kind::Portable => {}
+            }
+        }
+        // SAFETY: needs no instructions.
+        unsafe { self.add_in::<Portable, 4>(item, x, arriving, bias) }
+    }
+
+    /// The same; `PART` of a tile's rows are as many as there are registers for.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`.
+    #[inline(always)]
+    unsafe fn add_in<S: Simd, const PART: usize>(
+        &mut self,
+        item: usize,
+        x: &[f32],
+        arriving: Arriving<'_>,
+        bias: &mut [f32],
+    ) {
+        let (windows, all) = (self.geometry.windows, self.geometry.filters);
+        for window in 0..windows {
+            let at = (item * windows + window) * all + self.first;
+            let row = &arriving.values[at..at + self.filters];
+            let places = arriving.places.get(at..at + self.filters);
+            for (tile, row) in row.chunks(ROWS).enumerate() {
+                let to = &mut self.values[(tile * windows + window) * ROWS..][..row.len()];
+                to.copy_from_slice(row);
+                if let Some(places) = places {
+                    for (value, place) in to.iter_mut().zip(&places[tile * ROWS..]) {
+                        *value = if *place == NOWHERE { 0.0 } else { *value };
+                    }
+                }
+                for (sum, value) in bias[tile * ROWS..].iter_mut().zip(to) {
+                    *sum += *value;
+                }
+            }
+        }
+        let (hop, depth, columns) = (self.geometry.hop(), self.geometry.depth(), 2 * S::LANES);
+        assert!(self.products.len() == ROWS * columns && ROWS.is_multiple_of(PART));
+        for base in (0..hop.min(depth)).step_by(columns) {
+            let count = columns.min(hop - base);
+            for (row, strip) in self.strip.chunks_exact_mut(columns).enumerate() {
+                let from = &x[(row * hop + base).min(x.len())..];
+                match from.get(..columns).filter(|_| count == columns) {
+                    Some(from) => strip.copy_from_slice(from),
+                    None => {
+                        let count = count.min(from.len());
+                        strip[..count].copy_from_slice(&from[..count]);
+                        strip[count..].fill(0.0);
+                    }
+                }
+            }
+            for (shift, at) in (base..depth).step_by(hop).enumerate() {
+                let count = count.min(depth - at);
+                let panel = &self.strip[shift * columns..][..windows * columns];
+                let tiles = self.values.chunks_exact(windows * ROWS);
+                let sums = self.sums.chunks_mut(ROWS * depth);
+                for (values, sums) in tiles.zip(sums) {
+                    let (from, to) = (values.as_ptr(), self.products.as_mut_ptr());
+                    for part in (0..ROWS).step_by(PART) {
+                        // SAFETY: a tile's values are `windows` times `ROWS`, the panel has as many
+                        // rows, and the products are `ROWS` rows.
+                        unsafe {
+                            tile::<S, PART>(from.add(part), 1, ROWS, panel, to.add(part * columns));
+                        }
+                    }
+                    for (sums, products) in
+                        sums.chunks_exact_mut(depth).zip(self.products.chunks_exact(columns))
+                    {
+                        for (sum, product) in sums[at..at + count].iter_mut().zip(products) {
+                            *sum += product;
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The gradient of the input.

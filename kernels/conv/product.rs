@@ -176,9 +176,9 @@ impl Task<'_> {
                     let x = self.x.as_ptr().add((start + done) * hop);
                     let to = scratch.as_mut_ptr().add(done * columns);
                     done += match windows - done {
-                        left if left >= MANY => tile::<S, MANY>(x, hop, weights, to),
-                        left if left >= FEW => tile::<S, FEW>(x, hop, weights, to),
-                        _ => tile::<S, 1>(x, hop, weights, to),
+                        left if left >= MANY => tile::<S, MANY>(x, hop, 1, weights, to),
+                        left if left >= FEW => tile::<S, FEW>(x, hop, 1, weights, to),
+                        _ => tile::<S, 1>(x, hop, 1, weights, to),
                     };
                 }
             }
@@ -206,30 +206,33 @@ impl Task<'_> {
     }
 }
 
-/// `ROWS` windows times a panel of weights; returns `ROWS`.
+/// `ROWS` rows times a panel, two registers wide; returns `ROWS`. The rows begin `row` apart, and their
+/// numbers lie `step` apart.
 ///
 /// # Safety
-/// The processor has the instructions of `S`; `x` is good for `ROWS` windows `hop` apart, as long as the
-/// panel is deep, and `to` for `ROWS` rows of two registers.
+/// The processor has the instructions of `S`; `x` is good for the rows, which have as many numbers as
+/// the panel has pairs of registers, and `to` for `ROWS` rows of two registers.
 #[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize>(
+pub(super) unsafe fn tile<S: Simd, const ROWS: usize>(
     x: *const f32,
-    hop: usize,
-    weights: &[f32],
+    row: usize,
+    step: usize,
+    panel: &[f32],
     to: *mut f32,
 ) -> usize {
     // SAFETY: the caller's.
     unsafe {
         let mut sums = [[S::zero(); 2]; ROWS];
-        let depth = weights.len() / (2 * S::LANES);
-        let mut weights = weights.as_ptr();
+        let depth = panel.len() / (2 * S::LANES);
+        let mut panel = panel.as_ptr();
         for i in 0..depth {
-            let (w0, w1) = (S::load(weights), S::load(weights.add(S::LANES)));
-            weights = weights.add(2 * S::LANES);
-            for row in 0..ROWS {
-                let x = S::splat(*x.add(row * hop + i));
-                sums[row] =
-                    [S::multiply_add(x, w0, sums[row][0]), S::multiply_add(x, w1, sums[row][1])];
+            let (w0, w1) = (S::load(panel), S::load(panel.add(S::LANES)));
+            panel = panel.add(2 * S::LANES);
+            let x = x.add(i * step);
+            for number in 0..ROWS {
+                let x = S::splat(*x.add(number * row));
+                let [a, b] = sums[number];
+                sums[number] = [S::multiply_add(x, w0, a), S::multiply_add(x, w1, b)];
             }
         }
         for (row, [a, b]) in sums.into_iter().enumerate() {

@@ -31,6 +31,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kernels::conv::{ConvOptions, End, conv};
+use kernels::feature_pool::{FeaturePooling, feature_pool};
 use serde::{Deserialize, Serialize};
 
 use super::{check_sample_rate, excerpt_too_short, output_length};
@@ -239,13 +240,11 @@ impl Strided {
 
 /// `[batch, filter, frame]` to `[batch, filter / size, frame]`.
 fn pooled(x: Tensor<3>, FeaturePool { kind, size }: FeaturePool) -> Tensor<3> {
-    let [batch, filters, frames] = x.dims();
-    let groups = x.reshape([batch, filters / size, size, frames]);
-    let pooled = match kind {
-        PoolKind::L2 => groups.square().sum_dim(2).add_scalar(ROOT_FLOOR).sqrt(),
-        PoolKind::Max => groups.max_dim(2),
+    let pooling = match kind {
+        PoolKind::L2 => FeaturePooling::L2 { floor: ROOT_FLOOR as f32 },
+        PoolKind::Max => FeaturePooling::Max,
     };
-    pooled.reshape([batch, filters / size, frames])
+    feature_pool(x, size, pooling)
 }
 
 #[cfg(test)]
