@@ -3,6 +3,8 @@
 //! Kernels are written once over [`Simd`] and compiled once a width inside functions that switch
 //! the instructions on, so that all of this inlines.
 
+#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+
 /// Which instructions to use: a width that this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Width(pub(crate) Kind);
@@ -53,6 +55,8 @@ pub(crate) trait Simd {
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
     unsafe fn store(to: *mut f32, x: Self::V);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a b + c`.
     unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -101,6 +105,14 @@ impl Simd for Portable {
     unsafe fn store(to: *mut f32, x: Self::V) {
         // SAFETY: the caller's.
         unsafe { to.cast::<[f32; 8]>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] - b[i])
     }
     #[inline(always)]
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
@@ -161,6 +173,14 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(to: *mut f32, x: Self::V) {
             unsafe { _mm256_storeu_ps(to, x) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm256_add_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm256_sub_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
@@ -229,6 +249,14 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(to: *mut f32, x: Self::V) {
             unsafe { _mm512_storeu_ps(to, x) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm512_sub_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {

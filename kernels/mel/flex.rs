@@ -14,7 +14,8 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 
-use super::{Exponent, MelPlan, ROOT_FLOOR};
+use super::{Exponent, MelPlan, ROOT_FLOOR, side_by_side};
+use crate::simd::Width;
 
 /// Frames that one task transforms: enough work to be worth a task.
 const FRAMES_PER_TASK: usize = 16;
@@ -72,6 +73,14 @@ impl<C: CheckpointStrategy> MelOps for Autodiff<Flex, C> {
 
 /// Bands `[batch, frame, band]` of `[batch, samples]` values.
 fn forward(plan: &MelPlan, waveforms: &[f32], samples: usize) -> Vec<f32> {
+    match &plan.lanes {
+        Some(tables) => side_by_side::forward(plan, tables, waveforms, samples, Width::best()),
+        None => one_by_one(plan, waveforms, samples),
+    }
+}
+
+/// The same, an FFT a frame.
+pub(super) fn one_by_one(plan: &MelPlan, waveforms: &[f32], samples: usize) -> Vec<f32> {
     let (n_frames, n_bands) = (plan.n_frames(samples), plan.n_bands());
     let mut out = vec![0.0; waveforms.len() / samples.max(1) * n_frames * n_bands];
     out.par_chunks_mut(FRAMES_PER_TASK * n_bands).enumerate().for_each_init(

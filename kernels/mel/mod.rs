@@ -8,12 +8,14 @@
 //! y[b] = log(1 + C m[b])                           natural logarithm
 //! ```
 //!
-//! [`log_mel`] takes the fast way on the CPU (an FFT a frame, in parallel, with its own exact
-//! gradient) and [`log_mel_composite`] everywhere else: frames times a windowed Fourier basis, as
+//! [`log_mel`] takes the fast way on the CPU (FFTs of as many frames at once as a register has lanes where
+//! their length is a power of two, else an FFT a frame; with its own exact gradient) and [`log_mel_composite`] everywhere else: frames times a windowed Fourier basis, as
 //! matrix products, which is what GPUs are good at.
 
 mod composite;
+mod fft;
 mod flex;
+mod side_by_side;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,6 +66,8 @@ pub struct MelPlan {
     compression: Option<f32>,
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
+    /// For frames side by side; lengths that are a power of two.
+    lanes: Option<fft::Tables>,
     /// Constants of [`log_mel_composite`], made on first use on each device.
     constants: Mutex<Vec<(Device, composite::Constants)>>,
 }
@@ -132,6 +136,7 @@ impl MelPlan {
             compression,
             forward: planner.plan_fft_forward(n_fft),
             inverse: planner.plan_fft_inverse(n_fft),
+            lanes: fft::Tables::new(n_fft),
             constants: Mutex::new(Vec::new()),
         })
     }
