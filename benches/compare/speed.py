@@ -1,6 +1,7 @@
 """Our speed beside that of others, on this machine, in one run: training steps and predictions.
 
-    python benches/compare/speed.py [ROW ...] [--rounds N] [--tonotopy PROGRAM]
+    cargo build --release && cargo build --release --example speed_work --example kmeans_rows --example factorize_csr
+    python benches/compare/speed.py [ROW ...] [--rounds N] [--audio FOLDER] [--tonotopy PROGRAM]
 
 A row is measured in rounds; in each, ours and every peer do the same work in turn, on noise of the same shapes. What
 is printed is the median of the rounds' medians, and the ratio peer / ours. The peers' settings are those of ours:
@@ -193,6 +194,161 @@ class Ours:
         return self.last["step_ms"]["median"]
 
 
+class Timed:
+    """Anything that can be called, once a round."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def round(self, _steps):
+        began = time.perf_counter()
+        self.work()
+        return (time.perf_counter() - began) * 1000
+
+
+class Work:
+    """A row of `speed_work`, which times itself."""
+
+    def __init__(self, programs, *arguments):
+        self.command = [str(programs / "examples" / "speed_work"), *map(str, arguments)]
+
+    def round(self, _steps):
+        environment = os.environ | {"RAYON_NUM_THREADS": str(THREADS)}
+        out = subprocess.run(self.command, env=environment, check=True, stdout=subprocess.PIPE).stdout
+        self.last = json.loads(out)
+        return self.last["seconds"] * 1000
+
+
+def mel_row(programs, _audio):
+    """Log-mel spectrograms of ten hours at 22 050 Hz, 30 s at a time: n_fft 1024, hop 512, 128 bands."""
+    import librosa
+    import numpy as np
+    import torch
+
+    seconds, rate = 36_000, 22_050
+    piece = np.random.default_rng(1).random(30 * rate, np.float32)
+
+    def by_librosa():
+        for _ in range(seconds // 30):
+            mel = librosa.feature.melspectrogram(
+                y=piece, sr=rate, n_fft=1024, hop_length=512, n_mels=128, center=False
+            )
+            np.log1p(10_000 * mel)
+
+    found = {"ours": Work(programs, "mel", seconds), "librosa": Timed(by_librosa)}
+    torch.set_num_threads(THREADS)
+    try:
+        # Its last release (2.11) wants to see the CUDA that it was built with; nothing here uses either.
+        built = torch.version.cuda
+        torch.version.cuda = "13.0"
+        import torchaudio
+
+        torch.version.cuda = built
+        transform = torchaudio.transforms.MelSpectrogram(
+            rate, 1024, hop_length=512, n_mels=128, norm="slaney", mel_scale="slaney", center=False
+        )
+        tensor = torch.from_numpy(piece).unsqueeze(0)
+
+        def by_torchaudio():
+            with torch.no_grad():
+                for _ in range(seconds // 30):
+                    torch.log1p(10_000 * transform(tensor))
+
+        found["torchaudio"] = Timed(by_torchaudio)
+    except (ImportError, RuntimeError, OSError) as error:
+        print(f"mel: no torchaudio: {error}", file=sys.stderr)
+    return found
+
+
+def decode_row(programs, audio):
+    """A folder of mp3, ogg and flac (stereo, 44.1 kHz, made of FOLDER's files) to 16 kHz mono."""
+    import shutil
+    import tempfile
+    from concurrent.futures import ThreadPoolExecutor
+
+    import librosa
+
+    if audio is None or not shutil.which("ffmpeg"):
+        raise SystemExit("decode: name a folder of music with --audio, and have ffmpeg in the PATH")
+    place = Path(tempfile.mkdtemp())
+    sources = sorted(p for p in audio.rglob("*") if p.suffix in {".mp3", ".ogg", ".flac", ".wav"})[:60]
+    (place / "in").mkdir()
+    for number, source in enumerate(sources):
+        ending = ["mp3", "ogg", "flac"][number % 3]
+        command = ["ffmpeg", "-loglevel", "error", "-stream_loop", "3", "-i", source, "-ac", "2", "-ar", "44100"]
+        codec = {"mp3": ["-b:a", "192k"], "ogg": ["-c:a", "libvorbis"], "flac": []}[ending]
+        subprocess.run([*command, *codec, place / "in" / f"{number}.{ending}"], check=True)
+    files = sorted((place / "in").iterdir())
+
+    def by_ffmpeg():
+        def one(file):
+            out = place / f"{file.name}.f32"
+            command = ["ffmpeg", "-loglevel", "error", "-y", "-threads", "1", "-i", file, "-ac", "1", "-ar", "16000"]
+            subprocess.run([*command, "-f", "f32le", out], check=True)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(one, files))
+
+    def by_librosa():
+        for file in files:
+            librosa.load(file, sr=16_000, mono=True)
+
+    def ours():
+        shutil.rmtree(place / "cache", ignore_errors=True)
+        command = [programs / "tonotopy", "-q", "scan", place / "in", "--sample-rate", "16000"]
+        command += ["--cache-dir", place / "cache", "--out", place / "out", "--json"]
+        subprocess.run(command, check=True, stdout=subprocess.PIPE)
+
+    return {"ours": Timed(ours), "ffmpeg": Timed(by_ffmpeg), "librosa": Timed(by_librosa)}
+
+
+def metrics_row(programs, _audio):
+    """Macro ROC-AUC and average precision of 25 863 tracks and 188 tags."""
+    import numpy as np
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    rng = np.random.default_rng(1)
+    scores, truth = rng.random((25_863, 188), np.float32), rng.random((25_863, 188)) < 0.05
+
+    def by_sklearn():
+        roc_auc_score(truth, scores, average="macro")
+        average_precision_score(truth, scores, average="macro")
+
+    return {"ours": Work(programs, "metrics", 25_863, 188), "scikit-learn": Timed(by_sklearn)}
+
+
+def tsne_row(programs, _audio):
+    """A map of 20 000 points of 50 numbers in twenty groups, 750 steps."""
+    import tempfile
+
+    import numpy as np
+    from openTSNE import TSNE
+
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(20_000, 50)) + 3 * rng.normal(size=(20, 50))[rng.integers(0, 20, 20_000)]
+    points = points.astype("<f4")
+    file = Path(tempfile.mkdtemp()) / "points"
+    points.tofile(file)
+
+    class OpenTsne:
+        def round(self, _steps):
+            began = time.perf_counter()
+            found = TSNE(perplexity=30, n_jobs=THREADS, random_state=1).fit(points)
+            elapsed = (time.perf_counter() - began) * 1000
+            self.last = {"kl_divergence": float(found.kl_divergence)}
+            return elapsed
+
+    return {"ours": Work(programs, "tsne", file, len(points)), "openTSNE": OpenTsne()}
+
+
+OTHERS = {"mel": mel_row, "decode": decode_row, "metrics": metrics_row, "tsne": tsne_row}
+# These print tables of their own.
+SCRIPTS = {
+    "kmeans": ["kmeans_faiss.py", "--rows", "1000000", "--columns", "100", "--means", "1000"],
+    "wmf": ["factorize_implicit.py", "--sizes", "1M", "--sweeps", "5", "--solver", "cg"],
+}
+
+
 def measure(runners, rounds, steps):
     """Medians over rounds, in milliseconds."""
     times = {name: [] for name in runners}
@@ -225,9 +381,11 @@ def peers(name, batch, inference, device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     rows = [f"train-{n}" for n in NETWORKS] + [f"predict-{n}-{b}" for n in NETWORKS for b in (1, 64)]
+    rows += [*OTHERS, *SCRIPTS]
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}; all by default")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu", help="ours: cpu or wgpu; the peers' is then CUDA")
+    parser.add_argument("--audio", type=Path, help="a folder of music, for the row decode")
     parser.add_argument("--tonotopy", default=str(HERE / "../../target/release/tonotopy"))
     arguments = parser.parse_args()
     if unknown := set(arguments.rows) - set(rows):
@@ -237,6 +395,25 @@ def main():
     print("| row | ours, ms | peers, ms | peer / ours, the best peer |\n|---|---|---|---|")
     ratios = {}
     for row in arguments.rows or rows:
+        programs = Path(arguments.tonotopy).parent
+        if row in SCRIPTS:
+            script, *settings = SCRIPTS[row]
+            environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+            cwd = HERE.parent.parent
+            done = subprocess.run([sys.executable, HERE / script, *settings], env=environment, cwd=cwd)
+            print(f"| {row} | see above: exit {done.returncode} | | |", flush=True)
+            continue
+        if row in OTHERS:
+            runners = OTHERS[row](programs, arguments.audio)
+            times = measure(runners, arguments.rounds, 1)
+            ours = times.pop("ours")
+            told = ", ".join(f"{peer} {value:.0f} ({value / ours:.2f})" for peer, value in times.items())
+            last = {name: getattr(runner, "last", None) for name, runner in runners.items()}
+            last = {name: {k: v for k, v in found.items() if k != "seconds"} for name, found in last.items() if found}
+            print(f"| {row} | {ours:.0f} | {told} | {min(times.values()) / ours:.2f} |", flush=True)
+            if last:
+                print(f"{row}: {last}", file=sys.stderr)
+            continue
         inference = row.startswith("predict")
         name, batch = (row[8:].rsplit("-", 1) if inference else (row[6:], 32))
         batch = int(batch)

@@ -32,19 +32,79 @@ impl Packed {
         let &Geometry { channels, filters, length, .. } = geometry;
         let columns = 2 * lanes(width);
         let mut panels = vec![0.0; filters.div_ceil(columns) * geometry.depth() * columns];
-        let size = geometry.depth() * columns;
+        let (depth, size) = (geometry.depth(), geometry.depth() * columns);
+        assert_eq!(weights.len(), filters * depth);
         panels.par_chunks_exact_mut(size).enumerate().for_each(|(panel, packed)| {
             let first = panel * columns;
-            for filter in first..filters.min(first + columns) {
-                let own = &weights[filter * channels * length..][..channels * length];
-                for (channel, taps) in own.chunks_exact(length).enumerate() {
-                    for (tap, weight) in taps.iter().enumerate() {
-                        packed[(tap * channels + channel) * columns + filter - first] = *weight;
-                    }
-                }
-            }
+            let count = columns.min(filters - first);
+            let own = &weights[first * depth..(first + count) * depth];
+            pack(width, own, (channels, length), packed);
         });
         Self { panels, width, columns }
+    }
+}
+
+/// Turns the weights of a panel's filters, `[filter, channel, frame]`, into `[frame, channel, filter]`.
+fn pack(width: Width, weights: &[f32], shape: (usize, usize), packed: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f")]
+        unsafe fn avx512(weights: &[f32], shape: (usize, usize), packed: &mut [f32]) {
+            // SAFETY: the caller's.
+            unsafe { pack_in::<Avx512>(weights, shape, packed) }
+        }
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2(weights: &[f32], shape: (usize, usize), packed: &mut [f32]) {
+            // SAFETY: the caller's.
+            unsafe { pack_in::<Avx2>(weights, shape, packed) }
+        }
+        // SAFETY: a `Width` exists only where the processor has it.
+        match width.0 {
+            Kind::Avx512 => return unsafe { avx512(weights, shape, packed) },
+            Kind::Avx2 => return unsafe { avx2(weights, shape, packed) },
+            Kind::Portable => {}
+        }
+    }
+    let _ = width;
+    // SAFETY: needs no instructions.
+    unsafe { pack_in::<Portable>(weights, shape, packed) }
+}
+
+/// A square of registers at a time.
+///
+/// # Safety
+/// The processor has the instructions of `S`.
+#[inline(always)]
+unsafe fn pack_in<S: Simd>(
+    weights: &[f32],
+    (channels, length): (usize, usize),
+    packed: &mut [f32],
+) {
+    let (depth, columns) = (channels * length, 2 * S::LANES);
+    assert_eq!(packed.len(), depth * columns);
+    for (half, weights) in weights.chunks(S::LANES * depth).enumerate() {
+        let mut first = 0;
+        while first + S::LANES <= depth {
+            // SAFETY: filters are whole, and the square lies inside them; rows lie in `packed`.
+            unsafe {
+                let mut square = [S::zero(); 16];
+                for (row, own) in square.iter_mut().zip(weights.chunks_exact(depth)) {
+                    *row = S::load(own.as_ptr().add(first));
+                }
+                S::transpose(&mut square);
+                for (at, row) in (first..).zip(&square).take(S::LANES) {
+                    let to = at % length * channels + at / length;
+                    S::store(packed.as_mut_ptr().add(to * columns + half * S::LANES), *row);
+                }
+            }
+            first += S::LANES;
+        }
+        for at in first..depth {
+            let to = at % length * channels + at / length;
+            for (filter, own) in weights.chunks_exact(depth).enumerate() {
+                packed[to * columns + half * S::LANES + filter] = own[at];
+            }
+        }
     }
 }
 
