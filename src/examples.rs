@@ -100,26 +100,27 @@ impl Examples {
     /// rows: a GPU then meets one shape only.
     pub fn batch(&self, excerpts: Vec<Excerpt>, rows: usize) -> Result<Batch> {
         let (outputs, width) = (self.outputs(), self.width());
-        let mut inputs = vec![0.0; rows * width];
+        let mut inputs = Vec::with_capacity(rows * width);
         let mut targets = vec![0.0; rows * outputs];
         for (row, &Excerpt { track, start }) in excerpts.iter().enumerate() {
-            let input = &mut inputs[row * width..][..width];
             match &self.inputs {
                 Inputs::Audio { tracks, samples } => {
                     let audio = &tracks[track];
                     let length = audio.len().saturating_sub(start).min(*samples);
-                    audio.read(start, &mut input[..length]).map_err(|error| {
+                    audio.append(start, length, &mut inputs).map_err(|error| {
                         let id = &self.ids[track];
                         Error::Data(format!("cannot read the audio of track {id}: {error}"))
                     })?;
                 }
                 Inputs::Features { tracks, .. } => {
-                    input.copy_from_slice(&tracks[track][start * width..][..width]);
+                    inputs.extend_from_slice(&tracks[track][start * width..][..width]);
                 }
             }
+            inputs.resize((row + 1) * width, 0.0);
             targets[row * outputs..][..outputs]
                 .copy_from_slice(&self.targets[track * outputs..][..outputs]);
         }
+        inputs.resize(rows * width, 0.0);
         Ok(Batch { inputs, targets, excerpts, rows })
     }
 }

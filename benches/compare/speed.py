@@ -271,14 +271,15 @@ def decode_row(programs, audio):
     if audio is None or not shutil.which("ffmpeg"):
         raise SystemExit("decode: name a folder of music with --audio, and have ffmpeg in the PATH")
     place = Path(tempfile.mkdtemp())
-    sources = sorted(p for p in audio.rglob("*") if p.suffix in {".mp3", ".ogg", ".flac", ".wav"})[:60]
-    (place / "in").mkdir()
+    sources = sorted(p for p in audio.rglob("*") if p.suffix in {".mp3", ".ogg", ".flac", ".wav", ".opus", ".m4a"})[:60]
+    for ending in ("mp3", "ogg", "flac"):
+        (place / "in" / ending).mkdir(parents=True)
     for number, source in enumerate(sources):
         ending = ["mp3", "ogg", "flac"][number % 3]
         command = ["ffmpeg", "-loglevel", "error", "-stream_loop", "3", "-i", source, "-ac", "2", "-ar", "44100"]
         codec = {"mp3": ["-b:a", "192k"], "ogg": ["-c:a", "libvorbis"], "flac": []}[ending]
-        subprocess.run([*command, *codec, place / "in" / f"{number}.{ending}"], check=True)
-    files = sorted((place / "in").iterdir())
+        subprocess.run([*command, *codec, place / "in" / ending / f"{number}.{ending}"], check=True)
+    files = sorted((place / "in").glob("*/*"))
 
     def by_ffmpeg():
         def one(file):

@@ -1,4 +1,4 @@
-//! Decoded audio on disk: made once, read by memory map.
+//! Decoded audio on disk: made once, read a stretch at a time.
 //!
 //! A folder holds one file a track, `<two digits>/<64 digits>.audio`, named by the cache key: a
 //! BLAKE3 over the content of the source (or the identity of a synthetic piece), the excerpt, the
@@ -35,16 +35,16 @@
 //! and not made by this process; a damaged one is made anew. Several processes may share a folder.
 //! It may be deleted at any time when nothing runs.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use datasets::{Audio, Frames};
-use memmap2::MmapOptions;
 
 use super::decode::{DECODER, SILENCE, decode_resampled};
 use super::decoding::SourceInfo;
@@ -126,30 +126,43 @@ impl CachedAudio {
     /// Fills `out` with the samples from `start` on.
     ///
     /// # Errors
+    /// As [`CachedAudio::append`].
+    pub fn read(&self, start: usize, out: &mut [f32]) -> Result<(), AudioError> {
+        let mut samples = Vec::with_capacity(out.len());
+        self.append(start, out.len(), &mut samples)?;
+        out.copy_from_slice(&samples);
+        Ok(())
+    }
+
+    /// Adds `count` samples from `start` on to `out`.
+    ///
+    /// # Errors
     /// [`AudioError::Argument`] if the stretch does not lie inside the track,
     /// [`AudioError::Cache`] if the entry is gone or has changed its length.
-    pub fn read(&self, start: usize, out: &mut [f32]) -> Result<(), AudioError> {
-        if start.checked_add(out.len()).is_none_or(|end| end > self.samples) {
+    pub fn append(&self, start: usize, count: usize, out: &mut Vec<f32>) -> Result<(), AudioError> {
+        thread_local! {
+            /// Mapping the file instead makes every core forget its translations when it is unmapped.
+            static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        if start.checked_add(count).is_none_or(|end| end > self.samples) {
             return Err(AudioError::Argument(format!(
-                "cannot read {} samples from {start} on: {} has {}",
-                out.len(),
+                "cannot read {count} samples from {start} on: {} has {}",
                 self.path().map_or("the track".into(), |path| path.display().to_string()),
                 self.samples
             )));
         }
+        if count == 0 {
+            return Ok(());
+        }
         let path = match &self.place {
             Place::File(path) => path,
             Place::Frames(frames) => {
-                for (value, byte) in out.iter_mut().zip(&frames.bytes[start..]) {
-                    *value = frames.lowest + frames.step * f32::from(*byte);
-                }
+                let bytes = &frames.bytes[start..start + count];
+                out.extend(bytes.iter().map(|byte| frames.lowest + frames.step * f32::from(*byte)));
                 return Ok(());
             }
         };
-        if out.is_empty() {
-            return Ok(());
-        }
-        let file = File::open(path).map_err(AudioError::cache("open", path))?;
+        let mut file = File::open(path).map_err(AudioError::cache("open", path))?;
         let length = file.metadata().map_err(AudioError::cache("read", path))?.len();
         if length != entry::file_length(self.samples as u64) {
             return Err(AudioError::Cache {
@@ -158,15 +171,19 @@ impl CachedAudio {
                 source: io::Error::other("its length has changed; run the scan again"),
             });
         }
-        let mut options = MmapOptions::new();
-        options.offset((HEADER + 2 * start) as u64).len(2 * out.len()).populate();
-        // SAFETY: entries are never written in place, only replaced by rename or unlinked, which
-        // leaves the mapped file as it is; the length was compared above.
-        let map = unsafe { options.map(&file) }.map_err(AudioError::cache("map", path))?;
-        for (sample, pair) in out.iter_mut().zip(map.chunks_exact(2)) {
-            *sample = f32::from(i16::from_le_bytes([pair[0], pair[1]])) * self.scale;
-        }
-        Ok(())
+        BYTES.with_borrow_mut(|bytes| {
+            bytes.resize(2 * count, 0);
+            file.seek(SeekFrom::Start((HEADER + 2 * start) as u64))
+                .and_then(|_| file.read_exact(bytes))
+                .map_err(AudioError::cache("read", path))?;
+            let scale = self.scale;
+            out.extend(
+                bytes
+                    .chunks_exact(2)
+                    .map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) * scale),
+            );
+            Ok(())
+        })
     }
 }
 
