@@ -306,9 +306,44 @@ fn completions_and_help_are_there() {
         "recommend",
         "similar",
         "map",
+        "bench",
+        "embed",
         "factorize",
     ] {
         assert!(help.contains(verb), "{help}");
         place.run(&format!("{verb} --help")).ok();
     }
+}
+
+#[test]
+fn a_network_is_timed_part_by_part() {
+    let place = Workplace::new();
+    place.write("a.toml", small(MEL));
+    for (more, learns) in [("", true), (" --inference", false)] {
+        let command = format!(
+            "-q --device cpu bench a.toml --steps 2 --batch-size 3 --outputs 4 --json{more}"
+        );
+        let out: serde_json::Value = serde_json::from_str(&place.run(&command).ok().out).unwrap();
+        assert_eq!(out["batch_size"], 3);
+        assert!(out["device"].as_str().unwrap().starts_with("cpu"));
+        let time = |from: &serde_json::Value, key: &str| {
+            from[key].as_f64().unwrap_or_else(|| panic!("{key} in {from}"))
+        };
+        let (median, min) = (time(&out["step_ms"], "median"), time(&out["step_ms"], "min"));
+        assert!(min > 0.0 && median >= min, "{out}");
+        let speed = time(&out, "excerpts_per_second");
+        assert!((speed * median / 3000.0 - 1.0).abs() < 1e-6, "{out}");
+        for key in ["load", "front_end", "forward", "backward", "optimizer"] {
+            assert!(time(&out["stages_ms"], key) >= 0.0);
+        }
+        assert_eq!(time(&out["stages_ms"], "backward") > 0.0, learns, "{out}");
+    }
+    let text = place.run("-q --device cpu bench a.toml --steps 1").ok().out;
+    assert!(text.contains("a training step") && text.contains("backward"), "{text}");
+    place.run("-q bench a.toml --steps 0").fails(2, &["--steps is 0"]);
+    place.run("-q bench a.toml --batch-size 0").fails(2, &["batch_size", "0"]);
+    let fitted =
+        "about = \"\"\ndataset = { name = \"synthetic\" }\n[model]\nname = \"multiscale\"\n";
+    place.write("fitted.toml", fitted);
+    place.run("-q bench fitted.toml").fails(2, &["multiscale", "fitted"]);
 }
