@@ -212,18 +212,10 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
+    use crate::test_numbers::noise;
 
     const POOLINGS: [FeaturePooling; 2] =
         [FeaturePooling::L2 { floor: 1e-12 }, FeaturePooling::Max];
-
-    fn noise(len: usize) -> Vec<f32> {
-        let mut state = 5_u32;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..len).map(|_| next()).collect()
-    }
 
     fn values(tensor: Tensor<3>) -> Vec<f32> {
         tensor.into_data().try_to_vec().unwrap()
@@ -241,7 +233,7 @@ mod tests {
         let (batch, frames) = (2, 7);
         for size in [1, 2, 3, 4, 8] {
             let filters = 3 * size;
-            let x = noise(batch * filters * frames);
+            let x = noise(5, batch * filters * frames);
             let mut expected = [Vec::new(), Vec::new()];
             for b in 0..batch {
                 for g in 0..3 {
@@ -271,7 +263,7 @@ mod tests {
         for size in [1, 3, 4] {
             for pooling in POOLINGS {
                 let gradient = |operation: fn(Tensor<3>, usize, FeaturePooling) -> Tensor<3>| {
-                    let data = TensorData::new(noise(shape.iter().product()), shape);
+                    let data = TensorData::new(noise(5, shape.iter().product()), shape);
                     let x = Tensor::<3>::from_data(data, &device).require_grad();
                     let y = operation(x.clone(), size, pooling);
                     let loss = (y.clone() * y.exp()).sum();

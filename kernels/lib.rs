@@ -14,3 +14,5 @@ pub mod feature_pool;
 pub mod mel;
 pub mod philox;
 mod simd;
+#[cfg(test)]
+mod test_numbers;

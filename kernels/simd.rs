@@ -39,6 +39,53 @@ impl Width {
     pub fn best() -> Width {
         Width::all()[0]
     }
+
+    /// Values a register.
+    pub(crate) fn lanes(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => Avx2::LANES,
+            Kind::Portable => Portable::LANES,
+        }
+    }
+
+    /// Runs a kernel that was compiled with this width's instructions.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f")]
+            unsafe fn avx512<K: Kernel>(kernel: K) -> K::Output {
+                // SAFETY: the caller's.
+                unsafe { kernel.run::<Avx512>() }
+            }
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
+                // SAFETY: the caller's.
+                unsafe { kernel.run::<Avx2>() }
+            }
+            // SAFETY: a `Width` exists only where the processor has it.
+            match self.0 {
+                Kind::Avx512 => return unsafe { avx512(kernel) },
+                Kind::Avx2 => return unsafe { avx2(kernel) },
+                Kind::Portable => {}
+            }
+        }
+        // SAFETY: needs no instructions.
+        unsafe { kernel.run::<Portable>() }
+    }
+}
+
+/// Work that is written once over [`Simd`]; [`Width::run`] does it.
+pub(crate) trait Kernel {
+    type Output;
+
+    /// To be inlined always, so that it is compiled with the instructions of whoever calls it.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`.
+    unsafe fn run<S: Simd>(self) -> Self::Output;
 }
 
 /// A register full of `f32`.
@@ -50,6 +97,8 @@ pub(crate) trait Simd {
     type V: Copy;
     /// Values a register; divides [`crate::dense::ALIGNMENT`].
     const LANES: usize;
+    /// Registers there are, about.
+    const REGISTERS: usize;
 
     unsafe fn zero() -> Self::V;
     unsafe fn splat(x: f32) -> Self::V;
@@ -87,6 +136,7 @@ pub(crate) struct Portable;
 impl Simd for Portable {
     type V = [f32; 8];
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
 
     #[inline(always)]
     unsafe fn zero() -> Self::V {
@@ -157,6 +207,7 @@ mod x86 {
     impl Simd for Avx2 {
         type V = __m256;
         const LANES: usize = 8;
+        const REGISTERS: usize = 16;
 
         #[inline(always)]
         unsafe fn zero() -> Self::V {
@@ -233,6 +284,7 @@ mod x86 {
     impl Simd for Avx512 {
         type V = __m512;
         const LANES: usize = 16;
+        const REGISTERS: usize = 32;
 
         #[inline(always)]
         unsafe fn zero() -> Self::V {

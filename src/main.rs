@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// Buffers of a training step are made anew in every step. The system's allocators give large ones back
-/// at once, and the pages that come again have to be cleared: up to a third of a step, measured on Linux.
+/// at once, and the pages that come again have to be cleared: up to a quarter of a step, measured on Linux.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -78,7 +78,9 @@ SOURCES = {
     },
     "audioset": {
         "dataset": AUDIOSET.format("instruments"),
-        "tasks": {"instruments": (TAG_MATRIX, 40, "")},
+        # The second is every label there is, those of the targets among them.
+        "tasks": {"instruments": (TAG_MATRIX, 40, ""), "labels": (TAG_MATRIX, 60, "")},
+        "datasets": {"labels": AUDIOSET.format("music")},
         "convnet": False,
         "seconds": "10.0",
         "front_end": '{ name = "frames" }',
@@ -191,7 +193,8 @@ def source(name, plan):
                 f'optimizer = {{ name = "adam", learning_rate = 0.001{penalty} }}\nschedule = {{ name = "cosine" }}\n'
                 f'steps = {plan["steps"]}\nvalid_every = {plan["valid"]}\npatience = 10\n'
             )
-            body = f'{plan["dataset"]}\n{listening}\n[factorization]\nfactors = {factors}\n{more}\n{features}\n{training}'
+            dataset = plan.get("datasets", {}).get(task, plan["dataset"])
+            body = f'{dataset}\n{listening}\n[factorization]\nfactors = {factors}\n{more}\n{features}\n{training}'
             about = f"P4, source: {task} of {name} as {factors} factors, {what}"
             body += paper((name, task, model))
             save(HERE / name / "sources" / f"{task}-{model}.toml", f"transfer-{name}-{task}-{model}", about, body)

@@ -16,10 +16,8 @@
 use rayon::prelude::*;
 
 use super::Geometry;
-use super::product::{NOWHERE, lanes, tile};
-#[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{Kind, Portable, Simd, Width};
+use super::product::{NOWHERE, tile};
+use crate::simd::{Kernel, Simd, Width};
 
 /// Most filters that one task sums for.
 const FILTERS: usize = 8;
@@ -76,13 +74,14 @@ pub(super) fn weights(
     let depth = geometry.depth();
     let mut weights = vec![0.0; filters * depth];
     let mut bias = vec![0.0; filters];
-    if geometry.pool == 1 && geometry.hop() >= 2 * lanes(width) {
+    if geometry.pool == 1 && geometry.hop() >= 2 * width.lanes() {
         let several = filters.div_ceil(rayon::current_num_threads()).next_multiple_of(ROWS);
         let tasks = weights.par_chunks_mut(several * depth).zip(bias.par_chunks_mut(several));
         tasks.enumerate().for_each(|(task, (weights, bias))| {
             let mut dense = Dense::new(geometry, task * several, bias.len(), width);
             for item in 0..batch {
-                dense.add(item, &x[item * geometry.item()..][..geometry.item()], arriving, bias);
+                let x = &x[item * geometry.item()..][..geometry.item()];
+                width.run(Add { dense: &mut dense, item, x, arriving, bias });
             }
             for (to, from) in weights.chunks_exact_mut(depth).zip(dense.sums.chunks_exact(depth)) {
                 by_channels(from, channels, length, to);
@@ -105,7 +104,8 @@ pub(super) fn weights(
                     let filter = task * several + number;
                     arriving.list(geometry, item, filter, block.clone(), &mut list);
                     bias[number] += list.iter().map(|(_, value)| value).sum::<f32>();
-                    gather(width, sums, x, geometry.hop(), &list);
+                    check(depth, x.len(), geometry.hop(), &list);
+                    width.run(Gather { sums, x, hop: geometry.hop(), list: &list });
                 }
             }
         }
@@ -135,7 +135,6 @@ const ROWS: usize = 12;
 /// columns at a time, and every strip serves as many times as windows overlap.
 struct Dense<'a> {
     geometry: &'a Geometry,
-    width: Width,
     /// The first filter, and how many.
     first: usize,
     filters: usize,
@@ -151,11 +150,10 @@ struct Dense<'a> {
 
 impl<'a> Dense<'a> {
     fn new(geometry: &'a Geometry, first: usize, filters: usize, width: Width) -> Self {
-        let columns = 2 * lanes(width);
+        let columns = 2 * width.lanes();
         let rows = geometry.windows + geometry.depth().div_ceil(geometry.hop()) - 1;
         Self {
             geometry,
-            width,
             first,
             filters,
             sums: vec![0.0; filters * geometry.depth()],
@@ -165,49 +163,12 @@ impl<'a> Dense<'a> {
         }
     }
 
-    /// Adds the share of an item.
-    fn add(&mut self, item: usize, x: &[f32], arriving: Arriving<'_>, bias: &mut [f32]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx512f")]
-            unsafe fn avx512(
-                dense: &mut Dense,
-                item: usize,
-                x: &[f32],
-                arriving: Arriving<'_>,
-                bias: &mut [f32],
-            ) {
-                // SAFETY: the caller's.
-                unsafe { dense.add_in::<Avx512, ROWS>(item, x, arriving, bias) };
-            }
-            #[target_feature(enable = "avx2,fma")]
-            unsafe fn avx2(
-                dense: &mut Dense,
-                item: usize,
-                x: &[f32],
-                arriving: Arriving<'_>,
-                bias: &mut [f32],
-            ) {
-                // SAFETY: the caller's.
-                unsafe { dense.add_in::<Avx2, { ROWS / 2 }>(item, x, arriving, bias) };
-            }
-            // SAFETY: a `Width` exists only where the processor has it.
-            match self.width.0 {
-                Kind::Avx512 => return unsafe { avx512(self, item, x, arriving, bias) },
-                Kind::Avx2 => return unsafe { avx2(self, item, x, arriving, bias) },
-                Kind::Portable => {}
-            }
-        }
-        // SAFETY: needs no instructions.
-        unsafe { self.add_in::<Portable, 4>(item, x, arriving, bias) }
-    }
-
-    /// The same; `PART` of a tile's rows are as many as there are registers for.
+    /// Adds the share of an item; `PART` of a tile's rows are as many as there are registers for.
     ///
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
-    unsafe fn add_in<S: Simd, const PART: usize>(
+    unsafe fn add<S: Simd, const PART: usize>(
         &mut self,
         item: usize,
         x: &[f32],
@@ -274,6 +235,31 @@ impl<'a> Dense<'a> {
     }
 }
 
+/// [`Dense::add`].
+struct Add<'a, 'b> {
+    dense: &'a mut Dense<'b>,
+    item: usize,
+    x: &'a [f32],
+    arriving: Arriving<'a>,
+    bias: &'a mut [f32],
+}
+
+impl Kernel for Add<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { dense, item, x, arriving, bias } = self;
+        // SAFETY: the caller's.
+        unsafe {
+            match S::REGISTERS {
+                32 => dense.add::<S, ROWS>(item, x, arriving, bias),
+                _ => dense.add::<S, { ROWS / 2 }>(item, x, arriving, bias),
+            }
+        }
+    }
+}
+
 /// The gradient of the input.
 ///
 /// # Shapes
@@ -305,65 +291,12 @@ pub(super) fn input(
             let block = first..pools.min(first + block);
             for (filter, row) in rows.chunks_exact(depth).enumerate() {
                 arriving.list(geometry, item, filter, block.clone(), &mut list);
-                scatter(width, row, out, geometry.hop(), &list);
+                check(depth, out.len(), geometry.hop(), &list);
+                width.run(Scatter { row, out, hop: geometry.hop(), list: &list });
             }
         }
     });
     out
-}
-
-/// `sums += g x[t hop ..]` over the list.
-fn gather(width: Width, sums: &mut [f32], x: &[f32], hop: usize, list: &[Reached]) {
-    check(sums.len(), x.len(), hop, list);
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        unsafe fn avx512(sums: &mut [f32], x: &[f32], hop: usize, list: &[Reached]) {
-            // SAFETY: the caller's.
-            unsafe { gather_in::<Avx512, 16>(sums, x, hop, list) }
-        }
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2(sums: &mut [f32], x: &[f32], hop: usize, list: &[Reached]) {
-            // SAFETY: the caller's.
-            unsafe { gather_in::<Avx2, 12>(sums, x, hop, list) }
-        }
-        // SAFETY: a `Width` exists only where the processor has it; windows were checked.
-        match width.0 {
-            Kind::Avx512 => return unsafe { avx512(sums, x, hop, list) },
-            Kind::Avx2 => return unsafe { avx2(sums, x, hop, list) },
-            Kind::Portable => {}
-        }
-    }
-    let _ = width;
-    // SAFETY: windows were checked.
-    unsafe { gather_in::<Portable, 4>(sums, x, hop, list) }
-}
-
-/// `out[t hop ..] += g row` over the list.
-fn scatter(width: Width, row: &[f32], out: &mut [f32], hop: usize, list: &[Reached]) {
-    check(row.len(), out.len(), hop, list);
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        unsafe fn avx512(row: &[f32], out: &mut [f32], hop: usize, list: &[Reached]) {
-            // SAFETY: the caller's.
-            unsafe { scatter_in::<Avx512, 16>(row, out, hop, list) }
-        }
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2(row: &[f32], out: &mut [f32], hop: usize, list: &[Reached]) {
-            // SAFETY: the caller's.
-            unsafe { scatter_in::<Avx2, 8>(row, out, hop, list) }
-        }
-        // SAFETY: a `Width` exists only where the processor has it; windows were checked.
-        match width.0 {
-            Kind::Avx512 => return unsafe { avx512(row, out, hop, list) },
-            Kind::Avx2 => return unsafe { avx2(row, out, hop, list) },
-            Kind::Portable => {}
-        }
-    }
-    let _ = width;
-    // SAFETY: windows were checked.
-    unsafe { scatter_in::<Portable, 4>(row, out, hop, list) }
 }
 
 /// That all windows lie where they are sought.
@@ -372,29 +305,35 @@ fn check(depth: usize, available: usize, hop: usize, list: &[Reached]) {
     assert!(last * hop + depth <= available, "window {last} lies beyond the item");
 }
 
-/// # Safety
-/// The processor has the instructions of `S`, and windows lie in `x`.
-#[inline(always)]
-unsafe fn gather_in<S: Simd, const MANY: usize>(
-    sums: &mut [f32],
-    x: &[f32],
+/// `sums += g x[t hop ..]` over the list, whose windows lie in `x`.
+struct Gather<'a> {
+    sums: &'a mut [f32],
+    x: &'a [f32],
     hop: usize,
-    list: &[Reached],
-) {
-    // SAFETY: the caller's.
-    unsafe {
+    list: &'a [Reached],
+}
+
+impl Kernel for Gather<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { sums, x, hop, list } = self;
         let mut at = 0;
-        while at + MANY * S::LANES <= sums.len() {
-            gather_at::<S, MANY>(&mut sums[at..], &x[at..], hop, list);
-            at += MANY * S::LANES;
-        }
-        while at + 4 * S::LANES <= sums.len() {
-            gather_at::<S, 4>(&mut sums[at..], &x[at..], hop, list);
-            at += 4 * S::LANES;
-        }
-        while at + S::LANES <= sums.len() {
-            gather_at::<S, 1>(&mut sums[at..], &x[at..], hop, list);
-            at += S::LANES;
+        // SAFETY: the caller's; windows were checked.
+        unsafe {
+            while S::REGISTERS == 32 && at + 16 * S::LANES <= sums.len() {
+                gather_at::<S, 16>(&mut sums[at..], &x[at..], hop, list);
+                at += 16 * S::LANES;
+            }
+            while at + 8 * S::LANES <= sums.len() {
+                gather_at::<S, 8>(&mut sums[at..], &x[at..], hop, list);
+                at += 8 * S::LANES;
+            }
+            while at + S::LANES <= sums.len() {
+                gather_at::<S, 1>(&mut sums[at..], &x[at..], hop, list);
+                at += S::LANES;
+            }
         }
         for at in at..sums.len() {
             for &(window, value) in list {
@@ -405,7 +344,7 @@ unsafe fn gather_in<S: Simd, const MANY: usize>(
 }
 
 /// # Safety
-/// As [`gather_in`]; `sums` has `COUNT` registers.
+/// The processor has the instructions of `S`, windows lie in `x`, and `sums` has `COUNT` registers.
 #[inline(always)]
 unsafe fn gather_at<S: Simd, const COUNT: usize>(
     sums: &mut [f32],
@@ -433,25 +372,35 @@ unsafe fn gather_at<S: Simd, const COUNT: usize>(
     }
 }
 
-/// # Safety
-/// The processor has the instructions of `S`, and windows lie in `out`.
-#[inline(always)]
-unsafe fn scatter_in<S: Simd, const MANY: usize>(
-    row: &[f32],
-    out: &mut [f32],
+/// `out[t hop ..] += g row` over the list, whose windows lie in `out`.
+struct Scatter<'a> {
+    row: &'a [f32],
+    out: &'a mut [f32],
     hop: usize,
-    list: &[Reached],
-) {
-    // SAFETY: the caller's.
-    unsafe {
+    list: &'a [Reached],
+}
+
+impl Kernel for Scatter<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { row, out, hop, list } = self;
         let mut at = 0;
-        while at + MANY * S::LANES <= row.len() {
-            scatter_at::<S, MANY>(&row[at..], &mut out[at..], hop, list);
-            at += MANY * S::LANES;
-        }
-        while at + S::LANES <= row.len() {
-            scatter_at::<S, 1>(&row[at..], &mut out[at..], hop, list);
-            at += S::LANES;
+        // SAFETY: the caller's; windows were checked.
+        unsafe {
+            while S::REGISTERS == 32 && at + 16 * S::LANES <= row.len() {
+                scatter_at::<S, 16>(&row[at..], &mut out[at..], hop, list);
+                at += 16 * S::LANES;
+            }
+            while at + 8 * S::LANES <= row.len() {
+                scatter_at::<S, 8>(&row[at..], &mut out[at..], hop, list);
+                at += 8 * S::LANES;
+            }
+            while at + S::LANES <= row.len() {
+                scatter_at::<S, 1>(&row[at..], &mut out[at..], hop, list);
+                at += S::LANES;
+            }
         }
         for at in at..row.len() {
             for &(window, value) in list {
@@ -462,7 +411,7 @@ unsafe fn scatter_in<S: Simd, const MANY: usize>(
 }
 
 /// # Safety
-/// As [`scatter_in`]; `row` has `COUNT` registers.
+/// The processor has the instructions of `S`, windows lie in `out`, and `row` has `COUNT` registers.
 #[inline(always)]
 unsafe fn scatter_at<S: Simd, const COUNT: usize>(
     row: &[f32],

@@ -10,9 +10,7 @@
 use rayon::prelude::*;
 
 use super::Geometry;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{Kind, Portable, Simd, Width};
+use crate::simd::{Kernel, Simd, Width};
 
 /// Marks a pool whose largest value the rectifier cut off: no gradient passes.
 pub(super) const NOWHERE: u32 = u32::MAX;
@@ -30,7 +28,7 @@ impl Packed {
     /// - `weights`: `[filter, channel, length]`
     pub fn new(weights: &[f32], geometry: &Geometry, width: Width) -> Self {
         let &Geometry { channels, filters, length, .. } = geometry;
-        let columns = 2 * lanes(width);
+        let columns = 2 * width.lanes();
         let mut panels = vec![0.0; filters.div_ceil(columns) * geometry.depth() * columns];
         let (depth, size) = (geometry.depth(), geometry.depth() * columns);
         assert_eq!(weights.len(), filters * depth);
@@ -38,83 +36,53 @@ impl Packed {
             let first = panel * columns;
             let count = columns.min(filters - first);
             let own = &weights[first * depth..(first + count) * depth];
-            pack(width, own, (channels, length), packed);
+            width.run(Pack { weights: own, channels, length, packed });
         });
         Self { panels, width, columns }
     }
 }
 
-/// Turns the weights of a panel's filters, `[filter, channel, frame]`, into `[frame, channel, filter]`.
-fn pack(width: Width, weights: &[f32], shape: (usize, usize), packed: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        unsafe fn avx512(weights: &[f32], shape: (usize, usize), packed: &mut [f32]) {
-            // SAFETY: the caller's.
-            unsafe { pack_in::<Avx512>(weights, shape, packed) }
-        }
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2(weights: &[f32], shape: (usize, usize), packed: &mut [f32]) {
-            // SAFETY: the caller's.
-            unsafe { pack_in::<Avx2>(weights, shape, packed) }
-        }
-        // SAFETY: a `Width` exists only where the processor has it.
-        match width.0 {
-            Kind::Avx512 => return unsafe { avx512(weights, shape, packed) },
-            Kind::Avx2 => return unsafe { avx2(weights, shape, packed) },
-            Kind::Portable => {}
-        }
-    }
-    let _ = width;
-    // SAFETY: needs no instructions.
-    unsafe { pack_in::<Portable>(weights, shape, packed) }
+/// Turns the weights of a panel's filters, `[filter, channel, frame]`, into `[frame, channel, filter]`, a square of
+/// registers at a time.
+struct Pack<'a> {
+    weights: &'a [f32],
+    channels: usize,
+    length: usize,
+    packed: &'a mut [f32],
 }
 
-/// A square of registers at a time.
-///
-/// # Safety
-/// The processor has the instructions of `S`.
-#[inline(always)]
-unsafe fn pack_in<S: Simd>(
-    weights: &[f32],
-    (channels, length): (usize, usize),
-    packed: &mut [f32],
-) {
-    let (depth, columns) = (channels * length, 2 * S::LANES);
-    assert_eq!(packed.len(), depth * columns);
-    for (half, weights) in weights.chunks(S::LANES * depth).enumerate() {
-        let mut first = 0;
-        while first + S::LANES <= depth {
-            // SAFETY: filters are whole, and the square lies inside them; rows lie in `packed`.
-            unsafe {
-                let mut square = [S::zero(); 16];
-                for (row, own) in square.iter_mut().zip(weights.chunks_exact(depth)) {
-                    *row = S::load(own.as_ptr().add(first));
-                }
-                S::transpose(&mut square);
-                for (at, row) in (first..).zip(&square).take(S::LANES) {
-                    let to = at % length * channels + at / length;
-                    S::store(packed.as_mut_ptr().add(to * columns + half * S::LANES), *row);
-                }
-            }
-            first += S::LANES;
-        }
-        for at in first..depth {
-            let to = at % length * channels + at / length;
-            for (filter, own) in weights.chunks_exact(depth).enumerate() {
-                packed[to * columns + half * S::LANES + filter] = own[at];
-            }
-        }
-    }
-}
+impl Kernel for Pack<'_> {
+    type Output = ();
 
-pub(super) fn lanes(width: Width) -> usize {
-    match width.0 {
-        #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 => Avx512::LANES,
-        #[cfg(target_arch = "x86_64")]
-        Kind::Avx2 => Avx2::LANES,
-        Kind::Portable => Portable::LANES,
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { weights, channels, length, packed } = self;
+        let (depth, columns) = (channels * length, 2 * S::LANES);
+        assert_eq!(packed.len(), depth * columns);
+        for (half, weights) in weights.chunks(S::LANES * depth).enumerate() {
+            let mut first = 0;
+            while first + S::LANES <= depth {
+                // SAFETY: filters are whole, and the square lies inside them; rows lie in `packed`.
+                unsafe {
+                    let mut square = [S::zero(); 16];
+                    for (row, own) in square.iter_mut().zip(weights.chunks_exact(depth)) {
+                        *row = S::load(own.as_ptr().add(first));
+                    }
+                    S::transpose(&mut square);
+                    for (at, row) in (first..).zip(&square).take(S::LANES) {
+                        let to = at % length * channels + at / length;
+                        S::store(packed.as_mut_ptr().add(to * columns + half * S::LANES), *row);
+                    }
+                }
+                first += S::LANES;
+            }
+            for at in first..depth {
+                let to = at % length * channels + at / length;
+                for (filter, own) in weights.chunks_exact(depth).enumerate() {
+                    packed[to * columns + half * S::LANES + filter] = own[at];
+                }
+            }
+        }
     }
 }
 
@@ -163,8 +131,7 @@ pub(super) fn forward(
         || vec![0.0; block * geometry.pool * packed.columns],
         |scratch, (item, first, out, places)| {
             let x = &x[item * geometry.item()..][..geometry.item()];
-            let task = Task { geometry, x, packed, bias, first };
-            task.run(scratch, out, places);
+            packed.width.run(Task { geometry, x, packed, bias, first, scratch, out, places });
         },
     );
 }
@@ -178,50 +145,36 @@ struct Task<'a> {
     bias: &'a [f32],
     /// The first pool.
     first: usize,
+    /// Windows of the pools, `[window, filter of a panel]`.
+    scratch: &'a mut [f32],
+    /// `[pool, filter]`, as `places` if these are asked for.
+    out: &'a mut [f32],
+    places: &'a mut [u32],
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the caller's.
+        unsafe {
+            match S::REGISTERS {
+                32 => self.tiles::<S, 12, 4>(),
+                _ => self.tiles::<S, 6, 3>(),
+            }
+        }
+    }
 }
 
 impl Task<'_> {
-    fn run(&self, scratch: &mut [f32], out: &mut [f32], places: &mut [u32]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx512f")]
-            unsafe fn avx512(
-                task: &Task,
-                scratch: &mut [f32],
-                out: &mut [f32],
-                places: &mut [u32],
-            ) {
-                // SAFETY: the caller's.
-                unsafe { task.tiles::<Avx512, 12, 4>(scratch, out, places) }
-            }
-            #[target_feature(enable = "avx2,fma")]
-            unsafe fn avx2(task: &Task, scratch: &mut [f32], out: &mut [f32], places: &mut [u32]) {
-                // SAFETY: the caller's.
-                unsafe { task.tiles::<Avx2, 6, 3>(scratch, out, places) }
-            }
-            // SAFETY: a `Width` exists only where the processor has it.
-            match self.packed.width.0 {
-                Kind::Avx512 => return unsafe { avx512(self, scratch, out, places) },
-                Kind::Avx2 => return unsafe { avx2(self, scratch, out, places) },
-                Kind::Portable => {}
-            }
-        }
-        // SAFETY: needs no instructions.
-        unsafe { self.tiles::<Portable, 4, 2>(scratch, out, places) }
-    }
-
     /// Tiles of `MANY` windows while there are as many, then of `FEW`, then of one.
     ///
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
-    unsafe fn tiles<S: Simd, const MANY: usize, const FEW: usize>(
-        &self,
-        scratch: &mut [f32],
-        out: &mut [f32],
-        places: &mut [u32],
-    ) {
-        let geometry = self.geometry;
+    unsafe fn tiles<S: Simd, const MANY: usize, const FEW: usize>(self) {
+        let Self { geometry, scratch, out, places, .. } = self;
         let (depth, hop, columns) = (geometry.depth(), geometry.hop(), self.packed.columns);
         let pools = out.len() / geometry.filters;
         let start = self.first * geometry.pool;

@@ -7,6 +7,7 @@ use super::gradients::{self, Arriving};
 use super::product::{Packed, forward};
 use super::*;
 use crate::simd::Width;
+use crate::test_numbers::{error, noise};
 
 struct Case {
     x: [usize; 3],
@@ -42,15 +43,6 @@ fn cases() -> Vec<Case> {
         case([1, 300, 9], [2, 9], 1, pooled(1, false)),
         case([4, 2, 400], [9, 2], 1, pooled(97, false)),
     ]
-}
-
-fn noise(seed: u32, len: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 impl Case {
@@ -115,16 +107,6 @@ impl Case {
         }
         out
     }
-}
-
-/// Largest difference, relative to the largest value expected; NaN where a value is NaN.
-fn error(actual: &[f32], expected: &[f64]) -> f64 {
-    assert_eq!(actual.len(), expected.len());
-    let scale = expected.iter().fold(1e-6, |max: f64, x| max.max(x.abs()));
-    actual.iter().zip(expected).fold(0.0, |max: f64, (a, e)| {
-        let difference = (f64::from(*a) - e).abs() / scale;
-        if difference.is_nan() || difference > max { difference } else { max }
-    })
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

@@ -7,9 +7,7 @@ use rayon::prelude::*;
 
 use super::fft::{self, Tables};
 use super::{Exponent, MelPlan, ROOT_FLOOR};
-#[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{Kind, Portable, Simd, Width};
+use crate::simd::{Kernel, Simd, Width};
 
 /// Groups of frames that one task transforms.
 const GROUPS: usize = 4;
@@ -25,13 +23,7 @@ pub(super) fn forward(
     let (n_frames, n_bands) = (plan.n_frames(samples), plan.n_bands());
     let rows = waveforms.len() / samples.max(1) * n_frames;
     let mut out = vec![0.0; rows * n_bands];
-    let lanes = match width.0 {
-        #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 => Avx512::LANES,
-        #[cfg(target_arch = "x86_64")]
-        Kind::Avx2 => Avx2::LANES,
-        Kind::Portable => Portable::LANES,
-    };
+    let lanes = width.lanes();
     out.par_chunks_mut(GROUPS * lanes * n_bands).enumerate().for_each_init(
         || Scratch::new(plan, tables, lanes),
         |scratch, (task, out)| {
@@ -44,11 +36,31 @@ pub(super) fn forward(
                 });
                 scratch.starts.clear();
                 scratch.starts.extend(starts);
-                scratch.run(plan, tables, waveforms, out, width);
+                width.run(Group { scratch, plan, tables, waveforms, out });
             }
         },
     );
     out
+}
+
+/// As many frames as a register has lanes.
+struct Group<'a> {
+    scratch: &'a mut Scratch,
+    plan: &'a MelPlan,
+    tables: &'a Tables,
+    waveforms: &'a [f32],
+    /// `[frame, band]`
+    out: &'a mut [f32],
+}
+
+impl Kernel for Group<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the caller's.
+        unsafe { self.scratch.lanes::<S>(self.plan, self.tables, self.waveforms, self.out) };
+    }
 }
 
 /// Buffers of one thread, each `[.., lane]`.
@@ -71,50 +83,6 @@ impl Scratch {
             bins: vec![0.0; (tables.half + 1) * lanes],
             bands: vec![0.0; plan.n_bands().next_multiple_of(lanes) * lanes],
         }
-    }
-
-    fn run(
-        &mut self,
-        plan: &MelPlan,
-        tables: &Tables,
-        waveforms: &[f32],
-        out: &mut [f32],
-        width: Width,
-    ) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx512f")]
-            unsafe fn avx512(
-                scratch: &mut Scratch,
-                plan: &MelPlan,
-                tables: &Tables,
-                waveforms: &[f32],
-                out: &mut [f32],
-            ) {
-                // SAFETY: the caller's.
-                unsafe { scratch.lanes::<Avx512>(plan, tables, waveforms, out) };
-            }
-            #[target_feature(enable = "avx2,fma")]
-            unsafe fn avx2(
-                scratch: &mut Scratch,
-                plan: &MelPlan,
-                tables: &Tables,
-                waveforms: &[f32],
-                out: &mut [f32],
-            ) {
-                // SAFETY: the caller's.
-                unsafe { scratch.lanes::<Avx2>(plan, tables, waveforms, out) };
-            }
-            // SAFETY: a `Width` exists only where the processor has it.
-            match width.0 {
-                Kind::Avx512 => return unsafe { avx512(self, plan, tables, waveforms, out) },
-                Kind::Avx2 => return unsafe { avx2(self, plan, tables, waveforms, out) },
-                Kind::Portable => {}
-            }
-        }
-        let _ = width;
-        // SAFETY: needs no instructions.
-        unsafe { self.lanes::<Portable>(plan, tables, waveforms, out) }
     }
 
     /// # Safety

@@ -2,6 +2,7 @@
 //! against finite differences.
 
 use super::*;
+use crate::test_numbers::{error, noise};
 use burn::tensor::TensorData;
 
 /// Settings that differ in everything that the code distinguishes: odd and even lengths, hops
@@ -31,15 +32,6 @@ fn plans() -> Vec<Arc<MelPlan>> {
     plans
 }
 
-fn noise(seed: u32, len: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
-
 /// The module's formula as loops, in double precision.
 fn by_definition(plan: &MelPlan, waveform: &[f64]) -> Vec<f64> {
     let filters = plan.filters_transposed();
@@ -67,16 +59,6 @@ fn by_definition(plan: &MelPlan, waveform: &[f64]) -> Vec<f64> {
         Some(c) => out.into_iter().map(|m| (f64::from(c) * m).ln_1p()).collect(),
         None => out,
     }
-}
-
-/// Largest difference, relative to the largest value expected; NaN where a value is NaN.
-fn error(actual: &[f32], expected: &[f64]) -> f64 {
-    assert_eq!(actual.len(), expected.len());
-    let scale = expected.iter().fold(1e-6, |max: f64, x| max.max(x.abs()));
-    actual.iter().zip(expected).fold(0.0, |max: f64, (a, e)| {
-        let difference = (f64::from(*a) - e).abs() / scale;
-        if difference.is_nan() || difference > max { difference } else { max }
-    })
 }
 
 fn tensor(values: &[f32], batch: usize, device: &Device) -> Tensor<2> {
