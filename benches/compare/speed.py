@@ -138,7 +138,7 @@ class OnnxRuntime:
         model, samples, _ = networks()(name)
         if name in ("mel", "latentnet"):
             # Without complex numbers, which the exporter does not know: a windowed Fourier basis as a convolution.
-            model.front_end = Basis(model.front_end, nn)
+            model.front_end = with_basis(model.front_end, nn)
         x = torch.rand(batch, samples) - 0.5
         file = io.BytesIO()
         torch.onnx.export(model.eval(), (x,), file, input_names=["x"], dynamo=False, opset_version=17)
@@ -156,7 +156,7 @@ class OnnxRuntime:
         return statistics.median(times)
 
 
-def Basis(mel, nn):
+def with_basis(mel, nn):
     """The bands of `mel` with the Fourier transform as a convolution."""
     import numpy as np
     import torch
