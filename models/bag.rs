@@ -23,8 +23,9 @@ use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
 use crate::front_end::{FrontEnd, FrontEndConfig, MfccConfig, excerpt_too_short};
 use crate::kmeans::{KMeansConfig, KMeansError};
 use crate::moments::Moments;
+use crate::onnx::{Graph, Value};
 use crate::pca::{Keep, PcaFit};
-use crate::windows::{host, windows};
+use crate::windows::{self, host, windows};
 
 /// Everything that [`Bag`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -312,5 +313,23 @@ impl Bag {
         let counts = self.words.counts(self.front_end.forward(waveforms));
         let centred = counts - self.mean.on(&device);
         centred.matmul(self.components.on(&device).transpose())
+    }
+}
+
+impl Bag {
+    /// [`Bag::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        let frames = self.front_end.lower(graph, waveforms);
+        let rows = windows::lower(graph, &frames, 1);
+        let Words { projection, offset } = &self.words;
+        let scores = graph.affine("words", &rows, projection.values(), Some(offset.values()));
+        let counts = graph.shares_of_largest(&scores);
+        let [components, words] = self.components.shape();
+        let mean = graph.weights("count_means", &[words], self.mean.values());
+        let centred = graph.with("Sub", &counts, &mean);
+        let rows = self.components.values();
+        let columns: Vec<f32> =
+            (0..rows.len()).map(|at| rows[at % components * words + at / components]).collect();
+        graph.affine("count_components", &centred, &columns, None)
     }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::bag::{Bag, BagConfig};
 use crate::dense::{Dense, DenseConfig};
 use crate::fitted::Fitted;
+use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::{ModelError, Network};
 
 /// Everything that [`BagOfWords`] leaves open.
@@ -101,5 +102,12 @@ impl Network for BagOfWords {
 
     fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         self.dense.last_hidden(self.fixed(waveforms))
+    }
+}
+
+impl Lower for BagOfWords {
+    fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
+        let features = self.bag.lower(graph, &waveforms);
+        self.dense.lower(graph, features)
     }
 }

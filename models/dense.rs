@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::ModelError;
 use crate::error::{fits_memory, in_range};
 use crate::init::{output_linear, rectified_linear};
+use crate::onnx::{Graph, Lowered, Value};
 
 /// Most hidden layers.
 const MAX_LAYERS: usize = 64;
@@ -89,6 +90,11 @@ impl Dense {
         self.output.forward(x)
     }
 
+    /// Where it computes.
+    pub(crate) fn device(&self) -> Device {
+        self.output.weight.lazy_device()
+    }
+
     /// The same with another last layer.
     ///
     /// # Shapes
@@ -118,5 +124,17 @@ impl Dense {
             x = relu(layer.forward(x));
         }
         x
+    }
+}
+
+impl Dense {
+    /// [`Dense::last_hidden`] and [`Dense::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, mut features: Value) -> Lowered {
+        for (number, layer) in self.hidden.iter().enumerate() {
+            let hidden = graph.linear(&format!("dense.hidden.{number}"), &features, layer);
+            features = graph.relu(&hidden);
+        }
+        let outputs = graph.linear("dense.output", &features, &self.output);
+        Lowered { outputs, features }
     }
 }

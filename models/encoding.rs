@@ -3,6 +3,8 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::onnx::{Graph, Value};
+
 /// How products with the means become features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
@@ -37,6 +39,39 @@ impl Encoding {
                 let distances = distances.clamp_min(1e-24).sqrt();
                 let mean = distances.clone().mean_dim(1);
                 (mean - distances).clamp_min(0.0)
+            }
+        }
+    }
+}
+
+impl Encoding {
+    /// [`Encoding::apply`] as nodes, for `[batch, window, mean]`; `squares` `[batch, window, 1]` is there
+    /// for the triangle.
+    pub(crate) fn lower(
+        self,
+        graph: &mut Graph,
+        products: Value,
+        squares: Option<&Value>,
+    ) -> Value {
+        match (self, squares) {
+            (Self::Linear, _) => products,
+            (Self::Threshold { threshold }, _) => {
+                let above = graph.scalar("Sub", &products, threshold);
+                graph.scalar("Max", &above, 0.0)
+            }
+            (Self::Triangle, squares) => {
+                let doubled = graph.scalar("Mul", &products, -2.0);
+                let sum = match squares {
+                    Some(squares) => graph.binary("Add", &doubled, squares),
+                    None => doubled,
+                };
+                let sum = graph.scalar("Add", &sum, 1.0);
+                let sum = graph.scalar("Max", &sum, 1e-24);
+                let distances = graph.unary("Sqrt", &sum);
+                let mean = graph.reduce("ReduceMean", &distances, 2, true);
+                let opposite = graph.unary("Neg", &distances);
+                let nearer = graph.binary("Add", &opposite, &mean);
+                graph.scalar("Max", &nearer, 0.0)
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::error::{fits_memory, in_range};
 use crate::front_end::strided::ROOT_FLOOR;
 use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters, MelConfig};
 use crate::init::{output_linear, rectified_linear};
+use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::stages::{self, PartialPools, Plan, Stage, StageConfig};
 use crate::{ModelError, Network};
 
@@ -193,6 +194,26 @@ impl Network for LatentNet {
             x = relu(layer.forward(x));
         }
         x
+    }
+}
+
+impl Lower for LatentNet {
+    fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
+        let x = self.front_end.lower(graph, &waveforms);
+        let x = stages::lower(&self.stages, graph, x);
+        let mean = graph.reduce("ReduceMean", &x, 2, false);
+        let largest = graph.reduce("ReduceMax", &x, 2, false);
+        let squares = graph.binary("Mul", &x, &x);
+        let sum = graph.sum(&squares, 2, false);
+        let sum = graph.scalar("Add", &sum, ROOT_FLOOR);
+        let norm = graph.unary("Sqrt", &sum);
+        let mut features = graph.cat(&[mean, largest, norm], 1);
+        for (number, layer) in self.hidden.iter().enumerate() {
+            let hidden = graph.linear(&format!("hidden.{number}"), &features, layer);
+            features = graph.relu(&hidden);
+        }
+        let outputs = graph.linear("output", &features, &self.output);
+        Lowered { outputs, features }
     }
 }
 

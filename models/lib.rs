@@ -22,6 +22,7 @@ pub mod metric;
 pub mod mlr;
 mod moments;
 pub mod multiscale;
+pub mod onnx;
 pub mod parity;
 pub mod pca;
 pub mod pool;
@@ -234,8 +235,26 @@ impl ModelConfig {
         fitted: &Fitted,
         device: &Device,
     ) -> Result<Model, ModelError> {
+        let model = self.blank(outputs, excerpt_samples, fitted, device)?;
+        init::draw(&model);
+        model.check(excerpt_samples)?;
+        Ok(model)
+    }
+
+    /// The same with weights that are drawn when they are first looked at, and take no memory before:
+    /// for weights that come from elsewhere, after which [`Model::check`] is due.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::init`].
+    pub fn blank(
+        &self,
+        outputs: usize,
+        excerpt_samples: usize,
+        fitted: &Fitted,
+        device: &Device,
+    ) -> Result<Model, ModelError> {
         error::in_range("outputs", outputs, 1, MAX_OUTPUTS)?;
-        let model = match self {
+        Ok(match self {
             Self::Tagger(config) => Model::Tagger(config.init(outputs, excerpt_samples, device)?),
             Self::SampleCnn(config) => {
                 Model::SampleCnn(config.init(outputs, excerpt_samples, device)?)
@@ -253,9 +272,7 @@ impl ModelConfig {
                 Model::Transferred(config.init(outputs, excerpt_samples, fitted, device)?)
             }
             Self::Metric(config) => Model::Metric(config.init(excerpt_samples, fitted, device)?),
-        };
-        init::draw(&model);
-        Ok(model)
+        })
     }
 
     /// One line for reports.
@@ -301,6 +318,22 @@ impl Model {
         }
     }
 
+    /// Whether a network fits what was fitted on top of it, which only running it can tell.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+        match self {
+            Self::Transferred(model) => model.check(excerpt_samples),
+            Self::Tagger(_)
+            | Self::SampleCnn(_)
+            | Self::LatentNet(_)
+            | Self::BagOfWords(_)
+            | Self::Multiscale(_)
+            | Self::Metric(_) => Ok(()),
+        }
+    }
+
     /// What the front end alone gives, `[batch, band, frame]`; `None` for networks without one.
     pub fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
         match self {
@@ -324,6 +357,20 @@ impl Model {
             | Self::Transferred(_)
             | Self::Metric(_) => None,
             Self::LatentNet(model) => model.filters(),
+        }
+    }
+}
+
+impl onnx::Lower for Model {
+    fn lower(&self, graph: &mut onnx::Graph, waveforms: onnx::Value) -> onnx::Lowered {
+        match self {
+            Self::Tagger(model) => model.lower(graph, waveforms),
+            Self::SampleCnn(model) => model.lower(graph, waveforms),
+            Self::LatentNet(model) => model.lower(graph, waveforms),
+            Self::BagOfWords(model) => model.lower(graph, waveforms),
+            Self::Multiscale(model) => model.lower(graph, waveforms),
+            Self::Transferred(model) => model.lower(graph, waveforms),
+            Self::Metric(model) => model.lower(graph, waveforms),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::bag::{Bag, BagConfig};
 use crate::error::in_range;
 use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
 use crate::mlr::{MlrConfig, MlrError};
+use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::{ModelError, Network};
 
 /// Everything that [`Metric`] leaves open.
@@ -169,5 +170,17 @@ impl Network for Metric {
 
     fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         self.fixed(waveforms)
+    }
+}
+
+impl Lower for Metric {
+    fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
+        let features = self.bag.lower(graph, &waveforms);
+        let [dimensions, width] = self.projection.shape();
+        let rows = self.projection.values();
+        let columns: Vec<f32> =
+            (0..rows.len()).map(|at| rows[at % dimensions * width + at / dimensions]).collect();
+        let places = graph.affine("metric", &features, &columns, None);
+        Lowered { outputs: places.clone(), features: places }
     }
 }

@@ -30,10 +30,11 @@ use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
 use crate::front_end::{FrontEnd, FrontEndConfig, PyramidConfig};
 use crate::kmeans::{KMeansConfig, KMeansError, Weight};
 use crate::moments::Moments;
+use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::pca::{Keep, PcaError, PcaFit};
 use crate::pool::Pool;
 use crate::whitening::Whitening;
-use crate::windows::{host, windows};
+use crate::windows::{self, host, windows};
 use crate::{ModelError, Network};
 
 /// Everything that [`Multiscale`] leaves open.
@@ -582,5 +583,57 @@ impl Network for Multiscale {
 
     fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         self.dense.last_hidden(self.fixed(waveforms))
+    }
+}
+
+impl Affine {
+    fn lower(&self, graph: &mut Graph, name: &str, rows: &Value) -> Value {
+        graph.affine(name, rows, self.matrix.values(), Some(self.offset.values()))
+    }
+}
+
+impl Features {
+    /// [`Features::forward`] as nodes.
+    fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        let levels = self.front_end.lower_levels(graph, waveforms);
+        let mut features = Vec::new();
+        for Level { level, map, white, stretch } in &self.levels {
+            let rows = windows::lower(graph, &levels[*level], self.frames);
+            let products = map.lower(graph, &format!("means{}", suffix(*level)), &rows);
+            let squares = white.as_ref().map(|white| {
+                let white = white.lower(graph, &format!("whitening{}", suffix(*level)), &rows);
+                let squares = graph.binary("Mul", &white, &white);
+                graph.sum(&squares, 2, true)
+            });
+            let encoded = self.encoding.lower(graph, products, squares.as_ref());
+            for pool in &self.pool {
+                features.push(lower_pooled(graph, *pool, &encoded, *stretch));
+            }
+        }
+        graph.cat(&features, 1)
+    }
+}
+
+/// [`pooled`] as nodes.
+fn lower_pooled(graph: &mut Graph, pool: Pool, x: &Value, stretch: Option<usize>) -> Value {
+    let time = x.shape()[0];
+    let stretch = stretch.unwrap_or(time).min(time);
+    let parts: Vec<Value> = (0..time)
+        .step_by(stretch)
+        .map(|start| {
+            let part = graph.slice(x, 1, start, stretch.min(time - start));
+            let pooled = pool.lower(graph, &part);
+            graph.reshape(&pooled, &[1, pooled.shape()[0]])
+        })
+        .collect();
+    let together = graph.cat(&parts, 1);
+    graph.reduce("ReduceMean", &together, 1, false)
+}
+
+impl Lower for Multiscale {
+    fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
+        let features = self.features.lower(graph, &waveforms);
+        let features = graph.standardised(&features, self.mean.values(), self.deviation.values());
+        self.dense.lower(graph, features)
     }
 }

@@ -3,6 +3,8 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::onnx::{Graph, Value};
+
 /// What is kept of a feature over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,5 +32,23 @@ impl Pool {
             }
         };
         pooled.reshape([batch, features])
+    }
+}
+
+impl Pool {
+    /// [`Pool::apply`] as nodes; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(self, graph: &mut Graph, x: &Value) -> Value {
+        match self {
+            Self::Max => graph.reduce("ReduceMax", x, 1, false),
+            Self::Mean => graph.reduce("ReduceMean", x, 1, false),
+            Self::Deviation => {
+                let mean = graph.reduce("ReduceMean", x, 1, true);
+                let centred = graph.binary("Sub", x, &mean);
+                let squares = graph.binary("Mul", &centred, &centred);
+                let variance = graph.reduce("ReduceMean", &squares, 1, false);
+                let variance = graph.scalar("Max", &variance, 1e-24);
+                graph.unary("Sqrt", &variance)
+            }
+        }
     }
 }

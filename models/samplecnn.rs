@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{fits_memory, in_range};
 use crate::front_end::{check_sample_rate, excerpt_too_short};
 use crate::init::{output_linear, rectified_conv1d};
+use crate::onnx::{Graph, Lower, Lowered, Value, Windows, numbers};
 use crate::{ModelError, Network};
 
 /// Everything that [`SampleCnn`] leaves open.
@@ -212,6 +213,57 @@ impl Network for SampleCnn {
             Head::Max => x.max_dim(2),
         };
         x.squeeze_dim(2)
+    }
+}
+
+impl Layer {
+    /// Convolution and normalisation as one convolution: what a channel is scaled and moved by no longer
+    /// changes after training.
+    fn lower(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
+        let norm = &self.norm;
+        let [gamma, beta] = [&norm.gamma, &norm.beta].map(|param| numbers(param.val()));
+        let [mean, variance] =
+            [&norm.running_mean, &norm.running_var].map(|state| numbers(state.value_sync()));
+        let scale = |channel: usize| {
+            f64::from(gamma[channel]) / (f64::from(variance[channel]) + norm.epsilon).sqrt()
+        };
+        let [filters, channels, length] = self.conv.weight.dims();
+        let weights = numbers(self.conv.weight.val());
+        let weights: Vec<f32> = weights
+            .iter()
+            .enumerate()
+            .map(|(at, weight)| (f64::from(*weight) * scale(at / (channels * length))) as f32)
+            .collect();
+        let bias: Vec<f32> = (0..filters)
+            .map(|channel| {
+                let mean = f64::from(mean[channel]);
+                (f64::from(beta[channel]) - mean * scale(channel)) as f32
+            })
+            .collect();
+        let padding = if self.conv.padding == PaddingConfig1d::Same { length / 2 } else { 0 };
+        let windows = Windows { stride: self.conv.stride, padding };
+        let weights = (name, [filters, channels, length], weights.as_slice());
+        let x = graph.conv(x, weights, Some(&bias), windows);
+        graph.relu(&x)
+    }
+}
+
+impl Lower for SampleCnn {
+    fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
+        let signal = graph.reshape(&waveforms, &[1, waveforms.shape()[0]]);
+        let mut x = self.stem.lower(graph, "stem", &signal);
+        for (number, block) in self.blocks.iter().enumerate() {
+            x = block.lower(graph, &format!("blocks.{number}"), &x);
+            x = graph.max_pool(&x, self.pool.kernel_size, 0);
+        }
+        let x = self.last.lower(graph, "last", &x);
+        let kind = match self.head {
+            Head::Mean => "ReduceMean",
+            Head::Max => "ReduceMax",
+        };
+        let features = graph.reduce(kind, &x, 2, false);
+        let outputs = graph.linear("output", &features, &self.output);
+        Lowered { outputs, features }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::ModelError;
 use crate::error::{fits_memory, in_range};
 use crate::front_end::{FrontEndConfig, excerpt_too_short, output_length};
 use crate::init::rectified_conv1d;
+use crate::onnx::{Graph, Value, Windows, numbers};
 
 /// One convolution with its pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +196,26 @@ impl Stage {
         let end = End::RectifiedPool { pool: self.pool.kernel_size, partial: self.padding > 0 };
         conv(x, weights, bias, ConvOptions { stride: 1, end })
     }
+}
+
+impl Stage {
+    /// [`Stage::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
+        let weights = numbers(self.conv.weight.val());
+        let weights = (name, self.conv.weight.dims(), weights.as_slice());
+        let bias = self.conv.bias.as_ref().map(|bias| numbers(bias.val()));
+        let x = graph.conv(x, weights, bias.as_deref(), Windows { stride: 1, padding: 0 });
+        let x = graph.relu(&x);
+        graph.max_pool(&x, self.pool.kernel_size, self.padding)
+    }
+}
+
+/// Stages one after the other, as nodes.
+pub(crate) fn lower(stages: &[Stage], graph: &mut Graph, mut x: Value) -> Value {
+    for (number, stage) in stages.iter().enumerate() {
+        x = stage.lower(graph, &format!("stages.{number}.conv"), &x);
+    }
+    x
 }
 
 #[cfg(test)]

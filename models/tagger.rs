@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{fits_memory, in_range};
 use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters};
 use crate::init::{output_linear, rectified_linear};
+use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::stages::{self, PartialPools, Plan, Stage, StageConfig};
 use crate::{ModelError, Network};
 
@@ -143,6 +144,18 @@ impl Network for Tagger {
             x = stage.forward(x);
         }
         relu(self.hidden.forward(x.flatten(1, 2)))
+    }
+}
+
+impl Lower for Tagger {
+    fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
+        let x = self.front_end.lower(graph, &waveforms);
+        let x = stages::lower(&self.stages, graph, x);
+        let flat = graph.reshape(&x, &[x.shape().iter().product()]);
+        let hidden = graph.linear("hidden", &flat, &self.hidden);
+        let features = graph.relu(&hidden);
+        let outputs = graph.linear("output", &features, &self.output);
+        Lowered { outputs, features }
     }
 }
 

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::dense::{Dense, DenseConfig};
 use crate::fitted::{Corpus, FitError, Fitted, Fixed};
 use crate::moments::Moments;
+use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::windows::host;
-use crate::{Model, ModelConfig, ModelError, Network};
+use crate::{Model, ModelConfig, ModelError, Network, error};
 
 /// Which features of the source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,11 +161,10 @@ impl TransferredConfig {
                 own.arrays.insert(name.to_string(), array.clone());
             }
         }
-        let network = source.model.init(source.outputs, excerpt_samples, &own, device)?;
-        // How wide a network is, only the network can tell.
-        let silence = Tensor::zeros([1, excerpt_samples], device);
-        let [_, count] = self.of.features(&network, silence).dims();
-        let sizes: Fixed<2> = fitted.get(SIZES, [Some(2), Some(count)])?;
+        let network = source.model.blank(source.outputs, excerpt_samples, &own, device)?;
+        let sizes: Fixed<2> = fitted.get(SIZES, [Some(2), None])?;
+        let [_, count] = sizes.shape();
+        error::in_range("features", count, 1, 1 << 30)?;
         let (mean, deviation) = sizes.values().split_at(count);
         Ok(Transferred {
             source: vec![network],
@@ -229,6 +229,23 @@ impl Transferred {
         Ok(self)
     }
 
+    /// See [`Model::check`].
+    pub(crate) fn check(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+        let source = &self.source[0];
+        source.check(excerpt_samples)?;
+        let silence = Tensor::zeros([1, excerpt_samples], &self.dense.device());
+        let [_, width] = self.of.features(source, silence).dims();
+        let [_, count] = self.mean.shape();
+        match width == count {
+            true => Ok(()),
+            false => {
+                let problem =
+                    format!("fitted on {count} features, the network of model.run has {width}");
+                Err(ModelError::new(SIZES, count, problem, "train the run anew"))
+            }
+        }
+    }
+
     /// The same with another last layer; see [`Model::with_classifier`].
     pub(crate) fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
         self.dense = self.dense.with_output(weights, biases);
@@ -253,5 +270,17 @@ impl Network for Transferred {
 
     fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         self.dense.last_hidden(self.fixed(waveforms))
+    }
+}
+
+impl Lower for Transferred {
+    fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
+        let Lowered { outputs, features } = self.source[0].lower(graph, waveforms);
+        let of = match self.of {
+            Of::Embedding => features,
+            Of::Outputs => outputs,
+        };
+        let features = graph.standardised(&of, self.mean.values(), self.deviation.values());
+        self.dense.lower(graph, features)
     }
 }

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::onnx::{Graph, Value};
+
 /// Every window of `length` frames, one frame apart, as a row: its first frame, its second, and so on.
 ///
 /// # Shapes
@@ -26,6 +28,15 @@ pub(crate) fn windows(frames: Tensor<3>, length: usize) -> Tensor<2> {
 pub(crate) fn host(tensor: Tensor<2>) -> Vec<f32> {
     let data = tensor.into_data().convert::<f32>();
     data.iter::<f32>().collect()
+}
+
+/// [`windows`] as nodes, the windows of an item still together: `[batch, window, length * band]`.
+pub(crate) fn lower(graph: &mut Graph, frames: &Value, length: usize) -> Value {
+    let windows = frames.shape()[1] + 1 - length;
+    let rows = graph.transpose(frames, &[0, 2, 1]);
+    let shifted: Vec<Value> =
+        (0..length).map(|first| graph.slice(&rows, 1, first, windows)).collect();
+    graph.cat(&shifted, 2)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub enum LogLine {
     },
     /// A validation over whole tracks.
     Valid { step: u64, metrics: BTreeMap<String, Option<f64>>, best: bool },
-    /// Training ended; `reason` is `steps`, `patience`, `interrupted` or `diverged`.
+    /// Training ended; `reason` is `steps`, `patience`, `interrupted`, `diverged`, `failed` or `imported`.
     End { step: u64, reason: String, seconds: f64 },
 }
 

@@ -20,13 +20,14 @@ mod load;
 mod multiscale;
 mod operating;
 mod page;
-mod png;
+pub(crate) mod png;
 mod recommendation;
 mod svg;
 mod terminal;
 
 pub use analysis::{Analysis, Difference, Group, Metric, Section, TagRow};
 pub use data::{Filters, Pool, Quarantined, ReportError, RunSummary, Task};
+pub(crate) use figures::{DARK, LIGHT};
 pub use filters::{FilterBank, PoolFit, PoolFits, mel_centre};
 pub use load::{Comparison, write};
 pub use page::{Options, render, render_analysis};

@@ -153,7 +153,7 @@ impl RunFolder {
     pub fn is_trained(&self) -> Result<bool> {
         Ok(self.exists()
             && matches!(self.log()?.last(), Some(LogLine::End { reason, .. })
-                if reason == "steps" || reason == "patience"))
+                if ["steps", "patience", "imported"].contains(&reason.as_str())))
     }
 
     /// Writes what is run, on what and where; nothing may have gone wrong before.

@@ -478,7 +478,7 @@ fn score(loss: Loss, outcome: &Outcome, data: &Prepared, split: Split) -> Result
 }
 
 /// The listeners of a split's tracks, if the loss asks for them.
-fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
+pub(crate) fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
     match loss {
         Loss::WeightedPredictionError => {
             data.latent.as_ref().map(|latent| latent.listeners(&data.positions(split)))
@@ -488,7 +488,7 @@ fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
 }
 
 /// The metrics of one validation, by name; a metric that is not defined on this split is `None`.
-fn measure(
+pub(crate) fn measure(
     loss: Loss,
     outcome: &Outcome,
     places: Option<&Matrix>,
@@ -524,7 +524,7 @@ fn measure(
 }
 
 /// Updates the best value; whether this validation is it.
-fn judge(
+pub(crate) fn judge(
     metric: &str,
     metrics: &BTreeMap<String, Option<f64>>,
     state: &mut LoopState,

@@ -28,7 +28,7 @@ pub use composite::log_mel_composite;
 
 /// Added to `|X|^2` before the root where the exponent is 1: the root has no finite slope at 0.
 /// Changes a magnitude by no more than its root, 1e-15.
-const ROOT_FLOOR: f32 = 1e-30;
+pub const ROOT_FLOOR: f32 = 1e-30;
 
 /// Largest `n_fft` that a plan takes: one second at 16 kHz and more.
 ///
@@ -144,6 +144,11 @@ impl MelPlan {
     /// Samples a frame.
     pub fn n_fft(&self) -> usize {
         self.n_fft
+    }
+
+    /// What a frame is multiplied by, sample by sample.
+    pub fn window(&self) -> &[f32] {
+        &self.window
     }
 
     /// Samples from one frame to the next.

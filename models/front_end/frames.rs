@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::excerpt_too_short;
 use crate::ModelError;
 use crate::error::in_range;
+use crate::onnx::{Graph, Value};
 
 /// What the frames are; both must be those of the data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,16 @@ impl Frames {
         // Whole frames only: the config has refused others.
         let numbers = numbers.narrow(1, 0, frames * self.width);
         numbers.reshape([batch, frames, self.width]).swap_dims(1, 2)
+    }
+}
+
+impl Frames {
+    /// `[batch, frame * width]` to `[batch, width, frame]`; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, numbers: &Value) -> Value {
+        let frames = numbers.shape()[0] / self.width;
+        let whole = graph.slice(numbers, 1, 0, frames * self.width);
+        let rows = graph.reshape(&whole, &[frames, self.width]);
+        graph.transpose(&rows, &[0, 2, 1])
     }
 }
 

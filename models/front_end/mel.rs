@@ -13,13 +13,14 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use kernels::mel::{Exponent, MAX_N_FFT, MelPlan, log_mel};
+use kernels::mel::{Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel};
 use serde::{Deserialize, Serialize};
 
 use super::filterbank::{FilterNorm, MelScale, mel_filters};
 use super::{check_sample_rate, excerpt_too_short, output_length};
 use crate::ModelError;
 use crate::error::in_range;
+use crate::onnx::{Graph, LARGEST_BASIS, Padding, Value, Windows};
 
 /// Everything that [`Mel`] leaves open; keys, defaults and meanings as in librosa where not noted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -238,4 +239,64 @@ impl Mel {
     pub fn padding(&self) -> Option<PadKind> {
         self.padding
     }
+}
+
+impl Mel {
+    /// `[batch, sample]` to `[batch, band, frame]`; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        let plan = &self.plan;
+        let (n_fft, bins, bands) = (plan.n_fft(), plan.n_bins(), plan.n_bands());
+        let x = match self.padding {
+            None => waveforms.clone(),
+            Some(PadKind::Constant) => graph.pad(waveforms, n_fft / 2, Padding::Zeros),
+            Some(PadKind::Reflect) => graph.pad(waveforms, n_fft / 2, Padding::Reflect),
+        };
+        // Real parts and imaginary ones below each other, squared: [2 bin, frame].
+        let squares = if n_fft <= LARGEST_BASIS || !n_fft.is_power_of_two() {
+            let signal = graph.reshape(&x, &[1, x.shape()[0]]);
+            let basis = transposed(&plan.fourier_basis(), 2 * bins);
+            let windows = Windows { stride: plan.hop_length(), padding: 0 };
+            let weights = ("fourier_basis", [2 * bins, 1, n_fft], basis.as_slice());
+            let spectrum = graph.conv(&signal, weights, None, windows);
+            graph.binary("Mul", &spectrum, &spectrum)
+        } else {
+            let spectrum = graph.stft(&x, plan.window(), plan.hop_length());
+            let frames = spectrum.shape()[0];
+            let parts = graph.transpose(&spectrum, &[0, 3, 2, 1]);
+            let parts = graph.reshape(&parts, &[2 * bins, frames]);
+            graph.binary("Mul", &parts, &parts)
+        };
+        let size = match plan.exponent() {
+            Exponent::Power => squares,
+            Exponent::Magnitude => {
+                let re = graph.slice(&squares, 1, 0, bins);
+                let im = graph.slice(&squares, 1, bins, bins);
+                let power = graph.binary("Add", &re, &im);
+                let power = graph.scalar("Add", &power, f64::from(ROOT_FLOOR));
+                graph.unary("Sqrt", &power)
+            }
+        };
+        // log(1 + C m): the filters bring C, and a bias of 1.
+        let scale = plan.compression().unwrap_or(1.0);
+        let filters: Vec<f32> =
+            transposed(&plan.filters_transposed(), bands).iter().map(|f| scale * f).collect();
+        // The sum of both squares is the power: each has the same filters.
+        let times = size.shape()[0] / bins;
+        let rows = filters.chunks_exact(bins).flat_map(|row| row.repeat(times));
+        let rows: Vec<f32> = rows.collect();
+        let ones = vec![1.0; bands];
+        let bias = plan.compression().map(|_| ones.as_slice());
+        let weights = ("mel_filters", [bands, times * bins, 1], rows.as_slice());
+        let bands = graph.conv(&size, weights, bias, Windows { stride: 1, padding: 0 });
+        match plan.compression() {
+            Some(_) => graph.unary("Log", &bands),
+            None => bands,
+        }
+    }
+}
+
+/// A matrix of so many columns, row-major, with rows and columns changed.
+fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    let rows = matrix.len() / columns;
+    (0..matrix.len()).map(|at| matrix[at % rows * columns + at / rows]).collect()
 }

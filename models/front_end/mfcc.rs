@@ -20,6 +20,7 @@ use super::mel::{Mel, MelConfig, PadKind};
 use crate::ModelError;
 use crate::error::in_range;
 use crate::fitted::Fixed;
+use crate::onnx::{Graph, Padding, Value, Windows};
 
 /// Everything that [`Mfcc`] leaves open; keys and meanings as in librosa where not noted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -219,6 +220,36 @@ impl Mfcc {
         let inner = inner.reshape([batch, coefficients, count, frames]);
         let differences = inner.swap_dims(1, 2).reshape([batch, count * coefficients, frames]);
         Tensor::cat(vec![cepstrum, differences], 1)
+    }
+}
+
+impl Mfcc {
+    /// `[batch, sample]` to `[batch, coefficient, frame]`; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        let power = self.mel.lower(graph, waveforms); // [batch, band, frame]
+        let frames = power.shape()[1];
+        let floored = graph.scalar("Max", &power, LEAST_POWER);
+        let logs = graph.unary("Log", &floored);
+        let decibels = graph.scalar("Mul", &logs, 10.0 / std::f64::consts::LN_10);
+        let loudest = graph.reduce("ReduceMax", &decibels, 1, true);
+        let loudest = graph.reduce("ReduceMax", &loudest, 2, true);
+        let least = graph.scalar("Sub", &loudest, self.top_db);
+        let decibels = graph.binary("Max", &decibels, &least);
+        let by_frame = graph.transpose(&decibels, &[0, 2, 1]);
+        let cepstrum = graph.affine("cosines", &by_frame, self.cosines.values(), None);
+        let cepstrum = graph.transpose(&cepstrum, &[0, 2, 1]);
+        let Some(windows) = &self.windows else { return cepstrum };
+
+        let coefficients = cepstrum.shape()[0];
+        let [count, _, length] = windows.shape();
+        let rows = graph.reshape(&cepstrum, &[1, frames]);
+        let weights = ("differences", windows.shape(), windows.values());
+        let inner = graph.conv(&rows, weights, None, Windows { stride: 1, padding: 0 });
+        let inner = graph.pad(&inner, length / 2, Padding::Edge);
+        let inner = graph.reshape(&inner, &[coefficients, count, frames]);
+        let inner = graph.transpose(&inner, &[0, 2, 1, 3]);
+        let differences = graph.reshape(&inner, &[count * coefficients, frames]);
+        graph.cat(&[cepstrum, differences], 1)
     }
 }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 use crate::error::in_range;
+use crate::onnx::{Graph, Value};
 pub use frames::{Frames, FramesConfig};
 pub use mel::{Mel, MelConfig};
 pub use mfcc::{Mfcc, MfccConfig};
@@ -199,6 +200,29 @@ impl FrontEnd {
             Self::Pyramid(front_end) => front_end.levels(waveforms),
             Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => {
                 vec![self.forward(waveforms)]
+            }
+        }
+    }
+
+    /// [`FrontEnd::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        match self {
+            Self::Frames(front_end) => front_end.lower(graph, waveforms),
+            Self::Mel(front_end) => front_end.lower(graph, waveforms),
+            Self::Mfcc(front_end) => front_end.lower(graph, waveforms),
+            Self::Multiresolution(front_end) => front_end.lower(graph, waveforms),
+            Self::Pyramid(front_end) => front_end.lower(graph, waveforms),
+            Self::Strided(front_end) => front_end.lower(graph, waveforms),
+        }
+    }
+
+    /// [`FrontEnd::levels`] as nodes.
+    pub(crate) fn lower_levels(&self, graph: &mut Graph, waveforms: &Value) -> Vec<Value> {
+        match self {
+            Self::Multiresolution(front_end) => front_end.lower_levels(graph, waveforms),
+            Self::Pyramid(front_end) => front_end.lower_levels(graph, waveforms),
+            Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => {
+                vec![self.lower(graph, waveforms)]
             }
         }
     }

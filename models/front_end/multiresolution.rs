@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::mel::{Mel, MelConfig};
 use crate::ModelError;
 use crate::error::in_range;
+use crate::onnx::{Graph, Value};
 
 /// Everything that [`Multiresolution`] leaves open; keys and meanings as in [`MelConfig`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,14 +147,42 @@ impl Multiresolution {
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<3> {
         let levels = self.levels(waveforms);
         let frames = levels.last().map_or(0, |level| level.dims()[2]);
-        let longest = self.windows.last().copied().unwrap_or(0);
-        let cropped = levels.into_iter().zip(&self.windows).map(|(level, window)| {
-            // The middle of frame t is at t hop + window / 2.
-            let ahead = ((longest - window) / 2 + self.hop_length / 2) / self.hop_length;
-            let first = ahead.min(level.dims()[2] - frames);
+        let cropped = levels.into_iter().zip(&self.windows).map(|(level, &window)| {
+            let first = self.first_frame(window, level.dims()[2], frames);
             level.narrow(2, first, frames)
         });
         Tensor::cat(cropped.collect(), 1)
+    }
+
+    /// Which of `count` frames of a window has the middle of the longest window's first, of which there
+    /// are `frames`.
+    fn first_frame(&self, window: usize, count: usize, frames: usize) -> usize {
+        let longest = self.windows.last().copied().unwrap_or(0);
+        // The middle of frame t is at t hop + window / 2.
+        let ahead = ((longest - window) / 2 + self.hop_length / 2) / self.hop_length;
+        ahead.min(count - frames)
+    }
+}
+
+impl Multiresolution {
+    /// [`Multiresolution::levels`] as nodes; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower_levels(&self, graph: &mut Graph, waveforms: &Value) -> Vec<Value> {
+        self.mels.iter().map(|mel| mel.lower(graph, waveforms)).collect()
+    }
+
+    /// `[batch, sample]` to `[batch, level band, frame]`.
+    pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        let levels = self.lower_levels(graph, waveforms);
+        let frames = levels.last().map_or(0, |level| level.shape()[1]);
+        let cropped: Vec<Value> = levels
+            .iter()
+            .zip(&self.windows)
+            .map(|(level, &window)| {
+                let first = self.first_frame(window, level.shape()[1], frames);
+                graph.slice(level, 2, first, frames)
+            })
+            .collect();
+        graph.cat(&cropped, 1)
     }
 }
 

@@ -25,6 +25,7 @@ use super::multiresolution::MAX_LEVELS;
 use crate::ModelError;
 use crate::error::in_range;
 use crate::fitted::Fixed;
+use crate::onnx::{Graph, Padding, Value, Windows};
 
 /// Whether levels are what is left, or what is lost, from one to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,6 +253,62 @@ impl Pyramid {
         // [row, phase, frame] to [row, frame phase]
         let out = conv1d(rows, weights, None, ConvOptions::new([1], [0], [1], 1)).swap_dims(1, 2);
         out.reshape([batch, bands, 2 * count]).narrow(2, 0, frames)
+    }
+}
+
+impl Pyramid {
+    /// [`Pyramid::levels`] as nodes; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower_levels(&self, graph: &mut Graph, waveforms: &Value) -> Vec<Value> {
+        let mut levels = vec![self.mel.lower(graph, waveforms)];
+        for _ in 1..self.levels {
+            let coarser = self.lower_reduced(graph, &levels[levels.len() - 1]);
+            if self.kind == PyramidKind::Laplacian
+                && let Some(last) = levels.last_mut()
+            {
+                let expanded = self.lower_expanded(graph, &coarser, last.shape()[1]);
+                *last = graph.binary("Sub", last, &expanded);
+            }
+            levels.push(coarser);
+        }
+        levels
+    }
+
+    /// `[batch, sample]` to `[batch, level band, frame]`.
+    pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        let levels = self.lower_levels(graph, waveforms);
+        let (bands, frames) = (levels[0].shape()[0], levels[0].shape()[1]);
+        let repeated: Vec<Value> = levels
+            .iter()
+            .enumerate()
+            .map(|(number, level)| {
+                let (count, times) = (level.shape()[1], 1 << number);
+                let level = graph.reshape(level, &[bands, count, 1]);
+                let level = graph.cat(&vec![level; times], 3);
+                let level = graph.reshape(&level, &[bands, count * times]);
+                graph.slice(&level, 2, 0, frames)
+            })
+            .collect();
+        graph.cat(&repeated, 1)
+    }
+
+    fn lower_reduced(&self, graph: &mut Graph, level: &Value) -> Value {
+        let (bands, frames) = (level.shape()[0], level.shape()[1]);
+        let rows = graph.reshape(level, &[1, frames]);
+        let rows = graph.pad(&rows, self.reduce.shape()[2] / 2, Padding::Edge);
+        let weights = ("reduce", self.reduce.shape(), self.reduce.values());
+        let out = graph.conv(&rows, weights, None, Windows { stride: 2, padding: 0 });
+        graph.reshape(&out, &[bands, frames.div_ceil(2)])
+    }
+
+    fn lower_expanded(&self, graph: &mut Graph, level: &Value, frames: usize) -> Value {
+        let (bands, count) = (level.shape()[0], level.shape()[1]);
+        let rows = graph.reshape(level, &[1, count]);
+        let rows = graph.pad(&rows, self.expand.shape()[2] / 2, Padding::Edge);
+        let weights = ("expand", self.expand.shape(), self.expand.values());
+        let out = graph.conv(&rows, weights, None, Windows { stride: 1, padding: 0 });
+        let out = graph.transpose(&out, &[0, 2, 1]);
+        let out = graph.reshape(&out, &[bands, 2 * count]);
+        graph.slice(&out, 2, 0, frames)
     }
 }
 

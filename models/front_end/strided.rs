@@ -38,6 +38,7 @@ use super::{check_sample_rate, excerpt_too_short, output_length};
 use crate::ModelError;
 use crate::error::{fits_memory, in_range};
 use crate::init::he_uniform;
+use crate::onnx::{Graph, Value, Windows, numbers};
 
 /// Added to a sum of squares before its root, whose slope at 0 is infinite. Silence gives 1e-6
 /// instead of 0, and the slope never exceeds 1.
@@ -245,6 +246,43 @@ fn pooled(x: Tensor<3>, FeaturePool { kind, size }: FeaturePool) -> Tensor<3> {
         PoolKind::Max => FeaturePooling::Max,
     };
     feature_pool(x, size, pooling)
+}
+
+impl Strided {
+    /// `[batch, sample]` to `[batch, band, frame]`; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        let signal = graph.reshape(waveforms, &[1, waveforms.shape()[0]]);
+        let (weight, bias) = (numbers(self.weight.val()), numbers(self.bias.val()));
+        let weights = ("front_end", self.weight.dims(), weight.as_slice());
+        let windows = Windows { stride: self.stride, padding: 0 };
+        let x = match self.pool {
+            None => graph.conv(&signal, weights, Some(&bias), windows),
+            Some(FeaturePool { kind, size }) => {
+                let x = graph.conv(&signal, weights, None, windows);
+                let groups = graph.reshape(&x, &[bias.len(), size, x.shape()[1]]);
+                let pooled = match kind {
+                    PoolKind::Max => graph.reduce("ReduceMax", &groups, 2, false),
+                    PoolKind::L2 => {
+                        let squares = graph.binary("Mul", &groups, &groups);
+                        let sum = graph.sum(&squares, 2, false);
+                        let sum = graph.scalar("Add", &sum, ROOT_FLOOR);
+                        graph.unary("Sqrt", &sum)
+                    }
+                };
+                let bias = graph.weights("front_end.bias", &[bias.len(), 1], &bias);
+                graph.with("Add", &pooled, &bias)
+            }
+        };
+        match self.activation {
+            Activation::Relu => graph.relu(&x),
+            Activation::Log => {
+                let squares = graph.binary("Mul", &x, &x);
+                let scaled = graph.scalar("Mul", &squares, self.compression);
+                let scaled = graph.scalar("Add", &scaled, 1.0);
+                graph.unary("Log", &scaled)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

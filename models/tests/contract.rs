@@ -11,17 +11,17 @@ use models::{Corpus, Fitted, Model, ModelConfig, ModelError, Network, SampleCnnC
 
 const OUTPUTS: usize = 7;
 
-struct Case {
-    config: ModelConfig,
-    samples: usize,
+pub(crate) struct Case {
+    pub config: ModelConfig,
+    pub samples: usize,
 }
 
-fn toml(text: &str) -> ModelConfig {
+pub(crate) fn toml(text: &str) -> ModelConfig {
     toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Every model of the list, on every front end and with every option that changes the graph.
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let tagger = |front_end: &str| toml(&format!("name = 'tagger'\nfront_end = {front_end}"));
     let transferred = |of: &str, dense: &str| {
         toml(&format!(
@@ -233,7 +233,7 @@ fn fitted(case: &Case) -> Fitted {
     case.config.fit(case.samples, 1, &Device::flex(), &Colours { samples: case.samples }).unwrap()
 }
 
-fn build(case: &Case, seed: u64, device: &Device) -> Model {
+pub(crate) fn build(case: &Case, seed: u64, device: &Device) -> Model {
     let fitted = fitted(case);
     locked(|| {
         device.seed(seed);
@@ -241,7 +241,7 @@ fn build(case: &Case, seed: u64, device: &Device) -> Model {
     })
 }
 
-fn noise(samples: usize, batch: usize, level: f32) -> Vec<f32> {
+pub(crate) fn noise(samples: usize, batch: usize, level: f32) -> Vec<f32> {
     let mut state = 7_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -255,7 +255,7 @@ fn tensor(values: &[f32], batch: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 

@@ -7,3 +7,4 @@ mod contract;
 mod devices;
 mod mel;
 mod mfcc;
+mod onnx;

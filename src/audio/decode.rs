@@ -65,8 +65,11 @@ pub fn decode_at(
     Ok(Waveform { samples, sample_rate })
 }
 
-/// Hands the signal at `sample_rate` to `sink`, piece by piece.
-pub(super) fn decode_resampled(
+/// Hands the signal at `sample_rate` to `sink`, piece by piece: nothing is ever held as a whole.
+///
+/// # Errors
+/// As [`decode`], and those of `sink`.
+pub fn decode_resampled(
     path: &Path,
     offset_s: f64,
     duration_s: Option<f64>,

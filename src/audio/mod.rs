@@ -26,12 +26,12 @@ mod stream_end;
 mod tests;
 
 pub use cache::{AudioCache, CachedAudio, Loaded};
-pub use decode::{decode, decode_at};
+pub use decode::{decode, decode_at, decode_resampled};
 pub use decoding::SourceInfo;
 pub use error::{AudioError, Reason};
 pub use limits::Limits;
 pub use quarantine::{QuarantineEntry, quarantine_csv};
-pub use resample::{StreamingResampler, resample};
+pub use resample::{StreamingResampler, is_sample, resample};
 pub use scan::{ScanOptions, ScanProgress, ScanReport, scan};
 
 /// Endings of the file names of supported formats, in lower case.

@@ -12,6 +12,7 @@ use crate::audio::{EXTENSIONS, ScanOptions, scan};
 use crate::catalogue::By;
 use crate::checkpoint::Which;
 use crate::embed::embed;
+use crate::ensemble::Ensemble;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::files::write_atomic;
@@ -22,8 +23,9 @@ use crate::prepare::from_dataset;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder of a trained run.
-    run: PathBuf,
+    /// A trained run, a .safetensors file, or a folder of these, whose vectors are put one after the other.
+    #[arg(value_name = "RUN|MODEL")]
+    model: PathBuf,
     /// Audio files or folders of them (searched to any depth); or one data set: a folder (or CSV) of a
     /// known layout, or an experiment file whose data set is meant.
     #[arg(required = true, value_name = "AUDIO|DATASET")]
@@ -67,15 +69,15 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     let dataset = dataset(arguments)?;
     let device = context.open_device()?;
-    let predictor = Predictor::load(&arguments.run, arguments.checkpoint, &device.device)?;
+    let ensemble = Ensemble::open(&arguments.model, arguments.checkpoint, &device.device)?;
     let by = match arguments.by {
         Some(by) => by,
-        None if predictor.has_tags() => By::Embedding,
+        None if ensemble.has_tags() => By::Embedding,
         None => By::Factors,
     };
     let (ids, vectors, left_out) = match dataset {
-        Some(dataset) => of_dataset(context, &predictor, by, &dataset)?,
-        None => of_files(context, &predictor, by, &files(&arguments.sources)?)?,
+        Some(dataset) => of_dataset(context, &ensemble, by, &dataset)?,
+        None => of_files(context, &ensemble, by, &files(&arguments.sources)?)?,
     };
     if let Some(id) = ids.iter().find(|id| id.contains(['\n', '\r'])) {
         return Err(Error::Data(format!(
@@ -141,13 +143,8 @@ fn is_dataset(folder: &Path) -> bool {
 /// Ids, their vectors, and how many were left out.
 type Embedded = (Vec<String>, Matrix, usize);
 
-fn of_files(
-    context: &Context,
-    predictor: &Predictor,
-    by: By,
-    files: &[PathBuf],
-) -> Result<Embedded> {
-    predictor.takes_audio()?;
+fn of_files(context: &Context, ensemble: &Ensemble, by: By, files: &[PathBuf]) -> Result<Embedded> {
+    ensemble.takes_audio()?;
     let bar = context.progress.predict("embed");
     let (mut ids, mut values, mut left_out) = (Vec::new(), Vec::new(), 0);
     for (index, file) in files.iter().enumerate() {
@@ -155,11 +152,7 @@ fn of_files(
             bar.finish();
             return Err(Error::Interrupted("interrupted; nothing was written".into()));
         }
-        let row = match by {
-            By::Embedding => predictor.embed_file(file),
-            By::Factors => predictor.outputs_file(file),
-        };
-        match row {
+        match ensemble.vector(file, by.into()) {
             Ok(row) => {
                 ids.push(file.display().to_string());
                 values.extend(row);
@@ -184,6 +177,34 @@ fn of_files(
 }
 
 fn of_dataset(
+    context: &Context,
+    ensemble: &Ensemble,
+    by: By,
+    dataset: &DatasetConfig,
+) -> Result<Embedded> {
+    let mut models = ensemble.models().iter();
+    let (Some(first), rest) = (models.next(), models) else {
+        return Err(Error::Data("there is no model".into()));
+    };
+    let mut whole = by_model(context, first, by, dataset)?;
+    for model in rest {
+        let (ids, vectors, left_out) = by_model(context, model, by, dataset)?;
+        if ids != whole.0 {
+            return Err(Error::Data(format!(
+                "{} can use other tracks than {}: embed with one model at a time",
+                model.card().name,
+                first.card().name
+            )));
+        }
+        let rows = (0..ids.len()).flat_map(|row| [whole.1.row(row), vectors.row(row)].concat());
+        let width = whole.1.columns() + vectors.columns();
+        let joined = Matrix::new(ids.len(), width, rows.collect());
+        whole = (ids, joined.map_err(|error| Error::Data(error.to_string()))?, left_out);
+    }
+    Ok(whole)
+}
+
+fn by_model(
     context: &Context,
     predictor: &Predictor,
     by: By,
@@ -212,7 +233,7 @@ fn of_dataset(
     }
     let bar = context.progress.predict(&format!("embed {}", collection.name));
     let vectors = embed(
-        |waveforms| predictor.apply(by, waveforms),
+        |waveforms| predictor.apply(by.into(), waveforms),
         ids.clone(),
         audio,
         predictor.excerpt_samples(),

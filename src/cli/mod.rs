@@ -5,7 +5,9 @@ mod bench;
 mod devices;
 mod embed;
 mod evaluate;
+mod export;
 mod factorize;
+mod import;
 mod map;
 mod predict;
 mod recommend;
@@ -14,6 +16,7 @@ mod run;
 mod scan;
 mod similar;
 mod train;
+mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -86,6 +89,12 @@ enum Verb {
     Report(report::Arguments),
     /// Tags of audio files, with probabilities.
     Predict(predict::Arguments),
+    /// A model for use elsewhere, with its card: safetensors, ONNX, a page for the browser.
+    Export(export::Arguments),
+    /// Weights that another program trained, as a run.
+    Import(import::Arguments),
+    /// Replay the test vectors of an exported model on a device.
+    Verify(verify::Arguments),
     /// The last hidden layer or the predicted factors of audio files or a data set, as .npy.
     Embed(embed::Arguments),
     /// Items for a user, and users for new songs.
@@ -150,6 +159,9 @@ pub fn run() -> Result<()> {
         Verb::Report(arguments) => report::run(&arguments),
         Verb::Embed(arguments) => embed::run(&context, &arguments),
         Verb::Predict(arguments) => predict::run(&context, &arguments),
+        Verb::Export(arguments) => export::run(&context, &arguments),
+        Verb::Import(arguments) => import::run(&context, &arguments),
+        Verb::Verify(arguments) => verify::run(&context, &arguments),
         Verb::Recommend(arguments) => recommend::run(&context, &arguments),
         Verb::Similar(arguments) => similar::run(&context, &arguments),
         Verb::Map(arguments) => map::run(&context, &arguments),

@@ -1,6 +1,6 @@
 //! `predict`: tags of audio files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -8,27 +8,39 @@ use serde::Serialize;
 use super::audio_files::files;
 use super::{Context, print, print_json};
 use crate::checkpoint::Which;
+use crate::ensemble::{Analysis, Ensemble, OverTime};
 use crate::error::{Error, Result};
-use crate::predict::Predictor;
+use crate::files::{create_folder, write_atomic};
 use crate::predictions::Predictions;
+use crate::taggram::{Taggram, clock};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder of a trained run.
-    run: PathBuf,
+    /// A trained run, a .safetensors file, or a folder of these, whose tags are put together.
+    #[arg(value_name = "RUN|MODEL")]
+    model: PathBuf,
     /// Audio files, or folders of them (searched to any depth).
     #[arg(required = true)]
     audio: Vec<PathBuf>,
     /// Show the N most probable tags of each file.
     #[arg(long, default_value_t = 5, value_name = "N")]
     top: usize,
-    /// Which checkpoint to use.
+    /// Also tags over time, over windows of this length [default: the model's excerpt].
+    #[arg(long, value_name = "SECONDS")]
+    window: Option<f64>,
+    /// Also tags over time, this far from window to window [default: the window].
+    #[arg(long, value_name = "SECONDS")]
+    hop: Option<f64>,
+    /// Draw tags over time: an SVG file for one audio file, else a folder of them.
+    #[arg(long, value_name = "FILE.svg|FOLDER")]
+    taggram: Option<PathBuf>,
+    /// Which checkpoint of a run to use.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
     /// Print JSON, with all tags.
     #[arg(long)]
     json: bool,
-    /// Print CSV in the format of predictions.csv, with all tags.
+    /// Print CSV in the format of predictions.csv, with all tags; over time, a row a window.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -37,6 +49,8 @@ pub struct Arguments {
 struct Tagged<'a> {
     path: String,
     tags: Vec<Tag<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    windows: Vec<Window<'a>>,
 }
 
 #[derive(Serialize)]
@@ -45,18 +59,31 @@ struct Tag<'a> {
     probability: f32,
 }
 
+#[derive(Serialize)]
+struct Window<'a> {
+    start_s: f64,
+    end_s: f64,
+    tags: Vec<Tag<'a>>,
+}
+
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let files = files(&arguments.audio)?;
+    let pictures = arguments.taggram.as_deref().map(|out| pictures(out, &files)).transpose()?;
     let device = context.open_device()?;
-    let predictor = Predictor::load(&arguments.run, arguments.checkpoint, &device.device)?;
-    predictor.takes_audio()?;
-    if !predictor.has_tags() {
+    let ensemble = Ensemble::open(&arguments.model, arguments.checkpoint, &device.device)?;
+    ensemble.takes_audio()?;
+    if !ensemble.has_tags() {
         return Err(Error::Config(format!(
             "{} learned latent factors, not tags: `tonotopy similar` finds the tracks that are near a file",
-            arguments.run.display()
+            arguments.model.display()
         )));
     }
-    let (mut ids, mut values, mut failed) = (Vec::new(), Vec::new(), 0);
+    let asked = arguments.window.is_some() || arguments.hop.is_some() || pictures.is_some();
+    let over_time = match asked {
+        true => Some(ensemble.over_time(arguments.window, arguments.hop)?),
+        false => None,
+    };
+    let (mut ids, mut found, mut failed) = (Vec::new(), Vec::new(), 0);
     let bar = context.progress.predict("predict");
     let mut interrupted = false;
     for (index, file) in files.iter().enumerate() {
@@ -64,10 +91,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             interrupted = true;
             break;
         }
-        match predictor.predict_file(file) {
-            Ok(row) => {
+        match ensemble.analyse(file, over_time) {
+            Ok(analysis) => {
+                if let (Some(pictures), Some(over_time)) = (&pictures, over_time) {
+                    draw(&pictures[index], file, &ensemble, &analysis, over_time)?;
+                }
                 ids.push(file.display().to_string());
-                values.extend(row);
+                found.push(analysis);
             }
             Err(error) => {
                 failed += 1;
@@ -78,38 +108,22 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     bar.finish();
 
-    let tags = predictor.tags();
-    let rows = ids.iter().zip(values.chunks(tags.len()));
-    let sorted = |row: &[f32]| {
-        let mut order: Vec<usize> = (0..row.len()).collect();
-        order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
-        order
-    };
-    if arguments.json {
-        let tagged: Vec<Tagged<'_>> = rows
-            .map(|(path, row)| Tagged {
-                path: path.clone(),
-                tags: sorted(row)
-                    .into_iter()
-                    .map(|i| Tag { tag: &tags[i], probability: row[i] })
-                    .collect(),
-            })
-            .collect();
-        print_json(&tagged)?;
-    } else if arguments.csv {
-        let predictions = Predictions { ids, tags: tags.to_vec(), values };
-        let mut text = Vec::new();
-        predictions.to_writer(&mut text).map_err(|error| Error::Data(error.to_string()))?;
-        print(&String::from_utf8_lossy(&text))?;
-    } else {
-        let mut text = String::new();
-        for (path, row) in rows {
-            text += &format!("{path}\n");
-            for &index in sorted(row).iter().take(arguments.top) {
-                text += &format!("  {:.3}  {}\n", row[index], tags[index]);
-            }
+    let tags = ensemble.tags();
+    // What was asked over time only for a picture is not printed.
+    let printed = over_time.filter(|_| arguments.window.is_some() || arguments.hop.is_some());
+    match (arguments.json, arguments.csv, printed) {
+        (true, _, printed) => print_json(&tagged(&ids, &found, tags, printed))?,
+        (_, true, Some(over_time)) => print(&windows_csv(&ids, &found, tags, over_time)?)?,
+        (_, true, None) => {
+            let values = found.into_iter().flat_map(|analysis| analysis.summary).collect();
+            let predictions = Predictions { ids, tags: tags.to_vec(), values };
+            let mut text = Vec::new();
+            let broken =
+                |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
+            predictions.to_writer(&mut text).map_err(broken)?;
+            print(&String::from_utf8_lossy(&text))?;
         }
-        print(&text)?;
+        _ => print(&text(&ids, &found, tags, printed, arguments.top))?,
     }
     match (interrupted, failed) {
         (true, _) => Err(Error::Interrupted("interrupted; what was predicted stands above".into())),
@@ -119,4 +133,127 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             files.len()
         ))),
     }
+}
+
+/// Outputs from the highest to the lowest.
+fn sorted(row: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+    order
+}
+
+fn tagged<'a>(
+    ids: &[String],
+    found: &[Analysis],
+    tags: &'a [String],
+    over_time: Option<OverTime>,
+) -> Vec<Tagged<'a>> {
+    let all = |row: &[f32]| {
+        let tag = |i: usize| Tag { tag: &tags[i], probability: row[i] };
+        sorted(row).into_iter().map(tag).collect()
+    };
+    let one = |(path, analysis): (&String, &Analysis)| {
+        let windows = over_time.into_iter().flat_map(|over_time| {
+            analysis.windows.iter().enumerate().map(move |(number, row)| {
+                let start_s = number as f64 * over_time.hop_s;
+                Window { start_s, end_s: start_s + over_time.window_s, tags: all(row) }
+            })
+        });
+        Tagged { path: path.clone(), tags: all(&analysis.summary), windows: windows.collect() }
+    };
+    ids.iter().zip(found).map(one).collect()
+}
+
+fn windows_csv(
+    ids: &[String],
+    found: &[Analysis],
+    tags: &[String],
+    over_time: OverTime,
+) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let broken = |error: csv::Error| Error::Data(format!("cannot write CSV: {error}"));
+    let header = ["id", "start_s", "end_s"].into_iter().chain(tags.iter().map(String::as_str));
+    writer.write_record(header).map_err(broken)?;
+    for (id, analysis) in ids.iter().zip(found) {
+        for (number, row) in analysis.windows.iter().enumerate() {
+            let start = number as f64 * over_time.hop_s;
+            let times = [start, start + over_time.window_s].map(|time| format!("{time:.3}"));
+            let values = row.iter().map(ToString::to_string);
+            let row = [id.clone()].into_iter().chain(times).chain(values);
+            writer.write_record(row).map_err(broken)?;
+        }
+    }
+    let bytes =
+        writer.into_inner().map_err(|error| Error::Data(format!("cannot write CSV: {error}")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn text(
+    ids: &[String],
+    found: &[Analysis],
+    tags: &[String],
+    over_time: Option<OverTime>,
+    top: usize,
+) -> String {
+    let mut text = String::new();
+    for (path, analysis) in ids.iter().zip(found) {
+        text += &format!("{path}\n");
+        for index in sorted(&analysis.summary).into_iter().take(top) {
+            text += &format!("  {:.3}  {}\n", analysis.summary[index], tags[index]);
+        }
+        let Some(over_time) = over_time else { continue };
+        for (number, row) in analysis.windows.iter().enumerate() {
+            let start = number as f64 * over_time.hop_s;
+            let best = sorted(row).into_iter().take(top.min(3));
+            let best: Vec<String> =
+                best.map(|index| format!("{} {:.2}", tags[index], row[index])).collect();
+            let (start, end) = (clock(start), clock(start + over_time.window_s));
+            text += &format!("  {start:>7} - {end:<7}  {}\n", best.join(", "));
+        }
+    }
+    text
+}
+
+/// Where the picture of each file goes.
+fn pictures(out: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let svg = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg"));
+    match (svg, files) {
+        (true, [_]) => return Ok(vec![out.to_owned()]),
+        (true, _) => {
+            return Err(Error::Config(format!(
+                "--taggram {}: there are {} audio files, so name a folder",
+                out.display(),
+                files.len()
+            )));
+        }
+        (false, _) => create_folder(out)?,
+    }
+    let mut taken = std::collections::BTreeSet::new();
+    let name = |file: &PathBuf| {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut name = format!("{stem}.svg");
+        // Files of one name from several folders.
+        for number in 2.. {
+            if taken.insert(name.clone()) {
+                break;
+            }
+            name = format!("{stem}-{number}.svg");
+        }
+        out.join(name)
+    };
+    Ok(files.iter().map(name).collect())
+}
+
+fn draw(
+    out: &Path,
+    file: &Path,
+    ensemble: &Ensemble,
+    analysis: &Analysis,
+    over_time: OverTime,
+) -> Result<()> {
+    let title = file.file_name().unwrap_or_default().to_string_lossy();
+    let OverTime { window_s, hop_s } = over_time;
+    let (tags, values) = (ensemble.tags(), analysis.windows.as_slice());
+    let picture = Taggram { title: &title, tags, values, hop_s, window_s };
+    write_atomic(out, picture.to_svg().as_bytes())
 }

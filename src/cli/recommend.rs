@@ -182,7 +182,7 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
     }
     let mut factors = Vec::new();
     if !arguments.audio.is_empty() {
-        let predictor = Predictor::load(&arguments.from, arguments.checkpoint, &device.device)?;
+        let predictor = Predictor::open(&arguments.from, arguments.checkpoint, &device.device)?;
         for file in &arguments.audio {
             factors.extend(predictor.predict_file(file)?);
         }

@@ -145,7 +145,7 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
             None if Path::new(query).exists() => {
                 if predictor.is_none() {
                     let (run, which) = (&arguments.from, arguments.checkpoint);
-                    predictor = Some(Predictor::load(run, which, &device.device)?);
+                    predictor = Some(Predictor::open(run, which, &device.device)?);
                 }
                 let predictor = predictor.as_ref().expect("made above");
                 rows.extend(match by {

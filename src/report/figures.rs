@@ -340,9 +340,9 @@ pub fn spectra(bank: &FilterBank) -> Markup {
 }
 
 /// From the page's ground to its ink, evenly in lightness.
-const LIGHT: [png::Rgb; 5] =
+pub(crate) const LIGHT: [png::Rgb; 5] =
     [[250, 250, 248], [198, 219, 236], [109, 168, 212], [33, 102, 172], [8, 29, 68]];
-const DARK: [png::Rgb; 5] =
+pub(crate) const DARK: [png::Rgb; 5] =
     [[20, 23, 28], [22, 56, 98], [30, 108, 168], [98, 176, 222], [226, 244, 255]];
 
 /// Waveforms of filters at equal distances in the order of dominant frequency.

@@ -1,0 +1,445 @@
+//! A graph under construction.
+
+use std::collections::BTreeSet;
+
+use burn::nn::Linear;
+
+use super::numbers;
+use super::proto::{Attribute, AttributeType, DataType, Node, TensorProto};
+
+/// A name that nodes pass numbers under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge(String);
+
+impl Edge {
+    pub(super) fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+/// What flows along an edge: a tensor whose first dimension is open.
+#[derive(Clone, Debug)]
+pub struct Value {
+    edge: Edge,
+    shape: Vec<usize>,
+}
+
+impl Value {
+    pub(super) fn new(edge: Edge, shape: Vec<usize>) -> Self {
+        Self { edge, shape }
+    }
+
+    /// The dimensions after the first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    pub(super) fn edge(&self) -> &Edge {
+        &self.edge
+    }
+}
+
+/// What stands beyond the ends of an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Padding {
+    Zeros,
+    Reflect,
+    Edge,
+}
+
+/// Windows along the last axis.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Windows {
+    pub stride: usize,
+    /// Zeros at both ends.
+    pub padding: usize,
+}
+
+/// Nodes and weights, one after the other.
+#[derive(Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    weights: Vec<TensorProto>,
+    taken: BTreeSet<String>,
+}
+
+impl Graph {
+    /// Nodes and weights that the outputs of those names need: a network on top of another's hidden layer
+    /// leaves the rest of that one unused.
+    pub(super) fn finish(self, outputs: &[&str]) -> (Vec<Node>, Vec<TensorProto>) {
+        let Self { mut nodes, mut weights, .. } = self;
+        let mut needed: BTreeSet<String> = outputs.iter().map(ToString::to_string).collect();
+        // Backwards: whoever needs a node stands after it.
+        for node in nodes.iter().rev() {
+            if node.output.iter().any(|output| needed.contains(output)) {
+                needed.extend(node.input.iter().cloned());
+            }
+        }
+        nodes.retain(|node| node.output.iter().any(|output| needed.contains(output)));
+        weights.retain(|tensor| needed.contains(&tensor.name));
+        (nodes, weights)
+    }
+
+    /// `hint`, or `hint_1` and so on where it is taken.
+    fn name(&mut self, hint: &str) -> String {
+        let mut name = hint.to_string();
+        for number in 1_u32.. {
+            if self.taken.insert(name.clone()) {
+                break;
+            }
+            name = format!("{hint}_{number}");
+        }
+        name
+    }
+
+    /// Adds a node with one output.
+    pub(super) fn node(&mut self, kind: &str, inputs: &[&Edge], settings: Vec<Attribute>) -> Edge {
+        let name = self.name(kind);
+        self.node_to(kind, inputs, settings, &name)
+    }
+
+    /// Adds a node whose output has that name.
+    pub(super) fn node_to(
+        &mut self,
+        kind: &str,
+        inputs: &[&Edge],
+        settings: Vec<Attribute>,
+        output: &str,
+    ) -> Edge {
+        self.nodes.push(Node {
+            input: inputs.iter().map(|edge| edge.0.clone()).collect(),
+            output: vec![output.into()],
+            name: output.into(),
+            op_type: kind.into(),
+            attribute: settings,
+        });
+        Edge::new(output)
+    }
+
+    /// Adds whole numbers, for operators that take shapes or axes as inputs.
+    pub(super) fn ints(&mut self, hint: &str, values: &[i64]) -> Edge {
+        let raw_data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let same = |tensor: &&TensorProto| {
+            tensor.data_type == DataType::Int64 as i32
+                && !tensor.dims.is_empty()
+                && tensor.raw_data == raw_data
+        };
+        if let Some(tensor) = self.weights.iter().find(same) {
+            return Edge::new(&tensor.name);
+        }
+        let name = self.name(hint);
+        let dims = vec![values.len() as i64];
+        let data_type = DataType::Int64 as i32;
+        self.weights.push(TensorProto { dims, data_type, name: name.clone(), raw_data });
+        Edge(name)
+    }
+
+    /// Adds numbers.
+    ///
+    /// # Panics
+    /// If the shape does not fit them.
+    pub(crate) fn weights(&mut self, hint: &str, shape: &[usize], values: &[f32]) -> Edge {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "{hint}");
+        let name = self.name(hint);
+        let mut raw_data = Vec::with_capacity(4 * values.len());
+        values.iter().for_each(|value| raw_data.extend(value.to_le_bytes()));
+        let dims = shape.iter().map(|&size| size as i64).collect();
+        let data_type = DataType::Float as i32;
+        self.weights.push(TensorProto { dims, data_type, name: name.clone(), raw_data });
+        Edge(name)
+    }
+
+    /// A number alone.
+    pub(crate) fn number(&mut self, value: f64) -> Edge {
+        let raw_data = (value as f32).to_le_bytes().to_vec();
+        let same = |tensor: &&TensorProto| {
+            tensor.data_type == DataType::Float as i32
+                && tensor.dims.is_empty()
+                && tensor.raw_data == raw_data
+        };
+        match self.weights.iter().find(same) {
+            Some(tensor) => Edge::new(&tensor.name),
+            None => self.weights("number", &[], &[value as f32]),
+        }
+    }
+
+    /// An operator of one input that keeps its shape.
+    pub(crate) fn unary(&mut self, kind: &str, x: &Value) -> Value {
+        Value::new(self.node(kind, &[&x.edge], vec![]), x.shape.clone())
+    }
+
+    pub(crate) fn relu(&mut self, x: &Value) -> Value {
+        self.unary("Relu", x)
+    }
+
+    pub(super) fn softmax(&mut self, x: &Value) -> Value {
+        Value::new(self.node("Softmax", &[&x.edge], vec![int("axis", -1)]), x.shape.clone())
+    }
+
+    /// An operator of two inputs of one shape.
+    pub(crate) fn binary(&mut self, kind: &str, x: &Value, y: &Value) -> Value {
+        Value::new(self.node(kind, &[&x.edge, &y.edge], vec![]), x.shape.clone())
+    }
+
+    /// An operator whose second input are weights that spread over the first.
+    pub(crate) fn with(&mut self, kind: &str, x: &Value, weights: &Edge) -> Value {
+        Value::new(self.node(kind, &[&x.edge, weights], vec![]), x.shape.clone())
+    }
+
+    /// An operator whose second input is a number.
+    pub(crate) fn scalar(&mut self, kind: &str, x: &Value, value: f64) -> Value {
+        let number = self.number(value);
+        self.with(kind, x, &number)
+    }
+
+    /// Convolution along the last axis.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, channel, frame]`; `weights`: `[filter, channel, length]`, `bias`: `[filter]`
+    pub(crate) fn conv(
+        &mut self,
+        x: &Value,
+        weights: (&str, [usize; 3], &[f32]),
+        bias: Option<&[f32]>,
+        Windows { stride, padding }: Windows,
+    ) -> Value {
+        let (hint, shape, values) = weights;
+        let [filters, _, length] = shape;
+        let weight = self.weights(&format!("{hint}.weight"), &shape, values);
+        let bias = bias.map(|bias| self.weights(&format!("{hint}.bias"), &[filters], bias));
+        let settings = vec![
+            ints("kernel_shape", &[length as i64]),
+            ints("pads", &[padding as i64; 2]),
+            ints("strides", &[stride as i64]),
+        ];
+        let inputs: Vec<&Edge> =
+            [Some(&x.edge), Some(&weight), bias.as_ref()].into_iter().flatten().collect();
+        let frames = (x.shape[1] + 2 * padding - length) / stride + 1;
+        Value::new(self.node("Conv", &inputs, settings), vec![filters, frames])
+    }
+
+    /// The largest of every `pool` values of the last axis, `padding` of which lie beyond its end.
+    pub(crate) fn max_pool(&mut self, x: &Value, pool: usize, padding: usize) -> Value {
+        if pool == 1 {
+            return x.clone();
+        }
+        let settings = vec![
+            ints("kernel_shape", &[pool as i64]),
+            ints("pads", &[0, padding as i64]),
+            ints("strides", &[pool as i64]),
+        ];
+        let frames = (x.shape[1] + padding) / pool;
+        Value::new(self.node("MaxPool", &[&x.edge], settings), vec![x.shape[0], frames])
+    }
+
+    /// A dense layer.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, input]`
+    pub(crate) fn linear(&mut self, hint: &str, x: &Value, layer: &Linear) -> Value {
+        let [inputs, outputs] = layer.weight.dims();
+        let weight = self.weights(
+            &format!("{hint}.weight"),
+            &[inputs, outputs],
+            &numbers(layer.weight.val()),
+        );
+        let mut edges = vec![&x.edge, &weight];
+        let bias = layer
+            .bias
+            .as_ref()
+            .map(|bias| self.weights(&format!("{hint}.bias"), &[outputs], &numbers(bias.val())));
+        edges.extend(bias.as_ref());
+        Value::new(self.node("Gemm", &edges, vec![]), vec![outputs])
+    }
+
+    /// Products of the rows of the last axis with a matrix, and something added.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, ..., input]`; `matrix`: `[input, output]`; `offset`: `[output]`
+    pub(crate) fn affine(
+        &mut self,
+        hint: &str,
+        x: &Value,
+        matrix: &[f32],
+        offset: Option<&[f32]>,
+    ) -> Value {
+        let mut shape = x.shape.clone();
+        let inputs = shape.pop().unwrap_or(1);
+        let outputs = matrix.len() / inputs;
+        shape.push(outputs);
+        let matrix = self.weights(&format!("{hint}.matrix"), &[inputs, outputs], matrix);
+        let product = Value::new(self.node("MatMul", &[&x.edge, &matrix], vec![]), shape);
+        match offset {
+            None => product,
+            Some(offset) => {
+                let offset = self.weights(&format!("{hint}.offset"), &[outputs], offset);
+                self.with("Add", &product, &offset)
+            }
+        }
+    }
+
+    /// Features less their means, over their deviations.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, feature]`; `mean`, `deviation`: `[feature]`
+    pub(crate) fn standardised(&mut self, x: &Value, mean: &[f32], deviation: &[f32]) -> Value {
+        let mean = self.weights("feature_means", &[mean.len()], mean);
+        let deviation = self.weights("feature_deviations", &[deviation.len()], deviation);
+        let centred = self.with("Sub", x, &mean);
+        self.with("Div", &centred, &deviation)
+    }
+
+    /// `ReduceMean` or `ReduceMax` over an axis (0 is the open one); the axis stays, with size 1, if `keep`.
+    pub(crate) fn reduce(&mut self, kind: &str, x: &Value, axis: usize, keep: bool) -> Value {
+        let settings = vec![ints("axes", &[axis as i64]), int("keepdims", keep.into())];
+        Value::new(self.node(kind, &[&x.edge], settings), reduced(&x.shape, axis, keep))
+    }
+
+    /// Sum over an axis, whose axes are an input since opset 13.
+    pub(crate) fn sum(&mut self, x: &Value, axis: usize, keep: bool) -> Value {
+        let axes = self.ints("axes", &[axis as i64]);
+        let edge = self.node("ReduceSum", &[&x.edge, &axes], vec![int("keepdims", keep.into())]);
+        Value::new(edge, reduced(&x.shape, axis, keep))
+    }
+
+    /// One after the other along an axis.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub(crate) fn cat(&mut self, values: &[Value], axis: usize) -> Value {
+        if let [one] = values {
+            return one.clone();
+        }
+        let mut shape = values[0].shape.clone();
+        shape[axis - 1] = values.iter().map(|value| value.shape[axis - 1]).sum();
+        let edges: Vec<&Edge> = values.iter().map(|value| &value.edge).collect();
+        Value::new(self.node("Concat", &edges, vec![int("axis", axis as i64)]), shape)
+    }
+
+    /// `length` values of an axis from `start`.
+    pub(crate) fn slice(&mut self, x: &Value, axis: usize, start: usize, length: usize) -> Value {
+        let mut shape = x.shape.clone();
+        if (start, length) == (0, shape[axis - 1]) {
+            return x.clone();
+        }
+        shape[axis - 1] = length;
+        let (start, end) = (start as i64, (start + length) as i64);
+        let (from, to) = (self.ints("start", &[start]), self.ints("end", &[end]));
+        let axes = self.ints("axis", &[axis as i64]);
+        Value::new(self.node("Slice", &[&x.edge, &from, &to, &axes], vec![]), shape)
+    }
+
+    /// Axes in another order; the first stays.
+    pub(crate) fn transpose(&mut self, x: &Value, order: &[usize]) -> Value {
+        let shape = order[1..].iter().map(|&axis| x.shape[axis - 1]).collect();
+        let order: Vec<i64> = order.iter().map(|&axis| axis as i64).collect();
+        Value::new(self.node("Transpose", &[&x.edge], vec![ints("perm", &order)]), shape)
+    }
+
+    /// Another shape; what the dimensions after the first do not hold goes into the first.
+    pub(crate) fn reshape(&mut self, x: &Value, shape: &[usize]) -> Value {
+        let mut sizes = vec![-1];
+        sizes.extend(shape.iter().map(|&size| size as i64));
+        let sizes = self.ints("shape", &sizes);
+        Value::new(self.node("Reshape", &[&x.edge, &sizes], vec![]), shape.to_vec())
+    }
+
+    /// More values at both ends of the last axis.
+    pub(crate) fn pad(&mut self, x: &Value, reach: usize, padding: Padding) -> Value {
+        if reach == 0 {
+            return x.clone();
+        }
+        let last = x.shape.len();
+        let mut pads = vec![0; 2 * (last + 1)];
+        (pads[last], pads[2 * last + 1]) = (reach as i64, reach as i64);
+        let pads = self.ints("pads", &pads);
+        let mode = match padding {
+            Padding::Zeros => "constant",
+            Padding::Reflect => "reflect",
+            Padding::Edge => "edge",
+        };
+        let mut shape = x.shape.clone();
+        shape[last - 1] += 2 * reach;
+        Value::new(self.node("Pad", &[&x.edge, &pads], vec![text("mode", mode)]), shape)
+    }
+
+    /// The spectrum of every frame: real and imaginary parts.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, sample]`; returns: `[batch, frame, bin, 2]`
+    pub(crate) fn stft(&mut self, x: &Value, window: &[f32], hop: usize) -> Value {
+        let (length, samples) = (window.len(), x.shape[0]);
+        let signal = self.reshape(x, &[samples, 1]);
+        let step = self.whole("hop", hop);
+        let size = self.whole("n_fft", length);
+        let window = self.weights("window", &[length], window);
+        let inputs = [&signal.edge, &step, &window, &size];
+        let edge = self.node("STFT", &inputs, vec![int("onesided", 1)]);
+        Value::new(edge, vec![(samples - length) / hop + 1, length / 2 + 1, 2])
+    }
+
+    /// A whole number without a shape.
+    fn whole(&mut self, hint: &str, value: usize) -> Edge {
+        let name = self.name(hint);
+        self.weights.push(TensorProto {
+            dims: vec![],
+            data_type: DataType::Int64 as i32,
+            name: name.clone(),
+            raw_data: (value as i64).to_le_bytes().to_vec(),
+        });
+        Edge(name)
+    }
+
+    /// How often each of the indices is the largest of its row.
+    ///
+    /// # Shapes
+    /// - `scores`: `[batch, row, index]`; returns: `[batch, index]`, shares that sum to 1
+    pub(crate) fn shares_of_largest(&mut self, scores: &Value) -> Value {
+        let (rows, count) = (scores.shape[0], scores.shape[1]);
+        let settings = vec![int("axis", 2), int("keepdims", 0)];
+        let nearest = self.node("ArgMax", &[&scores.edge], settings);
+        let depth = self.ints("depth", &[count as i64]);
+        let values = self.weights("off_on", &[2], &[0.0, 1.0]);
+        let edge = self.node("OneHot", &[&nearest, &depth, &values], vec![int("axis", -1)]);
+        let hot = Value::new(edge, vec![rows, count]);
+        self.reduce("ReduceMean", &hot, 1, false)
+    }
+}
+
+fn reduced(shape: &[usize], axis: usize, keep: bool) -> Vec<usize> {
+    let mut shape = shape.to_vec();
+    match keep {
+        true => shape[axis - 1] = 1,
+        false => {
+            shape.remove(axis - 1);
+        }
+    }
+    shape
+}
+
+pub(super) fn int(name: &str, value: i64) -> Attribute {
+    Attribute {
+        name: name.into(),
+        i: Some(value),
+        r#type: AttributeType::Int as i32,
+        ..Attribute::default()
+    }
+}
+
+pub(super) fn ints(name: &str, values: &[i64]) -> Attribute {
+    Attribute {
+        name: name.into(),
+        ints: values.to_vec(),
+        r#type: AttributeType::Ints as i32,
+        ..Attribute::default()
+    }
+}
+
+fn text(name: &str, value: &str) -> Attribute {
+    Attribute {
+        name: name.into(),
+        s: Some(value.as_bytes().to_vec()),
+        r#type: AttributeType::String as i32,
+        ..Attribute::default()
+    }
+}

@@ -1,0 +1,107 @@
+//! A page that runs an exported model in a browser.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::card::Card;
+use crate::error::{Error, Result};
+use crate::files::{create_folder, write_atomic};
+
+/// The page's own files.
+const FILES: &[(&str, &str)] = &[
+    ("audio.js", include_str!("web/audio.js")),
+    ("card.js", include_str!("web/card.js")),
+    ("colour.js", include_str!("web/colour.js")),
+    ("index.html", include_str!("web/index.html")),
+    ("live.js", include_str!("web/live.js")),
+    ("microphone.js", include_str!("web/microphone.js")),
+    ("model.js", include_str!("web/model.js")),
+    ("numbers.js", include_str!("web/numbers.js")),
+    ("page.css", include_str!("web/page.css")),
+    ("page.js", include_str!("web/page.js")),
+    ("player.js", include_str!("web/player.js")),
+    ("recorder.js", include_str!("web/recorder.js")),
+    ("rows.js", include_str!("web/rows.js")),
+    ("screen.js", include_str!("web/screen.js")),
+    ("spectrogram.js", include_str!("web/spectrogram.js")),
+    ("taggram.js", include_str!("web/taggram.js")),
+    ("theme.js", include_str!("web/theme.js")),
+    ("trouble.js", include_str!("web/trouble.js")),
+    ("worker.js", include_str!("web/worker.js")),
+];
+
+/// Version of onnxruntime-web that the page was tested with.
+const RUNTIME_VERSION: &str = "1.30.0";
+
+/// What of the runtime's `dist` folder the page loads.
+const RUNTIME_FILES: &[&str] = &[
+    "ort.webgpu.bundle.min.mjs",
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+    "ort.wasm.bundle.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+];
+
+/// Writes the page, the model and its card into `folder`; with the `dist` folder of onnxruntime-web, the
+/// page loads nothing from elsewhere.
+///
+/// # Errors
+/// If a file cannot be read or written, or `runtime` is no such folder.
+pub fn write(
+    card: &Card,
+    onnx: &[u8],
+    folder: &Path,
+    runtime: Option<&Path>,
+) -> Result<Vec<PathBuf>> {
+    create_folder(folder)?;
+    let mut written = Vec::new();
+    let mut put = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        write_atomic(&path, bytes)?;
+        written.push(path);
+        Ok::<_, Error>(())
+    };
+    if let Some(runtime) = runtime {
+        create_folder(&folder.join("runtime"))?;
+        for name in RUNTIME_FILES {
+            let source = runtime.join(name);
+            let bytes = fs::read(&source).map_err(|error| {
+                Error::Config(format!(
+                    "--runtime {}: cannot read {name} there ({error}); name the dist folder of \
+                     onnxruntime-web {RUNTIME_VERSION}, which `npm install onnxruntime-web@{RUNTIME_VERSION}` puts \
+                     into node_modules/onnxruntime-web/dist",
+                    runtime.display()
+                ))
+            })?;
+            put(&format!("runtime/{name}"), &bytes)?;
+        }
+    }
+    for (name, text) in FILES {
+        // The page's own policy allows no other place unless it is told to.
+        let policy = match runtime {
+            None if *name == "index.html" => text
+                .replace("script-src 'self'", &format!("script-src 'self' {CDN}"))
+                .replace("connect-src 'self'", &format!("connect-src 'self' {CDN}")),
+            _ => text.to_string(),
+        };
+        put(name, policy.as_bytes())?;
+    }
+    put("runtime.js", runtime_module(runtime.is_some()).as_bytes())?;
+    put("card.json", card.to_json().as_bytes())?;
+    put("model.onnx", onnx)?;
+    written.reverse();
+    Ok(written)
+}
+
+/// Where a browser finds the runtime that is not in the folder.
+const CDN: &str = "https://cdn.jsdelivr.net";
+
+/// `runtime.js`: where the page loads the runtime from.
+fn runtime_module(copied: bool) -> String {
+    let place = match copied {
+        true => "./runtime/".to_string(),
+        false => format!("{CDN}/npm/onnxruntime-web@{RUNTIME_VERSION}/dist/"),
+    };
+    format!("// Where onnxruntime-web lies.\nexport const runtime = \"{place}\";\n")
+}

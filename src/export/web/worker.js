@@ -1,0 +1,116 @@
+// The network, on a thread of its own, so that the page stays alive while it computes.
+import { runtime } from "./runtime.js";
+
+// A sentence for the reader; anything else that is thrown is a fault of ours and shown as it is.
+class Trouble extends Error {}
+
+const base = new URL(runtime, import.meta.url);
+let ort, session;
+
+// The adapter of a real GPU, or null. One that is emulated on the CPU is slower than wasm.
+const adapter = async () => {
+  try {
+    const found = await navigator.gpu?.requestAdapter();
+    return found && !(found.info?.isFallbackAdapter ?? found.isFallbackAdapter) ? found : null;
+  } catch {
+    return null;
+  }
+};
+
+const load = async (files) => {
+  for (const file of files) {
+    try {
+      const library = await import(new URL(file, base).href);
+      library.env.logLevel = "error";
+      // More threads need memory that is shared, which servers have to allow by two headers.
+      library.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
+      return library;
+    } catch {
+      // The next one, if there is one.
+    }
+  }
+  throw new Trouble(`onnxruntime-web could not be loaded from ${base.href}: check the connection, or export again with --runtime.`);
+};
+
+const fetched = async () => {
+  let answer;
+  try {
+    answer = await fetch(new URL("model.onnx", import.meta.url));
+  } catch {
+    throw new Trouble("model.onnx could not be fetched: check the connection and load the page again.");
+  }
+  if (!answer.ok) throw new Trouble(`model.onnx could not be fetched (the server answered ${answer.status}): put it beside index.html.`);
+  return new Uint8Array(await answer.arrayBuffer());
+};
+
+const opened = (bytes, provider) =>
+  ort.InferenceSession.create(bytes, { executionProviders: [provider], graphOptimizationLevel: "all", logSeverityLevel: 3 });
+
+const run = async (network, audio, batch) => {
+  const input = new ort.Tensor("float32", audio, [batch, audio.length / batch]);
+  const { activations } = await network.run({ audio: input }, ["activations"]);
+  const values = Float32Array.from(await activations.getData());
+  activations.dispose();
+  return values;
+};
+
+// The same noise every time, for comparing providers.
+const noise = (length) => {
+  let state = 1;
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 33 - 0.25;
+  });
+};
+
+const near = (a, b) => {
+  const scale = b.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+  return a.length === b.length && a.every((value, index) => Math.abs(value - b[index]) <= 0.01 * scale);
+};
+
+const start = async ({ excerpt, wanted }) => {
+  const bytes = await fetched();
+  const gpu = wanted === "wasm" ? false : wanted === "webgpu" || (await adapter()) !== null;
+  const both = ["ort.webgpu.bundle.min.mjs", "ort.wasm.bundle.min.mjs", "ort.bundle.min.mjs"];
+  ort = await load(gpu ? both : [both[1], both[0], both[2]]);
+  const test = noise(excerpt);
+  let plain;
+  try {
+    plain = await opened(bytes, "wasm");
+  } catch (error) {
+    throw new Trouble(`model.onnx could not be opened, export it again. The runtime says: ${error.message}`);
+  }
+  const expected = await run(plain, test, 1);
+  let provider = "wasm";
+  session = plain;
+  let remark = "";
+  if (gpu) {
+    // Drivers have faults: the GPU is used where it agrees with the CPU.
+    try {
+      const fast = await opened(bytes, "webgpu");
+      if (near(await run(fast, test, 1), expected)) {
+        session = fast;
+        provider = "webgpu";
+        await plain.release();
+      } else {
+        remark = "WebGPU computed something else and is not used.";
+        await fast.release();
+      }
+    } catch {
+      remark = "WebGPU is there but cannot run this network.";
+    }
+  }
+  return { provider, remark, outputs: expected.length, threads: ort.env.wasm.numThreads };
+};
+
+self.addEventListener("message", async ({ data }) => {
+  try {
+    if (data.kind === "start") self.postMessage({ id: data.id, ...(await start(data)) });
+    if (data.kind === "run") {
+      const values = await run(session, data.audio, data.batch);
+      self.postMessage({ id: data.id, values }, [values.buffer]);
+    }
+  } catch (error) {
+    self.postMessage({ id: data.id, trouble: error instanceof Trouble ? error.message : `The network stopped: ${error.message}` });
+  }
+});
