@@ -1,7 +1,7 @@
 //! Networks from waveforms to logits, with their front ends.
 //!
 //! What exists is one closed list, [`ModelConfig`]; every member passes the same contract
-//! (`tests/contract.rs`). To add a network: write its file, add a line to each of the two enums
+//! (`tests/contract.rs`). To add a network: write its file (with [`onnx::Lower`]), add a line to each of the two enums
 //! below, and an arm where the compiler asks for it.
 
 pub mod bag;

@@ -132,6 +132,11 @@ impl Predictor {
         Ok(Predictor { model, fitted, card, device: device.clone() })
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_parts(model: Model, fitted: Fitted, card: Card) -> Predictor {
+        Predictor { model, fitted, card, device: Device::flex() }
+    }
+
     /// What is known of it.
     pub fn card(&self) -> &Card {
         &self.card

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod experiments;
+mod export;
 mod factorize;
 mod recommend;
 mod resume;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! which is what the program's own predictions are. Operators are those of opset 17, which every runtime
-//! of the last years has. A Fourier transform of up to [`LARGEST_BASIS`] samples is a convolution with
+//! of the last years has. A Fourier transform of up to 2 048 samples is a convolution with
 //! a windowed Fourier basis, which all of a runtime's devices compute; longer ones are the operator `STFT`.
 //!
 //! Of a shape, the first dimension is open (items of a batch) and never stands in [`Value::shape`].

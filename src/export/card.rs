@@ -77,8 +77,9 @@ pub enum Outputs {
 /// What it was trained on; no paths, which mean nothing elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
+    /// As reports call it, once the run was evaluated; else the kind of data set.
     pub name: String,
-    /// Settings of the data set in the experiment, such as which split.
+    /// Settings of the data set in the experiment, such as its kind and which split.
     pub settings: toml::Table,
 }
 
@@ -146,7 +147,9 @@ impl Card {
         };
         let settings = toml::Table::try_from(&experiment.dataset).unwrap_or_default();
         let name = settings.get("name").and_then(|name| name.as_str()).unwrap_or_default();
-        let dataset = Dataset { name: name.into(), settings: without_paths(&settings) };
+        let (evaluated, scores) = Summary::of(folder)?.unzip();
+        let name = evaluated.unwrap_or_else(|| name.to_string());
+        let dataset = Dataset { name, settings: without_paths(&settings) };
         let named = folder.path().file_name().map(|name| name.to_string_lossy().into_owned());
         Ok(Card {
             format: FORMAT,
@@ -165,7 +168,7 @@ impl Card {
             model: experiment.model.clone(),
             dataset,
             licence: None,
-            scores: Summary::of(folder)?,
+            scores,
             training: Training {
                 seed: experiment.seed,
                 step: checkpoint.state.step,
@@ -255,8 +258,8 @@ fn without_paths(table: &toml::Table) -> toml::Table {
 }
 
 impl Summary {
-    /// The numbers of a run's `scores.json`; `None` before it was evaluated.
-    fn of(folder: &RunFolder) -> Result<Option<Summary>> {
+    /// The name of the data set and the numbers of a run's `scores.json`; `None` before it was evaluated.
+    fn of(folder: &RunFolder) -> Result<Option<(String, Summary)>> {
         let path = folder.file("scores.json");
         if !path.is_file() {
             return Ok(None);
@@ -268,6 +271,7 @@ impl Summary {
         let split = object.get("split").and_then(|split| split.as_str()).unwrap_or("test");
         let values =
             object.iter().filter_map(|(key, value)| Some((key.clone(), value.as_f64()?))).collect();
-        Ok(Some(Summary { split: split.into(), values }))
+        let name = object.get("dataset").and_then(|name| name.as_str()).unwrap_or_default();
+        Ok(Some((name.into(), Summary { split: split.into(), values })))
     }
 }

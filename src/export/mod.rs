@@ -120,3 +120,6 @@ pub fn export(
 fn onnx(predictor: &Predictor, card: &Card) -> Result<Vec<u8>> {
     predictor.to_onnx(&BTreeMap::from([("tonotopy".to_string(), card.to_json())]))
 }
+
+#[cfg(test)]
+mod tests;

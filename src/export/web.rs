@@ -12,10 +12,12 @@ const FILES: &[(&str, &str)] = &[
     ("audio.js", include_str!("web/audio.js")),
     ("card.js", include_str!("web/card.js")),
     ("colour.js", include_str!("web/colour.js")),
+    ("excerpts.js", include_str!("web/excerpts.js")),
     ("index.html", include_str!("web/index.html")),
     ("live.js", include_str!("web/live.js")),
     ("microphone.js", include_str!("web/microphone.js")),
     ("model.js", include_str!("web/model.js")),
+    ("native_rate.js", include_str!("web/native_rate.js")),
     ("numbers.js", include_str!("web/numbers.js")),
     ("page.css", include_str!("web/page.css")),
     ("page.js", include_str!("web/page.js")),
@@ -34,7 +36,7 @@ const FILES: &[(&str, &str)] = &[
 const RUNTIME_VERSION: &str = "1.30.0";
 
 /// What of the runtime's `dist` folder the page loads.
-const RUNTIME_FILES: &[&str] = &[
+pub(super) const RUNTIME_FILES: &[&str] = &[
     "ort.webgpu.bundle.min.mjs",
     "ort-wasm-simd-threaded.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm",
@@ -104,4 +106,21 @@ fn runtime_module(copied: bool) -> String {
         false => format!("{CDN}/npm/onnxruntime-web@{RUNTIME_VERSION}/dist/"),
     };
     format!("// Where onnxruntime-web lies.\nexport const runtime = \"{place}\";\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_written() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/export/web");
+        let there = fs::read_dir(folder).unwrap();
+        let there: BTreeSet<String> =
+            there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let written = FILES.iter().map(|(name, _)| name.to_string()).chain(["runtime.js".into()]);
+        assert_eq!(there, written.collect());
+    }
 }

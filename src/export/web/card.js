@@ -23,7 +23,7 @@ export const read = async () => {
     excerpt: positive(raw.excerpt_samples),
     factors: raw.outputs === "factors",
     tags: Array.isArray(raw.tags) ? raw.tags.map(String) : [],
-    dataset: text(raw.dataset),
+    dataset: [text(raw.dataset?.name), text(raw.dataset?.settings?.split)].filter(Boolean).join(", split "),
     licence: text(raw.licence),
     commit: text(raw.commit),
     scores: raw.scores ?? null,
