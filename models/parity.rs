@@ -274,7 +274,12 @@ impl Case {
             CaseConfig::FrontEnd(config) => {
                 let module = config.init(&tracked).map_err(|error| error.to_string())?;
                 let module: FrontEnd = module.map(&mut SetWeights::default());
-                differentiate(&module, waveforms(), |module, x| module.forward(x))
+                let mut results =
+                    differentiate(&module, waveforms(), |module, x| module.forward(x))?;
+                // Some kernels take waveforms only where these need no gradient, as in training.
+                let plain = module.valid().forward(waveforms().inner());
+                results.push(("output without gradients".into(), values(plain)?));
+                Ok(results)
             }
             CaseConfig::Model(config) => {
                 // What is fitted is fitted on the CPU: the devices are compared, not two fits.

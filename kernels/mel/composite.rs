@@ -31,7 +31,8 @@ impl Constants {
 /// - returns: `[batch, band, frame]`
 pub fn log_mel_composite(waveforms: Tensor<2>, plan: &MelPlan) -> Tensor<3> {
     let device = waveforms.device();
-    let Constants { basis, filters } = plan.constants(&device);
+    let Constants { basis, filters } =
+        plan.constants.get(&device, |device| Constants::new(plan, device));
     let [batch, _] = waveforms.dims();
 
     let frames = frame(waveforms, plan.n_fft, plan.hop_length); // [batch, frame, n_fft]

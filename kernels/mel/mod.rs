@@ -9,10 +9,13 @@
 //! ```
 //!
 //! [`log_mel`] takes the fast way on the CPU (FFTs of as many frames at once as a register has lanes where
-//! their length is a power of two, else an FFT a frame; with its own exact gradient) and [`log_mel_composite`] everywhere else: frames times a windowed Fourier basis, as
-//! matrix products, which is what GPUs are good at.
+//! their length is a power of two, else an FFT a frame; with its own exact gradient), one kernel on GPUs (`cube.rs`:
+//! powers of two up to 4096, waveforms that need no gradient), and [`log_mel_composite`] everywhere else: frames
+//! times a windowed Fourier basis, as matrix products.
 
 mod composite;
+#[cfg(feature = "wgpu")]
+mod cube;
 mod fft;
 mod flex;
 mod side_by_side;
@@ -68,8 +71,32 @@ pub struct MelPlan {
     inverse: Arc<dyn ComplexToReal<f32>>,
     /// For frames side by side; lengths that are a power of two.
     lanes: Option<fft::Tables>,
-    /// Constants of [`log_mel_composite`], made on first use on each device.
-    constants: Mutex<Vec<(Device, composite::Constants)>>,
+    /// Constants of [`log_mel_composite`].
+    constants: PerDevice<composite::Constants>,
+    /// Constants of the kernel for GPUs.
+    #[cfg(feature = "wgpu")]
+    on_gpus: PerDevice<cube::Constants>,
+}
+
+/// What is made on first use on each device.
+struct PerDevice<T>(Mutex<Vec<(Device, T)>>);
+
+impl<T: Clone> PerDevice<T> {
+    fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn get(&self, device: &Device, make: impl FnOnce(&Device) -> T) -> T {
+        let device = device.clone().without_autodiff();
+        // A panic elsewhere cannot leave the list half-written: an entry is pushed whole.
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, values)) = made.iter().find(|(known, _)| *known == device) {
+            return values.clone();
+        }
+        let values = make(&device);
+        made.push((device, values.clone()));
+        values
+    }
 }
 
 impl fmt::Debug for MelPlan {
@@ -137,7 +164,9 @@ impl MelPlan {
             forward: planner.plan_fft_forward(n_fft),
             inverse: planner.plan_fft_inverse(n_fft),
             lanes: fft::Tables::new(n_fft),
-            constants: Mutex::new(Vec::new()),
+            constants: PerDevice::new(),
+            #[cfg(feature = "wgpu")]
+            on_gpus: PerDevice::new(),
         })
     }
 
@@ -211,18 +240,6 @@ impl MelPlan {
         }
         filters
     }
-
-    fn constants(&self, device: &Device) -> composite::Constants {
-        let device = device.clone().without_autodiff();
-        // A panic elsewhere cannot leave the list half-written: an entry is pushed whole.
-        let mut cache = self.constants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, constants)) = cache.iter().find(|(known, _)| *known == device) {
-            return constants.clone();
-        }
-        let constants = composite::Constants::new(self, &device);
-        cache.push((device, constants.clone()));
-        constants
-    }
 }
 
 /// Mel spectrogram of `waveforms`, compressed as the plan says.
@@ -239,6 +256,11 @@ pub fn log_mel(waveforms: Tensor<2>, plan: &Arc<MelPlan>) -> Tensor<3> {
     assert!(samples >= n_fft, "{samples} samples are fewer than one frame of {n_fft}");
     match waveforms.device().without_autodiff().as_dispatch() {
         DispatchDevice::Flex(_) => flex::log_mel(waveforms, plan.clone()),
+        #[cfg(feature = "wgpu")]
+        DispatchDevice::Cube(device) => match cube::layout(&waveforms, plan, device) {
+            Some(layout) => cube::log_mel(waveforms, plan, layout),
+            None => log_mel_composite(waveforms, plan),
+        },
         _ => log_mel_composite(waveforms, plan),
     }
 }

@@ -1,6 +1,9 @@
 //! Against the definition written out, the two versions against each other, and gradients
 //! against finite differences.
 
+#[cfg(feature = "wgpu")]
+mod on_gpus;
+
 use super::*;
 use crate::test_numbers::{error, noise};
 use burn::tensor::TensorData;
