@@ -215,3 +215,16 @@ fn gradients_pass_and_go_no_further_than_they_must() {
         }
     }
 }
+
+#[test]
+fn threads_share_a_plan() {
+    for device in adapters() {
+        let plan = plan(256, 100, Exponent::Power, Some(10.0));
+        let run = || values(log_mel(tensor(&noise(13, 3 * 900), 3, &device) * 0.5, &plan));
+        let first = run();
+        std::thread::scope(|scope| {
+            let others = [scope.spawn(run), scope.spawn(run)];
+            assert!(others.into_iter().all(|other| other.join().unwrap() == first));
+        });
+    }
+}
