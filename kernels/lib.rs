@@ -12,6 +12,7 @@ pub mod csr;
 pub mod dense;
 pub mod feature_pool;
 pub mod mel;
+pub mod optimizer;
 pub mod philox;
 mod simd;
 #[cfg(test)]

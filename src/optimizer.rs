@@ -1,11 +1,13 @@
 //! The optimizers an experiment may name, with PyTorch's semantics and default values.
 
+mod rules;
+
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::{ModuleOptimizer, SgdConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use rules::{AdamRule, MomentumRule};
 
 /// An update rule with its settings; the schedule multiplies `learning_rate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,29 +89,28 @@ impl Optimizer {
     pub fn init(&self) -> ModuleOptimizer {
         let decay =
             |penalty: f64| (penalty > 0.0).then_some(WeightDecayConfig { penalty: penalty as f32 });
+        let adam =
+            |beta_1: f64, beta_2: f64, epsilon: f64, weight_decay: f64, decoupled| AdamRule {
+                beta_1: beta_1 as f32,
+                beta_2: beta_2 as f32,
+                epsilon: epsilon as f32,
+                weight_decay: weight_decay as f32,
+                decoupled,
+            };
         match *self {
-            Self::Sgd { momentum, nesterov, weight_decay, .. } => SgdConfig::new()
-                .with_weight_decay(decay(weight_decay))
-                .with_momentum((momentum > 0.0).then(|| {
-                    MomentumConfig::new()
-                        .with_momentum(momentum)
-                        // burn's default of 0.1 is neither the textbook's nor PyTorch's.
-                        .with_dampening(0.0)
-                        .with_nesterov(nesterov)
-                }))
-                .init(),
-            Self::Adam { beta_1, beta_2, epsilon, weight_decay, .. } => AdamConfig::new()
-                .with_beta_1(beta_1 as f32)
-                .with_beta_2(beta_2 as f32)
-                .with_epsilon(epsilon as f32)
-                .with_weight_decay(decay(weight_decay))
-                .init(),
-            Self::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => AdamWConfig::new()
-                .with_beta_1(beta_1 as f32)
-                .with_beta_2(beta_2 as f32)
-                .with_epsilon(epsilon as f32)
-                .with_weight_decay(weight_decay as f32)
-                .init(),
+            Self::Sgd { momentum: 0.0, weight_decay, .. } => {
+                SgdConfig::new().with_weight_decay(decay(weight_decay)).init()
+            }
+            Self::Sgd { momentum, nesterov, weight_decay, .. } => {
+                let (momentum, weight_decay) = (momentum as f32, weight_decay as f32);
+                ModuleOptimizer::from(MomentumRule { momentum, nesterov, weight_decay })
+            }
+            Self::Adam { beta_1, beta_2, epsilon, weight_decay, .. } => {
+                ModuleOptimizer::from(adam(beta_1, beta_2, epsilon, weight_decay, false))
+            }
+            Self::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => {
+                ModuleOptimizer::from(adam(beta_1, beta_2, epsilon, weight_decay, true))
+            }
         }
     }
 
@@ -160,7 +161,8 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use burn::module::{Module, Param, ParamId};
-    use burn::optim::GradientsParams;
+    use burn::optim::momentum::MomentumConfig;
+    use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, OptimizerRecord};
     use burn::tensor::{Device, Tensor};
 
     use super::*;
@@ -170,21 +172,32 @@ mod tests {
         at: Param<Tensor<1>>,
     }
 
-    /// Three steps on f(x) = x0^2 / 2 + 2 x1^2 + x2, from (1, -2, 3).
-    fn walk(optimizer: Optimizer) -> Vec<f32> {
+    fn point() -> Point {
+        let start = Tensor::from_floats([1.0, -2.0, 3.0], &Device::flex().autodiff());
+        Point { at: Param::initialized(ParamId::from(1), start.require_grad()) }
+    }
+
+    /// Steps of 0.05 on f(x) = x0^2 / 2 + 2 x1^2 + x2.
+    fn steps(
+        mut optimizer: ModuleOptimizer,
+        mut point: Point,
+        n: usize,
+    ) -> (Point, ModuleOptimizer) {
         let device = Device::flex().autodiff();
-        let start = Tensor::from_floats([1.0, -2.0, 3.0], &device).require_grad();
-        let mut point = Point { at: Param::initialized(ParamId::new(), start) };
-        let mut state = optimizer.init();
-        for _ in 0..3 {
+        for _ in 0..n {
             let x = point.at.val();
             let curve = Tensor::from_floats([0.5, 2.0, 0.0], &device);
             let slope = Tensor::from_floats([0.0, 0.0, 1.0], &device);
             let loss = (x.clone() * x.clone() * curve + x * slope).sum();
             let gradients = GradientsParams::from_grads(loss.backward(), &point);
-            point = state.step(optimizer.learning_rate(), point, gradients);
+            point = optimizer.step(0.05, point, gradients);
         }
-        point.at.val().into_data().try_to_vec::<f32>().unwrap()
+        (point, optimizer)
+    }
+
+    fn walk(optimizer: Optimizer) -> Vec<f32> {
+        let (end, _) = steps(optimizer.init(), point(), 3);
+        end.at.val().into_data().try_to_vec::<f32>().unwrap()
     }
 
     fn close(got: Vec<f32>, want: [f64; 3]) {
@@ -244,6 +257,37 @@ mod tests {
                 }),
                 x,
             );
+        }
+    }
+    /// A record of burn's optimizers goes on in ours as in burn's, and the other way round.
+    #[test]
+    fn records_are_those_of_burn() {
+        let momentum = MomentumConfig::new().with_dampening(0.0).with_nesterov(true);
+        let sgd = SgdConfig::new().with_momentum(Some(momentum)).init();
+        let adam = AdamConfig::new().with_epsilon(1e-8).init();
+        let adam_w = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.01).init();
+        let ours = [
+            r#"name = "sgd""#, //
+            r#"name = "adam""#,
+            r#"name = "adamw""#,
+        ]
+        .map(|text| -> Optimizer {
+            toml::from_str(&format!("{text}\nlearning_rate = 0.05")).unwrap()
+        });
+        for (burns, ours) in [sgd, adam, adam_w].into_iter().zip(ours) {
+            let ends = [[&burns, &ours.init()], [&ours.init(), &burns]].map(|[first, then]| {
+                let (point, first) = steps(first.clone(), point(), 2);
+                let record = OptimizerRecord::from_bytes(first.into_bytes().unwrap()).unwrap();
+                let (point, _) = steps(then.clone().load_record(record), point, 3);
+                point.at.val().into_data().try_to_vec::<f32>().unwrap()
+            });
+            let (whole, _) = steps(ours.init(), point(), 5);
+            let whole = whole.at.val().into_data().try_to_vec::<f32>().unwrap();
+            for end in ends {
+                for (end, whole) in end.iter().zip(&whole) {
+                    assert!((end - whole).abs() <= 2e-6, "{end} {whole}");
+                }
+            }
         }
     }
 }
