@@ -33,9 +33,9 @@ fn main() -> ExitCode {
 fn work_along() {
     // Not as the only one: threads that make batches need another while this one waits for them.
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
-    let threads: usize = asked.filter(|threads| *threads > 0).unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, |threads| threads.get())
-    });
+    let threads: usize = asked
+        .filter(|threads| *threads > 0)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |threads| threads.get()));
     if threads > 1 {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
         // It fails where the pool exists or a thread cannot be made; rayon's own then serves as well.

@@ -24,7 +24,9 @@ impl<'a> Rows<'a> {
     pub(super) fn new(rows: &'a [f32], columns: usize, device: &Device) -> Self {
         let device = device.clone().without_autodiff();
         match device.as_dispatch() {
-            DispatchDevice::Flex(_) | DispatchDevice::NdArray(_) => Self::Host(rows),
+            DispatchDevice::Flex(_) => Self::Host(rows),
+            #[cfg(feature = "ndarray")]
+            DispatchDevice::NdArray(_) => Self::Host(rows),
             _ => {
                 let block = |rows: &[f32]| {
                     let shape = [rows.len() / columns, columns];

@@ -1,0 +1,150 @@
+//! Every kernel beside the plain tensor operations that it stands in for, on the CPU.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use criterion::{Criterion, criterion_group, criterion_main};
+use kernels::conv::{ConvOptions, End, conv, conv_composite};
+use kernels::dense::Width;
+use kernels::feature_pool::{FeaturePooling, feature_pool, feature_pool_composite};
+use kernels::mel::{Exponent, MelPlan, log_mel, log_mel_composite};
+use kernels::optimizer::{
+    Adam, Momentum, adam_step, adam_step_composite, momentum_step, momentum_step_composite,
+};
+use tonotopy::rng::philox;
+
+fn noise<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64)
+        .map(|i| (philox([1, 99], [i, 0, 0, 0])[0] >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
+        .collect();
+    Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape)
+}
+
+/// 32 excerpts of 3 s, P3's spectrogram.
+fn mel(c: &mut Criterion) {
+    let (n_fft, bands) = (512, 128);
+    // Flat bands that overlap by half: what a band weighs makes no difference to the time.
+    let filters: Vec<f32> = (0..bands)
+        .flat_map(|band| (0..n_fft / 2 + 1).map(move |bin| f32::from(bin / 4 == band / 2)))
+        .collect();
+    let window = vec![0.5; n_fft];
+    let plan = MelPlan::new(window, 256, &filters, Exponent::Power, Some(1e4));
+    let plan = Arc::new(plan.expect("the plan is well formed"));
+    let x = noise([32, 48_000], &Device::flex());
+    let mut group = c.benchmark_group("log-mel, 32 x 3 s, 512/256");
+    group.bench_function("kernel", |b| b.iter(|| black_box(log_mel(x.clone(), &plan))));
+    group.bench_function("plain", |b| b.iter(|| black_box(log_mel_composite(x.clone(), &plan))));
+}
+
+type Convolve = fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>;
+
+/// The front end on raw audio, and a layer on top of it.
+fn convolutions(c: &mut Criterion) {
+    let pool = End::RectifiedPool { pool: 4, partial: false };
+    let raw = ConvOptions { stride: 256, end: End::Linear };
+    let layer = ConvOptions { stride: 1, end: pool };
+    let cases = [
+        ("strided, 32 x 3 s, 128 filters of 256", [32, 1, 48_000], [128, 1, 256], raw),
+        ("32 x 128 x 187, 32 filters of 8, pools of 4", [32, 128, 187], [32, 128, 8], layer),
+    ];
+    for (name, x_shape, w_shape, options) in cases {
+        let mut group = c.benchmark_group(format!("convolution, {name}"));
+        let ways: [(&str, Convolve); 2] = [("kernel", conv), ("plain", conv_composite)];
+        for (way, convolve) in ways {
+            let device = Device::flex();
+            let (x, w) = (noise(x_shape, &device), noise(w_shape, &device));
+            let bias = noise([w_shape[0]], &device);
+            group.bench_function(format!("{way}, forward"), |b| {
+                b.iter(|| black_box(convolve(x.clone(), w.clone(), bias.clone(), options)));
+            });
+            let tracked = device.autodiff();
+            let (x, w) = (noise(x_shape, &tracked), noise(w_shape, &tracked));
+            let bias = noise([w_shape[0]], &tracked);
+            // Of raw audio nothing asks for a gradient.
+            let x = if x_shape[1] == 1 { x } else { x.require_grad() };
+            let (w, bias) = (w.require_grad(), bias.require_grad());
+            group.bench_function(format!("{way}, forward and backward"), |b| {
+                b.iter(|| {
+                    black_box(
+                        convolve(x.clone(), w.clone(), bias.clone(), options).sum().backward(),
+                    )
+                });
+            });
+        }
+    }
+}
+
+fn pooling(c: &mut Criterion) {
+    let l2 = FeaturePooling::L2 { floor: 1e-8 };
+    let mut group = c.benchmark_group("L2 pools of 4, 32 x 512 x 187, forward and backward");
+    // As convolutions leave them: filters interleaved.
+    let x = noise([32, 187, 512], &Device::flex().autodiff()).require_grad().swap_dims(1, 2);
+    group.bench_function("kernel", |b| {
+        b.iter(|| black_box(feature_pool(x.clone(), 4, l2).sum().backward()));
+    });
+    group.bench_function("plain", |b| {
+        b.iter(|| black_box(feature_pool_composite(x.clone(), 4, l2).sum().backward()));
+    });
+}
+
+/// A million parameters; what a step leaves is what the next begins with, as in training.
+fn optimizers(c: &mut Criterion) {
+    let device = Device::flex();
+    let gradient = noise([1000, 1000], &device);
+    let momentum =
+        Momentum { learning_rate: 1e-3, momentum: 0.9, nesterov: true, weight_decay: 0.0 };
+    let adam = Adam {
+        learning_rate: 1e-3,
+        beta_1: 0.9,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.0,
+        decoupled: false,
+    };
+    let mut group = c.benchmark_group("optimizer, 1 000 000 parameters");
+    for (name, step) in [("kernel", true), ("plain", false)] {
+        let mut held = Some((gradient.clone(), gradient.zeros_like()));
+        group.bench_function(format!("Nesterov, {name}"), |b| {
+            b.iter(|| {
+                let (p, v) = held.take().expect("put back below");
+                let one = if step { momentum_step } else { momentum_step_composite };
+                held = Some(one(p, gradient.clone(), v, momentum));
+            });
+        });
+        let zeros = || gradient.zeros_like();
+        let mut held = Some((gradient.clone(), [zeros(), zeros()]));
+        group.bench_function(format!("Adam, {name}"), |b| {
+            b.iter(|| {
+                let (p, moments) = held.take().expect("put back below");
+                let one = if step { adam_step } else { adam_step_composite };
+                held = Some(one(p, gradient.clone(), moments, 10, adam));
+            });
+        });
+    }
+}
+
+/// What a row of weighted matrix factorisation takes: the Gram matrix of its items' factors, and its solution.
+fn dense(c: &mut Criterion) {
+    let (n, depth) = (50, 200);
+    let width = Width::best();
+    let ld = 64;
+    let a: Vec<f32> = (0..depth * ld).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+    let mut group = c.benchmark_group("factorisation, 50 factors, a row of 200 items");
+    let mut gram = vec![0.0; ld * ld];
+    group.bench_function("Gram matrix", |b| {
+        b.iter(|| width.gram(&a, ld, depth, black_box(&mut gram), n, n, false));
+    });
+    width.gram(&a, ld, depth, &mut gram, n, n, false);
+    let mut diagonal = vec![0.0; ld];
+    group.bench_function("Cholesky factor", |b| {
+        b.iter(|| {
+            let mut c = gram.clone();
+            (0..n).for_each(|i| c[i * ld + i] += 100.0);
+            black_box(width.cholesky(&mut c, ld, n, &mut diagonal))
+        });
+    });
+}
+
+criterion_group!(benches, mel, convolutions, pooling, optimizers, dense);
+criterion_main!(benches);
