@@ -204,20 +204,27 @@ fn fingerprint_file(folder: &Path) -> PathBuf {
     folder.join("model.txt")
 }
 
-/// Vectors that were kept, if they are of this model.
+/// Vectors that were kept, if they are of this model; damaged ones are not, and are said to be.
 ///
 /// # Errors
-/// If they are damaged.
+/// If the file that names the model cannot be read.
 pub fn read(folder: &Path, fingerprint: &str) -> Result<Option<(Vec<String>, Matrix)>> {
     let of = fingerprint_file(folder);
     if !of.exists() || read_text(&of)?.trim_end() != fingerprint {
         return Ok(None);
     }
-    let (side, width) = factors::read_items(folder)?;
-    let rows = side.ids.len();
-    let vectors = Matrix::new(rows, width, side.factors)
-        .map_err(|error| Error::Data(format!("{}: {error}", folder.display())))?;
-    Ok(Some((side.ids, vectors)))
+    let kept = factors::read_items(folder).and_then(|(side, width)| {
+        let vectors = Matrix::new(side.ids.len(), width, side.factors)
+            .map_err(|error| Error::Data(format!("{}: {error}", folder.display())))?;
+        Ok((side.ids, vectors))
+    });
+    match kept {
+        Ok(kept) => Ok(Some(kept)),
+        Err(error) => {
+            tracing::warn!("{error}; it is computed again");
+            Ok(None)
+        }
+    }
 }
 
 /// Keeps vectors, and says of which model they are.

@@ -1,8 +1,8 @@
 //! Checkpoints: everything that a run needs to go on, whole or absent.
 //!
 //! `checkpoints/step-00012000/` holds the model and the optimizer as burnpack records and the
-//! state of the loop as JSON, with a BLAKE3 checksum of each. It is written under another name
-//! and renamed when complete. `checkpoints/last` and `checkpoints/best` are files that hold the
+//! state of the loop as JSON with a BLAKE3 checksum of each, and a file with the checksum of that JSON. It is
+//! written under another name and renamed when complete. `checkpoints/last` and `checkpoints/best` are files that hold the
 //! name of such a folder. What is random in training is a function of (seed, step), so the step is
 //! all the generator's state there is.
 
@@ -16,8 +16,9 @@ use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::checksums;
 use crate::error::{Error, Result};
-use crate::files::{create_folder, read_text, sync_folder, write_atomic};
+use crate::files::{WRITING, create_folder, read_text, sweep_abandoned, sync_folder, write_atomic};
 
 /// Where the training loop stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,10 +72,12 @@ struct Meta {
     checksums: BTreeMap<String, String>,
 }
 
-const FORMAT: u32 = 1;
+/// 1 had no checksum of the state.
+const FORMAT: u32 = 2;
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
 const META: &str = "state.json";
+const META_SUM: &str = "state.blake3";
 
 /// The `checkpoints/` folder of a run.
 #[derive(Clone, Debug)]
@@ -99,7 +102,7 @@ impl Checkpoints {
         create_folder(&self.folder)?;
         let name = format!("step-{:08}", state.step);
         let target = self.folder.join(&name);
-        let staging = self.folder.join(format!(".{name}.tmp"));
+        let staging = self.folder.join(format!("{WRITING}{name}"));
         if staging.exists() {
             fs::remove_dir_all(&staging).map_err(Error::io("clear", &staging))?;
         }
@@ -115,12 +118,13 @@ impl Checkpoints {
             (OPTIMIZER, optimizer.into_bytes().map_err(broken)?),
         ];
         for (file, bytes) in &files {
-            checksums.insert(file.to_string(), blake3::hash(bytes).to_hex().to_string());
+            checksums.insert(file.to_string(), checksums::of(bytes));
             write_atomic(&staging.join(file), bytes)?;
         }
         let meta = Meta { format: FORMAT, state: state.clone(), checksums };
         let meta = serde_json::to_vec_pretty(&meta).expect("plain data becomes JSON");
         write_atomic(&staging.join(META), &meta)?;
+        write_atomic(&staging.join(META_SUM), checksums::of(&meta).as_bytes())?;
 
         if target.exists() {
             fs::remove_dir_all(&target).map_err(Error::io("replace", &target))?;
@@ -132,6 +136,11 @@ impl Checkpoints {
             write_atomic(&self.folder.join("best"), name.as_bytes())?;
         }
         self.prune(keep)
+    }
+
+    /// Removes what a killed run left half-written.
+    pub fn sweep(&self) -> Result<()> {
+        sweep_abandoned(&self.folder)
     }
 
     /// Sets the pointers right after a run was killed between a checkpoint and its pointers: `last` is the
@@ -235,30 +244,38 @@ fn is_name(name: &str) -> bool {
         .is_some_and(|step| step.len() >= 8 && step.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
+fn damaged(path: &Path, why: String) -> Error {
+    Error::Data(format!(
+        "the checkpoint {} is damaged: {why}; `train --resume` goes back to the one before it, and \
+         `--checkpoint last` takes the newest instead of the best",
+        path.display()
+    ))
+}
+
 fn meta(path: &Path) -> Result<Meta> {
-    let damaged =
-        |why: String| Error::Data(format!("the checkpoint {} is damaged: {why}", path.display()));
-    let meta: Meta = serde_json::from_str(&read_text(&path.join(META))?)
-        .map_err(|error| damaged(format!("{META}: {error}")))?;
-    match meta.format == FORMAT {
-        true => Ok(meta),
-        false => {
-            Err(damaged(format!("its format is {}, this program reads {FORMAT}", meta.format)))
+    let text = read_text(&path.join(META))?;
+    let meta: Meta =
+        serde_json::from_str(&text).map_err(|error| damaged(path, format!("{META}: {error}")))?;
+    match meta.format {
+        1 => Ok(meta),
+        FORMAT => match read_text(&path.join(META_SUM))? == checksums::of(text.as_bytes()) {
+            true => Ok(meta),
+            false => Err(damaged(path, format!("{META} does not match its checksum"))),
+        },
+        format => {
+            Err(damaged(path, format!("its format is {format}, this program reads 1 and {FORMAT}")))
         }
     }
 }
 
 fn read(path: &Path) -> Result<Checkpoint> {
-    let damaged =
-        |why: String| Error::Data(format!("the checkpoint {} is damaged: {why}", path.display()));
+    let damaged = |why: String| damaged(path, why);
     let meta = meta(path)?;
     let read = |file: &str| -> Result<Bytes> {
         let file_path = path.join(file);
         let bytes = fs::read(&file_path).map_err(Error::io("read", &file_path))?;
         match meta.checksums.get(file) {
-            Some(sum) if *sum == blake3::hash(&bytes).to_hex().as_str() => {
-                Ok(Bytes::from_bytes_vec(bytes))
-            }
+            Some(sum) if *sum == checksums::of(&bytes) => Ok(Bytes::from_bytes_vec(bytes)),
             _ => Err(damaged(format!("{file} does not match its checksum"))),
         }
     };
@@ -348,7 +365,7 @@ mod tests {
     fn what_was_never_completed_is_not_seen() {
         let (_folder, checkpoints, layer, optimizer) = checkpoints();
         checkpoints.save(&layer, &optimizer, &state(1, None), 3).unwrap();
-        fs::create_dir(checkpoints.folder.join(".step-00000002.tmp")).unwrap();
+        fs::create_dir(checkpoints.folder.join(".writing-step-00000002")).unwrap();
         assert_eq!(checkpoints.newest().unwrap().unwrap().state.step, 1);
         // A pointer may not lead out of the folder.
         fs::write(checkpoints.folder.join("best"), "../../etc").unwrap();

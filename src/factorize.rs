@@ -17,15 +17,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::factors::{self, FactorTables, Side};
-use crate::files::{create_folder, read_text, sync_folder, write_atomic};
+use crate::files::{read_text, sweep_abandoned, sync_folder, write_atomic};
+use crate::lock::Lock;
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
 const ABOUT: &str = "factorization.json";
 const LOG: &str = "log.csv";
 const LOG_HEADER: &str = "sweep,objective,seconds\n";
-/// Time between checkpoints: writing one of a large factorisation takes seconds.
+/// Longest time between checkpoints.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(60);
+/// They come more often where writing one takes less than this part of the time.
+const WRITING: u32 = 20;
 
 /// What is being done; `factorization.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,7 +141,10 @@ pub fn factorize(
     factors::check_ids("user", &parts.users)?;
     factors::check_ids("item", &parts.items)?;
     let about = About::new(config, &parts);
-    let found = match (resume, partial.exists()) {
+    let there = partial.exists();
+    let lock = Lock::take(&partial)?;
+    sweep_abandoned(&partial)?;
+    let found = match (resume, there) {
         (false, true) => {
             return Err(Error::Config(format!(
                 "{} holds a factorisation that was stopped; go on with --resume, or remove it",
@@ -164,13 +170,11 @@ pub fn factorize(
         None => (Wmf::new(config, &plays).map_err(from_wmf)?, Vec::new()),
     };
     drop(plays);
-    // Nothing is left on disk by what could not begin.
-    create_folder(&partial)?;
     let text = serde_json::to_string_pretty(&about).expect("plain data becomes JSON") + "\n";
     write_atomic(&partial.join(ABOUT), text.as_bytes())?;
     listener.rows(log.len() * (users.len() + items.len()));
 
-    let mut saved = Instant::now();
+    let (mut saved, mut took) = (Instant::now(), Duration::ZERO);
     while wmf.sweep() < config.iterations && !stop.load(Ordering::Relaxed) {
         let begin = Instant::now();
         let sweep = wmf.run_sweep(&|rows| listener.rows(rows)).map_err(from_wmf)?;
@@ -179,9 +183,12 @@ pub fn factorize(
         log.push(line);
         write_log(&partial, &log)?;
         listener.sweep(&line);
-        if saved.elapsed() >= BETWEEN_CHECKPOINTS && wmf.sweep() < config.iterations {
+        let due = saved.elapsed() >= BETWEEN_CHECKPOINTS.min(took * WRITING);
+        if due && wmf.sweep() < config.iterations {
+            let begin = Instant::now();
             let tables = tables(config, &users, &items, wmf.factors().clone());
             save(&partial, wmf.sweep(), &tables)?;
+            took = begin.elapsed();
             saved = Instant::now();
         }
     }
@@ -200,6 +207,7 @@ pub fn factorize(
     fs::rename(&last, out).map_err(Error::io("write", out))?;
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
     sync_folder(parent.unwrap_or(Path::new(".")))?;
+    drop(lock);
     fs::remove_dir_all(&partial).map_err(Error::io("remove", &partial))?;
     Ok(log)
 }
@@ -218,16 +226,20 @@ fn checkpoint(partial: &Path, sweep: usize) -> PathBuf {
     partial.join(format!("sweep-{sweep:06}"))
 }
 
-/// Writes a checkpoint, then removes those before it.
+/// Writes a checkpoint, then removes all but it and the one before.
 fn save(partial: &Path, sweep: usize, tables: &FactorTables) -> Result<PathBuf> {
     let path = checkpoint(partial, sweep);
     if !path.exists() {
         factors::write(&path, tables)?;
     }
-    for (other, folder) in checkpoints(partial)? {
-        if other != sweep {
-            fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
-        }
+    let mut others: Vec<_> =
+        checkpoints(partial)?.into_iter().filter(|(other, _)| *other != sweep).collect();
+    others.sort();
+    if others.last().is_some_and(|(other, _)| *other < sweep) {
+        others.pop();
+    }
+    for (_, folder) in others {
+        fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
     }
     Ok(path)
 }
@@ -290,11 +302,28 @@ fn take_up(
             differences.join(", ")
         )));
     }
-    let Some((sweep, folder)) = checkpoints(partial)?.into_iter().max() else {
+    let mut found = checkpoints(partial)?;
+    found.sort();
+    if found.is_empty() {
         return Ok(None);
+    }
+    let whole = loop {
+        let Some((sweep, folder)) = found.pop() else {
+            return Err(Error::Data(format!(
+                "no checkpoint in {} is whole: remove it and begin anew",
+                partial.display()
+            )));
+        };
+        match factors::read(&folder) {
+            Ok(tables) => break (sweep, folder, tables),
+            Err(error) => {
+                tracing::warn!("{error}; going back to the checkpoint before it");
+                fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+            }
+        }
     };
+    let (sweep, folder, tables) = whole;
     let config = &about.config;
-    let tables = factors::read(&folder)?;
     if tables.users.ids != parts.users
         || tables.items.ids != parts.items
         || tables.n_factors != config.factors

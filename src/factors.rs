@@ -5,6 +5,7 @@
 //! | `user_factors.npy`, `item_factors.npy` | `[user, factor]`, `[item, factor]`, float32, C order |
 //! | `user_biases.npy`, `item_biases.npy` | one number a row; only if the model has biases |
 //! | `users.txt`, `items.txt` | an id a line (UTF-8), in the order of the rows |
+//! | `checksums.json` | the BLAKE3 of each; folders of other programs may do without |
 //!
 //! A score is the inner product of two rows of factors, plus both biases if there are any.
 
@@ -13,8 +14,9 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 
+use crate::checksums::{CHECKSUMS, Checksums};
 use crate::error::{Error, Result};
-use crate::files::{create_folder, sync_folder, write_atomic};
+use crate::files::{WRITING, create_folder, sync_folder, write_atomic};
 use crate::npy;
 
 pub const USER_FACTORS: &str = "user_factors.npy";
@@ -98,7 +100,7 @@ pub fn write(folder: &Path, tables: &FactorTables) -> Result<()> {
     let parent = parent.unwrap_or(Path::new("."));
     create_folder(parent)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(WRITING);
     // Temporary folders are private by default; what becomes an ordinary folder should not be.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
@@ -129,7 +131,17 @@ fn write_files(folder: &Path, tables: &FactorTables) -> Result<()> {
             write_array(&folder.join(biases), &[rows], values)?;
         }
     }
-    Ok(())
+    let mut names = vec![USERS, USER_FACTORS, ITEMS, ITEM_FACTORS];
+    if tables.users.biases.is_some() {
+        names.extend([USER_BIASES, ITEM_BIASES]);
+    }
+    Checksums::of_files(folder, &names)?.write()
+}
+
+/// Compares what the folder holds with its checksums, if it has any.
+fn check(folder: &Path) -> Result<()> {
+    let Some(checksums) = Checksums::read(folder)? else { return Ok(()) };
+    checksums.names().try_for_each(|name| checksums.read_file(name).map(drop))
 }
 
 fn write_synced(
@@ -173,12 +185,18 @@ pub fn width(folder: &Path) -> Result<usize> {
 pub fn write_items(folder: &Path, ids: &[String], factors: &[f32]) -> Result<()> {
     check_ids("item", ids)?;
     create_folder(folder)?;
+    // While the files change, they are of no list.
+    let list = folder.join(CHECKSUMS);
+    if list.exists() {
+        fs::remove_file(&list).map_err(Error::io("replace", &list))?;
+    }
     let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
     write_atomic(&folder.join(ITEMS), text.as_bytes())?;
     let mut bytes = Vec::new();
     let shape = [ids.len(), factors.len().checked_div(ids.len()).unwrap_or(0)];
     npy::write(&mut bytes, &shape, factors).expect("a vector takes all");
-    write_atomic(&folder.join(ITEM_FACTORS), &bytes)
+    write_atomic(&folder.join(ITEM_FACTORS), &bytes)?;
+    Checksums::of_files(folder, &[ITEMS, ITEM_FACTORS])?.write()
 }
 
 /// Reads a folder of factors. float64 is taken too, and rounded.
@@ -187,6 +205,7 @@ pub fn write_items(folder: &Path, ids: &[String], factors: &[f32]) -> Result<()>
 /// [`Error::Data`] or [`Error::Io`] if a file is missing or damaged, shapes do not fit the lists
 /// of ids or each other, or a value is not finite.
 pub fn read(folder: &Path) -> Result<FactorTables> {
+    check(folder)?;
     let (users, n_factors) = read_side(folder, USERS, USER_FACTORS, USER_BIASES)?;
     let (items, other) = read_side(folder, ITEMS, ITEM_FACTORS, ITEM_BIASES)?;
     if n_factors != other {
@@ -210,6 +229,7 @@ pub fn read(folder: &Path) -> Result<FactorTables> {
 /// # Errors
 /// As [`read`].
 pub fn read_items(folder: &Path) -> Result<(Side, usize)> {
+    check(folder)?;
     read_side(folder, ITEMS, ITEM_FACTORS, ITEM_BIASES)
 }
 

@@ -6,12 +6,15 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// What names begin with that are still being written.
+pub const WRITING: &str = ".writing-";
+
 /// Writes `bytes` to a neighbour of `path`, makes them durable, and renames the neighbour.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(WRITING);
     // Temporary files are private by default; what replaces an ordinary file should not be.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -28,6 +31,28 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     if cfg!(unix) {
         let handle = File::open(folder).map_err(Error::io("open", folder))?;
         handle.sync_all().map_err(Error::io("sync", folder))?;
+    }
+    Ok(())
+}
+
+/// Removes what processes that were killed left half-written in `folder`, which nobody else may be writing to.
+pub fn sweep_abandoned(folder: &Path) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("read", folder)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(WRITING) {
+            tracing::debug!("{} was never finished: removed", path.display());
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.map_err(Error::io("remove", &path))?;
+        }
     }
     Ok(())
 }

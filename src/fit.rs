@@ -4,8 +4,6 @@
 //! `fitted/` in a run folder holds one `.npy` file an array and `checksums.json` (BLAKE3 of each),
 //! which is written last.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::{Device, Tensor, TensorData};
 use models::{Corpus, FitError, Fitted, Model, ModelConfig, Network};
 
+use crate::checksums::Checksums;
 use crate::error::{Error, Result};
 use crate::examples::{Examples, Inputs};
 use crate::excerpts::{Excerpt, consecutive};
-use crate::files::{create_folder, read_text, sync_folder, write_atomic};
+use crate::files::{create_folder, sync_folder, write_atomic};
 use crate::loader::Loader;
 use crate::npy;
 use crate::progress::Bar;
@@ -174,20 +173,19 @@ pub fn fixed_features<N: Network>(
     }))
 }
 
-const CHECKSUMS: &str = "checksums.json";
-
 /// Writes what was fitted.
 pub fn write(fitted: &Fitted, folder: &Path) -> Result<()> {
     create_folder(folder)?;
-    let mut checksums = BTreeMap::new();
+    let mut names = Vec::new();
     for (name, array) in &fitted.arrays {
         let mut bytes = Vec::new();
         npy::write(&mut bytes, &array.shape, &array.values).expect("a vector takes all");
-        checksums.insert(name, blake3::hash(&bytes).to_hex().to_string());
-        write_atomic(&folder.join(format!("{name}.npy")), &bytes)?;
+        let name = format!("{name}.npy");
+        write_atomic(&folder.join(&name), &bytes)?;
+        names.push(name);
     }
-    let text = serde_json::to_vec_pretty(&checksums).expect("plain data becomes JSON");
-    write_atomic(&folder.join(CHECKSUMS), &text)?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Checksums::of_files(folder, &names)?.write()?;
     sync_folder(folder)
 }
 
@@ -196,28 +194,17 @@ pub fn write(fitted: &Fitted, folder: &Path) -> Result<()> {
 /// # Errors
 /// If a file is missing or damaged.
 pub fn read(folder: &Path) -> Result<Option<Fitted>> {
-    let list = folder.join(CHECKSUMS);
-    if !list.exists() {
-        return Ok(None);
-    }
+    let Some(checksums) = Checksums::read(folder)? else { return Ok(None) };
     let damaged = |path: &Path, why: &dyn std::fmt::Display| {
         Error::Data(format!("{} is damaged: {why}; train the run anew", path.display()))
     };
-    let checksums: BTreeMap<String, String> =
-        serde_json::from_str(&read_text(&list)?).map_err(|error| damaged(&list, &error))?;
     let mut fitted = Fitted::default();
-    for (name, sum) in checksums {
-        if !name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        {
-            return Err(damaged(&list, &format!("{name:?} is no array's name")));
-        }
-        let path = folder.join(format!("{name}.npy"));
-        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-        if blake3::hash(&bytes).to_hex().as_str() != sum {
-            return Err(damaged(&path, &"it does not match its checksum"));
-        }
+    for file_name in checksums.names() {
+        let path = folder.join(file_name);
+        let part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let name = file_name.strip_suffix(".npy").filter(|name| name.bytes().all(part));
+        let name = name.ok_or_else(|| damaged(&path, &"that is no array's name"))?;
+        let bytes = checksums.read_file(file_name)?;
         let mut file = bytes.as_slice();
         let header = npy::read_header(&mut file).map_err(|error| damaged(&path, &error))?;
         let count = header.shape.iter().try_fold(1, |n: usize, &size| n.checked_mul(size));
@@ -226,7 +213,7 @@ pub fn read(folder: &Path) -> Result<Option<Fitted>> {
         let values = values
             .ok_or_else(|| damaged(&path, &"its header does not fit its values"))?
             .map_err(|error| damaged(&path, &error))?;
-        fitted.insert(&name, &header.shape, values);
+        fitted.insert(name, &header.shape, values);
     }
     Ok(Some(fitted))
 }

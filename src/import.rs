@@ -203,6 +203,7 @@ impl Session<'_> {
             )));
         }
         let experiment = &source::resolved(experiment, folder.beside())?;
+        let _lock = folder.lock()?;
         let mut data = self.prepare(experiment, folder)?;
         let fitted = imported.fitted;
         let device = &self.device.device;

@@ -8,18 +8,23 @@ use models::Fitted;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoints;
+use crate::checksums::Checksums;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::factors;
-use crate::files::{create_folder, read_text, write_atomic};
+use crate::files::{create_folder, read_text, sweep_abandoned, write_atomic};
 use crate::fit;
+use crate::lock::Lock;
 use crate::log::{self, LogLine};
 use crate::prepare::{Prepared, factor_names, from_dataset};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
 const FITTED: &str = "fitted";
+const EXPERIMENT: &str = "experiment.toml";
+const MANIFEST: &str = "manifest.csv";
+const TAGS: &str = "tags.txt";
 
 /// Where and with what a run was made; `environment.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,19 +109,41 @@ impl RunFolder {
     }
 
     pub fn exists(&self) -> bool {
-        self.file("experiment.toml").is_file()
+        self.file(EXPERIMENT).is_file()
+    }
+
+    /// A file that was written when the run was made, and that decides what its model means.
+    fn read(&self, name: &str) -> Result<String> {
+        let Some(checksums) = Checksums::read(&self.path)? else {
+            // Of a run made before there were any.
+            return read_text(&self.file(name));
+        };
+        String::from_utf8(checksums.read_file(name)?).map_err(|_| {
+            Error::Data(format!("{} is no text: train the run anew", self.file(name).display()))
+        })
+    }
+
+    /// Keeps other processes from writing into the run, and removes what killed ones left half-written.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if another process is at work in it.
+    pub fn lock(&self) -> Result<Lock> {
+        let lock = Lock::take(&self.path)?;
+        sweep_abandoned(&self.path)?;
+        self.checkpoints().sweep()?;
+        Ok(lock)
     }
 
     /// The experiment, as resolved when the run was made.
     pub fn experiment(&self) -> Result<Experiment> {
-        let path = self.file("experiment.toml");
-        Experiment::parse(&read_text(&path)?, &[])
-            .map_err(|error| Error::Data(format!("in {}: {error}", path.display())))
+        Experiment::parse(&self.read(EXPERIMENT)?, &[]).map_err(|error| {
+            Error::Data(format!("in {}: {error}", self.file(EXPERIMENT).display()))
+        })
     }
 
     /// The vocabulary, in the order of the outputs.
     pub fn tags(&self) -> Result<Vec<String>> {
-        Ok(read_text(&self.file("tags.txt"))?.lines().map(str::to_string).collect())
+        Ok(self.read(TAGS)?.lines().map(str::to_string).collect())
     }
 
     pub fn environment(&self) -> Result<Environment> {
@@ -177,8 +204,8 @@ impl RunFolder {
             fit::write(fitted, &self.file(FITTED))?;
         }
         let tags: String = data.collection.tags.iter().map(|tag| format!("{tag}\n")).collect();
-        write_atomic(&self.file("tags.txt"), tags.as_bytes())?;
-        write_atomic(&self.file("manifest.csv"), &manifest(data)?)?;
+        write_atomic(&self.file(TAGS), tags.as_bytes())?;
+        write_atomic(&self.file(MANIFEST), &manifest(data)?)?;
         write_atomic(&self.file("audio.csv"), &audio_table(data)?)?;
         write_atomic(
             &self.file("quarantine.csv"),
@@ -186,8 +213,11 @@ impl RunFolder {
         )?;
         let environment = serde_json::to_vec_pretty(environment).expect("plain data becomes JSON");
         write_atomic(&self.file("environment.json"), &environment)?;
+        let text = experiment.to_toml();
+        let checksums = Checksums::of_files(&self.path, &[TAGS, MANIFEST])?;
+        checksums.with(EXPERIMENT, text.as_bytes()).write()?;
         // Last: with it, the folder is a run.
-        write_atomic(&self.file("experiment.toml"), experiment.to_toml().as_bytes())
+        write_atomic(&self.file(EXPERIMENT), text.as_bytes())
     }
 
     /// Refuses to go on with other data or another experiment than the run began with.
@@ -213,13 +243,11 @@ impl RunFolder {
 
     /// Refuses data that changed since the run was made.
     pub fn check_data(&self, data: &Prepared) -> Result<()> {
-        let path = self.file("manifest.csv");
-        let saved = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        match saved == manifest(data)? {
+        match self.read(MANIFEST)?.as_bytes() == manifest(data)? {
             true => Ok(()),
             false => Err(Error::Data(format!(
                 "the data set is no longer the one in {}: put the old files back, or train anew",
-                path.display()
+                self.file(MANIFEST).display()
             ))),
         }
     }

@@ -22,6 +22,7 @@ use crate::examples::Inputs;
 use crate::experiment::{Experiment, METRICS};
 use crate::factors;
 use crate::files::write_atomic;
+use crate::finite;
 use crate::fit::{self, TrainingAudio, fixed_features};
 use crate::init_from::Start;
 use crate::log::{Log, LogLine};
@@ -102,6 +103,7 @@ impl Session<'_> {
             )));
         }
         let experiment = &source::resolved(experiment, folder.beside())?;
+        let _lock = folder.lock()?;
         if let Some(config) = &experiment.cross_validation {
             return self.cross_validate(experiment, config, folder);
         }
@@ -203,6 +205,10 @@ impl Session<'_> {
                     Ok(true)
                 }
                 Event::Checkpoint { model, optimizer, state, validate } => {
+                    // The last step may have spoilt what its own loss did not show.
+                    if let Some(name) = finite::first_not_finite(&model.valid()) {
+                        return Err(finite::spoilt(&name, state.step));
+                    }
                     if validate {
                         let outcome = evaluate::predict(
                             &model.valid(),
@@ -374,6 +380,7 @@ impl Session<'_> {
                 folder.path().display()
             )));
         }
+        let _lock = folder.lock()?;
         let (experiment, mut data, model) = self.open(folder, which)?;
         let device = &self.device.device;
         if experiment.model.is_fitted() {

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::examples::{Batch, Examples};
 use crate::excerpts::ExcerptSampler;
 use crate::experiment::Training;
+use crate::finite;
 use crate::loader::Loader;
 use crate::log::LogLine;
 use crate::objective::Objective;
@@ -94,6 +95,11 @@ pub fn train<N: Network>(
         let (inputs, targets) = batch.into_tensors(&tracked);
         let loss = objective.forward(model.learned(inputs), targets, &tracks);
         window.push(state.step, loss.clone().inner());
+        if window.is_full() {
+            // Before the update: the weights are still those that the loss came from.
+            let cause = |step| diverged(examples, step, seed, training, &model, eager);
+            window.read(state).map_err(cause)?;
+        }
         let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
         let mut norm = None;
         if let Some(limit) = training.clip_norm {
@@ -116,8 +122,9 @@ pub fn train<N: Network>(
         let last = state.step == training.steps;
         let validate = last || state.step.is_multiple_of(training.valid_every);
         let log = last || state.step.is_multiple_of(training.log_every);
-        if window.is_full() || log || validate || interrupted {
-            window.read(state).map_err(|step| diverged(examples, step, seed, training))?;
+        if log || validate || interrupted {
+            let cause = |step| diverged(examples, step, seed, training, &model, eager);
+            window.read(state).map_err(cause)?;
         }
         if log {
             let (steps, waiting, seconds) = clock.lap();
@@ -176,13 +183,41 @@ fn sampler(examples: &Examples, seed: u64, training: &Training) -> ExcerptSample
     ExcerptSampler::new(seed, training.batch_size, excerpt, examples.grain(), lengths)
 }
 
-fn diverged(examples: &Examples, step: u64, seed: u64, training: &Training) -> Error {
-    let sampler = sampler(examples, seed, training);
-    let tracks: Vec<&str> =
-        sampler.batch(step).iter().map(|excerpt| examples.ids[excerpt.track].as_str()).collect();
+/// Why the loss of `step` (from 0) is not finite. With `eager` the model is the one that gave it; else later
+/// steps may have spoilt it.
+fn diverged<N: Network>(
+    examples: &Examples,
+    step: u64,
+    seed: u64,
+    training: &Training,
+    model: &N,
+    eager: bool,
+) -> Error {
+    let excerpts = sampler(examples, seed, training).batch(step);
+    let name = |track: usize| examples.ids[track].as_str();
+    let rows = excerpts.len();
+    let spoilt_track = examples.batch(excerpts.clone(), rows).ok().and_then(|batch| {
+        let width = batch.inputs.len() / rows.max(1);
+        let row = batch.inputs.iter().position(|value| !value.is_finite())? / width.max(1);
+        Some(name(batch.excerpts[row].track))
+    });
+    let spoilt_weights = finite::first_not_finite(&model.valid());
+    let cause = match (spoilt_track, spoilt_weights) {
+        (Some(track), _) => {
+            format!("track {track} holds a value that is not finite: put it right, or take it out")
+        }
+        (None, Some(weights)) if eager => format!(
+            "the weights {weights} are not finite since the step before, whose gradient was not or was too \
+             large. Lower training.optimizer.learning_rate, or set training.clip_norm"
+        ),
+        _ => "its inputs are finite, so the weights have grown too large. Lower \
+              training.optimizer.learning_rate, or set training.clip_norm"
+            .into(),
+    };
+    let mut tracks: Vec<&str> = excerpts.iter().map(|excerpt| name(excerpt.track)).collect();
+    tracks.dedup();
     Error::Diverged(format!(
-        "the loss of step {} is not finite; its batch held the tracks {}. Earlier checkpoints are kept. \
-         Lower training.optimizer.learning_rate, or set training.clip_norm",
+        "the loss of step {} is not finite: {cause}. Its batch held the tracks {}. Earlier checkpoints are kept",
         step + 1,
         tracks.join(", ")
     ))
