@@ -107,24 +107,11 @@ impl Checkpoints {
             fs::remove_dir_all(&staging).map_err(Error::io("clear", &staging))?;
         }
         create_folder(&staging)?;
-
-        let broken = |error: burn::store::RecordError| {
-            Error::Data(format!("cannot write the checkpoint {}: {error}", target.display()))
-        };
-        let mut checksums = BTreeMap::new();
-        let files: [(&str, Bytes); 2] = [
-            // Without autodiff: batch norm hands its running statistics over only then.
-            (MODEL, model.valid().into_record().into_bytes().map_err(broken)?),
-            (OPTIMIZER, optimizer.into_bytes().map_err(broken)?),
-        ];
-        for (file, bytes) in &files {
-            checksums.insert(file.to_string(), checksums::of(bytes));
-            write_atomic(&staging.join(file), bytes)?;
+        if let Err(error) = write_files(&staging, &target, model, optimizer, state) {
+            // A full disk needs the room.
+            let _ = fs::remove_dir_all(&staging);
+            return Err(error);
         }
-        let meta = Meta { format: FORMAT, state: state.clone(), checksums };
-        let meta = serde_json::to_vec_pretty(&meta).expect("plain data becomes JSON");
-        write_atomic(&staging.join(META), &meta)?;
-        write_atomic(&staging.join(META_SUM), checksums::of(&meta).as_bytes())?;
 
         if target.exists() {
             fs::remove_dir_all(&target).map_err(Error::io("replace", &target))?;
@@ -180,7 +167,19 @@ impl Checkpoints {
 
     /// The checkpoint that a pointer names.
     pub fn load(&self, which: Which) -> Result<Checkpoint> {
-        read(&self.folder.join(self.pointed(which)?))
+        let path = self.folder.join(self.pointed(which)?);
+        let checkpoint = read(&path)?;
+        match which {
+            Which::Best
+                if checkpoint.state.best.map(|best| best.step) != Some(checkpoint.state.step) =>
+            {
+                Err(damaged(
+                    &path,
+                    "`best` names it, and it was not the best when it was saved".into(),
+                ))
+            }
+            _ => Ok(checkpoint),
+        }
     }
 
     /// What tells the model of one checkpoint from that of any other.
@@ -237,6 +236,33 @@ impl Checkpoints {
         }
         Ok(())
     }
+}
+
+/// The files of a checkpoint that is to become `target`.
+fn write_files<M: Module>(
+    folder: &Path,
+    target: &Path,
+    model: &M,
+    optimizer: &ModuleOptimizer,
+    state: &LoopState,
+) -> Result<()> {
+    let broken = |error: burn::store::RecordError| {
+        Error::Data(format!("cannot write the checkpoint {}: {error}", target.display()))
+    };
+    let mut checksums = BTreeMap::new();
+    let files: [(&str, Bytes); 2] = [
+        // Without autodiff: batch norm hands its running statistics over only then.
+        (MODEL, model.valid().into_record().into_bytes().map_err(broken)?),
+        (OPTIMIZER, optimizer.into_bytes().map_err(broken)?),
+    ];
+    for (file, bytes) in &files {
+        checksums.insert(file.to_string(), checksums::of(bytes));
+        write_atomic(&folder.join(file), bytes)?;
+    }
+    let meta = Meta { format: FORMAT, state: state.clone(), checksums };
+    let meta = serde_json::to_vec_pretty(&meta).expect("plain data becomes JSON");
+    write_atomic(&folder.join(META), &meta)?;
+    write_atomic(&folder.join(META_SUM), checksums::of(&meta).as_bytes())
 }
 
 fn is_name(name: &str) -> bool {

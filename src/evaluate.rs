@@ -91,7 +91,8 @@ pub fn predict<N: Network>(
             }
             if !sum.is_finite() {
                 return Err(Error::Diverged(format!(
-                    "the prediction of track {} is not finite: the model or its input holds NaN",
+                    "the prediction of track {} is not finite: its audio holds NaN, or the weights are or \
+                     have grown too large (train with a lower training.optimizer.learning_rate)",
                     examples.ids[track]
                 )));
             }

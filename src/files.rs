@@ -1,7 +1,7 @@
 //! Writing files so that a reader never meets half of one.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -18,9 +18,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     // Temporary files are private by default; what replaces an ordinary file should not be.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(Error::io("create a file in", folder))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
+    let full = |error: io::Error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => io::Error::new(
+            error.kind(),
+            format!("{error}; {} bytes are needed: make room, then go on", bytes.len()),
+        ),
+        _ => error,
+    };
+    let written = |error: io::Error| Error::io("write", path)(full(error));
+    let mut file = builder
+        .tempfile_in(folder)
+        .map_err(|error| Error::io("create a file in", folder)(full(error)))?;
+    file.write_all(bytes).map_err(written)?;
+    file.as_file().sync_all().map_err(written)?;
     file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
     sync_folder(folder)
 }
@@ -39,7 +49,7 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 pub fn sweep_abandoned(folder: &Path) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("read", folder)(error)),
     };
     for entry in entries {

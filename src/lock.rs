@@ -15,6 +15,8 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub struct Lock {
     folder: PathBuf,
+    /// Folders that were not there before, the deepest first.
+    made: Vec<PathBuf>,
     /// Locked as long as it is open.
     _file: File,
 }
@@ -58,6 +60,9 @@ impl Lock {
     /// # Errors
     /// [`Error::Data`] if another process holds it.
     pub fn take(folder: &Path) -> Result<Lock> {
+        let made =
+            folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+        let made = made.map(Path::to_owned).collect();
         create_folder(folder)?;
         let path = folder.join(LOCK);
         loop {
@@ -100,7 +105,7 @@ impl Lock {
                 .and_then(|()| file.rewind())
                 .and_then(|()| file.write_all(text.as_bytes()))
                 .map_err(Error::io("write", &path))?;
-            return Ok(Lock { folder: folder.to_owned(), _file: file });
+            return Ok(Lock { folder: folder.to_owned(), made, _file: file });
         }
     }
 }
@@ -109,8 +114,10 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // A file that stays is as good: nobody locks it.
         let _ = fs::remove_file(self.folder.join(LOCK));
-        // A folder in which nothing came about goes too; one with anything in it is not empty and stays.
-        let _ = fs::remove_dir(&self.folder);
+        // Folders in which nothing came about go too; those with anything in them are not empty and stay.
+        for folder in &self.made {
+            let _ = fs::remove_dir(folder);
+        }
     }
 }
 
@@ -169,7 +176,7 @@ mod tests {
         let pid = format!("process {} on {}", std::process::id(), host());
         assert!(error.contains(&pid) && error.contains("runs/x"), "{error}");
         drop(first);
-        assert!(!folder.exists(), "nothing came about, nothing stays");
+        assert!(!place.path().join("runs").exists(), "nothing came about, nothing stays");
         let again = Lock::take(&folder).unwrap();
         fs::write(folder.join("something"), "").unwrap();
         drop(again);
@@ -182,7 +189,6 @@ mod tests {
         for left in ["pid 4194305\nhost here\n", "", "pid x\n", "\u{1}"] {
             fs::write(place.path().join(LOCK), left).unwrap();
             drop(Lock::take(place.path()).unwrap());
-            fs::create_dir_all(place.path()).unwrap();
         }
     }
 

@@ -78,7 +78,7 @@ fn a_table_becomes_factors() {
         assert_eq!((tables.n_factors, tables.users.ids.len()), (columns, 60));
         assert_eq!(tables.items.biases.is_some(), options.contains("--bias"));
         let left = std::fs::read_dir(&made).unwrap().count();
-        assert_eq!(left, if options.contains("--bias") { 8 } else { 6 });
+        assert_eq!(left, if options.contains("--bias") { 9 } else { 7 });
         let log = std::fs::read_to_string(made.join("log.csv")).unwrap();
         assert!(log.starts_with("sweep,objective,seconds\n1,"), "{log}");
         assert_eq!(log.lines().count(), 9);

@@ -5,6 +5,7 @@ mod experiments;
 mod export;
 mod factorize;
 mod recommend;
+mod reliability;
 mod resume;
 mod support;
 mod transfer;

@@ -81,10 +81,14 @@ fn a_run_recommends_tracks_and_listeners() {
     fails("", 2, &["--user", "--audio"]);
     fails("--audio nowhere.wav", 3, &["nowhere.wav"]);
     fails("--user listener-0 --interactions t.csv", 2, &["--interactions"]);
-    // A kept file that was cut short is no catalogue.
+    // A kept file that was cut short is no catalogue: it is made again.
+    let whole = place.run(&format!("recommend {run} --user listener-0")).ok();
     let bytes = std::fs::read(&kept).unwrap();
     std::fs::write(&kept, &bytes[..bytes.len() - 40]).unwrap();
-    fails("--user listener-0", 3, &["item_factors.npy"]);
+    let again = place.run(&format!("recommend {run} --user listener-0")).ok();
+    assert!(again.err.contains("item_factors.npy") && again.err.contains("computed again"));
+    assert_eq!(whole.out, again.out);
+    assert_eq!(std::fs::read(&kept).unwrap(), bytes);
 }
 
 /// The baselines go through the same verbs; the one that is fitted, not trained, has no factors.
@@ -217,5 +221,8 @@ fn a_folder_of_factors_recommends_by_itself() {
     factors::write(&place.path("broken"), &broken).unwrap();
     place.run("recommend broken --user d").fails(3, &["item_factors.npy", "NaN"]);
     place.write("made/items.txt", "one\ntwo\n");
+    place.run("recommend made --user d").fails(3, &["items.txt", "checksum"]);
+    // Of another program, which writes no checksums.
+    std::fs::remove_file(place.path("made/checksums.json")).unwrap();
     place.run("recommend made --user d").fails(3, &["3 rows", "2 ids"]);
 }

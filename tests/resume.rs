@@ -20,7 +20,7 @@ impl ModuleVisitor for Bits {
 }
 
 /// All weights of a run's last checkpoint, as bits.
-fn weights(run: &Path) -> (u64, Vec<u32>) {
+pub fn weights(run: &Path) -> (u64, Vec<u32>) {
     let folder = RunFolder::open(run).unwrap();
     let checkpoint = folder.checkpoints().load(Which::Last).unwrap();
     let (experiment, fitted) = (folder.experiment().unwrap(), folder.fitted().unwrap());

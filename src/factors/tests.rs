@@ -19,7 +19,7 @@ fn what_is_written_is_read() {
         let tables = tables(bias);
         write(&folder, &tables).unwrap();
         assert_eq!(read(&folder).unwrap(), tables);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), if bias { 6 } else { 4 });
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), if bias { 7 } else { 5 });
         // Nothing else is left, and nothing is overwritten.
         assert_eq!(fs::read_dir(place.path().join("a")).unwrap().count(), 1);
         assert!(write(&folder, &tables).unwrap_err().to_string().contains("is there already"));
@@ -64,6 +64,8 @@ fn float64_is_taken_and_all_else_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("factors");
     write(&folder, &tables(false)).unwrap();
+    // As another program would leave it.
+    fs::remove_file(folder.join(CHECKSUMS)).unwrap();
     let path = folder.join(USER_FACTORS);
     let doubles: Vec<u8> = (0..12).flat_map(|i| f64::from(i).to_le_bytes()).collect();
     let header = |kind: &str, order: &str, shape: &str| {
@@ -105,6 +107,7 @@ fn lists_are_checked() {
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
     write(&folder, &tables(true)).unwrap();
+    fs::remove_file(folder.join(CHECKSUMS)).unwrap();
     let refused = |name: &str, text: &str, part: &str| {
         let before = fs::read(folder.join(name)).unwrap();
         fs::write(folder.join(name), text).unwrap();
@@ -119,4 +122,21 @@ fn lists_are_checked() {
     assert!(read(&folder).unwrap_err().to_string().contains("only one of"));
     fs::remove_file(folder.join(ITEMS)).unwrap();
     assert!(read(&folder).unwrap_err().to_string().contains(ITEMS));
+}
+
+#[test]
+fn what_was_changed_is_noticed() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("factors");
+    write(&folder, &tables(true)).unwrap();
+    for name in [USERS, ITEMS, USER_FACTORS, ITEM_FACTORS, USER_BIASES, ITEM_BIASES] {
+        let before = fs::read(folder.join(name)).unwrap();
+        let mut changed = before.clone();
+        *changed.last_mut().unwrap() ^= 1;
+        fs::write(folder.join(name), changed).unwrap();
+        let error = read(&folder).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("checksum"), "{error}");
+        fs::write(folder.join(name), before).unwrap();
+    }
+    read(&folder).unwrap();
 }

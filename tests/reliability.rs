@@ -1,0 +1,280 @@
+//! Nothing is lost, and nothing damaged is taken for whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tonotopy::checkpoint::Which;
+use tonotopy::checksums::Checksums;
+use tonotopy::factors;
+use tonotopy::run_folder::RunFolder;
+
+use crate::resume::weights;
+use crate::support::{MEL, Workplace, small};
+
+/// Runs on listening data with a bag of words: checkpoints, factors and a fitted part.
+fn listeners() -> String {
+    let listening = "[listening]\nname = \"synthetic_listeners\"\nusers = 100\n\
+                     [factorization]\nfactors = 4\nregularization = 5.0\n[model]";
+    let network = format!("name = \"tagger\"\nfront_end = {MEL}");
+    let bag = format!(
+        "name = \"bag_of_words\"\nhidden = [20]\nbag = {{ words = 10, front_end = {MEL} }}"
+    );
+    small(MEL)
+        .replace("[model]", listening)
+        .replace(&network, &bag)
+        .replace("steps = 12", "steps = 12\nloss = \"mean_squared_error\"\nmetric = \"auc\"")
+}
+
+/// Numbers that look random, always the same.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % end
+    }
+}
+
+/// What a run is read as, part by part; `None` where it is refused.
+fn seen(run: &Path) -> BTreeMap<&'static str, Option<Vec<u8>>> {
+    let folder = RunFolder::open(run).unwrap();
+    let text = |text: String| text.into_bytes();
+    let debug = |value: &dyn std::fmt::Debug| format!("{value:?}").into_bytes();
+    let whole = |which: &str, checkpoint: tonotopy::Result<tonotopy::checkpoint::Checkpoint>| {
+        let checkpoint = checkpoint.ok()?;
+        let mut bytes = format!("{which} {:?} ", checkpoint.state).into_bytes();
+        bytes.extend(checkpoint.model.into_bytes().unwrap().iter());
+        bytes.extend(checkpoint.optimizer.into_bytes().unwrap().iter());
+        Some(bytes)
+    };
+    let newest = folder
+        .checkpoints()
+        .newest()
+        .and_then(|newest| newest.ok_or_else(|| tonotopy::Error::Data("there is none".into())));
+    let manifest = Checksums::read(run).ok().flatten();
+    BTreeMap::from([
+        ("best", whole("", folder.checkpoints().load(Which::Best))),
+        ("experiment", folder.experiment().ok().map(|experiment| text(experiment.to_toml()))),
+        ("factors", factors::read(&folder.factors()).ok().map(|tables| debug(&tables))),
+        ("fitted", folder.fitted().ok().map(|fitted| debug(&fitted))),
+        ("manifest", manifest.and_then(|list| list.read_file("manifest.csv").ok())),
+        ("newest", whole("", newest)),
+        ("tags", folder.tags().ok().map(|tags| text(tags.join("\n")))),
+    ])
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `TONOTOPY_FLIPS` sets how many bits are flipped.
+#[test]
+fn a_flipped_bit_is_noticed_or_changes_nothing() {
+    let flips = std::env::var("TONOTOPY_FLIPS").ok().and_then(|text| text.parse().ok());
+    let flips: usize = flips.unwrap_or(150);
+    let place = Workplace::new();
+    place.write("x.toml", format!("name = \"x\"\n{}", listeners()));
+    place.run("--device cpu train x.toml").ok();
+    let run = place.path("runs/x-s1");
+    let before = seen(&run);
+    assert!(before.values().all(Option::is_some), "{:?}", before.keys());
+    let folder = RunFolder::open(&run).unwrap();
+    let newest = folder.checkpoints().newest().unwrap().unwrap().path;
+
+    // What any result comes from; the rest of a run is for people to read.
+    let told = ["audio.csv", "environment.json", "metrics.jsonl", "quarantine.csv", "log.csv"];
+    let files: Vec<PathBuf> = files(&run)
+        .into_iter()
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            !told.contains(&name) && !name.starts_with("events.")
+        })
+        .collect();
+    // The one before, which the newest gives way to.
+    let older = {
+        let hidden = run.join("hidden");
+        fs::rename(&newest, &hidden).unwrap();
+        let older = seen(&run)["newest"].clone();
+        fs::rename(&hidden, &newest).unwrap();
+        older
+    };
+    assert!(older.is_some() && older != before["newest"]);
+
+    let mut chance = Chance(2024);
+    let (mut noticed, mut fell_back, mut harmless) = (0, 0, Vec::new());
+    for flip in 0..flips {
+        // All files get their turn, however small.
+        let path = &files[flip % files.len()];
+        let good = fs::read(path).unwrap();
+        let (at, bit) = (chance.below(good.len()), chance.below(8));
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << bit;
+        fs::write(path, bytes).unwrap();
+        let after = seen(&run);
+        fs::write(path, good).unwrap();
+        let place = format!("{} byte {at} bit {bit}", path.display());
+        let mut changed = false;
+        for (part, value) in &after {
+            match value {
+                None => changed = true,
+                Some(value) if Some(value) == before[part].as_ref() => {}
+                Some(value) if *part == "newest" && Some(value) == older.as_ref() => {
+                    fell_back += 1;
+                    changed = true;
+                }
+                Some(_) => panic!("{place}: {part} is read as something else"),
+            }
+        }
+        match changed {
+            true => noticed += 1,
+            false => harmless.push(place),
+        }
+    }
+    println!("{flips} flips: {noticed} noticed, {fell_back} of them by the checkpoint before");
+    println!("{} changed nothing", harmless.len());
+    // Only what no result depends on may go unnoticed: the pointer to the newest, found without it, and
+    // checkpoints that are neither the newest nor the best.
+    let best = fs::read_to_string(run.join("checkpoints/best")).unwrap();
+    for place in harmless {
+        let pointer = place.contains("checkpoints/last") || place.contains("checkpoints/best");
+        let spare = place.contains("checkpoints/step-") && !place.contains(best.trim());
+        assert!(pointer || spare, "{place} went unnoticed");
+    }
+    assert!(noticed > flips / 3 && fell_back > 0);
+}
+
+fn wait_for(path: &Path) {
+    let started = Instant::now();
+    while !path.exists() {
+        assert!(started.elapsed() < Duration::from_secs(120), "{} never came", path.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn one_process_at_a_time_writes_into_a_run() {
+    let place = Workplace::new();
+    let long = small(MEL).replace("steps = 12", "steps = 1_000_000");
+    place.write("x.toml", format!("name = \"x\"\n{long}"));
+    let mut first = place.start("--device cpu train x.toml");
+    wait_for(&place.path("runs/x-s1/checkpoints/best"));
+    let holder = format!("process {} on ", first.id());
+    for second in ["train x.toml --resume", "evaluate runs/x-s1"] {
+        place
+            .run(&format!("--device cpu {second}"))
+            .fails(3, &["runs/x-s1 is in use by", &holder, "wait until it has ended"]);
+    }
+    // Whoever only reads is let in.
+    place.write("tone.wav", crate::support::wav(2.0, 16_000));
+    place.run("--device cpu predict runs/x-s1 tone.wav").ok();
+    assert!(first.try_wait().unwrap().is_none());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(place.path("runs/x-s1/.lock").exists());
+    let done = place.run("-v --device cpu evaluate runs/x-s1").ok();
+    assert!(done.err.contains("is gone"), "{}", done.err);
+    assert!(!place.path("runs/x-s1/.lock").exists());
+}
+
+#[test]
+fn two_factorisations_do_not_share_a_folder() {
+    let place = Workplace::new();
+    let rows: String = (0..40_000).map(|i| format!("u{},i{},1\n", i % 900, i * 7 % 1100)).collect();
+    place.write("plays.csv", format!("user,item,count\n{rows}"));
+    let command = "factorize plays.csv --factors 30 --iterations 100000 --out made";
+    let mut first = place.start(command);
+    wait_for(&place.path("made.partial/log.csv"));
+    place
+        .run(&format!("{command} --resume"))
+        .fails(3, &["made.partial is in use by", &format!("process {}", first.id())]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_never_saved() {
+    let place = Workplace::new();
+    let wild = small(MEL)
+        .replace("steps = 12", "steps = 60\noptimizer = { name = \"sgd\", learning_rate = 1e30 }")
+        .replace("valid_every = 4", "valid_every = 1");
+    place.write("x.toml", format!("name = \"x\"\n{wild}"));
+    place.run("--device cpu train x.toml").fails(5, &["not finite", "learning_rate"]);
+    let run = RunFolder::open(&place.path("runs/x-s1")).unwrap();
+    assert!(run.checkpoints().newest().unwrap().is_none(), "not even the first was good");
+    // With a rate that serves, it is the same experiment's first steps that count.
+    let mild = wild.replace("1e30", "0.001");
+    place.write("y.toml", format!("name = \"y\"\n{mild}"));
+    place.run("--device cpu train y.toml").ok();
+}
+
+/// In a file system of its own with `size` bytes; `None` where none can be made.
+#[cfg(target_os = "linux")]
+fn in_small_space(place: &Workplace, size: &str, script: &str) -> Option<std::process::Output> {
+    let probe = std::process::Command::new("unshare")
+        .args(["-rm", "sh", "-c", "mount -t tmpfs -o size=1m none /mnt"])
+        .output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        println!("skipped: no file system can be mounted here");
+        return None;
+    }
+    let mount = place.path("small");
+    fs::create_dir_all(&mount).unwrap();
+    let program = env!("CARGO_BIN_EXE_tonotopy");
+    let script = format!(
+        "mount -t tmpfs -o size={size} none small && {}",
+        script.replace("tonotopy", program)
+    );
+    let output = std::process::Command::new("unshare")
+        .args(["-rm", "sh", "-c", &script])
+        .current_dir(place.path("."))
+        .env("TONOTOPY_CACHE", place.path("cache"))
+        .output()
+        .unwrap();
+    Some(output)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_loses_nothing() {
+    let place = Workplace::new();
+    let wide = small(MEL)
+        .replace("front_end", "hidden = 300\nfront_end")
+        .replace("steps = 12", "steps = 40")
+        .replace("valid_every = 4", "valid_every = 2");
+    place.write("x.toml", format!("name = \"x\"\n{wide}"));
+    place.run("--device cpu train x.toml --runs straight").ok();
+    let checkpoint: u64 = files(&place.path("straight/x-s1/checkpoints"))
+        .iter()
+        .filter(|path| path.ends_with("model.bpk") || path.ends_with("optimizer.bpk"))
+        .map(|path| fs::metadata(path).unwrap().len())
+        .max()
+        .unwrap();
+    // Two checkpoints fit, the third does not; then there is room, and it goes on.
+    let size = checkpoint * 5 + 400_000;
+    let script = "tonotopy --device cpu train x.toml --runs small; echo code $?; \
+                  ls -a small/x-s1 small/x-s1/checkpoints; mount -o remount,size=200m small && \
+                  tonotopy --device cpu train x.toml --runs small --resume; echo code $?; \
+                  ls -a small/x-s1 small/x-s1/checkpoints; cp -r small/x-s1 kept";
+    let Some(output) = in_small_space(&place, &size.to_string(), script) else { return };
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    let codes: Vec<&str> = out.lines().filter(|line| line.starts_with("code ")).collect();
+    assert_eq!(codes, ["code 3", "code 0"], "{out}\n{err}");
+    assert!(err.contains("No space left on device") && err.contains("bytes are needed"), "{err}");
+    assert!(!out.contains(".writing-") && !out.contains(".lock"), "{out}");
+    let straight = weights(&place.path("straight/x-s1"));
+    assert_eq!(straight.0, 40);
+    assert!(straight == weights(&place.path("kept")), "the weights differ");
+}
