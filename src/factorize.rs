@@ -291,6 +291,10 @@ fn take_up(
     parts: &Parts,
 ) -> Result<Option<(Factors, Vec<LogLine>)>> {
     let path = partial.join(ABOUT);
+    if !path.exists() {
+        // Killed before anything was done.
+        return Ok(None);
+    }
     let before: About = serde_json::from_str(&read_text(&path)?)
         .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
     let differences = about.differences(&before);

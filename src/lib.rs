@@ -56,6 +56,7 @@ pub mod tensorboard;
 pub mod topk;
 pub mod train;
 pub mod usage;
+pub mod visible;
 pub mod weights;
 pub mod wpe;
 

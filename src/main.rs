@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match tonotopy::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", tonotopy::visible::visible(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }

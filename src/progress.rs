@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audio::ScanProgress;
 use crate::log::LogLine;
+use crate::visible::visible;
 
 /// Makes the bars of a verb.
 #[derive(Clone, Debug)]
@@ -20,6 +21,7 @@ impl Progress {
     }
 
     fn bar(&self, name: &str, length: u64, template: &str) -> Bar {
+        let name = visible(name);
         let target = match self.quiet {
             true => ProgressDrawTarget::hidden(),
             // Hidden by itself where stderr is no terminal.

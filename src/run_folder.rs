@@ -129,7 +129,9 @@ impl RunFolder {
     /// [`Error::Data`] if another process is at work in it.
     pub fn lock(&self) -> Result<Lock> {
         let lock = Lock::take(&self.path)?;
-        sweep_abandoned(&self.path)?;
+        for folder in [self.path.clone(), self.file(FITTED), self.file("catalogue")] {
+            sweep_abandoned(&folder)?;
+        }
         self.checkpoints().sweep()?;
         Ok(lock)
     }

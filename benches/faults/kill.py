@@ -160,7 +160,7 @@ def main():
             assert kind.start("straight", False).wait() == 0, "the undisturbed run failed"
             seconds = time.monotonic() - begun
             straight, log = kind.results("straight"), kind.log("straight")
-            kills, in_writing, rounds, early, bad = 0, 0, 0, 0, []
+            kills, in_writing, rounds, early, largest, bad = 0, 0, 0, 0, 0.0, []
             while kills < arguments.kills:
                 rounds += 1
                 where = f"killed{rounds}"
@@ -191,6 +191,7 @@ def main():
                 results = kind.results(where)
                 if results != straight:
                     off = max((difference(results.get(key, b""), data) for key, data in straight.items()), default=0.0)
+                    largest = max(largest, off)
                     if not off <= arguments.bound or results.keys() != straight.keys():
                         bad.append(f"round {rounds}: the results differ, by {off}")
                 if kind.log(where) != log:
@@ -198,7 +199,7 @@ def main():
                 bad += [f"round {rounds}: {path} is left" for path in left_over(kind.folder(where))]
                 shutil.rmtree(kind.folder(where).parent if name != "factorize" else kind.folder(where))
             print(f"{name}: {kills} kills ({in_writing} while something was being written, {early} before there was anything) "
-                  f"in {rounds} rounds of {seconds:.1f} s: {len(bad)} amiss", flush=True)
+                  f"in {rounds} rounds of {seconds:.1f} s: {len(bad)} amiss, results off by {largest}", flush=True)
             amiss += [f"{name}: {line}" for line in bad]
     print("\n".join(amiss))
     sys.exit(bool(amiss))

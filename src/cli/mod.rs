@@ -32,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::prepare::Places;
 use crate::progress::Progress;
 use crate::session::Session;
+use crate::visible::{LogOutput, visible};
 
 /// Train convolutional networks on music audio, on any GPU that wgpu reaches or on the CPU.
 #[derive(Debug, Parser)]
@@ -175,7 +176,7 @@ pub fn run() -> Result<()> {
                 "tonotopy",
                 &mut script,
             );
-            print(&String::from_utf8_lossy(&script))
+            print_data(&String::from_utf8_lossy(&script))
         }
     }
 }
@@ -193,7 +194,7 @@ fn start_log(arguments: &Arguments) {
         .parse_lossy(format!("{others},tonotopy={level},tonotopy_datasets={level}"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(LogOutput::default)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     match arguments.log_format {
         LogFormat::Json => log.json().init(),
@@ -213,8 +214,16 @@ fn catch_signals() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Writes a result to stdout; a reader that has gone away is no error.
+/// Writes a result for people to stdout.
 fn print(text: &str) -> Result<()> {
+    print_data(&visible(text))
+}
+
+/// Writes a result for programs to stdout, as it is unless that is a terminal; a reader that has gone away is no
+/// error.
+fn print_data(text: &str) -> Result<()> {
+    let shown = std::io::stdout().is_terminal().then(|| visible(text));
+    let text = shown.as_deref().unwrap_or(text);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -225,7 +234,7 @@ fn print(text: &str) -> Result<()> {
 /// Writes a result as JSON to stdout.
 fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).expect("plain data becomes JSON");
-    print(&format!("{text}\n"))
+    print_data(&format!("{text}\n"))
 }
 
 /// A number for people; a dash where it is not defined.

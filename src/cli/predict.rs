@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use super::audio_files::files;
-use super::{Context, print, print_json};
+use super::{Context, print, print_data, print_json};
 use crate::checkpoint::Which;
 use crate::ensemble::{Analysis, Ensemble, OverTime};
 use crate::error::{Error, Result};
@@ -113,7 +113,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let printed = over_time.filter(|_| arguments.window.is_some() || arguments.hop.is_some());
     match (arguments.json, arguments.csv, printed) {
         (true, _, printed) => print_json(&tagged(&ids, &found, tags, printed))?,
-        (_, true, Some(over_time)) => print(&windows_csv(&ids, &found, tags, over_time)?)?,
+        (_, true, Some(over_time)) => print_data(&windows_csv(&ids, &found, tags, over_time)?)?,
         (_, true, None) => {
             let values = found.into_iter().flat_map(|analysis| analysis.summary).collect();
             let predictions = Predictions { ids, tags: tags.to_vec(), values };
@@ -121,7 +121,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             let broken =
                 |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
             predictions.to_writer(&mut text).map_err(broken)?;
-            print(&String::from_utf8_lossy(&text))?;
+            print_data(&String::from_utf8_lossy(&text))?;
         }
         _ => print(&text(&ids, &found, tags, printed, arguments.top))?,
     }

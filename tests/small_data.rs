@@ -1,0 +1,167 @@
+//! Data sets at their smallest and oddest: each works, with a note, or ends in one clear error.
+
+use crate::support::{MEL, Workplace, small, tone};
+
+/// Tracks as `id: split, tags, seconds`.
+fn data(rows: &[(&str, &str, f64)]) -> Workplace {
+    let place = Workplace::new();
+    let mut manifest = String::from("id,path,split,tags\n");
+    for (i, (split, tags, seconds)) in rows.iter().enumerate() {
+        manifest += &format!("t{i},{i}.wav,{split},{tags}\n");
+        let pitch = 200.0 + 50.0 * i as f64;
+        place.write(&format!("music/{i}.wav"), tone(*seconds, 16_000, pitch));
+    }
+    place.write("music/manifest.csv", manifest);
+    place
+}
+
+/// An experiment on it; `changes` are replaced.
+fn write(place: &Workplace, changes: &[(&str, &str)]) {
+    let mut text = small(MEL).replace(
+        "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
+        "name = \"manifest\"\nroot = \"music\"",
+    );
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    place.write("x.toml", format!("name = \"x\"\n{text}"));
+}
+
+const TRAIN: &str = "--device cpu train x.toml";
+
+const PLAIN: [(&str, &str, f64); 6] = [
+    ("train", "a", 2.0),
+    ("train", "b", 2.0),
+    ("valid", "a", 2.0),
+    ("valid", "b", 2.0),
+    ("test", "a", 2.0),
+    ("test", "b", 2.0),
+];
+
+#[test]
+fn a_batch_may_be_larger_than_the_data_set() {
+    let place = data(&PLAIN);
+    write(&place, &[("batch_size = 4", "batch_size = 50")]);
+    place.run(TRAIN).ok();
+    place.run("--device cpu evaluate runs/x-s1").ok();
+}
+
+#[test]
+fn a_tag_without_positives_in_a_split_is_counted_and_left_out_of_the_mean() {
+    let place = data(&[
+        ("train", "a", 2.0),
+        ("train", "b", 2.0),
+        ("valid", "a", 2.0),
+        ("valid", "", 2.0),
+        ("test", "a", 2.0),
+        ("test", "", 2.0),
+    ]);
+    write(&place, &[]);
+    let told = place.run(TRAIN).ok();
+    assert!(told.err.contains("in the test split: b"), "{}", told.err);
+    let told = place.run("--device cpu evaluate runs/x-s1").ok();
+    assert!(told.out.contains("1 of 2"), "{}", told.out);
+}
+
+#[test]
+fn a_single_tag_is_a_task_too() {
+    let place = data(
+        &PLAIN.map(|(split, tags, seconds)| (split, if tags == "a" { "a" } else { "" }, seconds)),
+    );
+    write(&place, &[]);
+    place.run(TRAIN).ok();
+    place.run("--device cpu evaluate runs/x-s1").ok();
+    // Nobody has it in the test split: no score would be defined.
+    let place =
+        data(&[("train", "a", 2.0), ("valid", "a", 2.0), ("valid", "", 2.0), ("test", "", 2.0)]);
+    write(&place, &[]);
+    place.run(TRAIN).fails(3, &["test split", "nothing can be learned or scored"]);
+}
+
+#[test]
+fn targets_that_are_all_zero_are_refused() {
+    let place =
+        data(&[("train", "", 2.0), ("train", "", 2.0), ("valid", "", 2.0), ("test", "", 2.0)]);
+    write(&place, &[]);
+    place.run(TRAIN).fails(3, &["tag", "manifest.csv"]);
+}
+
+#[test]
+fn splits_that_lack_tracks_are_named() {
+    for (missing, rows) in [
+        ("valid", vec![("train", "a", 2.0), ("train", "b", 2.0), ("test", "a", 2.0)]),
+        ("train", vec![("valid", "a", 2.0), ("valid", "b", 2.0), ("test", "a", 2.0)]),
+    ] {
+        let place = data(&rows);
+        write(&place, &[]);
+        place.run(TRAIN).fails(3, &[missing]);
+        assert!(!place.path("runs").exists());
+    }
+    // Without a test split it trains; there is nothing to evaluate.
+    let place = data(&PLAIN[..4]);
+    write(&place, &[]);
+    let trained = place.run(TRAIN);
+    match trained.code {
+        0 => place.run("--device cpu evaluate runs/x-s1").fails(3, &["test"]),
+        _ => trained.fails(3, &["test"]),
+    };
+}
+
+#[test]
+fn one_track_is_too_few() {
+    let place = data(&PLAIN[..1]);
+    write(&place, &[]);
+    place.run(TRAIN).fails(3, &["split"]);
+}
+
+#[test]
+fn an_excerpt_longer_than_every_track() {
+    let place = data(&PLAIN);
+    write(&place, &[("excerpt_seconds = 1.0", "excerpt_seconds = 30.0")]);
+    let told = place.run(TRAIN);
+    match told.code {
+        // What is too short for one excerpt is filled up, or said to be too short.
+        0 => {}
+        _ => {
+            told.fails(3, &["excerpt"]);
+        }
+    }
+}
+
+#[test]
+fn more_means_than_windows_and_more_folds_than_tracks() {
+    let place = data(&PLAIN);
+    let network = format!("name = \"tagger\"\nfront_end = {MEL}");
+    let means = "name = \"multiscale\"\nfront_end = { name = \"pyramid\", kind = \"laplacian\" }\nframes = 4\nhidden = []\nmeans = 5_000";
+    write(&place, &[(&network, means)]);
+    place.run(TRAIN).fails(2, &["means = 5000", "windows"]);
+
+    let place = data(&PLAIN.map(|(_, tags, seconds)| ("", tags, seconds)));
+    let means = means.replace("5_000", "8");
+    let loss = "steps = 12\nloss = \"cross_entropy\"\nmetric = \"accuracy\"";
+    write(&place, &[(&network, means.as_str()), ("steps = 12", loss)]);
+    let text = std::fs::read_to_string(place.path("x.toml")).unwrap();
+    place.write("x.toml", format!("{text}\n[cross_validation]\nfolds = 60\n"));
+    let told = place.run(TRAIN);
+    assert!([2, 3].contains(&told.code) && !told.err.contains("panicked"), "{}", told.err);
+    assert!(told.err.contains("folds") || told.err.contains("split"), "{}", told.err);
+}
+
+#[test]
+fn counts_that_are_none_are_refused() {
+    let place = Workplace::new();
+    for count in ["nan", "inf", "-1", "1e308", "0x10", "", "1e-400"] {
+        place.write("plays.csv", format!("user,item,count\na,x,1\nb,y,{count}\nb,x,2\n"));
+        let told = place.run("factorize plays.csv --factors 2 --out made");
+        assert!(!told.err.contains("panicked"), "{}", told.err);
+        match told.code {
+            0 => std::fs::remove_dir_all(place.path("made")).unwrap(),
+            _ => drop(told.fails(3, &["plays.csv", "line 3"])),
+        }
+        assert!(!place.path("made").exists() && !place.path("made.partial").exists(), "{count}");
+    }
+    // More factors than users or items.
+    place.write("plays.csv", "user,item,count\na,x,1\nb,y,3\nb,x,2\n");
+    place.run("factorize plays.csv --factors 50 --out made").fails(2, &["factors = 50", "2 items"]);
+}
