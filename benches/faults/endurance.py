@@ -109,7 +109,7 @@ def steps(program, place):
 
 def listeners(program, place):
     listening = '[listening]\nname = "synthetic_listeners"\nusers = 100_000\n[factorization]\nfactors = 20\nregularization = 10.0\n'
-    loss = 'loss = "mean_squared_error"\nmetric = "auc"'
+    loss = 'loss = "mean_squared_error"\nmetric = "auc"\noptimizer = { name = "adam", learning_rate = 0.001 }'
     (place / "x.toml").write_text(EXPERIMENT.format(tracks=600, listening=listening, steps=300, valid=300, loss=loss))
     found = watch([program, "-q", "--device", "cpu", "train", "x.toml"], place)
     print(f"listeners: training {found[0]:.0f} s, {found[1]:.0f} MiB")
