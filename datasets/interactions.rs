@@ -3,16 +3,14 @@
 //! [`Interactions::read`] takes a table of user, item and count from anywhere; data sets with files of
 //! their own have files of their own here.
 
+pub mod file;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 use crate::DatasetError;
-use crate::subset::Subset;
 
 /// Listening data. Rows are in the order in which users first appear, columns in that of items.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,29 +25,6 @@ pub struct Interactions {
     counts: Vec<f32>,
     /// What was added up or left out while reading, one sentence each, with counts.
     pub notes: Vec<String>,
-}
-
-/// `[interactions] name = "file"`: a table of one's own.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FileConfig {
-    /// The table, as [`Interactions::read`] takes it.
-    pub path: PathBuf,
-    /// A smaller piece of it.
-    #[serde(skip_serializing_if = "Subset::is_all")]
-    pub subset: Subset,
-}
-
-impl FileConfig {
-    /// Reads the table, relative to `data_dir` if given.
-    ///
-    /// # Errors
-    /// If no table is named, it is missing, or a line of it is wrong.
-    pub fn load(&self, data_dir: Option<&Path>) -> Result<Interactions, DatasetError> {
-        let remedy = "name the table of user, item and count";
-        crate::named("file", "path", &self.path, remedy)?;
-        self.subset.of(Interactions::read(&crate::below(data_dir, &self.path))?)
-    }
 }
 
 /// One user's plays of one item, before they are put in order.

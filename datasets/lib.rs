@@ -176,7 +176,7 @@ impl DatasetConfig {
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum InteractionsConfig {
     /// One's own table.
-    File(interactions::FileConfig),
+    File(interactions::file::FileConfig),
     /// Last.fm, as HetRec 2011 has it.
     Hetrec(hetrec::HetrecConfig),
     /// The Echo Nest Taste Profile.
