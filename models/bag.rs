@@ -62,6 +62,16 @@ const MEAN: &str = "count_means";
 const COMPONENTS: &str = "count_components";
 
 impl BagConfig {
+    /// For examples.
+    pub(crate) fn small() -> Self {
+        Self {
+            front_end: FrontEndConfig::Mfcc(MfccConfig::small()),
+            words: 7,
+            variance: 0.9,
+            ..Self::default()
+        }
+    }
+
     /// # Errors
     /// Names the first value that cannot be used, or an excerpt too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {

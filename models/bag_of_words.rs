@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bag::{Bag, BagConfig};
 use crate::dense::{Dense, DenseConfig};
-use crate::fitted::Fitted;
+use crate::front_end::FrontEndConfig;
 use crate::onnx::{Graph, Lower, Lowered, Value};
-use crate::{ModelError, Network};
+use crate::{Corpus, Example, FitError, Fitted, ModelError, Network, NetworkConfig};
 
 /// Everything that [`BagOfWords`] leaves open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,9 +35,31 @@ pub struct BagOfWordsConfig {
 }
 
 impl BagOfWordsConfig {
-    /// # Errors
-    /// Names the first value that no model can be built with, or an excerpt too short.
-    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+    fn dense(&self) -> DenseConfig<'_> {
+        DenseConfig { hidden: &self.hidden, dropout: self.dropout }
+    }
+}
+
+impl NetworkConfig for BagOfWordsConfig {
+    type Network = BagOfWords;
+
+    fn examples() -> Vec<Example<Self>> {
+        let on = |hidden| Self { bag: BagConfig::small(), hidden, dropout: 0.0 };
+        vec![
+            Example { about: "one hidden layer", config: on(vec![6]), samples: 700 },
+            Example { about: "linear", config: on(Vec::new()), samples: 700 },
+        ]
+    }
+
+    fn front_end(&self) -> Option<&FrontEndConfig> {
+        Some(&self.bag.front_end)
+    }
+
+    fn sample_rate(&self) -> u32 {
+        self.bag.front_end.sample_rate()
+    }
+
+    fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         self.bag.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
             "excerpt" => error,
             _ => error.within("bag"),
@@ -45,11 +67,25 @@ impl BagOfWordsConfig {
         self.dense().validate(self.bag.words)
     }
 
-    /// A model with its first weights.
-    ///
-    /// # Errors
-    /// See [`BagOfWordsConfig::validate`]; also if `fitted` is not of this config.
-    pub fn init(
+    fn is_fitted(&self) -> bool {
+        true
+    }
+
+    fn fit<C: Corpus>(
+        &self,
+        excerpt_samples: usize,
+        seed: u64,
+        device: &Device,
+        corpus: &C,
+    ) -> Result<Fitted, FitError<C::Error>> {
+        self.bag.fit(excerpt_samples, seed, device, corpus)
+    }
+
+    fn is_linear(&self) -> bool {
+        self.hidden.is_empty()
+    }
+
+    fn init(
         &self,
         outputs: usize,
         excerpt_samples: usize,
@@ -62,12 +98,7 @@ impl BagOfWordsConfig {
         Ok(BagOfWords { bag, dense })
     }
 
-    fn dense(&self) -> DenseConfig<'_> {
-        DenseConfig { hidden: &self.hidden, dropout: self.dropout }
-    }
-
-    /// One line for reports.
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         format!("bag of words: {}; {}", self.bag.describe(), self.dense().describe())
     }
 }
@@ -77,14 +108,6 @@ impl BagOfWordsConfig {
 pub struct BagOfWords {
     bag: Bag,
     dense: Dense,
-}
-
-impl BagOfWords {
-    /// The same with another last layer; see [`Model::with_classifier`](crate::Model::with_classifier).
-    pub(crate) fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
-        self.dense = self.dense.with_output(weights, biases);
-        self
-    }
 }
 
 impl Network for BagOfWords {
@@ -102,6 +125,11 @@ impl Network for BagOfWords {
 
     fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         self.dense.last_hidden(self.fixed(waveforms))
+    }
+
+    fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
+        self.dense = self.dense.with_output(weights, biases);
+        self
     }
 }
 

@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
 use crate::front_end::strided::ROOT_FLOOR;
-use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters, MelConfig};
+use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters, MelConfig, StridedConfig};
 use crate::init::{output_linear, rectified_linear};
 use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::stages::{self, PartialPools, Plan, Stage, StageConfig};
-use crate::{ModelError, Network};
+use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
 /// Everything that [`LatentNet`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,10 +71,43 @@ impl LatentNetConfig {
     fn plan(&self, excerpt_samples: usize) -> Result<Plan<'_>, ModelError> {
         Plan::new(&self.front_end, &self.stages, self.partial_pools, excerpt_samples)
     }
+}
 
-    /// # Errors
-    /// Names the first value that no model can be built with, or an excerpt too short.
-    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+impl NetworkConfig for LatentNetConfig {
+    type Network = LatentNet;
+
+    fn examples() -> Vec<Example<Self>> {
+        let on = |front_end, pool| Self {
+            front_end,
+            stages: vec![StageConfig { filters: 4, length: 3, pool }; 2],
+            hidden: vec![6, 5],
+            dropout: 0.0,
+            ..Self::default()
+        };
+        let strided = StridedConfig { filters: 8, length: 32, stride: 16, ..Default::default() };
+        vec![
+            Example {
+                about: "mel",
+                config: on(FrontEndConfig::Mel(MelConfig::small()), 2),
+                samples: 700,
+            },
+            Example {
+                about: "strided, no pools",
+                config: on(FrontEndConfig::Strided(strided), 1),
+                samples: 300,
+            },
+        ]
+    }
+
+    fn front_end(&self) -> Option<&FrontEndConfig> {
+        Some(&self.front_end)
+    }
+
+    fn sample_rate(&self) -> u32 {
+        self.front_end.sample_rate()
+    }
+
+    fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         in_range("dropout", self.dropout, 0.0, 0.99)?;
         if !(1..=16).contains(&self.hidden.len()) {
             let count = self.hidden.len();
@@ -92,14 +125,11 @@ impl LatentNetConfig {
         Ok(())
     }
 
-    /// A model with its first weights.
-    ///
-    /// # Errors
-    /// See [`LatentNetConfig::validate`].
-    pub fn init(
+    fn init(
         &self,
         outputs: usize,
         excerpt_samples: usize,
+        _fitted: &Fitted,
         device: &Device,
     ) -> Result<LatentNet, ModelError> {
         self.validate(excerpt_samples)?;
@@ -122,8 +152,7 @@ impl LatentNetConfig {
         })
     }
 
-    /// One line for reports.
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let stages = stages::describe(&self.stages);
         let hidden: Vec<String> = self.hidden.iter().map(usize::to_string).collect();
         let dropout =
@@ -146,18 +175,6 @@ pub struct LatentNet {
     output: Linear,
     /// Samples of an excerpt.
     samples: usize,
-}
-
-impl LatentNet {
-    /// `[batch, band, frame]`
-    pub(crate) fn front_end(&self, waveforms: Tensor<2>) -> Tensor<3> {
-        self.front_end.forward(waveforms)
-    }
-
-    /// What the front end has learned, if it learns on raw audio.
-    pub fn filters(&self) -> Option<LearnedFilters> {
-        self.front_end.filters()
-    }
 }
 
 /// Mean, maximum and L2 norm over time, in this order.
@@ -194,6 +211,14 @@ impl Network for LatentNet {
             x = relu(layer.forward(x));
         }
         x
+    }
+
+    fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
+        Some(self.front_end.forward(waveforms))
+    }
+
+    fn filters(&self) -> Option<LearnedFilters> {
+        self.front_end.filters()
     }
 }
 
@@ -238,7 +263,7 @@ mod tests {
             .collect();
         // 149, 73, 35 stand in the figure; the last convolution has no pool.
         assert_eq!(frames, [149, 73, 35, 32]);
-        let model = config.init(40, SAMPLES, &Device::flex()).unwrap();
+        let model = config.init(40, SAMPLES, &Fitted::default(), &Device::flex()).unwrap();
         let convolutions =
             256 * (128 * 4 + 1) + 256 * (256 * 4 + 1) + 512 * (256 * 4 + 1) + 512 * (512 * 4 + 1);
         let dense = 2048 * (1536 + 1) + 2048 * (2048 + 1) + 40 * (2048 + 1);

@@ -20,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use crate::bag::{Bag, BagConfig};
 use crate::error::in_range;
 use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
+use crate::front_end::FrontEndConfig;
 use crate::mlr::{MlrConfig, MlrError};
 use crate::onnx::{Graph, Lower, Lowered, Value};
-use crate::{ModelError, Network};
+use crate::{Example, ModelError, Network, NetworkConfig};
 
 /// Everything that [`Metric`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,10 +44,23 @@ impl Default for MetricConfig {
 /// Name of what is fitted besides the bag.
 const PROJECTION: &str = "metric";
 
-impl MetricConfig {
-    /// # Errors
-    /// Names the first value that no model can be built with, or an excerpt too short.
-    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+impl NetworkConfig for MetricConfig {
+    type Network = Metric;
+
+    fn examples() -> Vec<Example<Self>> {
+        let config = Self { bag: BagConfig::small(), neighbours: 2, ..Self::default() };
+        vec![Example { about: "bag of words", config, samples: 700 }]
+    }
+
+    fn front_end(&self) -> Option<&FrontEndConfig> {
+        Some(&self.bag.front_end)
+    }
+
+    fn sample_rate(&self) -> u32 {
+        self.bag.front_end.sample_rate()
+    }
+
+    fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         self.bag.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
             "excerpt" => error,
             _ => error.within("bag"),
@@ -55,11 +69,16 @@ impl MetricConfig {
         in_range("neighbours", self.neighbours, 1, 1_000_000)
     }
 
+    fn is_fitted(&self) -> bool {
+        true
+    }
+
+    fn is_learned(&self) -> bool {
+        false
+    }
+
     /// Fits bag and metric.
-    ///
-    /// # Errors
-    /// If a value cannot be used, the audio cannot be read, or nobody knows what its listeners like.
-    pub fn fit<C: Corpus>(
+    fn fit<C: Corpus>(
         &self,
         excerpt_samples: usize,
         seed: u64,
@@ -120,10 +139,9 @@ impl MetricConfig {
         Ok(fitted)
     }
 
-    /// # Errors
-    /// If a value cannot be used, or `fitted` is not of this config.
-    pub fn init(
+    fn init(
         &self,
+        _outputs: usize,
         excerpt_samples: usize,
         fitted: &Fitted,
         device: &Device,
@@ -134,8 +152,7 @@ impl MetricConfig {
         Ok(Metric { bag, projection })
     }
 
-    /// One line for reports.
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         format!(
             "metric learned to rank {} neighbours, on a bag of words: {}",
             self.neighbours,

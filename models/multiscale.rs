@@ -27,7 +27,7 @@ use crate::encoding::Encoding;
 use crate::error::{fits_memory, in_range};
 use crate::even_sample::EvenSample;
 use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
-use crate::front_end::{FrontEnd, FrontEndConfig, PyramidConfig};
+use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig, PyramidConfig};
 use crate::kmeans::{KMeansConfig, KMeansError, Weight};
 use crate::moments::Moments;
 use crate::onnx::{Graph, Lower, Lowered, Value};
@@ -35,7 +35,7 @@ use crate::pca::{Keep, PcaError, PcaFit};
 use crate::pool::Pool;
 use crate::whitening::Whitening;
 use crate::windows::{self, host, windows};
-use crate::{ModelError, Network};
+use crate::{Example, ModelError, Network, NetworkConfig};
 
 /// Everything that [`Multiscale`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,74 +121,6 @@ impl MultiscaleConfig {
         self.level_bands().saturating_mul(self.frames)
     }
 
-    /// # Errors
-    /// Names the first value that no model can be built with, or an excerpt too short.
-    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        self.front_end.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
-            "excerpt" => error,
-            _ => error.within("front_end"),
-        })?;
-        if matches!(self.front_end, FrontEndConfig::Strided(_)) {
-            let problem = "learns by gradients, of which what is fitted beforehand has none";
-            let remedy = "choose mel, mfcc, multiresolution or pyramid";
-            return Err(ModelError::new("front_end.name", "strided", problem, remedy));
-        }
-        let count = self.front_end.levels();
-        for (i, &level) in self.levels.iter().enumerate() {
-            if level >= count {
-                let problem = format!("the front end has levels 0 to {}", count - 1);
-                let remedy = "name one of these, or leave the list empty for all";
-                return Err(ModelError::new(format!("levels[{i}]"), level, problem, remedy));
-            }
-            if self.levels[..i].contains(&level) {
-                let remedy = "name each level once";
-                return Err(ModelError::new(format!("levels[{i}]"), level, "named twice", remedy));
-            }
-        }
-        in_range("frames", self.frames, 1, 1_024)?;
-        in_range("variance", self.variance, 0.01, 1.0)?;
-        in_range("epsilon", self.epsilon, 0.0, 1e6)?;
-        in_range("means", self.means, 0, 100_000)?;
-        in_range("windows", self.windows, self.means.max(2), 1 << 30)?;
-        in_range("iterations", self.iterations, 1, 1_000_000)?;
-        if let Some(batch) = self.batch {
-            in_range("batch", batch, 1, 1 << 30)?;
-        }
-        if let Encoding::Threshold { threshold } = self.encoding {
-            in_range("encoding.threshold", threshold, -1e6, 1e6)?;
-        }
-        if self.means == 0 && self.encoding != Encoding::Linear {
-            let remedy = "ask for means, or leave the encoding out";
-            let problem = "an encoding by means, of which there are to be none";
-            return Err(ModelError::new(
-                "encoding",
-                format!("{:?}", self.encoding),
-                problem,
-                remedy,
-            ));
-        }
-        if self.pool.is_empty() {
-            let remedy = "list one or more of max, mean, deviation";
-            return Err(ModelError::new("pool", "[]", "nothing is kept", remedy));
-        }
-        if let Some(seconds) = self.pool_seconds {
-            in_range("pool_seconds", seconds, 1e-3, 86_400.0)?;
-        }
-        // The covariance of windows is a square of these, in double precision.
-        if self.columns() > 20_000 {
-            let problem = format!("windows of {} numbers are too large for PCA", self.columns());
-            return Err(ModelError::new("frames", self.frames, problem, "lower it, or the bands"));
-        }
-        fits_memory("means", self.means, &[self.means.max(1), self.columns()])?;
-        let frames = self.front_end.level_frames(excerpt_samples);
-        if self.used_levels().iter().any(|&level| frames[level] < self.frames) {
-            let problem = format!("more than the frames of an excerpt at some level ({frames:?})");
-            let remedy = "raise training.excerpt_seconds, or use fewer frames or levels";
-            return Err(ModelError::new("frames", self.frames, problem, remedy));
-        }
-        self.dense().validate(self.features_of(self.means.max(1)))
-    }
-
     /// Features of an excerpt where each level has so many.
     fn features_of(&self, level: usize) -> usize {
         let pools = self.used_levels().len().saturating_mul(self.pool.len());
@@ -197,45 +129,6 @@ impl MultiscaleConfig {
 
     fn dense(&self) -> DenseConfig<'_> {
         DenseConfig { hidden: &self.hidden, dropout: self.dropout }
-    }
-
-    /// Learns components, means and the features' sizes from training audio.
-    ///
-    /// # Errors
-    /// If a value cannot be used, the audio cannot be read, or there is too little of it.
-    pub fn fit<C: Corpus>(
-        &self,
-        excerpt_samples: usize,
-        seed: u64,
-        device: &Device,
-        corpus: &C,
-    ) -> Result<Fitted, FitError<C::Error>> {
-        self.validate(excerpt_samples)?;
-        let front_end = self.front_end.init(device)?;
-        let mut fitted = Fitted::default();
-        corpus.progress("components").map_err(FitError::Corpus)?;
-        let whitenings = self.whitenings(&front_end, corpus)?;
-        for (level, whitening) in self.used_levels().iter().zip(&whitenings) {
-            whitening.insert(&suffix(*level), &mut fitted);
-        }
-        if self.means > 0 {
-            self.fit_means(&front_end, &whitenings, seed, device, corpus, &mut fitted)?;
-        }
-
-        let features = self.features(excerpt_samples, &fitted, device)?;
-        let mut moments = Moments::new(features.count());
-        corpus.progress("sizes of features").map_err(FitError::Corpus)?;
-        corpus
-            .excerpts(&mut |waveforms, _| {
-                let rows = host(features.forward(waveforms));
-                rows.chunks_exact(features.count()).for_each(|row| moments.add(row));
-            })
-            .map_err(FitError::Corpus)?;
-        let (mean, deviation) = moments.finish();
-        let single = |values: Vec<f64>| values.iter().map(|value| *value as f32).collect();
-        fitted.insert(FEATURE_MEAN, &[mean.len()], single(mean));
-        fitted.insert(FEATURE_DEVIATION, &[deviation.len()], single(deviation));
-        Ok(fitted)
     }
 
     /// One for each level that is used.
@@ -340,29 +233,6 @@ impl MultiscaleConfig {
         Ok(())
     }
 
-    /// A model with its first weights.
-    ///
-    /// # Errors
-    /// See [`MultiscaleConfig::validate`]; also if `fitted` is not of this config.
-    pub fn init(
-        &self,
-        outputs: usize,
-        excerpt_samples: usize,
-        fitted: &Fitted,
-        device: &Device,
-    ) -> Result<Multiscale, ModelError> {
-        self.validate(excerpt_samples)?;
-        let features = self.features(excerpt_samples, fitted, device)?;
-        let count = features.count();
-        let row = |name: &str| -> Result<Fixed<2>, ModelError> {
-            let values: Fixed<1> = fitted.get(name, [Some(count)])?;
-            Ok(Fixed::new(values.values().to_vec(), [1, count]))
-        };
-        let (mean, deviation) = (row(FEATURE_MEAN)?, row(FEATURE_DEVIATION)?);
-        let dense = self.dense().init(count, outputs, device);
-        Ok(Multiscale { features, mean, deviation, dense })
-    }
-
     fn features(
         &self,
         excerpt_samples: usize,
@@ -401,8 +271,194 @@ impl MultiscaleConfig {
         })
     }
 
-    /// One line for reports.
-    pub fn describe(&self) -> String {
+    /// The means of a level as patches of spectrogram, in the unit of the front end, less the mean window:
+    /// what each of them looks for.
+    ///
+    /// # Shapes
+    /// - returns: `[mean, frame, band]`
+    ///
+    /// # Errors
+    /// If there are no means, or `fitted` is not of this config.
+    pub fn patches(&self, level: usize, fitted: &Fitted) -> Result<Vec<f32>, ModelError> {
+        let whitening = Whitening::get(&suffix(level), self.columns(), fitted)?;
+        let shape = [Some(self.means), Some(whitening.components())];
+        let means: Fixed<2> = fitted.get(&format!("{MEANS}{}", suffix(level)), shape)?;
+        Ok(whitening.undo(means.values()))
+    }
+}
+
+impl NetworkConfig for MultiscaleConfig {
+    type Network = Multiscale;
+
+    fn examples() -> Vec<Example<Self>> {
+        let pyramid =
+            PyramidConfig { levels: 2, n_fft: 64, hop_length: 32, n_mels: 6, ..Default::default() };
+        let laplacian = Self {
+            front_end: FrontEndConfig::Pyramid(pyramid),
+            frames: 2,
+            means: 5,
+            pool: vec![Pool::Max, Pool::Mean, Pool::Deviation],
+            hidden: vec![6],
+            dropout: 0.0,
+            ..Self::default()
+        };
+        let triangle = Self { encoding: Encoding::Triangle, ..laplacian.clone() };
+        let threshold = Encoding::Threshold { threshold: 0.1 };
+        let threshold = Self { encoding: threshold, levels: vec![1], ..laplacian.clone() };
+        let whitened = Self {
+            front_end: FrontEndConfig::Mel(MelConfig::small()),
+            means: 0,
+            pool_seconds: Some(0.01),
+            hidden: Vec::new(),
+            ..laplacian.clone()
+        };
+        let example = |about, config| Example { about, config, samples: 700 };
+        vec![
+            example("K-means of a pyramid", laplacian),
+            example("K-means, triangle", triangle),
+            example("K-means, threshold", threshold),
+            example("whitened windows, stretches", whitened),
+        ]
+    }
+
+    fn front_end(&self) -> Option<&FrontEndConfig> {
+        Some(&self.front_end)
+    }
+
+    fn sample_rate(&self) -> u32 {
+        self.front_end.sample_rate()
+    }
+
+    fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+        self.front_end.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
+            "excerpt" => error,
+            _ => error.within("front_end"),
+        })?;
+        if matches!(self.front_end, FrontEndConfig::Strided(_)) {
+            let problem = "learns by gradients, of which what is fitted beforehand has none";
+            let remedy = "choose mel, mfcc, multiresolution or pyramid";
+            return Err(ModelError::new("front_end.name", "strided", problem, remedy));
+        }
+        let count = self.front_end.levels();
+        for (i, &level) in self.levels.iter().enumerate() {
+            if level >= count {
+                let problem = format!("the front end has levels 0 to {}", count - 1);
+                let remedy = "name one of these, or leave the list empty for all";
+                return Err(ModelError::new(format!("levels[{i}]"), level, problem, remedy));
+            }
+            if self.levels[..i].contains(&level) {
+                let remedy = "name each level once";
+                return Err(ModelError::new(format!("levels[{i}]"), level, "named twice", remedy));
+            }
+        }
+        in_range("frames", self.frames, 1, 1_024)?;
+        in_range("variance", self.variance, 0.01, 1.0)?;
+        in_range("epsilon", self.epsilon, 0.0, 1e6)?;
+        in_range("means", self.means, 0, 100_000)?;
+        in_range("windows", self.windows, self.means.max(2), 1 << 30)?;
+        in_range("iterations", self.iterations, 1, 1_000_000)?;
+        if let Some(batch) = self.batch {
+            in_range("batch", batch, 1, 1 << 30)?;
+        }
+        if let Encoding::Threshold { threshold } = self.encoding {
+            in_range("encoding.threshold", threshold, -1e6, 1e6)?;
+        }
+        if self.means == 0 && self.encoding != Encoding::Linear {
+            let remedy = "ask for means, or leave the encoding out";
+            let problem = "an encoding by means, of which there are to be none";
+            return Err(ModelError::new(
+                "encoding",
+                format!("{:?}", self.encoding),
+                problem,
+                remedy,
+            ));
+        }
+        if self.pool.is_empty() {
+            let remedy = "list one or more of max, mean, deviation";
+            return Err(ModelError::new("pool", "[]", "nothing is kept", remedy));
+        }
+        if let Some(seconds) = self.pool_seconds {
+            in_range("pool_seconds", seconds, 1e-3, 86_400.0)?;
+        }
+        // The covariance of windows is a square of these, in double precision.
+        if self.columns() > 20_000 {
+            let problem = format!("windows of {} numbers are too large for PCA", self.columns());
+            return Err(ModelError::new("frames", self.frames, problem, "lower it, or the bands"));
+        }
+        fits_memory("means", self.means, &[self.means.max(1), self.columns()])?;
+        let frames = self.front_end.level_frames(excerpt_samples);
+        if self.used_levels().iter().any(|&level| frames[level] < self.frames) {
+            let problem = format!("more than the frames of an excerpt at some level ({frames:?})");
+            let remedy = "raise training.excerpt_seconds, or use fewer frames or levels";
+            return Err(ModelError::new("frames", self.frames, problem, remedy));
+        }
+        self.dense().validate(self.features_of(self.means.max(1)))
+    }
+
+    fn is_fitted(&self) -> bool {
+        true
+    }
+
+    fn is_linear(&self) -> bool {
+        self.hidden.is_empty()
+    }
+
+    /// Learns components, means and the features' sizes from training audio.
+    fn fit<C: Corpus>(
+        &self,
+        excerpt_samples: usize,
+        seed: u64,
+        device: &Device,
+        corpus: &C,
+    ) -> Result<Fitted, FitError<C::Error>> {
+        self.validate(excerpt_samples)?;
+        let front_end = self.front_end.init(device)?;
+        let mut fitted = Fitted::default();
+        corpus.progress("components").map_err(FitError::Corpus)?;
+        let whitenings = self.whitenings(&front_end, corpus)?;
+        for (level, whitening) in self.used_levels().iter().zip(&whitenings) {
+            whitening.insert(&suffix(*level), &mut fitted);
+        }
+        if self.means > 0 {
+            self.fit_means(&front_end, &whitenings, seed, device, corpus, &mut fitted)?;
+        }
+
+        let features = self.features(excerpt_samples, &fitted, device)?;
+        let mut moments = Moments::new(features.count());
+        corpus.progress("sizes of features").map_err(FitError::Corpus)?;
+        corpus
+            .excerpts(&mut |waveforms, _| {
+                let rows = host(features.forward(waveforms));
+                rows.chunks_exact(features.count()).for_each(|row| moments.add(row));
+            })
+            .map_err(FitError::Corpus)?;
+        let (mean, deviation) = moments.finish();
+        let single = |values: Vec<f64>| values.iter().map(|value| *value as f32).collect();
+        fitted.insert(FEATURE_MEAN, &[mean.len()], single(mean));
+        fitted.insert(FEATURE_DEVIATION, &[deviation.len()], single(deviation));
+        Ok(fitted)
+    }
+
+    fn init(
+        &self,
+        outputs: usize,
+        excerpt_samples: usize,
+        fitted: &Fitted,
+        device: &Device,
+    ) -> Result<Multiscale, ModelError> {
+        self.validate(excerpt_samples)?;
+        let features = self.features(excerpt_samples, fitted, device)?;
+        let count = features.count();
+        let row = |name: &str| -> Result<Fixed<2>, ModelError> {
+            let values: Fixed<1> = fitted.get(name, [Some(count)])?;
+            Ok(Fixed::new(values.values().to_vec(), [1, count]))
+        };
+        let (mean, deviation) = (row(FEATURE_MEAN)?, row(FEATURE_DEVIATION)?);
+        let dense = self.dense().init(count, outputs, device);
+        Ok(Multiscale { features, mean, deviation, dense })
+    }
+
+    fn describe(&self) -> String {
         let levels = match self.levels.as_slice() {
             [] => String::new(),
             [one] => format!(", level {one} alone"),
@@ -418,21 +474,6 @@ impl MultiscaleConfig {
             self.front_end.describe(),
             self.dense().describe()
         )
-    }
-
-    /// The means of a level as patches of spectrogram, in the unit of the front end, less the mean window:
-    /// what each of them looks for.
-    ///
-    /// # Shapes
-    /// - returns: `[mean, frame, band]`
-    ///
-    /// # Errors
-    /// If there are no means, or `fitted` is not of this config.
-    pub fn patches(&self, level: usize, fitted: &Fitted) -> Result<Vec<f32>, ModelError> {
-        let whitening = Whitening::get(&suffix(level), self.columns(), fitted)?;
-        let shape = [Some(self.means), Some(whitening.components())];
-        let means: Fixed<2> = fitted.get(&format!("{MEANS}{}", suffix(level)), shape)?;
-        Ok(whitening.undo(means.values()))
     }
 }
 
@@ -558,14 +599,6 @@ pub struct Multiscale {
     dense: Dense,
 }
 
-impl Multiscale {
-    /// The same with another last layer; see [`Model::with_classifier`](crate::Model::with_classifier).
-    pub(crate) fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
-        self.dense = self.dense.with_output(weights, biases);
-        self
-    }
-}
-
 impl Network for Multiscale {
     fn fixed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         let device = waveforms.device();
@@ -583,6 +616,11 @@ impl Network for Multiscale {
 
     fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         self.dense.last_hidden(self.fixed(waveforms))
+    }
+
+    fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
+        self.dense = self.dense.with_output(weights, biases);
+        self
     }
 }
 

@@ -8,18 +8,15 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use serde::Serialize;
 
-use crate::bag::BagConfig;
-use crate::encoding::Encoding;
 use crate::front_end::mel::PadKind;
 use crate::front_end::strided::{Activation, FeaturePool, PoolKind};
 use crate::front_end::{
-    FrontEnd, MelConfig, MfccConfig, MultiresolutionConfig, PyramidConfig, StridedConfig,
+    FramesConfig, FrontEnd, MelConfig, MfccConfig, MultiresolutionConfig, PyramidConfig,
+    PyramidKind, StridedConfig,
 };
-use crate::pool::Pool;
-use crate::stages::StageConfig;
 use crate::{
-    BagOfWordsConfig, Corpus, Fitted, FrontEndConfig, LatentNetConfig, Model, ModelConfig,
-    MultiscaleConfig, Network, SampleCnnConfig, TaggerConfig,
+    Corpus, Example, Fitted, FrontEndConfig, Model, ModelConfig, ModelError, Network,
+    NetworkConfig, TransferredConfig,
 };
 
 /// Allowed difference of outputs, relative to the largest output. Single precision carries 6e-8;
@@ -77,7 +74,7 @@ pub fn compare(device: &Device, reference: &Device) -> Vec<Row> {
 
 /// A layer or network and what to feed it.
 struct Case {
-    name: &'static str,
+    name: String,
     config: CaseConfig,
     samples: usize,
 }
@@ -93,9 +90,12 @@ const BATCH: usize = 2;
 const OUTPUTS: usize = 3;
 
 fn cases() -> Vec<Case> {
-    let front_end =
-        |name, config| Case { name, config: CaseConfig::FrontEnd(config), samples: 700 };
-    let mel = MelConfig { n_fft: 64, hop_length: 32, n_mels: 12, ..Default::default() };
+    let front_end = |name: &str, config| {
+        // Features come in whole frames.
+        let samples = if matches!(config, FrontEndConfig::Frames(_)) { 60 } else { 700 };
+        Case { name: name.into(), config: CaseConfig::FrontEnd(config), samples }
+    };
+    let mel = MelConfig::small();
     let odd = MelConfig {
         n_fft: 75,
         hop_length: 32,
@@ -110,41 +110,6 @@ fn cases() -> Vec<Case> {
     let l2 = StridedConfig { pool: pool(PoolKind::L2, 4), ..strided.clone() };
     let max = StridedConfig { pool: pool(PoolKind::Max, 2), ..strided.clone() };
 
-    let tagger = |name, front_end, pool, samples| {
-        let stages = vec![StageConfig { filters: 4, length: 3, pool }; 2];
-        let config = TaggerConfig { front_end, stages, hidden: 6, ..Default::default() };
-        Case { name, config: CaseConfig::Model(ModelConfig::Tagger(config)), samples }
-    };
-    let samplecnn = SampleCnnConfig {
-        stem_filters: 4,
-        block_filters: vec![4, 5, 6],
-        hidden: 6,
-        dropout: 0.0,
-        ..Default::default()
-    };
-    let latentnet = LatentNetConfig {
-        front_end: FrontEndConfig::Mel(mel.clone()),
-        stages: vec![StageConfig { filters: 4, length: 3, pool: 2 }; 2],
-        hidden: vec![6, 5],
-        dropout: 0.0,
-        ..Default::default()
-    };
-    let mfcc = MfccConfig {
-        sample_rate: 16_000,
-        n_fft: 64,
-        hop_length: 32,
-        n_mels: 12,
-        n_mfcc: 5,
-        delta_frames: 5,
-        ..Default::default()
-    };
-    let bag = BagConfig {
-        front_end: FrontEndConfig::Mfcc(mfcc.clone()),
-        words: 7,
-        variance: 0.9,
-        ..Default::default()
-    };
-    let bag_of_words = BagOfWordsConfig { bag, hidden: vec![6], dropout: 0.0 };
     let multiresolution = MultiresolutionConfig {
         windows: vec![32, 64],
         hop_length: 32,
@@ -153,50 +118,29 @@ fn cases() -> Vec<Case> {
     };
     let pyramid =
         PyramidConfig { levels: 2, n_fft: 64, hop_length: 32, n_mels: 6, ..Default::default() };
-    let multiscale = |name, pyramid: &PyramidConfig, encoding| {
-        let config = MultiscaleConfig {
-            front_end: FrontEndConfig::Pyramid(pyramid.clone()),
-            frames: 2,
-            means: 5,
-            encoding,
-            pool: vec![Pool::Max, Pool::Mean, Pool::Deviation],
-            hidden: vec![6],
-            dropout: 0.0,
-            ..Default::default()
-        };
-        Case { name, config: CaseConfig::Model(ModelConfig::Multiscale(config)), samples: 700 }
-    };
-    vec![
-        front_end("mel, power", FrontEndConfig::Mel(mel.clone())),
+    let gaussian = PyramidConfig { kind: PyramidKind::Gaussian, ..pyramid.clone() };
+    let frames = FramesConfig { width: 6, ..Default::default() };
+    let mut cases = vec![
+        front_end("mel, power", FrontEndConfig::Mel(mel)),
         front_end("mel, magnitude, centred", FrontEndConfig::Mel(odd)),
-        front_end("strided, relu", FrontEndConfig::Strided(strided.clone())),
+        front_end("strided, relu", FrontEndConfig::Strided(strided)),
         front_end("strided, log", FrontEndConfig::Strided(log)),
-        front_end("strided, L2 pools", FrontEndConfig::Strided(l2.clone())),
+        front_end("strided, L2 pools", FrontEndConfig::Strided(l2)),
         front_end("strided, max pools", FrontEndConfig::Strided(max)),
-        tagger("tagger on mel", FrontEndConfig::Mel(mel), 2, 700),
-        tagger("tagger on strided, partial pools", FrontEndConfig::Strided(strided), 4, 300),
-        tagger("tagger on strided, L2 pools", FrontEndConfig::Strided(l2), 2, 500),
-        Case {
-            name: "samplecnn",
-            config: CaseConfig::Model(ModelConfig::SampleCnn(samplecnn)),
-            samples: 200,
-        },
-        Case {
-            name: "latentnet",
-            config: CaseConfig::Model(ModelConfig::LatentNet(latentnet)),
-            samples: 700,
-        },
-        front_end("mfcc", FrontEndConfig::Mfcc(mfcc.clone())),
+        front_end("mfcc", FrontEndConfig::Mfcc(MfccConfig::small())),
         front_end("multiresolution", FrontEndConfig::Multiresolution(multiresolution)),
-        front_end("Laplacian pyramid", FrontEndConfig::Pyramid(pyramid.clone())),
-        multiscale("K-means of a pyramid", &pyramid, Encoding::Linear),
-        multiscale("K-means, triangle", &pyramid, Encoding::Triangle),
+        front_end("Laplacian pyramid", FrontEndConfig::Pyramid(pyramid)),
+        front_end("Gaussian pyramid", FrontEndConfig::Pyramid(gaussian)),
+        front_end("frames", FrontEndConfig::Frames(frames)),
+    ];
+    cases.extend(ModelConfig::examples().into_iter().map(|Example { about, config, samples }| {
         Case {
-            name: "bag of words",
-            config: CaseConfig::Model(ModelConfig::BagOfWords(bag_of_words)),
-            samples: 700,
-        },
-    ]
+            name: format!("{}, {about}", config.name()),
+            config: CaseConfig::Model(config),
+            samples,
+        }
+    }));
+    cases
 }
 
 /// A quantity and its values.
@@ -220,7 +164,7 @@ impl Case {
 
     fn failed(&self, failure: String) -> Row {
         Row {
-            layer: self.name.into(),
+            layer: self.name.clone(),
             quantity: "all".into(),
             max_abs: f64::NAN,
             max_rel: f64::NAN,
@@ -253,7 +197,7 @@ impl Case {
                 .fold(0.0, |max, (e, a)| nan_max(max, (f64::from(*e) - f64::from(*a)).abs()));
             let max_rel = max_abs / scale;
             Row {
-                layer: self.name.into(),
+                layer: self.name.clone(),
                 quantity: quantity.clone(),
                 max_abs,
                 max_rel,
@@ -284,9 +228,10 @@ impl Case {
             CaseConfig::Model(config) => {
                 // What is fitted is fitted on the CPU: the devices are compared, not two fits.
                 let host = Device::flex();
-                let fitted = config.fit(self.samples, 1, &host, &Noise { samples: self.samples });
+                let fitted =
+                    config.fit(self.samples, 1, &host, &Noise { samples: self.samples, config });
                 let fitted = fitted.map_err(|error| error.to_string())?;
-                let model = config.init(OUTPUTS, self.samples, &fitted, &tracked);
+                let model = config.drawn(OUTPUTS, self.samples, &fitted, &tracked);
                 let model = model.map_err(|error| error.to_string())?;
                 let model = model.map(&mut SetWeights::default());
                 // No gradient goes through what is fixed.
@@ -306,12 +251,13 @@ impl Case {
 }
 
 /// What fitted parts are fitted to.
-struct Noise {
+struct Noise<'a> {
     samples: usize,
+    config: &'a ModelConfig,
 }
 
-impl Corpus for Noise {
-    type Error = std::convert::Infallible;
+impl Corpus for Noise<'_> {
+    type Error = ModelError;
 
     fn tracks(&self) -> usize {
         12
@@ -332,7 +278,13 @@ impl Corpus for Noise {
     }
 
     fn source(&self) -> Result<(Model, Fitted), Self::Error> {
-        unreachable!("no case builds on another network")
+        let ModelConfig::Transferred(TransferredConfig { source: Some(source), .. }) = self.config
+        else {
+            unreachable!("only a transferred network asks, and it knows its source");
+        };
+        let (none, host) = (Fitted::default(), Device::flex().autodiff());
+        let model = source.model.init(source.outputs, self.samples, &none, &host)?;
+        Ok((model.map(&mut SetWeights::default()).valid(), none))
     }
 
     fn progress(&self, _: &str) -> Result<(), Self::Error> {
@@ -389,10 +341,11 @@ impl ModuleVisitor for Collect<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
-        if !tensor.is_require_grad() {
-            return; // running statistics
-        }
         let path = self.path.join(".");
+        // Running statistics are not learned, and what is transferred is fixed.
+        if !tensor.is_require_grad() || self.path.iter().any(|name| name == "source") {
+            return;
+        }
         let gradient = tensor.grad(self.gradients).ok_or("no gradient reaches it".to_string());
         match gradient.and_then(values) {
             Ok(values) => self.results.push((format!("{GRADIENT} of {path}"), values)),

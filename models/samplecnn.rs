@@ -26,10 +26,10 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
-use crate::front_end::{check_sample_rate, excerpt_too_short};
+use crate::front_end::{FrontEndConfig, check_sample_rate, excerpt_too_short};
 use crate::init::{output_linear, rectified_conv1d};
 use crate::onnx::{Graph, Lower, Lowered, Value, Windows, numbers};
-use crate::{ModelError, Network};
+use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
 /// Everything that [`SampleCnn`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,10 +87,35 @@ impl SampleCnnConfig {
             .iter()
             .fold(self.stem_length, |samples, _| samples.saturating_mul(self.pool))
     }
+}
 
-    /// # Errors
-    /// Names the first value that no model can be built with, or an excerpt too short.
-    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+impl NetworkConfig for SampleCnnConfig {
+    type Network = SampleCnn;
+
+    fn examples() -> Vec<Example<Self>> {
+        let small = Self {
+            stem_filters: 4,
+            block_filters: vec![4, 5, 6],
+            hidden: 6,
+            dropout: 0.0,
+            ..Self::default()
+        };
+        let largest = Self { head: Head::Max, block_filters: vec![4, 5], ..small.clone() };
+        vec![
+            Example { about: "mean over time", config: small, samples: 200 },
+            Example { about: "maximum over time", config: largest, samples: 200 },
+        ]
+    }
+
+    fn front_end(&self) -> Option<&FrontEndConfig> {
+        None
+    }
+
+    fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+
+    fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         check_sample_rate(self.sample_rate)?;
         in_range("stem_length", self.stem_length, 1, 65_536)?;
         in_range("stem_filters", self.stem_filters, 1, 65_536)?;
@@ -121,14 +146,11 @@ impl SampleCnnConfig {
         Ok(())
     }
 
-    /// A model with its first weights.
-    ///
-    /// # Errors
-    /// See [`SampleCnnConfig::validate`].
-    pub fn init(
+    fn init(
         &self,
         outputs: usize,
         excerpt_samples: usize,
+        _fitted: &Fitted,
         device: &Device,
     ) -> Result<SampleCnn, ModelError> {
         self.validate(excerpt_samples)?;
@@ -159,8 +181,7 @@ impl SampleCnnConfig {
         })
     }
 
-    /// One line for reports.
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let Self { stem_filters, stem_length, block_filters, hidden, sample_rate, dropout, .. } =
             self;
         format!(
@@ -285,7 +306,8 @@ mod tests {
         let conv = |inputs: usize, outputs, length| outputs * inputs * length + 2 * outputs;
         let blocks = 2 * conv(128, 128, 3) + conv(128, 256, 3) + 5 * conv(256, 256, 3);
         let expected = conv(1, 128, 3) + blocks + conv(256, 512, 3) + conv(512, 512, 1) + 513 * 50;
-        let model = SampleCnnConfig::default().init(50, 59_049, &Device::flex()).unwrap();
+        let config = SampleCnnConfig::default();
+        let model = config.init(50, 59_049, &Fitted::default(), &Device::flex()).unwrap();
         // burn counts the running mean and variance of each normalised channel among them.
         let running = 2 * (3 * 128 + 6 * 256 + 2 * 512);
         assert_eq!(model.num_params(), expected + running);

@@ -25,11 +25,12 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
-use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters};
+use crate::front_end::strided::{FeaturePool, PoolKind};
+use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters, MelConfig, StridedConfig};
 use crate::init::{output_linear, rectified_linear};
 use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::stages::{self, PartialPools, Plan, Stage, StageConfig};
-use crate::{ModelError, Network};
+use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
 /// Everything that [`Tagger`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,24 +64,47 @@ impl TaggerConfig {
     fn plan(&self, excerpt_samples: usize) -> Result<Plan<'_>, ModelError> {
         Plan::new(&self.front_end, &self.stages, self.partial_pools, excerpt_samples)
     }
+}
 
-    /// # Errors
-    /// Names the first value that no model can be built with, or an excerpt too short.
-    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+impl NetworkConfig for TaggerConfig {
+    type Network = Tagger;
+
+    fn examples() -> Vec<Example<Self>> {
+        let strided = StridedConfig { filters: 8, length: 32, stride: 16, ..Default::default() };
+        let l2 = Some(FeaturePool { kind: PoolKind::L2, size: 4 });
+        let pooled = StridedConfig { pool: l2, ..strided.clone() };
+        let example = |about, front_end, pool, samples| {
+            let stages = vec![StageConfig { filters: 4, length: 3, pool }; 2];
+            let config = Self { front_end, stages, hidden: 6, ..Default::default() };
+            Example { about, config, samples }
+        };
+        vec![
+            example("mel", FrontEndConfig::Mel(MelConfig::small()), 2, 700),
+            example("strided, partial pools", FrontEndConfig::Strided(strided), 4, 300),
+            example("strided, L2 pools", FrontEndConfig::Strided(pooled), 2, 500),
+        ]
+    }
+
+    fn front_end(&self) -> Option<&FrontEndConfig> {
+        Some(&self.front_end)
+    }
+
+    fn sample_rate(&self) -> u32 {
+        self.front_end.sample_rate()
+    }
+
+    fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         in_range("hidden", self.hidden, 1, 1_000_000)?;
         in_range("dropout", self.dropout, 0.0, 0.99)?;
         let (channels, frames) = self.plan(excerpt_samples)?.output();
         fits_memory("hidden", self.hidden, &[channels, frames, self.hidden])
     }
 
-    /// A model with its first weights.
-    ///
-    /// # Errors
-    /// See [`TaggerConfig::validate`].
-    pub fn init(
+    fn init(
         &self,
         outputs: usize,
         excerpt_samples: usize,
+        _fitted: &Fitted,
         device: &Device,
     ) -> Result<Tagger, ModelError> {
         self.validate(excerpt_samples)?;
@@ -97,8 +121,7 @@ impl TaggerConfig {
         })
     }
 
-    /// One line for reports.
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let stages = stages::describe(&self.stages);
         let dropout =
             if self.dropout > 0.0 { format!(", dropout {}", self.dropout) } else { String::new() };
@@ -118,18 +141,6 @@ pub struct Tagger {
     samples: usize,
 }
 
-impl Tagger {
-    /// `[batch, band, frame]`
-    pub(crate) fn front_end(&self, waveforms: Tensor<2>) -> Tensor<3> {
-        self.front_end.forward(waveforms)
-    }
-
-    /// What the front end has learned, if it learns on raw audio.
-    pub fn filters(&self) -> Option<LearnedFilters> {
-        self.front_end.filters()
-    }
-}
-
 impl Network for Tagger {
     fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
         let features = self.embed(waveforms);
@@ -144,6 +155,14 @@ impl Network for Tagger {
             x = stage.forward(x);
         }
         relu(self.hidden.forward(x.flatten(1, 2)))
+    }
+
+    fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
+        Some(self.front_end.forward(waveforms))
+    }
+
+    fn filters(&self) -> Option<LearnedFilters> {
+        self.front_end.filters()
     }
 }
 
@@ -162,16 +181,16 @@ impl Lower for Tagger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::front_end::StridedConfig;
 
     #[test]
     fn parameters_are_those_that_the_literature_counts() {
         let front_end = FrontEndConfig::Strided(StridedConfig::default());
         let config = TaggerConfig { front_end, ..Default::default() };
-        let model = config.init(50, 48_000, &Device::flex()).unwrap();
+        let model = config.init(50, 48_000, &Fitted::default(), &Device::flex()).unwrap();
         // 187 frames; the front end has 128 filters of 256 and their biases.
         assert_eq!(model.num_params(), 74_974 + 128 * 257);
-        let model = TaggerConfig::default().init(50, 48_000, &Device::flex()).unwrap();
+        let config = TaggerConfig::default();
+        let model = config.init(50, 48_000, &Fitted::default(), &Device::flex()).unwrap();
         assert_eq!(model.num_params(), 74_974);
     }
 }

@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::dense::{Dense, DenseConfig};
 use crate::fitted::{Corpus, FitError, Fitted, Fixed};
+use crate::front_end::FrontEndConfig;
 use crate::moments::Moments;
 use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::windows::host;
-use crate::{Model, ModelConfig, ModelError, Network, error};
+use crate::{Example, Model, ModelConfig, ModelError, Network, NetworkConfig, TaggerConfig, error};
 
 /// Which features of the source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,19 +73,53 @@ impl TransferredConfig {
         })
     }
 
-    /// Of the source, once it has been read.
-    pub fn sample_rate(&self) -> u32 {
-        self.source.as_ref().map_or(0, |source| source.model.sample_rate())
-    }
-
     /// Whether the source has been read: [`TransferredConfig::validate`] can tell the rest then.
     pub fn is_resolved(&self) -> bool {
         self.source.is_some()
     }
 
-    /// # Errors
-    /// Names the first value that no model can be built with, or an excerpt too short.
-    pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+    fn dense(&self) -> DenseConfig<'_> {
+        DenseConfig { hidden: &self.hidden, dropout: self.dropout }
+    }
+}
+
+impl NetworkConfig for TransferredConfig {
+    type Network = Transferred;
+
+    fn examples() -> Vec<Example<Self>> {
+        let of = |of, hidden| {
+            let source = TaggerConfig::examples().swap_remove(0);
+            let config = Self {
+                run: "source".into(),
+                of,
+                hidden,
+                dropout: 0.0,
+                source: Some(Box::new(SourceConfig {
+                    outputs: 3,
+                    excerpt_samples: source.samples,
+                    model: ModelConfig::Tagger(source.config),
+                })),
+            };
+            (config, source.samples)
+        };
+        let (hidden, samples) = of(Of::Embedding, vec![5]);
+        let (linear, _) = of(Of::Outputs, Vec::new());
+        vec![
+            Example { about: "on a hidden layer", config: hidden, samples },
+            Example { about: "linear, on outputs", config: linear, samples },
+        ]
+    }
+
+    /// That of the source, once it has been read; so is the rate.
+    fn front_end(&self) -> Option<&FrontEndConfig> {
+        self.source.as_ref()?.model.front_end()
+    }
+
+    fn sample_rate(&self) -> u32 {
+        self.source.as_ref().map_or(0, |source| source.model.sample_rate())
+    }
+
+    fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         let source = self.source()?;
         source.model.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
             "excerpt" => error,
@@ -98,17 +133,20 @@ impl TransferredConfig {
         self.dense().validate(inputs)
     }
 
-    fn dense(&self) -> DenseConfig<'_> {
-        DenseConfig { hidden: &self.hidden, dropout: self.dropout }
+    fn is_fitted(&self) -> bool {
+        true
+    }
+
+    fn is_linear(&self) -> bool {
+        self.hidden.is_empty()
     }
 
     /// Takes over what is fitted of the source, and the sizes of its features on this audio.
-    ///
-    /// # Errors
-    /// If a value cannot be used, the audio cannot be read, or there is no source.
-    pub fn fit<C: Corpus>(
+    fn fit<C: Corpus>(
         &self,
         excerpt_samples: usize,
+        _seed: u64,
+        _device: &Device,
         corpus: &C,
     ) -> Result<Fitted, FitError<C::Error>> {
         self.validate(excerpt_samples)?;
@@ -141,12 +179,8 @@ impl TransferredConfig {
         Ok(fitted)
     }
 
-    /// A model with its first weights; those of the source are put in by [`Transferred::with_source`],
-    /// or come with a checkpoint.
-    ///
-    /// # Errors
-    /// See [`TransferredConfig::validate`]; also if `fitted` is not of this config.
-    pub fn init(
+    /// The weights of the source are put in by [`Transferred::with_source`], or come with a checkpoint.
+    fn init(
         &self,
         outputs: usize,
         excerpt_samples: usize,
@@ -161,7 +195,7 @@ impl TransferredConfig {
                 own.arrays.insert(name.to_string(), array.clone());
             }
         }
-        let network = source.model.blank(source.outputs, excerpt_samples, &own, device)?;
+        let network = source.model.init(source.outputs, excerpt_samples, &own, device)?;
         let sizes: Fixed<2> = fitted.get(SIZES, [Some(2), None])?;
         let [_, count] = sizes.shape();
         error::in_range("features", count, 1, 1 << 30)?;
@@ -175,8 +209,7 @@ impl TransferredConfig {
         })
     }
 
-    /// One line for reports.
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let what = match self.of {
             Of::Embedding => "the last hidden layer",
             Of::Outputs => "the outputs",
@@ -228,9 +261,10 @@ impl Transferred {
         self.source.push(network);
         Ok(self)
     }
+}
 
-    /// See [`Model::check`].
-    pub(crate) fn check(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+impl Network for Transferred {
+    fn check(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         let source = &self.source[0];
         source.check(excerpt_samples)?;
         let silence = Tensor::zeros([1, excerpt_samples], &self.dense.device());
@@ -246,14 +280,11 @@ impl Transferred {
         }
     }
 
-    /// The same with another last layer; see [`Model::with_classifier`].
-    pub(crate) fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
+    fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
         self.dense = self.dense.with_output(weights, biases);
         self
     }
-}
 
-impl Network for Transferred {
     fn fixed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         let device = waveforms.device();
         let features = self.of.features(&self.source[0], waveforms).detach();

@@ -8,15 +8,15 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use models::{Fitted, Model, Network};
+use models::{Fitted, Model, Network, NetworkConfig};
 use serde::Serialize;
 
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::loss::Loss;
+use crate::model;
 use crate::rng::philox;
-use crate::session::initial;
 
 /// Steps before anything is timed: kernels are compiled, buffers made.
 const WARM_UP: usize = 3;
@@ -82,7 +82,7 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
         true => device.device.clone(),
         false => device.device.clone().autodiff(),
     };
-    let mut model = initial(experiment, plan.outputs, &Fitted::default(), &device.device)?;
+    let mut model = model::initial(experiment, plan.outputs, &Fitted::default(), &device.device)?;
     if plan.inference {
         model = model.valid();
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use datasets::Track;
+use models::Network;
 use models::cross_validation::{
     CrossValidated, CrossValidationConfig, CrossValidationError, Fold, Labelled,
 };
@@ -20,10 +21,11 @@ use crate::files::write_atomic;
 use crate::fit::fixed_features;
 use crate::log::{Log, LogLine};
 use crate::metrics::{self, Folds, Targets};
+use crate::model;
 use crate::predictions::Predictions;
 use crate::prepare::Prepared;
 use crate::run_folder::{Environment, RunFolder};
-use crate::session::{Session, Trained, initial};
+use crate::session::{Session, Trained};
 use crate::source;
 use crate::spread::Spread;
 use crate::train::End;
@@ -54,7 +56,7 @@ impl Session<'_> {
         }
         let fitted = self.fit(experiment, &data, folder)?;
         let device = &self.device.device;
-        let model = initial(experiment, data.outputs(), &fitted, device)?;
+        let model = model::initial(experiment, data.outputs(), &fitted, device)?;
         let model = source::put_into(model, experiment, folder.beside(), device)?;
 
         let bar = self.progress.predict("features");

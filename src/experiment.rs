@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datasets::{DatasetConfig, InteractionsConfig};
-use models::ModelConfig;
 use models::cross_validation::CrossValidationConfig;
 use models::wmf::WmfConfig;
+use models::{ModelConfig, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use models::{Corpus, FitError, Fitted, Model, ModelConfig, Network};
+use models::{Corpus, FitError, Fitted, Model, ModelConfig, Network, NetworkConfig};
 
 use crate::checksums::Checksums;
 use crate::error::{Error, Result};

@@ -15,10 +15,12 @@ use crate::evaluate;
 use crate::experiment::Experiment;
 use crate::export::safetensors;
 use crate::log::{Log, LogLine};
+use crate::model;
 use crate::objective::Objective;
 use crate::run_folder::{Environment, RunFolder};
-use crate::session::{Session, initial, judge, listeners, load_weights, measure};
+use crate::session::Session;
 use crate::source;
+use crate::validation::{judge, listeners, measure};
 use crate::weights::{self, Weights};
 
 /// Weights from a file, under the names that they have there.
@@ -207,7 +209,7 @@ impl Session<'_> {
         let mut data = self.prepare(experiment, folder)?;
         let fitted = imported.fitted;
         let device = &self.device.device;
-        let model = initial(experiment, data.outputs(), &fitted, device)?;
+        let model = model::initial(experiment, data.outputs(), &fitted, device)?;
         let weights = reshaped(imported.weights, &weights::shapes(&model.valid()));
         let filled = weights::put(model.valid(), &weights).map_err(|misfit| {
             Error::Data(format!(
@@ -217,7 +219,7 @@ impl Session<'_> {
                 experiment.model.name()
             ))
         })?;
-        let model = load_weights(model, filled.clone().into_record(), from)?;
+        let model = model::with_weights(model, filled.clone().into_record(), from)?;
 
         data.notes.push(format!("weights imported from {}", from.display()));
         data.notes

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use models::{Fitted, Model, ModelConfig};
+use models::{Fitted, Model, ModelConfig, NetworkConfig};
 
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use crate::model;
 use crate::param_groups::Place;
 use crate::run_folder::RunFolder;
-use crate::session::{initial, load_weights};
 use crate::source::find;
 
 /// What decides what weights mean: what the audio becomes before the layers, and on which time scale.
@@ -72,9 +72,7 @@ impl Start {
     pub fn put_into(&self, model: Model) -> Result<(Model, String)> {
         let host = burn::tensor::Device::flex();
         let outputs = self.folder.outputs(&self.experiment)?.len();
-        let checkpoint = self.folder.checkpoints().load(Which::Best)?;
-        let source = initial(&self.experiment, outputs, &self.folder.fitted()?, &host)?.valid();
-        let source = load_weights(source, checkpoint.model, &checkpoint.path)?;
+        let source = model::trained(&self.folder, &self.experiment, outputs, Which::Best, &host)?;
         let mut theirs = Weights::default();
         source.visit(&mut theirs);
         let mut put = Put {

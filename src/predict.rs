@@ -2,18 +2,17 @@
 
 use std::path::Path;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use models::onnx::{Activation, to_onnx};
-use models::{Fitted, Model, Network};
+use models::{Fitted, Model, Network, NetworkConfig};
 
 use crate::audio::{self, Limits};
 use crate::catalogue::By;
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::export::{Card, Outputs, safetensors};
+use crate::model;
 use crate::run_folder::RunFolder;
-use crate::session::{initial, load_weights};
 use crate::weights;
 
 /// Samples that go through the network at once, at most; one excerpt always does.
@@ -89,10 +88,8 @@ impl Predictor {
     fn of_run(folder: &RunFolder, which: Which, device: &Device) -> Result<Predictor> {
         let experiment = folder.experiment()?;
         let card = Card::of_run(folder, &experiment, which)?;
-        let checkpoint = folder.checkpoints().load(which)?;
+        let model = model::trained(folder, &experiment, card.tags.len(), which, device)?;
         let fitted = folder.fitted()?;
-        let model = initial(&experiment, card.tags.len(), &fitted, device)?.valid();
-        let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
         Ok(Predictor { model, fitted, card, device: device.clone() })
     }
 
@@ -125,7 +122,7 @@ impl Predictor {
         // Nothing is drawn or allocated before the shapes are known to be those of the file.
         let model = card
             .model
-            .blank(card.tags.len(), card.excerpt_samples, &fitted, device)
+            .init(card.tags.len(), card.excerpt_samples, &fitted, device)
             .map_err(|error| unfit(&error))?;
         let model = weights::put(model, &weights).map_err(|error| unfit(&error))?;
         model.check(card.excerpt_samples).map_err(|error| unfit(&error))?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use datasets::{Collection, DatasetConfig, Interactions, InteractionsConfig, Split, Track};
+use models::NetworkConfig;
 
 use crate::audio::{AudioCache, CachedAudio, QuarantineEntry, ScanOptions, ScanProgress, scan};
 use crate::error::{Error, Result};

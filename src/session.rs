@@ -1,25 +1,22 @@
 //! One run from its experiment to its scores.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::store::ModuleRecord;
-use burn::tensor::Device;
 use datasets::Split;
-use models::{Fitted, Model, Network};
+use models::{Fitted, Model, Network, NetworkConfig};
 use serde::Serialize;
 
 use crate::catalogue::{self, By, Catalogue, Listening};
-use crate::checkpoint::{Best, Checkpoint, LoopState, Which};
+use crate::checkpoint::{Checkpoint, LoopState, Which};
 use crate::device::DeviceInfo;
 use crate::embed::embed;
 use crate::error::{Error, Result};
-use crate::evaluate::{self, Outcome};
+use crate::evaluate;
 use crate::examples::Inputs;
-use crate::experiment::{Experiment, METRICS};
+use crate::experiment::Experiment;
 use crate::factors;
 use crate::files::write_atomic;
 use crate::finite;
@@ -28,16 +25,17 @@ use crate::init_from::Start;
 use crate::log::{Log, LogLine};
 use crate::loss::Loss;
 use crate::matrix::Matrix;
-use crate::metrics::{self, Scores, Targets};
+use crate::metrics::Scores;
+use crate::model;
 use crate::objective::Objective;
 use crate::param_groups::ParamGroups;
 use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
-use crate::recommendation::{Recommendation, matrix, neighbours, rank, recommend};
+use crate::recommendation::{Recommendation, matrix, neighbours, recommend};
 use crate::run_folder::{Environment, RunFolder};
 use crate::source;
 use crate::train::{End, Event, train};
-use crate::wpe::Listeners;
+use crate::validation::{judge, listeners, measure, score};
 
 /// What a verb brings to every run.
 pub struct Session<'a> {
@@ -120,7 +118,7 @@ impl Session<'_> {
             (Some(start), false) => start.fitted()?,
             (None, false) => self.fit(experiment, &data, folder)?,
         };
-        let mut model = initial(experiment, data.outputs(), &fitted, &self.device.device)?;
+        let mut model = model::initial(experiment, data.outputs(), &fitted, &self.device.device)?;
         if !folder.exists() {
             model = source::put_into(model, experiment, folder.beside(), &self.device.device)?;
         }
@@ -171,7 +169,7 @@ impl Session<'_> {
             checkpoint
         {
             tracing::info!("going on from {}", path.display());
-            model = load_weights(model, weights, &path)?;
+            model = model::with_weights(model, weights, &path)?;
             optimizer = optimizer.load_record(moments);
             state = reached;
         }
@@ -306,12 +304,10 @@ impl Session<'_> {
     /// A trained run: its experiment, its data, which must be what it was, and its model.
     fn open(&self, folder: &RunFolder, which: Which) -> Result<(Experiment, Prepared, Model)> {
         let experiment = folder.experiment()?;
-        let checkpoint = folder.checkpoints().load(which)?;
         let data = self.prepare(&experiment, folder)?;
         folder.check_data(&data)?;
-        let fitted = folder.fitted()?;
-        let model = initial(&experiment, data.outputs(), &fitted, &self.device.device)?.valid();
-        let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
+        let device = &self.device.device;
+        let model = model::trained(folder, &experiment, data.outputs(), which, device)?;
         Ok((experiment, data, model))
     }
 
@@ -433,123 +429,4 @@ impl Session<'_> {
 
 fn folder_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// The model of an experiment with its first weights, on the differentiating twin of `device`.
-///
-/// The weights are always drawn on the CPU, so that every device starts from the same ones.
-pub fn initial(
-    experiment: &Experiment,
-    outputs: usize,
-    fitted: &Fitted,
-    device: &Device,
-) -> Result<Model> {
-    let samples = experiment.excerpt_samples();
-    let config = |error: models::ModelError| Error::Config(format!("in [model]: {error}"));
-    let host = Device::flex();
-    host.seed(experiment.seed);
-    let drawn = experiment.model.init(outputs, samples, fitted, &host).map_err(config)?;
-    let record = drawn.into_record();
-    let tracked = device.clone().autodiff();
-    let model = experiment.model.init(outputs, samples, fitted, &tracked).map_err(config)?;
-    model.try_load_record(record).map_err(|error| {
-        Error::Device(format!("cannot bring the first weights to the device: {error}"))
-    })
-}
-
-/// Puts stored weights into a model of the same architecture.
-pub fn load_weights(model: Model, weights: ModuleRecord, from: &Path) -> Result<Model> {
-    model.try_load_record(weights).map_err(|error| {
-        Error::Data(format!(
-            "the weights in {} do not fit the model of its experiment.toml: {error}",
-            from.display()
-        ))
-    })
-}
-
-fn score(loss: Loss, outcome: &Outcome, data: &Prepared, split: Split) -> Result<Scores> {
-    let examples = data.examples(split);
-    let broken = |error: metrics::MetricError| Error::Data(error.to_string());
-    let (ids, tags) = (examples.ids.clone(), data.collection.tags.clone());
-    let targets = Targets::from_numbers(ids, tags, &examples.targets).map_err(broken)?;
-    let (name, split) = (data.collection.name.as_str(), split.to_string());
-    match loss {
-        Loss::CrossEntropy => metrics::score_genres(&outcome.predictions, &targets, name, &split),
-        // A regressed tag has no probability, but it has a rank, and both areas ask for no more.
-        Loss::BinaryCrossEntropy
-        | Loss::MeanSquaredError
-        | Loss::WeightedPredictionError
-        | Loss::None => metrics::score(&outcome.predictions, &targets, name, &split),
-    }
-    .map_err(broken)
-}
-
-/// The listeners of a split's tracks, if the loss asks for them.
-pub(crate) fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
-    match loss {
-        Loss::WeightedPredictionError => {
-            data.latent.as_ref().map(|latent| latent.listeners(&data.positions(split)))
-        }
-        _ => None,
-    }
-}
-
-/// The metrics of one validation, by name; a metric that is not defined on this split is `None`.
-pub(crate) fn measure(
-    loss: Loss,
-    outcome: &Outcome,
-    places: Option<&Matrix>,
-    data: &Prepared,
-    split: Split,
-) -> Result<BTreeMap<String, Option<f64>>> {
-    let mut all = BTreeMap::from([("loss".to_string(), Some(outcome.loss))]);
-    match loss {
-        Loss::BinaryCrossEntropy => {
-            let scores = score(loss, outcome, data, split)?;
-            all.insert("roc_auc_macro".into(), scores.roc_auc_macro);
-            all.insert("pr_auc_macro".into(), scores.pr_auc_macro);
-        }
-        Loss::CrossEntropy => {
-            let scores = score(loss, outcome, data, split)?;
-            all.insert("accuracy".into(), scores.accuracy);
-            all.insert("f1_macro".into(), scores.f1_macro);
-        }
-        Loss::MeanSquaredError => {
-            all.insert("mse".into(), Some(outcome.loss));
-        }
-        Loss::WeightedPredictionError => {
-            all.insert("wpe".into(), Some(outcome.loss));
-        }
-        Loss::None => all.clear(),
-    }
-    if let Some(latent) = &data.latent {
-        let scores = rank(latent, &matrix(outcome)?, places, data, split)?;
-        all.insert("map".into(), scores.map);
-        all.insert("auc".into(), scores.auc);
-    }
-    Ok(all)
-}
-
-/// Updates the best value; whether this validation is it.
-pub(crate) fn judge(
-    metric: &str,
-    metrics: &BTreeMap<String, Option<f64>>,
-    state: &mut LoopState,
-) -> Result<bool> {
-    let value = metrics.get(metric).copied().flatten().ok_or_else(|| {
-        Error::Data(format!(
-            "training.metric {metric} is not defined on the valid split: no tag has both a positive and a \
-             negative track there"
-        ))
-    })?;
-    let larger = METRICS.iter().any(|(name, larger)| *name == metric && *larger);
-    let best =
-        state.best.is_none_or(|best| if larger { value > best.value } else { value < best.value });
-    if best {
-        state.best = Some(Best { step: state.step, value });
-        state.since_best = 0;
-    } else {
-        state.since_best += 1;
-    }
-    Ok(best)
 }

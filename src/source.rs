@@ -10,8 +10,8 @@ use models::{Fitted, Model, ModelConfig, TransferredConfig};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use crate::model;
 use crate::run_folder::RunFolder;
-use crate::session::{initial, load_weights};
 
 /// The run that a config names: that folder, or the one of the same seed, `NAME-s<seed>`; here, or beside
 /// the run that is being made.
@@ -98,8 +98,8 @@ pub fn load(experiment: &Experiment, beside: &Path, device: &Device) -> Result<(
     // As long as this experiment's excerpts, not the source's own.
     let mut here = was.clone();
     here.training.excerpt_seconds = experiment.training.excerpt_seconds;
-    let model = initial(&here, source.outputs, &fitted, device)?.valid();
-    let model = load_weights(model, checkpoint.model, &checkpoint.path).map_err(|error| {
+    let model = model::initial(&here, source.outputs, &fitted, device)?.valid();
+    let model = model::with_weights(model, checkpoint.model, &checkpoint.path).map_err(|error| {
         match here.excerpt_samples() == was.excerpt_samples() {
             true => error,
             false => Error::Config(format!(

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use models::{Corpus, Fitted, Model, ModelConfig, Network};
+use models::{Corpus, Fitted, Model, ModelConfig, Network, NetworkConfig};
 use tonotopy::experiment::Experiment;
-use tonotopy::session::initial;
+use tonotopy::model::initial;
 
 fn shipped() -> Vec<PathBuf> {
     fn search(folder: &Path, found: &mut Vec<PathBuf>) {

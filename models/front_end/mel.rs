@@ -90,6 +90,11 @@ impl Default for MelConfig {
 const MAX_MELS: usize = 4_096;
 
 impl MelConfig {
+    /// For examples: 12 bands of windows of 64 samples.
+    pub(crate) fn small() -> Self {
+        Self { n_fft: 64, hop_length: 32, n_mels: 12, ..Self::default() }
+    }
+
     /// Samples of the window.
     pub fn window_length(&self) -> usize {
         self.win_length.unwrap_or(self.n_fft)

@@ -73,6 +73,19 @@ impl Default for MfccConfig {
 const LEAST_POWER: f64 = 1e-10;
 
 impl MfccConfig {
+    /// For examples: 5 coefficients of windows of 64 samples.
+    pub(crate) fn small() -> Self {
+        Self {
+            sample_rate: 16_000,
+            n_fft: 64,
+            hop_length: 32,
+            n_mels: 12,
+            n_mfcc: 5,
+            delta_frames: 5,
+            ..Self::default()
+        }
+    }
+
     /// Numbers a frame.
     pub fn bands(&self) -> usize {
         self.n_mfcc.saturating_mul(1 + self.deltas)

@@ -7,7 +7,10 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use models::front_end::mel::PadKind;
 use models::front_end::{FrontEndConfig, MelConfig, StridedConfig};
-use models::{Corpus, Fitted, Model, ModelConfig, ModelError, Network, SampleCnnConfig};
+use models::{
+    Corpus, Example, Fitted, Model, ModelConfig, ModelError, Network, NetworkConfig,
+    SampleCnnConfig,
+};
 
 const OUTPUTS: usize = 7;
 
@@ -20,8 +23,16 @@ pub(crate) fn toml(text: &str) -> ModelConfig {
     toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// Every model of the list, on every front end and with every option that changes the graph.
+/// The examples that every network of the list brings along, and beyond these every front end, and options at
+/// other sizes.
 pub(crate) fn cases() -> Vec<Case> {
+    let of = |Example { config, samples, .. }| Case { config, samples };
+    let mut cases: Vec<Case> = ModelConfig::examples().into_iter().map(of).collect();
+    cases.splice(0..0, more_cases());
+    cases
+}
+
+fn more_cases() -> Vec<Case> {
     let tagger = |front_end: &str| toml(&format!("name = 'tagger'\nfront_end = {front_end}"));
     let transferred = |of: &str, dense: &str| {
         toml(&format!(
@@ -183,11 +194,12 @@ fn locked<T>(draw: impl FnOnce() -> T) -> T {
 }
 
 /// Noise to fit to, of several colours so that there is something to tell apart.
-struct Colours {
+struct Colours<'a> {
     samples: usize,
+    config: &'a ModelConfig,
 }
 
-impl Corpus for Colours {
+impl Corpus for Colours<'_> {
     type Error = std::convert::Infallible;
 
     fn tracks(&self) -> usize {
@@ -213,11 +225,14 @@ impl Corpus for Colours {
     }
 
     fn source(&self) -> Result<(Model, Fitted), Self::Error> {
-        let config = toml(SOURCE);
+        let ModelConfig::Transferred(config) = self.config else {
+            unreachable!("only a transferred network asks")
+        };
+        let source = config.source.as_ref().unwrap();
         let device = Device::flex();
         let model = locked(|| {
             device.seed(9);
-            config.init(3, self.samples, &Fitted::default(), &device).unwrap()
+            source.model.drawn(source.outputs, self.samples, &Fitted::default(), &device).unwrap()
         });
         Ok((model, Fitted::default()))
     }
@@ -230,14 +245,15 @@ impl Corpus for Colours {
 }
 
 fn fitted(case: &Case) -> Fitted {
-    case.config.fit(case.samples, 1, &Device::flex(), &Colours { samples: case.samples }).unwrap()
+    let colours = Colours { samples: case.samples, config: &case.config };
+    case.config.fit(case.samples, 1, &Device::flex(), &colours).unwrap()
 }
 
 pub(crate) fn build(case: &Case, seed: u64, device: &Device) -> Model {
     let fitted = fitted(case);
     locked(|| {
         device.seed(seed);
-        case.config.init(OUTPUTS, case.samples, &fitted, device).unwrap()
+        case.config.drawn(OUTPUTS, case.samples, &fitted, device).unwrap()
     })
 }
 
@@ -340,9 +356,9 @@ fn the_list_is_complete_and_its_defaults_are_whole() {
     let cases = cases();
     for (name, about) in ModelConfig::NAMES {
         assert!(!about.is_empty());
-        assert!(cases.iter().any(|case| case.config.name() == name), "{name} has no case here");
+        assert!(cases.iter().any(|case| case.config.name() == *name), "{name} has no case here");
         let config = toml(&format!("name = '{name}'"));
-        assert_eq!(config.name(), name);
+        assert_eq!(config.name(), *name);
         assert!(config.describe().len() > 20 && !config.describe().contains('\n'));
         let written = toml::to_string(&config).unwrap();
         assert_eq!(toml(&written), config, "what is written is read back:\n{written}");
@@ -499,7 +515,7 @@ fn what_was_fitted_for_another_config_is_refused() {
     for case in cases().into_iter().filter(|case| case.config.is_fitted()) {
         let device = Device::flex();
         assert_eq!(fitted(&case), fitted(&case), "a fit is a function of its input");
-        let none = case.config.init(OUTPUTS, case.samples, &Fitted::default(), &device);
+        let none = case.config.drawn(OUTPUTS, case.samples, &Fitted::default(), &device);
         assert!(none.unwrap_err().to_string().contains("never fitted"));
         for name in fitted(&case).arrays.keys() {
             let mut other = fitted(&case);
@@ -508,7 +524,7 @@ fn what_was_fitted_for_another_config_is_refused() {
                 .values
                 .extend_from_within(..array.values.len() / array.shape[array.shape.len() - 1]);
             *array.shape.last_mut().unwrap() += 1;
-            let error = case.config.init(OUTPUTS, case.samples, &other, &device).unwrap_err();
+            let error = case.config.drawn(OUTPUTS, case.samples, &other, &device).unwrap_err();
             assert_eq!(error.key, *name, "{error}");
         }
     }
@@ -580,7 +596,8 @@ fn mapping_keeps_every_parameter() {
 fn error(text: &str, samples: usize) -> ModelError {
     let config = toml(text);
     let error = config.validate(samples).expect_err(text);
-    let built = config.init(OUTPUTS, samples, &Fitted::default(), &Device::flex()).expect_err(text);
+    let built =
+        config.drawn(OUTPUTS, samples, &Fitted::default(), &Device::flex()).expect_err(text);
     assert_eq!(built, error);
     error
 }
@@ -660,11 +677,11 @@ fn bad_values_are_named() {
     }
     let config = toml("name = 'tagger'");
     assert_eq!(
-        config.init(0, 48_000, &Fitted::default(), &Device::flex()).unwrap_err().key,
+        config.drawn(0, 48_000, &Fitted::default(), &Device::flex()).unwrap_err().key,
         "outputs"
     );
     assert_eq!(
-        config.init(usize::MAX, 48_000, &Fitted::default(), &Device::flex()).unwrap_err().key,
+        config.drawn(usize::MAX, 48_000, &Fitted::default(), &Device::flex()).unwrap_err().key,
         "outputs"
     );
     let reflect =

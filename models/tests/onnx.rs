@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use models::onnx::{Activation, proto, to_onnx};
-use models::{Model, Network};
+use models::{Model, Network, NetworkConfig};
 use prost::Message;
 
 use crate::contract::{Case, build, cases as all, noise, toml, values};

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use models::NetworkConfig;
+
 use super::{Context, print, print_json};
 use crate::bench::{Plan, bench};
 use crate::error::{Error, Result};

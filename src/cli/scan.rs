@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use datasets::{SplitSpec, assign_splits, discover, write_manifest};
+use models::NetworkConfig;
 use serde::Serialize;
 
 use super::{Context, print, print_json};

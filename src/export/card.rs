@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use models::ModelConfig;
 use models::onnx::Activation;
+use models::{ModelConfig, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
 use super::test_signals::Signal;

@@ -6,7 +6,7 @@ use ::safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use burn::module::Module;
 use burn::tensor::Device;
 use models::onnx::proto;
-use models::{Fitted, ModelConfig};
+use models::{Fitted, ModelConfig, NetworkConfig};
 use prost::Message;
 
 use super::card::{Dataset, FORMAT, Training};
@@ -21,7 +21,7 @@ fn config(text: &str) -> ModelConfig {
 fn predictor(config: ModelConfig, samples: usize) -> Predictor {
     let device = Device::flex();
     device.seed(3);
-    let model = config.init(2, samples, &Fitted::default(), &device).unwrap().valid();
+    let model = config.drawn(2, samples, &Fitted::default(), &device).unwrap().valid();
     let card = Card {
         format: FORMAT,
         name: "small-s1".into(),
@@ -300,7 +300,7 @@ fn a_burnpack_is_read_by_burn() {
     let card = Card::parse(&text, &out).unwrap();
     let device = Device::flex();
     device.seed(99);
-    let other = card.model.init(2, 640, &Fitted::default(), &device).unwrap().valid();
+    let other = card.model.drawn(2, 640, &Fitted::default(), &device).unwrap().valid();
     let other = other.try_load_record(record).unwrap();
     assert_eq!(weights::of(&other), weights::of(model));
 }

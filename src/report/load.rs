@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use models::front_end::strided::PoolKind;
 use models::front_end::{FrontEndConfig, PyramidKind};
-use models::{ModelConfig, MultiscaleConfig};
+use models::{ModelConfig, MultiscaleConfig, Network, NetworkConfig};
 
 use super::analysis::Analysis;
 use super::data::{Filters, Multiscale, Patches, Pool, Quarantined, ReportError, RunSummary, Task};
@@ -21,10 +21,10 @@ use crate::files::{create_folder, read_text, write_atomic};
 use crate::log::LogLine;
 use crate::loss::Loss;
 use crate::metrics::{Scores, Targets};
+use crate::model;
 use crate::predictions::Predictions;
 use crate::recommendation::Recommendation;
 use crate::run_folder::RunFolder;
-use crate::session::{initial, load_weights};
 
 /// The comparison that [`write()`] wrote, for the terminal and for programs.
 pub struct Comparison {
@@ -263,19 +263,11 @@ fn quarantine(folder: &RunFolder) -> Result<Vec<Quarantined>> {
 
 /// The filters of the best checkpoint, if its front end learns any.
 fn filters(folder: &RunFolder, experiment: &Experiment) -> Result<Option<Filters>> {
-    let strided = |front_end: &FrontEndConfig| matches!(front_end, FrontEndConfig::Strided(_));
-    let learns = match &experiment.model {
-        ModelConfig::Tagger(config) => strided(&config.front_end),
-        ModelConfig::LatentNet(config) => strided(&config.front_end),
-        _ => false,
-    };
-    if !learns {
+    if !matches!(experiment.model.front_end(), Some(FrontEndConfig::Strided(_))) {
         return Ok(None);
     }
-    let checkpoint = folder.checkpoints().load(Which::Best)?;
     let outputs = folder.outputs(experiment)?.len();
-    let model = initial(experiment, outputs, &folder.fitted()?, &Device::flex())?;
-    let model = load_weights(model, checkpoint.model, &checkpoint.path)?;
+    let model = model::trained(folder, experiment, outputs, Which::Best, &Device::flex())?;
     Ok(model.filters().map(|filters| Filters {
         sample_rate: experiment.model.sample_rate(),
         length: filters.length,
