@@ -58,6 +58,7 @@ const PLACES: [&str; 2] = ["", "1517-Artists"];
 pub struct Artists1517Config {
     /// The folder with the folders `Alternative & Punk` to `World`, or with `1517-Artists`.
     pub root: PathBuf,
+    /// Where the name of a track's artist is found.
     pub artist: ArtistSource,
     /// `artist:8/1/1` or `random:8/1/1`; empty leaves the split to the user.
     pub split: String,

@@ -93,6 +93,7 @@ impl Vocabulary {
 pub struct AudiosetConfig {
     /// The folder with `class_labels_indices.csv`.
     pub root: PathBuf,
+    /// Which of the labels are tags.
     pub labels: Vocabulary,
     /// Share of `bal_train` that is for validation.
     pub valid: f64,
@@ -187,6 +188,7 @@ pub struct Audioset {
     pub labels: Vec<String>,
     /// In the order of the files, and that of their names.
     pub train: Vec<Clip>,
+    /// The clips that are for testing, in the same order.
     pub eval: Vec<Clip>,
     /// What was left out while reading, one sentence each, with counts.
     pub notes: Vec<String>,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Why a data set cannot be used. Each is one line when displayed.
+#[allow(missing_docs, reason = "a field is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// A setting of `[dataset]` makes no sense.

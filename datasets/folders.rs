@@ -41,6 +41,7 @@ pub enum ArtistSource {
 pub struct FoldersConfig {
     /// The folder with a folder a tag.
     pub root: PathBuf,
+    /// Where the name of a track's artist is found.
     pub artist: ArtistSource,
     /// `artist:8/1/1` or `random:8/1/1`; empty leaves the split to the user. A random split puts
     /// songs of one artist, and of one album, on both sides: scores on it are too good.

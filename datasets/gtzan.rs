@@ -74,6 +74,7 @@ pub enum ExcerptSelection {
 pub struct GtzanConfig {
     /// The folder with the ten folders, or with `genres` or `genres_original`.
     pub root: PathBuf,
+    /// Which excerpts are used, and how they are divided.
     pub split: ExcerptSelection,
 }
 

@@ -10,7 +10,9 @@ use crate::{DatasetError, Interactions, Split};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shares {
+    /// From 0 to 1, like that of the test split.
     pub valid: f64,
+    /// With that for validation at most 1.
     pub test: f64,
 }
 

@@ -30,7 +30,9 @@ pub struct Interactions {
 /// One user's plays of one item, before they are put in order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Play {
+    /// Row.
     pub user: u32,
+    /// Column.
     pub item: u32,
     /// Finite, 0 or more.
     pub count: f32,
@@ -40,10 +42,15 @@ pub struct Play {
 /// sparse rows, `[users, items]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
+    /// Ids of the rows.
     pub users: Vec<String>,
+    /// Ids of the columns.
     pub items: Vec<String>,
+    /// Where each row begins in the two lists below, and where the last ends.
     pub offsets: Vec<usize>,
+    /// Rising within a row, without repeats.
     pub columns: Vec<u32>,
+    /// Finite and above 0.
     pub counts: Vec<f32>,
 }
 

@@ -40,6 +40,7 @@ pub use split::{Split, SplitReport, SplitSpec, assign_splits};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Audio {
     /// `duration_s` seconds of a file from `offset_s` on; to its end if `None`.
+    #[allow(missing_docs, reason = "the sentence above names them")]
     File { path: PathBuf, offset_s: f64, duration_s: Option<f64> },
     /// Music made by the program.
     Synthetic(synthetic::Piece),
@@ -50,11 +51,15 @@ pub enum Audio {
 /// Features of a track in eight bits: `per_second` frames a second, of `width` numbers each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frames {
+    /// Numbers a frame.
     pub width: usize,
+    /// Frames a second.
     pub per_second: u32,
     /// Frame after frame; `byte` stands for `lowest + byte * step`.
     pub bytes: Arc<[u8]>,
+    /// What the byte 0 stands for.
     pub lowest: f32,
+    /// What a byte more adds.
     pub step: f32,
 }
 
@@ -63,11 +68,13 @@ pub struct Frames {
 pub struct Track {
     /// Unique in its collection; used in `predictions.csv`.
     pub id: String,
+    /// Where its samples come from.
     pub audio: Audio,
     /// `None` where the data set leaves the split to the user.
     pub split: Option<Split>,
     /// Indices into [`Collection::tags`], rising, without repeats.
     pub tags: Vec<usize>,
+    /// Who made it, as far as is known; splits by artist keep them together.
     pub artist: Option<String>,
 }
 

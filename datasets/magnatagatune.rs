@@ -102,6 +102,7 @@ pub enum ClipSelection {
 pub struct MagnatagatuneConfig {
     /// The folder with `annotations_final.csv`.
     pub root: PathBuf,
+    /// Which clips are used, and how they are divided.
     pub split: ClipSelection,
     /// 50 for the most frequent tags, or 188 for all; the notes say how frequent all are.
     pub tags: usize,

@@ -13,8 +13,11 @@ use crate::{Collection, DatasetError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
+    /// What is learned from.
     Train,
+    /// What decides which checkpoint is the best, and when to stop.
     Valid,
+    /// What the reported scores are of.
     Test,
 }
 

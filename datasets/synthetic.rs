@@ -60,6 +60,7 @@ pub struct SyntheticConfig {
     pub seed: u64,
     /// Shares of the tracks that are for validation and for testing; the rest is for training.
     pub valid_share: f64,
+    /// See `valid_share`.
     pub test_share: f64,
 }
 

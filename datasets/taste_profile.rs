@@ -50,6 +50,7 @@ pub enum Items {
 pub struct TasteProfileConfig {
     /// The folder with `train_triplets.txt`.
     pub root: PathBuf,
+    /// What an item is.
     pub items: Items,
     /// A smaller piece of it.
     #[serde(skip_serializing_if = "Subset::is_all")]
