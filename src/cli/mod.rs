@@ -34,6 +34,9 @@ use crate::progress::Progress;
 use crate::session::Session;
 use crate::visible::{LogOutput, visible};
 
+/// Heading of the options that every verb takes.
+const EVERYWHERE: &str = "Options of every verb";
+
 /// Train convolutional networks on music audio, on any GPU that wgpu reaches or on the CPU.
 #[derive(Debug, Parser)]
 #[command(version = VERSION, propagate_version = true, arg_required_else_help = true)]
@@ -41,27 +44,27 @@ struct Arguments {
     /// Where to compute: auto, cpu, ndarray, wgpu or wgpu:N (see `tonotopy devices`).
     ///
     /// auto takes a real GPU if there is one, else the CPU; never a GPU made of software.
-    #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, default_value = "auto", value_name = "DEVICE")]
     device: DeviceChoice,
 
     /// Prefix of the data sets' relative roots.
-    #[arg(long, global = true, env = "TONOTOPY_DATA", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "TONOTOPY_DATA", value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
     /// Where decoded audio is kept [default: the user's cache folder].
-    #[arg(long, global = true, env = "TONOTOPY_CACHE", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "TONOTOPY_CACHE", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
     /// Say more on stderr (twice: everything).
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
     verbose: u8,
 
     /// Say nothing on stderr but warnings and errors; no progress bars.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, conflicts_with = "verbose")]
     quiet: bool,
 
     /// Form of the log on stderr.
-    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
 
     #[command(subcommand)]
@@ -88,25 +91,25 @@ enum Verb {
     Run(run::Arguments),
     /// Compare runs on one HTML page.
     Report(report::Arguments),
-    /// Tags of audio files, with probabilities.
+    /// Predict the tags of audio files, with probabilities.
     Predict(predict::Arguments),
-    /// A model for use elsewhere, with its card: safetensors, ONNX, a page for the browser.
+    /// Write a model for use elsewhere, with its card: safetensors, ONNX, a page for the browser.
     Export(export::Arguments),
-    /// Weights that another program trained, as a run.
+    /// Make a run of weights that another program trained.
     Import(import::Arguments),
     /// Replay the test vectors of an exported model on a device.
     Verify(verify::Arguments),
-    /// The last hidden layer or the predicted factors of audio files or a data set, as .npy.
+    /// Write the last hidden layer or the predicted factors of audio files or a data set, as .npy.
     Embed(embed::Arguments),
-    /// Items for a user, and users for new songs.
+    /// Find items for a user, and users for new songs.
     Recommend(recommend::Arguments),
-    /// The tracks that are nearest to a track or an audio file.
+    /// Find the tracks that are nearest to a track or an audio file.
     Similar(similar::Arguments),
     /// Lay the tracks of a run out on an interactive page.
     Map(map::Arguments),
-    /// Factors of users and items from who listened to what.
+    /// Factorise who listened to what into factors of users and items.
     Factorize(factorize::Arguments),
-    /// How fast a network trains or predicts on a device, and where the time goes.
+    /// Time a network's training or prediction on a device, part by part.
     Bench(bench::Arguments),
     /// Print a completion script for a shell.
     Completions {
