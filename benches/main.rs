@@ -14,9 +14,9 @@ use tonotopy::map::{TsneConfig, tsne};
 use tonotopy::matrix::Matrix;
 use tonotopy::metrics::recommendation::{ItemLists, Options, score_recommendation};
 use tonotopy::metrics::{Targets, score};
+use tonotopy::model::initial;
 use tonotopy::predictions::Predictions;
 use tonotopy::rng::philox;
-use tonotopy::session::initial;
 use tonotopy::topk::{Index, Measure};
 
 const BATCH: usize = 10;

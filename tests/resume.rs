@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use tonotopy::checkpoint::Which;
+use tonotopy::model::{initial, with_weights};
 use tonotopy::run_folder::RunFolder;
-use tonotopy::session::{initial, load_weights};
 
 use crate::support::{MEL, STRIDED, Workplace, small};
 
@@ -26,7 +26,7 @@ pub fn weights(run: &Path) -> (u64, Vec<u32>) {
     let (experiment, fitted) = (folder.experiment().unwrap(), folder.fitted().unwrap());
     let outputs = folder.outputs(&experiment).unwrap().len();
     let model = initial(&experiment, outputs, &fitted, &Device::flex()).unwrap();
-    let model = load_weights(model, checkpoint.model, &checkpoint.path).unwrap();
+    let model = with_weights(model, checkpoint.model, &checkpoint.path).unwrap();
     let mut bits = Bits(Vec::new());
     model.visit(&mut bits);
     assert!(!bits.0.is_empty());
