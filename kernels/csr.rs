@@ -15,6 +15,7 @@ pub struct Csr {
 }
 
 /// Why parts do not make a sparse matrix.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CsrError {
     #[error("there are {columns} column numbers for {values} values: each entry needs both")]
@@ -90,10 +91,12 @@ impl Csr {
         Some(CsrError::Value { row, column: columns[at], value: values[at] })
     }
 
+    /// How many rows there are, empty ones among them.
     pub fn n_rows(&self) -> usize {
         self.offsets.len() - 1
     }
 
+    /// How many columns there are, empty ones among them.
     pub fn n_columns(&self) -> usize {
         self.n_columns
     }
@@ -114,14 +117,17 @@ impl Csr {
         (&self.columns[range.clone()], &self.values[range])
     }
 
+    /// `n_rows + 1` numbers: row `r` is entries `offsets[r]..offsets[r + 1]`.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
     }
 
+    /// The column of every entry, row after row.
     pub fn columns(&self) -> &[u32] {
         &self.columns
     }
 
+    /// The value of every entry, in the same order; finite.
     pub fn values(&self) -> &[f32] {
         &self.values
     }

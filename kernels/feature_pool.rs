@@ -23,6 +23,7 @@ use rayon::prelude::*;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FeaturePooling {
     /// The root of the sum of squares and of `floor`, which keeps the slope finite at 0.
+    #[allow(missing_docs, reason = "the sentence above names it")]
     L2 { floor: f32 },
     /// The largest; the first of equals.
     Max,
@@ -68,8 +69,10 @@ fn check(filters: usize, size: usize) {
     );
 }
 
+/// [`feature_pool`] of backends that have a faster way.
 #[backend_extension(Flex, Autodiff)]
 pub trait FeaturePoolOps: Backend {
+    /// See [`feature_pool`]. Whole groups are the caller's to see to.
     fn feature_pool(
         x: FloatTensor<Self>,
         size: usize,

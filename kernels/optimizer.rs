@@ -24,8 +24,11 @@ use crate::simd::{Kernel, Simd, Width};
 /// Stochastic gradient descent with momentum, without dampening (Sutskever et al. 2013, as PyTorch has it).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Momentum {
+    /// `rate` in the formulas at the head of this module.
     pub learning_rate: f32,
+    /// What is kept of the velocity, from 0 to below 1.
     pub momentum: f32,
+    /// Whether the step looks ahead along the velocity.
     pub nesterov: bool,
     /// Added to the gradient, times the parameter.
     pub weight_decay: f32,
@@ -34,11 +37,17 @@ pub struct Momentum {
 /// Adam (Kingma and Ba 2015, algorithm 1); decoupled, AdamW (Loshchilov and Hutter 2019, algorithm 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
+    /// `rate` in the formulas at the head of this module; in double precision, as are the corrections it is divided by.
     pub learning_rate: f64,
+    /// What is kept of the mean of gradients, from 0 to below 1.
     pub beta_1: f32,
+    /// What is kept of the mean of their squares, from 0 to below 1.
     pub beta_2: f32,
+    /// Added to the root of the corrected second moment.
     pub epsilon: f32,
+    /// Added to the gradient, times the parameter; taken from the parameter itself, times the rate, if `decoupled`.
     pub weight_decay: f32,
+    /// Whether this is AdamW.
     pub decoupled: bool,
 }
 
@@ -155,8 +164,10 @@ pub fn adam_step_composite<const D: usize>(
     (parameter, [first, second])
 }
 
+/// Steps of optimizers on backends that have a faster way; tensors of one shape.
 #[backend_extension(Flex)]
 pub trait OptimizerOps: Backend {
+    /// See [`momentum_step`]: parameter and velocity.
     fn momentum_step(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -164,6 +175,7 @@ pub trait OptimizerOps: Backend {
         rule: Momentum,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    /// See [`adam_step`]: parameter, first and second moment.
     fn adam_step(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,

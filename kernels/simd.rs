@@ -65,9 +65,10 @@ impl Width {
                 // SAFETY: the caller's.
                 unsafe { kernel.run::<Avx2>() }
             }
-            // SAFETY: a `Width` exists only where the processor has it.
             match self.0 {
+                // SAFETY: a `Width` exists only where the processor has it.
                 Kind::Avx512 => return unsafe { avx512(kernel) },
+                // SAFETY: as for the other width.
                 Kind::Avx2 => return unsafe { avx2(kernel) },
                 Kind::Portable => {}
             }
@@ -203,7 +204,6 @@ mod x86 {
 
     pub struct Avx2;
 
-    // SAFETY, here and below: the caller's, as `Simd` says.
     impl Simd for Avx2 {
         type V = __m256;
         const LANES: usize = 8;
@@ -211,42 +211,52 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn zero() -> Self::V {
+            // SAFETY: the caller's: the processor has AVX.
             unsafe { _mm256_setzero_ps() }
         }
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX.
             unsafe { _mm256_set1_ps(x) }
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX, and the pointer is good for eight values.
             unsafe { _mm256_loadu_ps(from) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut f32, x: Self::V) {
+            // SAFETY: the caller's: the processor has AVX, and the pointer is good for eight values.
             unsafe { _mm256_storeu_ps(to, x) }
         }
         #[inline(always)]
         unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX.
             unsafe { _mm256_add_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX.
             unsafe { _mm256_sub_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX.
             unsafe { _mm256_mul_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has FMA.
             unsafe { _mm256_fmadd_ps(a, b, c) }
         }
         #[inline(always)]
         unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has FMA.
             unsafe { _mm256_fnmadd_ps(a, b, c) }
         }
         #[inline(always)]
         unsafe fn sum(x: Self::V) -> f32 {
+            // SAFETY: the caller's: the processor has AVX.
             unsafe {
                 let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
                 let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
@@ -255,6 +265,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn transpose(square: &mut [Self::V; 16]) {
+            // SAFETY: the caller's: the processor has AVX.
             unsafe {
                 // Column 4 b + q of four rows in half b of register q; then halves are exchanged.
                 let mut halves = [_mm256_setzero_ps(); 8];
@@ -275,6 +286,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn prefetch(address: *const f32) {
+            // SAFETY: every x86-64 processor has it, and the address need not be valid.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
         }
     }
@@ -288,46 +300,57 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn zero() -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe { _mm512_setzero_ps() }
         }
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe { _mm512_set1_ps(x) }
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
             unsafe { _mm512_loadu_ps(from) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut f32, x: Self::V) {
+            // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
             unsafe { _mm512_storeu_ps(to, x) }
         }
         #[inline(always)]
         unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe { _mm512_add_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe { _mm512_sub_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe { _mm512_mul_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe { _mm512_fmadd_ps(a, b, c) }
         }
         #[inline(always)]
         unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe { _mm512_fnmadd_ps(a, b, c) }
         }
         #[inline(always)]
         unsafe fn sum(x: Self::V) -> f32 {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe { _mm512_reduce_add_ps(x) }
         }
         #[inline(always)]
         unsafe fn transpose(square: &mut [Self::V; 16]) {
+            // SAFETY: the caller's: the processor has AVX-512.
             unsafe {
                 // Column 4 b + q of four rows in quarter b of register q; then quarters are
                 // exchanged.
@@ -356,6 +379,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn prefetch(address: *const f32) {
+            // SAFETY: every x86-64 processor has it, and the address need not be valid.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
         }
     }

@@ -44,6 +44,7 @@ pub enum End {
     Linear,
     /// The rectifier, and the largest value of every `pool` frames. The last pool is kept where it is
     /// not full if `partial`, else dropped.
+    #[allow(missing_docs, reason = "the sentences above name them")]
     RectifiedPool { pool: usize, partial: bool },
 }
 

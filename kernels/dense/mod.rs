@@ -39,7 +39,9 @@ pub const fn padded(columns: usize) -> usize {
 /// The triangle of a square matrix outside which it is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Triangle {
+    /// Below the diagonal, and on it.
     Lower,
+    /// Above the diagonal, and on it.
     Upper,
 }
 
@@ -66,10 +68,11 @@ macro_rules! kernels {
                         // SAFETY: the caller's.
                         unsafe { $generic::<Avx2, 4>($($argument),*) }
                     }
-                    // SAFETY: a `Width` exists only where the processor has it, and the
-                    // dimensions were checked above.
                     match $self.0 {
+                        // SAFETY: a `Width` exists only where the processor has it, and the
+                        // dimensions were checked above.
                         Kind::Avx512 => return unsafe { avx512($($argument),*) },
+                        // SAFETY: as for the other width.
                         Kind::Avx2 => return unsafe { avx2($($argument),*) },
                         Kind::Portable => {}
                     }

@@ -95,9 +95,11 @@ impl Scratch {
         waveforms: &[f32],
         out: &mut [f32],
     ) {
-        // SAFETY, of all blocks here: the caller's, and lengths are asserted.
+        // SAFETY: the caller's.
         unsafe { self.turn_in::<S>(plan, waveforms) };
+        // SAFETY: the caller's.
         let transformed = unsafe { fft::transform::<S>(tables, &mut self.signal, &mut self.other) };
+        // SAFETY: the caller's.
         unsafe { fft::power::<S>(tables, transformed, &mut self.bins) };
         if plan.exponent == Exponent::Magnitude {
             for bin in &mut self.bins {
@@ -107,6 +109,7 @@ impl Scratch {
         let bands = self.bands.chunks_exact_mut(S::LANES);
         for (to, band) in bands.zip(&plan.bands) {
             let bins = &self.bins[band.first_bin * S::LANES..][..band.weights.len() * S::LANES];
+            // SAFETY: the caller's; chunks of `LANES` values are read and written.
             unsafe {
                 let mut sum = S::zero();
                 for (bin, weight) in bins.chunks_exact(S::LANES).zip(&band.weights) {
@@ -120,6 +123,7 @@ impl Scratch {
                 *value = ln_1p(c * *value);
             }
         }
+        // SAFETY: the caller's.
         unsafe { self.turn_out::<S>(plan.n_bands(), out) };
     }
 
