@@ -27,6 +27,7 @@ use crate::{Corpus, Example, FitError, Fitted, ModelError, Network, NetworkConfi
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BagOfWordsConfig {
+    /// What the words are, and how they are counted.
     pub bag: BagConfig,
     /// Units of each hidden layer in turn; none by default, a linear regression.
     pub hidden: Vec<usize>,

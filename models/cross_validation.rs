@@ -44,6 +44,7 @@ impl Default for CrossValidationConfig {
 /// One part held out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fold {
+    /// How many were held out.
     pub rows: usize,
     /// Share of them whose class was found.
     pub accuracy: f64,
@@ -54,6 +55,7 @@ pub struct Fold {
 /// What came out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CrossValidated {
+    /// In the order in which they were held out; a part without rows is left out.
     pub folds: Vec<Fold>,
     /// `[row, class]`: what the machine that had not seen the row decides.
     pub decisions: Vec<f32>,
@@ -66,12 +68,16 @@ pub struct CrossValidated {
 pub struct Classifier {
     /// Of features that are standardised by the two below.
     pub svm: Svm,
+    /// `[column]`: taken from a feature before it is weighted.
     pub mean: Vec<f64>,
+    /// `[column]`: what is left is divided by this; 1 where a feature does not vary.
     pub deviation: Vec<f64>,
+    /// The `C` that was chosen.
     pub cost: f64,
 }
 
 /// Why there is no result.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CrossValidationError {
     #[error(transparent)]
@@ -89,9 +95,11 @@ pub enum CrossValidationError {
 pub struct Labelled<'a> {
     /// `[row, column]`
     pub rows: &'a [f32],
+    /// Features a row.
     pub columns: usize,
     /// `[row]`, below `n_classes`
     pub classes: &'a [u32],
+    /// How many classes there are; two of them at least have rows.
     pub n_classes: usize,
     /// `[row]`: rows of one group are in one fold.
     pub groups: Option<&'a [u32]>,

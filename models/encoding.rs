@@ -14,6 +14,7 @@ pub enum Encoding {
     Linear,
     /// What of a product is above `threshold` (Coates & Ng 2011, The importance of encoding versus
     /// training).
+    #[allow(missing_docs, reason = "the sentence above names it")]
     Threshold { threshold: f64 },
     /// How much nearer a mean is than means are on average; 0 for those that are further (Coates, Lee &
     /// Ng 2011, An analysis of single-layer networks).

@@ -8,12 +8,16 @@ use std::fmt::Display;
 pub struct ModelError {
     /// Where it stands, as in the experiment file: `front_end.hop_length`.
     pub key: String,
+    /// As it stands there.
     pub value: String,
+    /// Why no model can be built from it.
     pub problem: String,
+    /// What to do about it, as a request.
     pub remedy: String,
 }
 
 impl ModelError {
+    /// What is wrong with a key of the table at hand; [`ModelError::within`] says which table that is.
     pub fn new(
         key: impl Into<String>,
         value: impl Display,

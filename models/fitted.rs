@@ -13,13 +13,16 @@ use crate::{Model, ModelError};
 /// Numbers with a shape, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
+    /// The last dimension varies fastest; its product is the number of values.
     pub shape: Vec<usize>,
+    /// In row-major order.
     pub values: Vec<f32>,
 }
 
 /// Arrays by name; empty for a model that has nothing fitted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fitted {
+    /// Each name is that of its file in the folder of a run.
     pub arrays: BTreeMap<String, Array>,
 }
 
@@ -83,6 +86,7 @@ impl<const D: usize> Fixed<D> {
         Self { values: Arc::new(values), shape, on: Arc::default() }
     }
 
+    /// The size of each dimension.
     pub fn shape(&self) -> [usize; D] {
         self.shape
     }
@@ -180,10 +184,13 @@ impl<'a, C: Corpus> Teller<'a, C> {
 /// Why a model cannot be fitted.
 #[derive(Debug, thiserror::Error)]
 pub enum FitError<E> {
+    /// A value of the config, or what another run has fitted, cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The training audio itself stands in the way: it is not finite, or nothing in it varies.
     #[error("{0}")]
     Data(String),
+    /// The audio could not be read, or the corpus asked to stop.
     #[error("training audio")]
     Corpus(E),
 }

@@ -29,6 +29,7 @@ use crate::error::in_range;
 /// How many means, and how long to look for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KMeansConfig {
+    /// How many are looked for; as many rows are needed at least.
     pub means: usize,
     /// Most updates.
     pub iterations: usize,
@@ -72,10 +73,12 @@ pub struct Iteration {
 pub struct KMeans {
     /// `[mean, column]`
     pub means: Vec<f32>,
+    /// One for each update, in their order.
     pub iterations: Vec<Iteration>,
 }
 
 /// Why there are no means.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KMeansError {
     #[error(transparent)]

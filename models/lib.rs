@@ -59,12 +59,17 @@ macro_rules! networks {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "name")]
         pub enum ModelConfig {
-            $(#[serde(rename = $name)] $network($config),)*
+            $(
+                #[doc = concat!("`", $name, "`: ", $about, ".")]
+                #[serde(rename = $name)]
+                $network($config),
+            )*
         }
 
         /// A model of any of these kinds, trainable and storable as one module.
         // One model exists at a time: what the variants differ by in size is nothing.
         #[allow(clippy::large_enum_variant)]
+        #[allow(missing_docs, reason = "see the variants of ModelConfig")]
         #[derive(Module, Debug)]
         pub enum Model {
             $($network($network),)*

@@ -17,11 +17,14 @@ use faer::{Accum, Mat, MatRef, Par, Side};
 /// Weights and bias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logistic {
+    /// `[column]`
     pub weights: Vec<f64>,
+    /// The logit of a row of zeros; not regularised.
     pub bias: f64,
 }
 
 /// Why there is no regression.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LogisticError {
     #[error("C is {0}; it must be above 0")]

@@ -29,7 +29,9 @@ use crate::{Example, ModelError, Network, NetworkConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricConfig {
+    /// What the words are, and how they are counted.
     pub bag: BagConfig,
+    /// How the metric on the bags is learned.
     pub metric: MlrConfig,
     /// Relevant tracks of each.
     pub neighbours: usize,

@@ -53,6 +53,7 @@ pub enum RankingLoss {
 pub struct MlrConfig {
     /// Weight of the violation against that of the metric's trace.
     pub c: f64,
+    /// What a wrong ranking costs; `auc` by default.
     pub loss: RankingLoss,
     /// Violation of a new constraint beyond the old ones at which the search ends.
     pub epsilon: f64,
@@ -84,10 +85,12 @@ pub struct Iteration {
 pub struct Mlr {
     /// `[column, column]`, positive semidefinite.
     pub metric: Vec<f64>,
+    /// One for each constraint, in the order in which they were found.
     pub iterations: Vec<Iteration>,
 }
 
 /// Why there is no metric.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MlrError {
     #[error(transparent)]

@@ -62,6 +62,7 @@ pub struct MultiscaleConfig {
     pub batch: Option<usize>,
     /// How much a window counts in its mean.
     pub weight: Weight,
+    /// How products with the means become features; `linear` by default.
     pub encoding: Encoding,
     /// What is kept of each feature over time.
     pub pool: Vec<Pool>,

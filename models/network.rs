@@ -14,6 +14,7 @@ use crate::{Corpus, FitError, Fitted, ModelError};
 pub struct Example<C> {
     /// What is particular about it, in a few words.
     pub about: &'static str,
+    /// Valid for excerpts of `samples` samples.
     pub config: C,
     /// Length of an excerpt.
     pub samples: usize,
@@ -21,6 +22,7 @@ pub struct Example<C> {
 
 /// Everything that a network leaves open, and how it becomes one.
 pub trait NetworkConfig: Sized {
+    /// What it becomes.
     type Network: Network + Lower;
 
     /// Small ones, which between them use every option that decides what is computed: the contract test and

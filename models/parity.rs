@@ -35,7 +35,9 @@ const GRADIENT_FLOOR: f64 = 1e-3;
 /// One quantity of one layer on two devices.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
+    /// Which front end or network, with what is particular about it.
     pub layer: String,
+    /// `output`, or the gradient of one tensor; `all` where nothing could be compared.
     pub quantity: String,
     /// Largest difference.
     pub max_abs: f64,

@@ -29,10 +29,12 @@ pub struct Pca {
 pub enum Keep {
     /// As few as hold this share of the variance.
     Variance(f64),
+    /// So many; fewer where the rows span fewer dimensions.
     Components(usize),
 }
 
 /// Why there are no components.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PcaError {
     #[error(transparent)]

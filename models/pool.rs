@@ -11,6 +11,7 @@ use crate::onnx::{Graph, Value};
 pub enum Pool {
     /// The largest value.
     Max,
+    /// The mean.
     Mean,
     /// The standard deviation (divided by the number of values).
     Deviation,

@@ -59,8 +59,10 @@ pub struct SampleCnnConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Head {
+    /// The mean over the frames.
     #[default]
     Mean,
+    /// The largest over the frames.
     Max,
 }
 

@@ -22,6 +22,7 @@ use crate::onnx::{Graph, Value, Windows, numbers};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageConfig {
+    /// Filters of the convolution, the channels of the next stage.
     pub filters: usize,
     /// Frames of a filter.
     pub length: usize,

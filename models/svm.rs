@@ -55,6 +55,7 @@ pub struct Svm {
 }
 
 /// Why there is no classifier.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SvmError {
     #[error(transparent)]

@@ -39,6 +39,7 @@ pub enum Of {
 pub struct TransferredConfig {
     /// The run whose network is taken, as a folder.
     pub run: PathBuf,
+    /// Which of its layers is the input; `embedding` by default.
     pub of: Of,
     /// Units of each hidden layer in turn; none for a linear classifier.
     pub hidden: Vec<usize>,
@@ -53,9 +54,11 @@ pub struct TransferredConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
+    /// How many it predicts: tags, or latent factors.
     pub outputs: usize,
     /// Length of the excerpts that it was trained on, in samples.
     pub excerpt_samples: usize,
+    /// `[model]` of the run's experiment.
     pub model: ModelConfig,
 }
 

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MelScale {
+    /// Linear below 1 kHz, logarithmic above.
     #[default]
     Slaney,
+    /// 2595 log10(1 + f / 700).
     Htk,
 }
 

@@ -20,6 +20,7 @@ use crate::onnx::{Graph, Value};
 pub struct FramesConfig {
     /// Numbers a frame.
     pub width: usize,
+    /// Frames a second, a whole number of them.
     pub frames_per_second: u32,
 }
 
@@ -63,6 +64,7 @@ impl FramesConfig {
         Ok(())
     }
 
+    /// The front end; nothing of it is learned.
     pub fn init(&self) -> Frames {
         Frames { width: self.width }
     }

@@ -42,7 +42,9 @@ pub struct MelConfig {
     /// Upper edge of the highest band, in Hz; half the sample rate by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub f_max: Option<f64>,
+    /// How bands are spaced; `slaney` by default.
     pub mel_scale: MelScale,
+    /// How bands are scaled; `slaney`, equal areas, by default.
     pub norm: FilterNorm,
     /// 2 sums power into bands, 1 magnitude.
     pub power: f64,

@@ -30,11 +30,17 @@ pub use strided::{LearnedFilters, Strided, StridedConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum FrontEndConfig {
+    /// Features that a data set comes with, as they are.
     Frames(FramesConfig),
+    /// The logarithm of a mel spectrogram.
     Mel(MelConfig),
+    /// Mel-frequency cepstral coefficients with their differences over time.
     Mfcc(MfccConfig),
+    /// Mel spectrograms with windows of several lengths, stacked.
     Multiresolution(MultiresolutionConfig),
+    /// A mel spectrogram made coarser and coarser over time, stacked.
     Pyramid(PyramidConfig),
+    /// A convolution on the waveform, whose filters are learned.
     Strided(StridedConfig),
 }
 
@@ -45,6 +51,7 @@ impl Default for FrontEndConfig {
 }
 
 /// A front end of any of the kinds above.
+#[allow(missing_docs, reason = "see the variants of FrontEndConfig")]
 #[derive(Module, Debug)]
 pub enum FrontEnd {
     Frames(Frames),

@@ -31,7 +31,9 @@ use crate::onnx::{Graph, Padding, Value, Windows};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PyramidKind {
+    /// What is left: each level a smoothed half of the one before.
     Gaussian,
+    /// What is lost: the difference between a Gaussian level and the next; the coarsest is Gaussian.
     #[default]
     Laplacian,
 }
@@ -40,6 +42,7 @@ pub enum PyramidKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PyramidConfig {
+    /// `laplacian` by default.
     pub kind: PyramidKind,
     /// The spectrogram itself is the first of them.
     pub levels: usize,

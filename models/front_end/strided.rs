@@ -56,6 +56,7 @@ pub struct StridedConfig {
     pub length: usize,
     /// Samples from frame to frame.
     pub stride: usize,
+    /// `relu` by default.
     pub activation: Activation,
     /// `C` of the `log` activation.
     pub compression: f64,
@@ -79,11 +80,13 @@ pub enum Activation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturePool {
+    /// How a group of filters becomes one band.
     pub kind: PoolKind,
     /// Neighbouring filters that become one band.
     pub size: usize,
 }
 
+/// What is kept of the filters of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PoolKind {
@@ -191,6 +194,7 @@ impl LearnedFilters {
     }
 }
 
+/// See the head of this file.
 #[derive(Module, Debug)]
 pub struct Strided {
     /// `[filter, 1, tap]`

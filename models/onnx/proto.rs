@@ -2,6 +2,11 @@
 //! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>, version 8 of the format), written out for
 //! `prost`, so that building needs no protobuf compiler.
 
+#![allow(
+    missing_docs,
+    reason = "messages and fields are those of onnx.proto, which documents them"
+)]
+
 use prost::{Enumeration, Message, Oneof};
 
 /// A model file.

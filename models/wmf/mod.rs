@@ -87,6 +87,7 @@ pub struct WmfConfig {
     pub epsilon: f64,
     /// The objective's lambda.
     pub regularization: f64,
+    /// `cholesky` by default.
     pub solver: Solver,
     /// A bias for every user and every item.
     pub bias: bool,
@@ -117,6 +118,7 @@ const FIRST_DEVIATION: f64 = 0.01;
 const FIRST_FACTORS: u64 = 0x776d_665f_6974_656d;
 
 /// Why a factorisation cannot be made.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WmfError {
     #[error(transparent)]
@@ -309,14 +311,17 @@ impl Wmf {
         Ok(Wmf { factors, sweep, ..Wmf::new(config, plays)? })
     }
 
+    /// What it was begun with.
     pub fn config(&self) -> &WmfConfig {
         &self.config
     }
 
+    /// The factors as the last sweep left them.
     pub fn factors(&self) -> &Factors {
         &self.factors
     }
 
+    /// The same, without a copy.
     pub fn into_factors(self) -> Factors {
         self.factors
     }
