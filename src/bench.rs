@@ -35,8 +35,11 @@ pub struct Plan {
 /// What came out; every time is in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
+    /// As `--device` takes it, and its own name.
     pub device: String,
+    /// Excerpts a step.
     pub batch_size: usize,
+    /// Of a whole step, from a batch in the host's memory to the updated weights.
     pub step_ms: Times,
     /// Medians of parts, each waited for; together they take longer than a step where a device
     /// works while the host goes on.
@@ -47,9 +50,12 @@ pub struct Measured {
     pub peak_memory_bytes: Option<u64>,
 }
 
+/// Over the timed steps, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Times {
+    /// Of an even number of steps, between the two in the middle.
     pub median: f64,
+    /// The fastest step.
     pub min: f64,
 }
 
@@ -62,7 +68,9 @@ pub struct Stages {
     pub front_end: f64,
     /// The forward pass and the loss, without the front end.
     pub forward: f64,
+    /// All gradients, from the loss on.
     pub backward: f64,
+    /// The update of the weights.
     pub optimizer: f64,
 }
 

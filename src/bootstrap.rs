@@ -38,6 +38,7 @@ impl Default for Bootstrap {
 }
 
 /// Why there is no interval.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     #[error("the {which} predictions: {source}")]
@@ -55,15 +56,20 @@ pub enum BootstrapError {
 /// A score on the tracks as they are, and the interval of the same score over the draws.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
+    /// On the tracks as they are; a mean over the runs of a model.
     pub value: f64,
+    /// Lower end of the interval.
     pub low: f64,
+    /// Upper end of the interval.
     pub high: f64,
 }
 
 /// One score of both models, and its difference, second minus first.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Compared {
+    /// Of the model that was handed in first.
     pub first: Estimate,
+    /// Of the other model.
     pub second: Estimate,
     /// Where 0 lies outside, the models differ on tracks of this kind.
     pub difference: Estimate,
@@ -74,8 +80,11 @@ pub struct Compared {
 /// The scores of one tag; both are `None` where the tag cannot be scored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ComparedTag {
+    /// Its name.
     pub tag: String,
+    /// Area under the ROC curve.
     pub roc_auc: Option<Compared>,
+    /// Average precision.
     pub pr_auc: Option<Compared>,
 }
 
@@ -84,12 +93,17 @@ pub struct ComparedTag {
 pub struct Comparison {
     /// Over the tags that can be scored in a draw; `None` if there is none.
     pub roc_auc_macro: Option<Compared>,
+    /// The same of average precision.
     pub pr_auc_macro: Option<Compared>,
     /// In the order of the vocabulary.
     pub per_tag: Vec<ComparedTag>,
+    /// Tracks of a draw, as many as the predictions have.
     pub n_tracks: usize,
+    /// See [`Bootstrap`], as the next two.
     pub resamples: usize,
+    /// Share of the draws that every interval holds.
     pub confidence: f64,
+    /// Repeats the draws.
     pub seed: u64,
 }
 

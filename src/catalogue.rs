@@ -21,6 +21,7 @@ pub enum By {
 }
 
 impl By {
+    /// As `--by` takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Factors => "factors",
@@ -32,7 +33,9 @@ impl By {
 /// An item, and what is known of it.
 #[derive(Clone, Debug)]
 pub struct Item {
+    /// Of the track, or of the row in a folder of factors.
     pub id: String,
+    /// Names of the track's tags; none for what comes from a folder of factors.
     pub tags: Vec<String>,
     /// Of a run's tracks.
     pub track: Option<Track>,
@@ -41,6 +44,7 @@ pub struct Item {
 /// Items with a vector each.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
+    /// In the order of the vectors.
     pub items: Vec<Item>,
     /// `[item, factor]` or `[item, feature]`
     pub vectors: Matrix,
@@ -96,6 +100,7 @@ impl Catalogue {
 /// Users with their factors, and what each has heard.
 #[derive(Clone, Debug)]
 pub struct Listening {
+    /// In the order of the factors.
     pub ids: Vec<String>,
     /// `[user, factor]`
     pub users: Matrix,

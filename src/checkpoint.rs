@@ -32,6 +32,7 @@ pub struct LoopState {
     pub since_best: u32,
     /// Sum and number of the losses since the last line of the log.
     pub loss_sum: f64,
+    /// See `loss_sum`.
     pub loss_count: u64,
     /// Time spent training, over all sessions, in seconds.
     pub seconds: f64,
@@ -41,7 +42,9 @@ pub struct LoopState {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
+    /// Steps done when it was measured.
     pub step: u64,
+    /// Of the metric by which checkpoints are judged.
     pub value: f64,
 }
 
@@ -57,9 +60,13 @@ pub enum Which {
 
 /// A loaded checkpoint.
 pub struct Checkpoint {
+    /// Weights, and the running statistics of batch normalisation.
     pub model: ModuleRecord,
+    /// Moments of the weights, as the optimizer left them.
     pub optimizer: OptimizerRecord,
+    /// Where training goes on.
     pub state: LoopState,
+    /// The folder that it was read from.
     pub path: PathBuf,
 }
 
@@ -86,6 +93,7 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// Looks at nothing yet: the folder is made by the first [`Checkpoints::save`].
     pub fn new(folder: PathBuf) -> Checkpoints {
         Checkpoints { folder }
     }

@@ -63,6 +63,7 @@ pub struct DeviceInfo {
     pub backend: String,
     /// A GPU made of software: correct, and slow.
     pub software: bool,
+    /// burn's handle, without autodiff.
     #[serde(skip)]
     pub device: Device,
 }

@@ -91,6 +91,7 @@ impl Ensemble {
         Ok(Ensemble { models, tags, places })
     }
 
+    /// One at least, in the order of their paths.
     pub fn models(&self) -> &[Predictor] {
         &self.models
     }
@@ -100,6 +101,7 @@ impl Ensemble {
         &self.tags
     }
 
+    /// Whether outputs are tags, not latent factors; all models agree on it.
     pub fn has_tags(&self) -> bool {
         self.models[0].has_tags()
     }

@@ -21,6 +21,7 @@ pub enum Error {
     #[error("{0}")]
     Interrupted(String),
     /// Reading or writing failed.
+    #[allow(missing_docs, reason = "a field is what its message says")]
     #[error("cannot {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
 }

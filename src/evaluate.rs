@@ -18,6 +18,7 @@ const ROWS: usize = 32;
 
 /// The predictions of a set of tracks.
 pub struct Outcome {
+    /// Rows in the order of the examples; probabilities, or outputs as they are where the loss has none.
     pub predictions: Predictions,
     /// Mean over tracks of the mean loss of their excerpts.
     pub loss: f64,

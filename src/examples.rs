@@ -12,10 +12,20 @@ use crate::excerpts::Excerpt;
 /// What the part of a model that learns reads of each track.
 #[derive(Clone, Debug)]
 pub enum Inputs {
-    /// Excerpts of so many samples.
-    Audio { tracks: Vec<CachedAudio>, samples: usize },
-    /// Features that were computed beforehand, `[excerpt, feature]` of each track.
-    Features { tracks: Vec<Vec<f32>>, width: usize },
+    /// Excerpts of audio.
+    Audio {
+        /// Whole tracks, in the cache.
+        tracks: Vec<CachedAudio>,
+        /// Length of an excerpt.
+        samples: usize,
+    },
+    /// Features that were computed beforehand.
+    Features {
+        /// `[excerpt, feature]` of each track.
+        tracks: Vec<Vec<f32>>,
+        /// Features of an excerpt.
+        width: usize,
+    },
 }
 
 impl Default for Inputs {
@@ -27,7 +37,9 @@ impl Default for Inputs {
 /// The tracks of one split.
 #[derive(Clone, Debug, Default)]
 pub struct Examples {
+    /// Of the tracks, in the order of inputs and targets.
     pub ids: Vec<String>,
+    /// One entry a track.
     pub inputs: Inputs,
     /// Row-major `[track, output]`.
     pub targets: Vec<f32>,
@@ -49,10 +61,12 @@ pub struct Batch {
 }
 
 impl Examples {
+    /// How many tracks there are.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
+    /// Whether there is no track.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }

@@ -34,6 +34,7 @@ pub struct Experiment {
     /// same seed); its output layer, and layers of other shapes, begin anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
+    /// Where audio and tags come from, and how tracks are split.
     pub dataset: DatasetConfig,
     /// Who plays what. With it, the network learns latent factors instead of tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +42,9 @@ pub struct Experiment {
     /// How the listening data becomes factors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factorization: Option<Factorization>,
+    /// The network and its front end; they decide the sample rate.
     pub model: ModelConfig,
+    /// How the network is trained; every key has a default.
     #[serde(default)]
     pub training: Training,
     /// Classifies tracks by a linear support vector machine on the model's features, instead of training
@@ -65,6 +68,7 @@ pub struct Factorization {
     /// of the other keys only those count that tell how confident plays make us and how a track that has
     /// no factors gets some: alpha, epsilon, regularization. Relative to `--data-dir`.
     pub root: Option<PathBuf>,
+    /// The other keys, each with its default.
     pub config: WmfConfig,
 }
 
@@ -102,6 +106,7 @@ impl From<Factorization> for toml::Table {
 pub struct PaperFigure {
     /// Which of our metrics it is comparable with.
     pub metric: String,
+    /// As printed: a share of 1, no percentage.
     pub value: f64,
     /// Where it stands: paper and table.
     pub source: String,
@@ -117,8 +122,11 @@ pub struct Training {
     pub excerpt_seconds: f64,
     /// Excerpts a step.
     pub batch_size: usize,
+    /// What training lowers; `binary_cross_entropy` by default.
     pub loss: Loss,
+    /// How weights follow gradients; stochastic gradient descent with Nesterov momentum by default.
     pub optimizer: Optimizer,
+    /// How the learning rate changes over `steps`, once it is warm; `constant` by default.
     pub schedule: Shape,
     /// Steps over which the learning rate rises linearly from near 0 at the start.
     pub warmup_steps: u64,

@@ -34,10 +34,15 @@ const WRITING: u32 = 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
+    /// Version of the folder's layout.
     pub format: u32,
+    /// What was asked for.
     pub config: WmfConfig,
+    /// Rows of the plays.
     pub users: usize,
+    /// Columns of the plays.
     pub items: usize,
+    /// Pairs of a user and an item that was played.
     pub interactions: usize,
     /// BLAKE3 of the ids and the counts.
     pub interactions_hash: String,
@@ -92,8 +97,11 @@ impl About {
 /// A line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LogLine {
+    /// From 1.
     pub sweep: usize,
+    /// What is minimised, after the sweep.
     pub objective: f64,
+    /// That the sweep took, without writing checkpoints.
     pub seconds: f64,
 }
 
@@ -102,6 +110,7 @@ pub trait Listener: Sync {
     /// So many rows (users and items) were solved since the last call (before it was stopped, at the
     /// first call of a resumed one); from any thread.
     fn rows(&self, rows: usize);
+    /// A sweep is over; from the thread that called [`factorize`].
     fn sweep(&self, line: &LogLine);
 }
 

@@ -19,16 +19,23 @@ use crate::error::{Error, Result};
 use crate::files::{WRITING, create_folder, sync_folder, write_atomic};
 use crate::npy;
 
+/// File of the users' factors, `[user, factor]` in float32.
 pub const USER_FACTORS: &str = "user_factors.npy";
+/// File of the items' factors, `[item, factor]` in float32.
 pub const ITEM_FACTORS: &str = "item_factors.npy";
+/// File of the users' biases, `[user]`, if the model has any.
 pub const USER_BIASES: &str = "user_biases.npy";
+/// File of the items' biases, `[item]`, if the model has any.
 pub const ITEM_BIASES: &str = "item_biases.npy";
+/// File of the users' ids, one a line, in the order of the rows.
 pub const USERS: &str = "users.txt";
+/// File of the items' ids, one a line, in the order of the rows.
 pub const ITEMS: &str = "items.txt";
 
 /// One side's factors with the ids of their rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Side {
+    /// One a row, each once.
     pub ids: Vec<String>,
     /// `[id, factor]`.
     pub factors: Vec<f32>,
@@ -39,7 +46,9 @@ pub struct Side {
 /// The factors of users and items.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FactorTables {
+    /// Those who listen.
     pub users: Side,
+    /// What is listened to.
     pub items: Side,
     /// Length of a row of factors.
     pub n_factors: usize,

@@ -31,9 +31,13 @@ pub type Source<'a> = dyn Fn() -> Result<(Model, Fitted)> + 'a;
 
 /// The tracks that a model is fitted to.
 pub struct TrainingAudio<'a> {
+    /// Of the training split, as audio.
     pub examples: &'a Arc<Examples>,
+    /// Where front ends run.
     pub device: &'a Device,
+    /// Set by whoever wants the fit to end.
     pub stop: &'a AtomicBool,
+    /// Shows what is being fitted.
     pub bar: &'a Bar,
     /// The network of another run, where the model builds on one.
     pub source: &'a Source<'a>,

@@ -25,6 +25,7 @@ use crate::weights::{self, Weights};
 
 /// Weights from a file, under the names that they have there.
 pub struct Imported {
+    /// With the shapes that they have there.
     pub weights: Weights,
     /// Of files that this program exported.
     pub fitted: Fitted,

@@ -16,22 +16,46 @@ use crate::tensorboard::EventWriter;
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum LogLine {
     /// Training begins, or goes on, at this step.
-    Start { step: u64, unix_seconds: u64 },
+    Start {
+        /// Steps done: 0, or those of the checkpoint that it goes on from.
+        step: u64,
+        /// The time of day, in seconds since 1970 (UTC).
+        unix_seconds: u64,
+    },
     /// Means over the steps since the line before.
     Train {
+        /// Steps done.
         step: u64,
+        /// Mean loss of the batches, with dropout.
         loss: f64,
+        /// Of the last of these steps, after schedule and warm-up, before the factors of `training.learning_rates`.
         learning_rate: f64,
+        /// Without validations and checkpoints; waiting for batches counts.
         excerpts_per_second: f64,
         /// Share of the time that the device waited for a batch.
         waiting: f64,
+        /// Joint L2 norm of the last step's gradients before clipping; `None` where nothing is clipped.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gradient_norm: Option<f64>,
     },
     /// A validation over whole tracks.
-    Valid { step: u64, metrics: BTreeMap<String, Option<f64>>, best: bool },
+    Valid {
+        /// Steps done.
+        step: u64,
+        /// By name; `None` where a metric is not defined on this split.
+        metrics: BTreeMap<String, Option<f64>>,
+        /// Whether no validation before was as good.
+        best: bool,
+    },
     /// Training ended; `reason` is `steps`, `patience`, `interrupted`, `diverged`, `failed` or `imported`.
-    End { step: u64, reason: String, seconds: f64 },
+    End {
+        /// Steps done.
+        step: u64,
+        /// One of the words above.
+        reason: String,
+        /// Time spent training, over all sessions.
+        seconds: f64,
+    },
 }
 
 impl LogLine {
@@ -97,6 +121,7 @@ impl Log {
         Ok(log)
     }
 
+    /// Writes a line to `metrics.jsonl`, and its numbers to the TensorBoard events.
     pub fn write(&mut self, line: &LogLine) -> Result<()> {
         self.file.write_all(to_line(line).as_bytes()).map_err(Error::io("write", &self.path))?;
         let step = line.step() as i64;

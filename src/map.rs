@@ -33,6 +33,7 @@ use crate::metrics::recommendation::RecommendationError;
 use crate::topk::TopKError;
 
 /// Why there is no map.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
     #[error("there are no points; a map needs at least one")]

@@ -14,6 +14,7 @@ pub struct Matrix {
 }
 
 /// Why numbers are not a matrix, or two matrices do not go together.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum MatrixError {
     #[error("{rows} rows of {columns} columns need as many values, not {values}")]
@@ -44,10 +45,12 @@ impl Matrix {
         Ok(Self { rows, columns, data })
     }
 
+    /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Length of a row.
     pub fn columns(&self) -> usize {
         self.columns
     }

@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use crate::predictions::PredictionsError;
 
 /// Why nothing can be scored.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum MetricError {
     #[error("predictions: {0}")]

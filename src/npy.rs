@@ -20,7 +20,9 @@ const LONGEST: usize = 1 << 16;
 pub struct Header {
     /// Type of the values, such as `<f4`: byte order, kind, bytes.
     pub descr: String,
+    /// Whether the first dimension varies fastest.
     pub fortran_order: bool,
+    /// Sizes of the dimensions; none for a single number.
     pub shape: Vec<usize>,
 }
 

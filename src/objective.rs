@@ -12,7 +12,12 @@ pub enum Objective<'a> {
     /// A function of logits and targets alone.
     Targets(Loss),
     /// The weighted prediction error: a function of logits and of who listened.
-    Listeners { listeners: &'a Listeners, on_device: DeviceListeners<'a> },
+    Listeners {
+        /// Of the split's tracks.
+        listeners: &'a Listeners,
+        /// The same where the loss is computed.
+        on_device: DeviceListeners<'a>,
+    },
 }
 
 impl<'a> Objective<'a> {

@@ -15,9 +15,12 @@ use rules::{AdamRule, MomentumRule};
 pub enum Optimizer {
     /// Stochastic gradient descent, with momentum (no dampening).
     Sgd {
+        /// Before the schedule; above 0.
         learning_rate: f64,
+        /// What is kept of the velocity from step to step, from 0 to below 1; 0.9 by default.
         #[serde(default = "nine_tenths")]
         momentum: f64,
+        /// Whether the step looks ahead along the velocity (Sutskever et al. 2013); it does by default.
         #[serde(default = "yes")]
         nesterov: bool,
         /// Added to the gradient, times the parameter.
@@ -26,11 +29,15 @@ pub enum Optimizer {
     },
     /// Adam (Kingma and Ba 2015).
     Adam {
+        /// Before the schedule; above 0.
         learning_rate: f64,
+        /// What is kept of the mean of gradients from step to step; 0.9 by default.
         #[serde(default = "nine_tenths")]
         beta_1: f64,
+        /// What is kept of the mean of their squares from step to step; 0.999 by default.
         #[serde(default = "beta_2")]
         beta_2: f64,
+        /// Added to the root of the mean of squares; 1e-8 by default.
         #[serde(default = "epsilon")]
         epsilon: f64,
         /// Added to the gradient, times the parameter.
@@ -39,11 +46,15 @@ pub enum Optimizer {
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
     AdamW {
+        /// Before the schedule; above 0.
         learning_rate: f64,
+        /// As of Adam.
         #[serde(default = "nine_tenths")]
         beta_1: f64,
+        /// As of Adam.
         #[serde(default = "beta_2")]
         beta_2: f64,
+        /// As of Adam.
         #[serde(default = "epsilon")]
         epsilon: f64,
         /// Times learning rate and parameter, taken off the parameter.

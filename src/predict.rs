@@ -281,6 +281,7 @@ impl Predictor {
 pub struct Rows {
     /// `[excerpt, value]`
     pub values: Vec<f32>,
+    /// Numbers of a row.
     pub width: usize,
 }
 

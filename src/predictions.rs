@@ -22,6 +22,7 @@ pub struct Predictions {
 }
 
 /// Why predictions cannot be used, read or written.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum PredictionsError {
     #[error("{path}: cannot be opened: {source}; `tonotopy evaluate RUN` writes it")]

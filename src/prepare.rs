@@ -92,11 +92,15 @@ pub struct Prepared {
     pub collection: Collection,
     /// Audio of each track of the collection.
     pub audio: Vec<CachedAudio>,
+    /// The tracks of the training split, in the order of the collection; so the next two.
     pub train: Arc<Examples>,
+    /// Those of the validation split.
     pub valid: Arc<Examples>,
+    /// Those of the test split.
     pub test: Arc<Examples>,
     /// The factors that are learned instead of tags, where the experiment has listening data.
     pub latent: Option<Latent>,
+    /// Tracks that cannot be used; they are not in the collection.
     pub quarantine: Vec<QuarantineEntry>,
     /// Sentences on what was left out or cannot be scored.
     pub notes: Vec<String>,
@@ -123,6 +127,7 @@ impl Prepared {
         }
     }
 
+    /// The tracks of a split.
     pub fn examples(&self, split: Split) -> &Arc<Examples> {
         match split {
             Split::Train => &self.train,

@@ -91,6 +91,7 @@ pub struct Bar {
 }
 
 impl Bar {
+    /// Shows how many tracks are done, and how many of them are in quarantine.
     pub fn scan(&self, progress: ScanProgress) {
         self.bar.set_length(progress.total as u64);
         self.bar.set_position(progress.done as u64);
@@ -99,6 +100,7 @@ impl Bar {
         }
     }
 
+    /// Shows how many excerpts are done.
     pub fn predict(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
@@ -163,6 +165,7 @@ impl Bar {
         }
     }
 
+    /// Takes the bar off the terminal.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

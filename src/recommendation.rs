@@ -18,9 +18,13 @@ use crate::usage::usage_space;
 /// How well held-out tracks are ranked for the users by their predicted factors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recommendation {
+    /// Such as `magnatagatune/pons2017`.
     pub dataset: String,
+    /// `train`, `valid` or `test`.
     pub split: String,
+    /// Tracks that are ranked.
     pub n_tracks: usize,
+    /// By the predicted factors.
     #[serde(flatten)]
     pub scores: RecommendationScores,
     /// The same by the tracks' own factors, which who played them tells: what a perfect network

@@ -29,14 +29,23 @@ const TAGS: &str = "tags.txt";
 /// Where and with what a run was made; `environment.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Environment {
+    /// Version of the folder's layout.
     pub format: u32,
+    /// Version of the program.
     pub tonotopy: String,
+    /// That it was built from; `unknown` without a repository.
     pub commit: String,
+    /// Version of burn.
     pub burn: String,
+    /// As `--device` takes it.
     pub device: String,
+    /// The device's own name.
     pub device_name: String,
+    /// What kernels are compiled for; for the CPU backends, the crate.
     pub backend: String,
+    /// Operating system and architecture.
     pub os: String,
+    /// The command line, its arguments joined by blanks, not quoted.
     pub command: String,
     /// Trainable parameters of the model.
     pub parameters: usize,
@@ -91,6 +100,7 @@ impl RunFolder {
         }
     }
 
+    /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -100,14 +110,17 @@ impl RunFolder {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
+    /// Where a file of that name is, or would be.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
+    /// The folder's `checkpoints/`.
     pub fn checkpoints(&self) -> Checkpoints {
         Checkpoints::new(self.file("checkpoints"))
     }
 
+    /// Whether it is a run: whether `experiment.toml`, which is written last, is there.
     pub fn exists(&self) -> bool {
         self.file(EXPERIMENT).is_file()
     }
@@ -148,6 +161,7 @@ impl RunFolder {
         Ok(self.read(TAGS)?.lines().map(str::to_string).collect())
     }
 
+    /// Where and with what it was made.
     pub fn environment(&self) -> Result<Environment> {
         let path = self.file("environment.json");
         serde_json::from_str(&read_text(&path)?)

@@ -13,22 +13,28 @@ pub enum Shape {
     Constant,
     /// Multiplied by `factor` at each of the steps `at` (P3: 0.1 at 800 000 and 900 000).
     Steps {
+        /// Steps, counted from 0, rising.
         at: Vec<u64>,
+        /// Above 0; 0.1 by default.
         #[serde(default = "tenth")]
         factor: f64,
     },
     /// Half a cosine from 1 down to `last` at the final step.
     Cosine {
+        /// Share of the optimizer's rate, from 0 to 1; 0 by default.
         #[serde(default)]
         last: f64,
     },
     /// One-cycle (Smith 2018): up from `first` to 1 over the share `rise` of the steps, then down
     /// to `last`, both as half cosines.
     OneCycle {
+        /// Between 0 and 1; 0.3 by default.
         #[serde(default = "third")]
         rise: f64,
+        /// Share of the optimizer's rate, from 0 to 1; 0.04 by default.
         #[serde(default = "twenty_fifth")]
         first: f64,
+        /// Share of the optimizer's rate, from 0 to 1; 1e-4 by default.
         #[serde(default = "ten_thousandth")]
         last: f64,
     },

@@ -39,9 +39,13 @@ use crate::validation::{judge, listeners, measure, score};
 
 /// What a verb brings to every run.
 pub struct Session<'a> {
+    /// What computes.
     pub device: &'a DeviceInfo,
+    /// Where data, cache and runs are.
     pub places: &'a Places,
+    /// Set when the user asks to stop; work then ends at the next place where it can go on.
     pub stop: &'a AtomicBool,
+    /// Shows how far work is.
     pub progress: &'a Progress,
 }
 
@@ -49,13 +53,17 @@ pub struct Session<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Evaluated {
+    /// Of a run that predicts tags or genres.
     Tags(Scores),
+    /// Of a run that predicts latent factors.
     Recommendation(Box<Recommendation>),
 }
 
 /// How training ended, and where it stood.
 pub struct Trained {
+    /// Why it ended.
     pub end: End,
+    /// Steps done, the best validation, the time it took.
     pub state: LoopState,
 }
 

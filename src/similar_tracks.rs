@@ -34,8 +34,11 @@ pub struct SimilarTracks {
 /// A track and its neighbours, the nearest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example {
+    /// The track's.
     pub id: String,
+    /// Ids of its neighbours by the factors that who listened tells.
     pub by_listening: Vec<String>,
+    /// Ids of its neighbours by predicted factors.
     pub by_prediction: Vec<String>,
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 pub struct Spread {
     /// How many runs.
     pub runs: usize,
+    /// Over the runs.
     pub mean: f64,
     /// Sample standard deviation (over `runs - 1`); `None` of a single run.
     pub deviation: Option<f64>,

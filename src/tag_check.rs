@@ -31,24 +31,30 @@ const C: f64 = 1.0;
 /// What two kinds of factors of the same tracks know of their tags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagCheck {
+    /// Tracks whose factors are compared, with and without tags.
     pub n_tracks: usize,
     /// Tags that were looked at.
     pub n_tags: usize,
     /// Tags with too few positives or negatives for so many folds.
     pub n_tags_left_out: usize,
+    /// [`FOLDS`].
     pub folds: usize,
     /// Mean AUC over the tags, from the factors that who listened tells.
     pub listening: Option<f64>,
     /// The same from predicted factors.
     pub predicted: Option<f64>,
+    /// Of the tags that were looked at, by name.
     pub per_tag: BTreeMap<String, TagAuc>,
 }
 
 /// AUC of one tag.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagAuc {
+    /// From the factors that who listened tells.
     pub listening: f64,
+    /// From predicted factors.
     pub predicted: f64,
+    /// Tracks that have the tag.
     pub positives: usize,
 }
 

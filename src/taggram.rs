@@ -8,6 +8,7 @@ use crate::report::{DARK, LIGHT, png};
 pub struct Taggram<'a> {
     /// Heading: which file.
     pub title: &'a str,
+    /// Names of the columns of `values`.
     pub tags: &'a [String],
     /// `[window, tag]`, probabilities.
     pub values: &'a [Vec<f32>],

@@ -24,7 +24,9 @@ pub enum Measure {
 /// An item and its score for a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
+    /// Its row.
     pub item: u32,
+    /// By the measure that was asked for.
     pub score: f32,
 }
 
@@ -37,6 +39,7 @@ pub struct Index<'a> {
 }
 
 /// Why nothing can be searched.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum TopKError {
     #[error("k is 0; ask for at least one item")]

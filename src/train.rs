@@ -28,9 +28,13 @@ pub enum Event<'a, N> {
     /// Time to validate and to save. The caller updates the state, saves, and says whether
     /// training goes on; `validate` is false when only saving is due.
     Checkpoint {
+        /// With the weights of the last step.
         model: &'a N,
+        /// With its moments after that step.
         optimizer: &'a ModuleOptimizer,
+        /// Where the loop stands; the best so far and the validations since then are the caller's to update.
         state: &'a mut LoopState,
+        /// Whether a validation is due, not only a save.
         validate: bool,
     },
 }

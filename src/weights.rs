@@ -110,7 +110,9 @@ pub fn of(model: &Model) -> Weights {
 /// What is wrong with weights for a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Misfit {
+    /// Names that the model has and the weights have not.
     pub missing: Vec<String>,
+    /// Names that the weights have and the model has not.
     pub unknown: Vec<String>,
     /// Name, shape that is needed, shape that is there.
     pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,

@@ -92,6 +92,7 @@ impl CachedAudio {
         self.samples
     }
 
+    /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.samples == 0
     }
@@ -190,7 +191,9 @@ impl CachedAudio {
 /// A track from the cache, and how it got there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
+    /// At the rate that was asked for.
     pub audio: CachedAudio,
+    /// Of the file, before it was resampled.
     pub source: SourceInfo,
     /// Decoded by this call.
     pub decoded: bool,
@@ -245,6 +248,7 @@ impl AudioCache {
         })
     }
 
+    /// As it was opened.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -89,6 +89,7 @@ pub struct SourceInfo {
     pub codec: String,
     /// In Hz, before resampling.
     pub sample_rate: u32,
+    /// Before they were mixed down.
     pub channels: u32,
 }
 

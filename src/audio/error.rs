@@ -76,6 +76,7 @@ impl fmt::Display for Reason {
 }
 
 /// A failure of the audio pipeline.
+#[allow(missing_docs, reason = "a field is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum AudioError {
     /// This track cannot be used; others can. `message` says what is wrong and what to do.

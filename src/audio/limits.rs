@@ -9,11 +9,13 @@ use super::error::{AudioError, Reason};
 /// What a file may ask of us.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
+    /// Most channels that a file may have.
     pub max_channels: usize,
     /// In Hz.
     pub min_sample_rate: u32,
     /// In Hz.
     pub max_sample_rate: u32,
+    /// Longest audio, as a header tells it or as decoding finds it.
     pub max_seconds: f64,
     /// Size of the file.
     pub max_bytes: u64,

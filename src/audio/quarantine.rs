@@ -9,6 +9,7 @@ pub struct QuarantineEntry {
     pub id: String,
     /// Its file, or the name of a synthetic piece.
     pub path: String,
+    /// The kind of fault, as a program sorts them.
     pub reason: Reason,
     /// What is wrong, where, and what to do.
     pub message: String,

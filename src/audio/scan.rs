@@ -22,6 +22,7 @@ pub struct ScanOptions {
     pub min_seconds: f64,
     /// Read every file and every entry of the cache again, whatever is remembered of them.
     pub verify: bool,
+    /// What is beyond them goes to quarantine.
     pub limits: Limits,
 }
 
@@ -35,11 +36,15 @@ impl Default for ScanOptions {
 /// How far a scan is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ScanProgress {
+    /// Tracks that are scanned.
     pub total: usize,
+    /// Tracks that are over, whatever became of them.
     pub done: usize,
     /// Of those done: decoded now, found in the cache, put into quarantine.
     pub decoded: usize,
+    /// See `decoded`.
     pub from_cache: usize,
+    /// See `decoded`.
     pub quarantined: usize,
 }
 
@@ -50,7 +55,9 @@ pub struct ScanReport {
     pub audio: Vec<Option<CachedAudio>>,
     /// In the order of the tracks.
     pub quarantine: Vec<QuarantineEntry>,
+    /// Tracks that were decoded now.
     pub decoded: usize,
+    /// Tracks that were in the cache.
     pub from_cache: usize,
     /// Ids of tracks whose entry in the cache was damaged and was made anew, with what was wrong.
     pub rebuilt: Vec<(String, String)>,

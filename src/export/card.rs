@@ -22,6 +22,7 @@ const MAX_EXCERPT: usize = 1 << 27;
 /// Everything that travels with the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Card {
+    /// [`FORMAT`]; a card of another version is refused.
     pub format: u32,
     /// The run that it comes from.
     pub name: String,
@@ -29,6 +30,7 @@ pub struct Card {
     pub about: String,
     /// Version and commit of the program that wrote it.
     pub tonotopy: String,
+    /// See `tonotopy`; `unknown` where it was not built from a repository.
     pub commit: String,
     /// Architecture and front end, every setting of them.
     pub model: ModelConfig,
@@ -45,13 +47,17 @@ pub struct Card {
     pub input: String,
     /// What is made of the network's outputs.
     pub activation: Prediction,
+    /// What the outputs stand for.
     pub outputs: Outputs,
     /// Names of the outputs, in order: tags, or the numbers of factors.
     pub tags: Vec<String>,
+    /// What it was trained on.
     pub dataset: Dataset,
     /// What the file may be used for, in the words of whoever exported it.
     pub licence: Option<String>,
+    /// `None` before the run was evaluated.
     pub scores: Option<Summary>,
+    /// How it was trained.
     pub training: Training,
     /// Signals that anyone can make again, and what the model makes of them.
     pub test_vectors: Vec<TestVector>,
@@ -61,8 +67,11 @@ pub struct Card {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Prediction {
+    /// The output as it is.
     Identity,
+    /// The probability of each tag by itself.
     Sigmoid,
+    /// The probabilities of classes, of which one is true.
     Softmax,
 }
 
@@ -70,7 +79,9 @@ pub enum Prediction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outputs {
+    /// Tags or classes, each with a name.
     Tags,
+    /// Latent factors, whose inner product with a user's is a score.
     Factors,
 }
 
@@ -86,7 +97,9 @@ pub struct Dataset {
 /// Scores of the split that the run was last evaluated on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// `train`, `valid` or `test`.
     pub split: String,
+    /// Every number at the top of `scores.json`, by its key there.
     #[serde(flatten)]
     pub values: std::collections::BTreeMap<String, f64>,
 }
@@ -94,18 +107,24 @@ pub struct Summary {
 /// How it was trained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Training {
+    /// Of the experiment.
     pub seed: u64,
     /// Of the checkpoint whose weights these are.
     pub step: u64,
+    /// What was lowered; it decides [`Card::activation`].
     pub loss: Loss,
 }
 
 /// A signal and what the model makes of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestVector {
+    /// How it is made.
     pub signal: Signal,
+    /// Its length, at the card's sample rate: more than one excerpt.
     pub samples: usize,
+    /// `[output]`, with the card's activation: the mean over the excerpts.
     pub activations: Vec<f32>,
+    /// `[feature]`, the last hidden layer: the mean over the excerpts.
     pub embeddings: Vec<f32>,
 }
 

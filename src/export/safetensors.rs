@@ -29,7 +29,9 @@ const MAX_FILE: u64 = 8 << 30;
 
 /// What a file holds.
 pub struct Contents {
+    /// See [`crate::weights`] for names and shapes.
     pub weights: Weights,
+    /// Those whose names begin with `fitted.`, without it.
     pub fitted: Fitted,
     /// Of files that this program wrote.
     pub card: Option<Card>,

@@ -18,12 +18,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signal {
+    /// Pseudo-random numbers at full scale.
     Noise,
+    /// A sawtooth at full scale that rises through all frequencies.
     Sweep,
+    /// Both together, far below full scale.
     Quiet,
 }
 
 impl Signal {
+    /// In the order in which a card has them.
     pub const ALL: [Signal; 3] = [Signal::Noise, Signal::Sweep, Signal::Quiet];
 
     /// Its name in a card.

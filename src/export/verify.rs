@@ -10,6 +10,7 @@ use crate::predict::Predictor;
 /// How far one result of one test vector is off.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Deviation {
+    /// Which test vector.
     pub signal: Signal,
     /// `activations` or `embeddings`.
     pub output: &'static str,
@@ -19,6 +20,7 @@ pub struct Deviation {
     pub max_rel: f64,
     /// What that may be.
     pub tolerance: f64,
+    /// Whether `max_rel` is no more than `tolerance`.
     pub ok: bool,
 }
 

@@ -13,6 +13,7 @@ use crate::report::format;
 /// What the page says of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Page<'a> {
+    /// Heading, and name in the browser.
     pub title: &'a str,
     /// Below the title: what was mapped, by which run.
     pub note: &'a str,

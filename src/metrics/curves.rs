@@ -8,7 +8,9 @@ use super::ranking::check_column;
 /// A point of a ROC curve: what calling every track at or above `threshold` positive gives.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RocPoint {
+    /// Share of the negatives that are called positive.
     pub false_positive_rate: f64,
+    /// Share of the positives that are called positive.
     pub true_positive_rate: f64,
     /// `None` at the start, where nothing is called positive.
     pub threshold: Option<f32>,
@@ -18,6 +20,7 @@ pub struct RocPoint {
 /// gives.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PrPoint {
+    /// Share of the positives that are called positive.
     pub recall: f64,
     /// 1 at the start by convention.
     pub precision: f64,

@@ -9,7 +9,9 @@ pub struct Areas {
     pub roc_auc: Option<f64>,
     /// Average precision; `None` without a positive. (Without a negative it is 1.)
     pub pr_auc: Option<f64>,
+    /// Tracks that have the tag.
     pub positives: usize,
+    /// Tracks that do not.
     pub negatives: usize,
 }
 

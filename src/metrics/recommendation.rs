@@ -71,12 +71,15 @@ impl Default for Options<'_> {
 /// How one user's positives are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UserScores {
+    /// Held-out items.
     pub positives: usize,
     /// 0 for a user without positives, for whom nothing is ranked.
     pub negatives: usize,
     /// `None` without a positive, as are the next two.
     pub average_precision: Option<f64>,
+    /// nDCG@k.
     pub ndcg: Option<f64>,
+    /// Recall@k.
     pub recall: Option<f64>,
     /// `None` without a positive or without a negative.
     pub auc: Option<f64>,
@@ -85,13 +88,17 @@ pub struct UserScores {
 /// Means over users. In JSON the keys say `k`: `map@500`, `ndcg@500`, `recall@500`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RecommendationScores {
+    /// The last rank that counts; see [`Options::k`].
     pub k: usize,
     /// `None` where no user has a positive, as are the next two.
     pub map: Option<f64>,
+    /// Mean of nDCG@k.
     pub ndcg: Option<f64>,
+    /// Mean of recall@k.
     pub recall: Option<f64>,
     /// `None` where no user has a positive and a negative.
     pub auc: Option<f64>,
+    /// All users, with and without positives.
     pub n_users: usize,
     /// Users with at least one positive.
     pub n_users_scored: usize,
@@ -100,6 +107,7 @@ pub struct RecommendationScores {
 }
 
 /// Why nothing can be scored.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum RecommendationError {
     #[error("k is 0; mAP, nDCG and recall need at least one rank (500 is usual)")]
@@ -182,6 +190,7 @@ impl ItemLists {
         Ok(self)
     }
 
+    /// How many users have a list, be it empty.
     pub fn users(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
@@ -191,6 +200,7 @@ impl ItemLists {
         self.items.len()
     }
 
+    /// Whether no user has an item.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

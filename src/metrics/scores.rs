@@ -16,8 +16,11 @@ use crate::predictions::Predictions;
 /// What `scores.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
+    /// Such as `magnatagatune/pons2017`.
     pub dataset: String,
+    /// `train`, `valid` or `test`.
     pub split: String,
+    /// Tracks that were predicted.
     pub n_tracks: usize,
     /// How many tags have at least one positive and one negative track: those that the macro
     /// averages are over.
@@ -47,13 +50,16 @@ pub struct Folds {
     pub accuracy_mean: f64,
     /// Their standard deviation (of a sample).
     pub accuracy_deviation: f64,
+    /// In the order in which they were held out.
     pub folds: Vec<Fold>,
 }
 
 /// The scores of one tag. Both areas are null where the tag cannot be scored.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagScores {
+    /// Area under the ROC curve.
     pub roc_auc: Option<f64>,
+    /// Average precision.
     pub pr_auc: Option<f64>,
     /// How many tracks have the tag.
     pub positives: usize,
@@ -62,7 +68,9 @@ pub struct TagScores {
 /// Areas over all pairs of track and tag at once, as if they were tracks of one tag.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Micro {
+    /// `None` without a positive or without a negative.
     pub roc_auc: Option<f64>,
+    /// `None` where `roc_auc` is.
     pub pr_auc: Option<f64>,
 }
 

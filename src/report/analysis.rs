@@ -18,22 +18,31 @@ const ALL_PAIRS_UP_TO: usize = 4;
 /// A score of a whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Metric {
+    /// Macro ROC-AUC of tags.
     #[serde(rename = "roc_auc_macro")]
     RocAuc,
+    /// Macro average precision of tags.
     #[serde(rename = "pr_auc_macro")]
     PrAuc,
+    /// Share of tracks whose genre was found.
     #[serde(rename = "accuracy")]
     Accuracy,
+    /// Macro F1 of genres.
     #[serde(rename = "f1_macro")]
     F1,
+    /// Mean average precision of recommendations.
     #[serde(rename = "map")]
     Map,
+    /// Mean AUC of recommendations.
     #[serde(rename = "auc")]
     Auc,
+    /// Mean nDCG of recommendations.
     #[serde(rename = "ndcg")]
     Ndcg,
+    /// Mean recall of recommendations.
     #[serde(rename = "recall")]
     Recall,
+    /// Squared error of predicted factors over that of their mean: the only one of which less is better.
     #[serde(rename = "nmse")]
     Nmse,
 }
@@ -104,12 +113,14 @@ pub struct Analysis {
     pub sections: Vec<Section>,
 }
 
-/// Runs that were evaluated on the same tracks.
 /// Scores that need no network: means over the runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bound {
+    /// Heading of its row.
     pub name: &'static str,
+    /// Which factors these are, in a few words.
     pub about: &'static str,
+    /// Only of metrics that every run has.
     pub scores: BTreeMap<Metric, f64>,
 }
 
@@ -138,20 +149,28 @@ fn bounds(found: &[&Recommendation], metrics: &[Metric]) -> Vec<Bound> {
     all.into_iter().filter(|bound| !bound.scores.is_empty()).collect()
 }
 
+/// Runs that were evaluated on the same tracks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Section {
+    /// Such as `magnatagatune/pons2017`.
     pub dataset: String,
+    /// The split that was predicted.
     pub split: String,
+    /// The same of all its runs.
     pub task: Task,
     /// Set where another section has the same data set and split, but other tracks, tags or truth.
     pub remark: Option<String>,
+    /// Tracks that were predicted.
     pub n_tracks: usize,
+    /// Tags of the vocabulary; 0 where runs recommend.
     pub n_tags: usize,
+    /// Those with a positive and a negative track, which the macro averages are over.
     pub n_tags_scored: usize,
     /// The first orders the groups.
     pub metrics: Vec<Metric>,
     /// The best first; those that could not be scored last.
     pub groups: Vec<Group>,
+    /// Of every two groups if they are few, else of each and the best; none where runs recommend.
     pub differences: Vec<Difference>,
     /// What other factors than the predicted ones reach, where runs recommend.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -168,9 +187,13 @@ pub struct Section {
 /// Runs of one experiment, which differ in the seed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Group {
+    /// Of the experiment.
     pub name: String,
+    /// The experiment in one sentence.
     pub about: String,
+    /// The model in words.
     pub model: String,
+    /// Rising, one a run.
     pub seeds: Vec<u64>,
     /// Positions in the list of runs that was handed in, in the order of the seeds.
     #[serde(skip)]
@@ -179,7 +202,9 @@ pub struct Group {
     pub runs: Vec<String>,
     /// `None` where a metric is not defined.
     pub scores: BTreeMap<Metric, Option<Spread>>,
+    /// The figure that the experiment is to reproduce, if it names one.
     pub paper: Option<PaperFigure>,
+    /// Fewest and most trainable parameters of a run.
     pub parameters: (usize, usize),
     /// Fewest and most steps of a run; equal unless training stopped early.
     pub steps: (u64, u64),
@@ -194,18 +219,24 @@ pub struct Difference {
     pub other: usize,
     /// Position in [`Section::groups`].
     pub better: usize,
+    /// Name of the group `other`.
     pub other_name: String,
+    /// Name of the group `better`.
     pub better_name: String,
+    /// First the other, second the better one.
     pub comparison: Comparison,
 }
 
 /// A tag's scores, a mean over seeds a group.
 #[derive(Clone, Debug, Serialize)]
 pub struct TagRow {
+    /// Its name.
     pub tag: String,
+    /// Tracks that have it.
     pub positives: usize,
     /// In the order of the groups; `None` where the tag has no positive or no negative.
     pub roc_auc: Vec<Option<Spread>>,
+    /// Average precision; `None` where `roc_auc` is.
     pub pr_auc: Vec<Option<Spread>>,
 }
 

@@ -32,6 +32,7 @@ pub struct RunSummary {
     pub folder: PathBuf,
     /// Its name.
     pub name: String,
+    /// The experiment's.
     pub seed: u64,
     /// The experiment's name: what runs share that differ in the seed only.
     pub group: String,
@@ -41,17 +42,21 @@ pub struct RunSummary {
     pub dataset: String,
     /// The split that was predicted, such as `test`.
     pub split: String,
+    /// What is scored.
     pub task: Task,
     /// The model in words, such as `tagger on strided 256/256, l2 pools of 4`.
     pub model: String,
     /// Trainable parameters.
     pub parameters: usize,
+    /// Steps done when training ended.
     pub steps: u64,
     /// Training time.
     pub seconds: f64,
+    /// As `--device` takes it, and its own name.
     pub device: String,
     /// The figure that the experiment is to reproduce.
     pub paper: Option<PaperFigure>,
+    /// The lines of `metrics.jsonl`.
     pub log: Vec<LogLine>,
     /// The scores of a run that recommends; predictions and targets are then empty.
     pub recommendation: Option<Recommendation>,
@@ -59,6 +64,7 @@ pub struct RunSummary {
     pub simulated: bool,
     /// Tags of the tracks that its examples of similar tracks name.
     pub example_tags: BTreeMap<String, Vec<String>>,
+    /// Of the split, as `predictions.csv` has them.
     pub predictions: Predictions,
     /// Rows and columns in the order of the predictions.
     pub targets: Targets,
@@ -79,7 +85,9 @@ pub struct RunSummary {
 /// A file that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Quarantined {
+    /// The file, or the name of a synthetic piece.
     pub path: String,
+    /// The kind of fault, as `quarantine.csv` names it.
     pub reason: String,
 }
 
@@ -116,6 +124,7 @@ pub struct Multiscale {
     pub means: usize,
     /// The levels that are used.
     pub levels: Vec<usize>,
+    /// Whether these are all that the front end has.
     pub all_levels: bool,
     /// All settings of the experiment but means, levels, names and the seed: what two must share to be
     /// compared by these.
@@ -127,15 +136,20 @@ pub struct Multiscale {
 /// Means of a level as patches of spectrogram, sorted by the band of their peak.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patches {
+    /// 0 is the finest.
     pub level: usize,
+    /// Means that are drawn.
     pub count: usize,
+    /// Of a mean.
     pub frames: usize,
+    /// Of a frame.
     pub bands: usize,
     /// `[mean, frame, band]`
     pub values: Vec<f32>,
 }
 
 /// Why there is no report.
+#[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     #[error("there is no run to report; name at least one evaluated run folder")]

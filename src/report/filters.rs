@@ -228,6 +228,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 /// The pools of a front end, the most alike first.
 #[derive(Clone, Debug)]
 pub struct PoolFits {
+    /// By similarity; those that have none come last.
     pub pools: Vec<PoolFit>,
     /// Median similarity of filters that are not in one pool, to hold the pools against.
     pub chance: Option<f64>,
@@ -245,6 +246,7 @@ impl PoolFits {
 pub struct PoolFit {
     /// The filter that the others are shifted onto.
     pub anchor: usize,
+    /// In the order of the filters, the anchor among them.
     pub members: Vec<Aligned>,
     /// Mean similarity of the other members to the anchor.
     pub similarity: Option<f64>,
@@ -253,6 +255,7 @@ pub struct PoolFit {
 /// A filter and how far it has to be moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Aligned {
+    /// Its row in the front end's weights.
     pub filter: usize,
     /// Samples by which the filter is to be delayed to lie best on the anchor.
     pub shift: isize,

@@ -28,7 +28,9 @@ use crate::run_folder::RunFolder;
 
 /// The comparison that [`write()`] wrote, for the terminal and for programs.
 pub struct Comparison {
+    /// The table, as the terminal shows it.
     pub text: String,
+    /// The [`Analysis`] as JSON.
     pub json: serde_json::Value,
 }
 
