@@ -6,7 +6,10 @@
 //! ```
 //!
 //! [`feature_pool`] takes the fast way on the CPU, one pass forward and one backward over interleaved
-//! filters, and [`feature_pool_composite`] everywhere else.
+//! filters, and on GPUs (`cube.rs`), and [`feature_pool_composite`] everywhere else.
+
+#[cfg(feature = "wgpu")]
+mod cube;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
@@ -43,6 +46,8 @@ pub fn feature_pool(x: Tensor<3>, size: usize, pooling: FeaturePooling) -> Tenso
         DispatchDevice::Flex(_) => Tensor::from_dispatch(
             <Dispatch as FeaturePoolOps>::feature_pool(x.into_dispatch(), size, pooling),
         ),
+        #[cfg(feature = "wgpu")]
+        DispatchDevice::Cube(_) if cube::takes(&x) => cube::feature_pool(x, size, pooling),
         _ => feature_pool_composite(x, size, pooling),
     }
 }
@@ -231,6 +236,14 @@ mod tests {
         }
     }
 
+    /// Those that have a fast way.
+    fn devices() -> Vec<Device> {
+        let mut devices = vec![Device::flex()];
+        #[cfg(feature = "wgpu")]
+        devices.extend(crate::test_gpus::adapters());
+        devices
+    }
+
     #[test]
     fn values_follow_the_definition() {
         let (batch, frames) = (2, 7);
@@ -248,12 +261,14 @@ mod tests {
                     }
                 }
             }
-            for (pooling, expected) in POOLINGS.into_iter().zip(&expected) {
-                for operation in [feature_pool, feature_pool_composite] {
-                    let data = TensorData::new(x.clone(), [batch, filters, frames]);
-                    let out = operation(Tensor::from_data(data, &Device::flex()), size, pooling);
-                    assert_eq!(out.dims(), [batch, 3, frames]);
-                    close(&values(out), expected);
+            for device in devices() {
+                for (pooling, expected) in POOLINGS.into_iter().zip(&expected) {
+                    for operation in [feature_pool, feature_pool_composite] {
+                        let data = TensorData::new(x.clone(), [batch, filters, frames]);
+                        let out = operation(Tensor::from_data(data, &device), size, pooling);
+                        assert_eq!(out.dims(), [batch, 3, frames]);
+                        close(&values(out), expected);
+                    }
                 }
             }
         }
@@ -262,34 +277,56 @@ mod tests {
     #[test]
     fn gradients_are_those_of_plain_operations() {
         let shape = [2, 12, 5];
-        let device = Device::flex().autodiff();
-        for size in [1, 3, 4] {
-            for pooling in POOLINGS {
-                let gradient = |operation: fn(Tensor<3>, usize, FeaturePooling) -> Tensor<3>| {
-                    let data = TensorData::new(noise(5, shape.iter().product()), shape);
-                    let x = Tensor::<3>::from_data(data, &device).require_grad();
-                    let y = operation(x.clone(), size, pooling);
-                    let loss = (y.clone() * y.exp()).sum();
-                    values(x.grad(&loss.backward()).unwrap())
-                };
-                let (fast, plain) = (gradient(feature_pool), gradient(feature_pool_composite));
-                assert!(fast.iter().any(|value| *value != 0.0));
-                for (fast, plain) in fast.iter().zip(&plain) {
-                    assert!((fast - plain).abs() <= 1e-5 * plain.abs().max(1.0), "{fast}, {plain}");
+        for device in devices() {
+            for size in [1, 3, 4] {
+                for pooling in POOLINGS {
+                    let gradient =
+                        |operation: fn(Tensor<3>, usize, FeaturePooling) -> Tensor<3>,
+                         device: &Device| {
+                            let data = TensorData::new(noise(5, shape.iter().product()), shape);
+                            let device = device.clone().autodiff();
+                            let x = Tensor::<3>::from_data(data, &device).require_grad();
+                            // Not contiguous.
+                            let turned = x.clone().swap_dims(1, 2).mul_scalar(1.5).swap_dims(1, 2);
+                            let y = operation(turned, size, pooling);
+                            let loss = (y.clone() * y.exp()).sum();
+                            values(x.grad(&loss.backward()).unwrap())
+                        };
+                    let fast = gradient(feature_pool, &device);
+                    let plain = gradient(feature_pool_composite, &Device::flex());
+                    assert!(fast.iter().any(|value| *value != 0.0));
+                    for (fast, plain) in fast.iter().zip(&plain) {
+                        let close = (fast - plain).abs() <= 1e-5 * plain.abs().max(1.0);
+                        assert!(close, "{fast}, {plain}");
+                    }
                 }
             }
         }
     }
 
     #[test]
+    fn equals_share_no_gradient() {
+        for device in devices() {
+            let x = Tensor::<3>::from_data([[[1.0], [2.0], [2.0]]], &device.autodiff());
+            let x = x.require_grad();
+            let loss = feature_pool(x.clone(), 3, FeaturePooling::Max).sum();
+            assert_eq!(values(x.grad(&loss.backward()).unwrap()), [0.0, 1.0, 0.0]);
+        }
+    }
+
+    #[test]
     fn silence_has_a_finite_gradient_and_no_number_is_seen() {
-        let device = Device::flex().autodiff();
-        let x = Tensor::<3>::zeros([1, 4, 3], &device).require_grad();
-        let loss = feature_pool(x.clone(), 2, POOLINGS[0]).sum();
-        assert!(values(x.grad(&loss.backward()).unwrap()).iter().all(|value| value.is_finite()));
-        for pooling in POOLINGS {
-            let x = Tensor::<3>::from_data([[[1.0], [f32::NAN]]], &Device::flex());
-            assert!(values(feature_pool(x, 2, pooling))[0].is_nan());
+        for device in devices() {
+            let x = Tensor::<3>::zeros([1, 4, 3], &device.clone().autodiff()).require_grad();
+            let loss = feature_pool(x.clone(), 2, POOLINGS[0]).sum();
+            let gradient = values(x.grad(&loss.backward()).unwrap());
+            assert!(gradient.iter().all(|value| value.is_finite()));
+            for pooling in POOLINGS {
+                for values_of in [[1.0, f32::NAN], [f32::NAN, 1.0]] {
+                    let x = Tensor::<1>::from_data(values_of, &device).reshape([1, 2, 1]);
+                    assert!(values(feature_pool(x, 2, pooling))[0].is_nan());
+                }
+            }
         }
     }
 

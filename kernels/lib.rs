@@ -15,5 +15,7 @@ pub mod mel;
 pub mod optimizer;
 pub mod philox;
 mod simd;
+#[cfg(all(test, feature = "wgpu"))]
+mod test_gpus;
 #[cfg(test)]
 mod test_numbers;

@@ -1,23 +1,10 @@
 //! The kernel for GPUs on every adapter that there is; Mesa's software one will do.
 
-use std::io::Write as _;
-
 use burn::backend::DispatchDevice;
-use burn::tensor::DeviceType;
 
 use super::super::cube::{self, Layout};
 use super::*;
-
-fn adapters() -> Vec<Device> {
-    let adapters = Device::enumerate(DeviceType::Wgpu).into_vec();
-    if adapters.is_empty() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: wgpu finds no adapter here (Debian: mesa-vulkan-drivers)"
-        );
-    }
-    adapters
-}
+use crate::test_gpus::adapters;
 
 /// How [`log_mel`] runs the kernel on these waveforms; `None` where it takes the composite.
 fn layout(waveforms: &Tensor<2>, plan: &MelPlan) -> Option<Layout> {
