@@ -22,17 +22,21 @@ pub fn conv_composite(
     let x = conv1d(x, weights, Some(bias), plain);
     match options.end {
         End::Linear => x,
-        End::RectifiedPool { pool, .. } => {
-            let x = relu(x);
-            // After the rectifier 0 is as good as minus infinity: it wins over nothing.
-            let x = match (geometry.pools * pool).saturating_sub(geometry.windows) {
-                0 => x,
-                padding => x.pad([(0, padding)], PadMode::Constant(0.0)),
-            };
-            match pool {
-                1 => x,
-                _ => max_pool1d(x, MaxPoolOptions::new([pool]).with_stride([pool])),
-            }
-        }
+        End::RectifiedPool { .. } => rectified_pool(x, &geometry),
+    }
+}
+
+/// What follows a convolution whose `[batch, filter, window]` are given.
+pub(super) fn rectified_pool(x: Tensor<3>, geometry: &Geometry) -> Tensor<3> {
+    let &Geometry { windows, pool, pools, .. } = geometry;
+    let x = relu(x);
+    // After the rectifier 0 is as good as minus infinity: it wins over nothing.
+    let x = match (pools * pool).saturating_sub(windows) {
+        0 => x,
+        padding => x.pad([(0, padding)], PadMode::Constant(0.0)),
+    };
+    match pool {
+        1 => x,
+        _ => max_pool1d(x, MaxPoolOptions::new([pool]).with_stride([pool])),
     }
 }

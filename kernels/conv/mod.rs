@@ -5,16 +5,18 @@
 //! y[b, o, p] = max over the frames t of pool p of max(0, a[b, o, t])
 //! ```
 //!
-//! (or `a` itself, see [`ConvOptions`]). [`conv`] takes the fast way on the CPU and
+//! (or `a` itself, see [`ConvOptions`]). [`conv`] takes a fast way on the CPU and on GPUs (`cube/`), and
 //! [`conv_composite`] everywhere else.
 //!
-//! The fast way keeps channels interleaved, `[batch, frame, channel]`: a window of the input is then one
+//! The CPU's keeps channels interleaved, `[batch, frame, channel]`: a window of the input is then one
 //! stretch of memory, windows overlap in it, and the convolution is a product of the windows, copied
 //! nowhere, with the weights. The gradients make use of what pooling and rectifier leave: of every
 //! pool one frame at most passes its gradient on. Both are sums over these frames alone, of windows
 //! (weights) and of filters (input).
 
 mod composite;
+#[cfg(feature = "wgpu")]
+mod cube;
 mod flex;
 mod geometry;
 mod gradients;
@@ -63,6 +65,10 @@ pub fn conv(x: Tensor<3>, weights: Tensor<3>, bias: Tensor<1>, options: ConvOpti
     let geometry = Geometry::new(x.dims(), weights.dims(), options);
     match x.device().without_autodiff().as_dispatch() {
         DispatchDevice::Flex(_) => flex::conv(x, weights, bias, geometry),
+        #[cfg(feature = "wgpu")]
+        DispatchDevice::Cube(device) if cube::takes(&x, &geometry, device) => {
+            cube::conv(x, weights, bias, options)
+        }
         _ => conv_composite(x, weights, bias, options),
     }
 }

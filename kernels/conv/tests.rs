@@ -1,6 +1,9 @@
 //! Against the definition written out, the two versions against each other, and gradients
 //! against finite differences.
 
+#[cfg(feature = "wgpu")]
+mod on_gpus;
+
 use burn::tensor::{Device, TensorData};
 
 use super::gradients::{self, Arriving};
@@ -184,6 +187,10 @@ fn both_versions_agree_on_every_device() {
 
 #[test]
 fn gradients_follow_finite_differences() {
+    differences_agree(&Device::flex());
+}
+
+fn differences_agree(device: &Device) {
     // In double precision, by the definition: single precision would drown the differences.
     let case = case([2, 3, 17], [4, 3], 1, pooled(4, true));
     let [x, weights, bias] = case.values();
@@ -192,7 +199,7 @@ fn gradients_follow_finite_differences() {
         let out = case.by_definition(x, weights, bias);
         out.iter().zip(&factors).map(|(out, factor)| out * factor).sum()
     };
-    let [_, of_x, of_weights, of_bias] = all(&case, conv, &Device::flex());
+    let [_, of_x, of_weights, of_bias] = all(&case, conv, device);
     // A power of two, so that stepping is exact; small enough that no maximum changes its place.
     let step = 2.0_f32.powi(-14);
     let differences = |values: &[f32], loss: &dyn Fn(&[f32]) -> f64| -> Vec<f64> {
