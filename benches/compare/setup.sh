@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv in the root of the repository with what benches/compare needs.
+# Makes .venv in the root of the repository (or $VENV) with what benches/compare needs.
 #
 # On Linux, the torch of PyPI brings CUDA libraries (gigabytes, see README.md) and does not start without
 # them, GPU or not. Where download.pytorch.org can be reached, the build for CPUs is enough:
@@ -7,7 +7,7 @@
 #     TORCH_INDEX=https://download.pytorch.org/whl/cpu benches/compare/setup.sh
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-venv=$here/../../.venv
+venv=${VENV:-$here/../../.venv}
 "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 "${PYTHON:-python3}" -m venv "$venv"
 if [ -n "${TORCH_INDEX:-}" ]; then

@@ -1,11 +1,12 @@
 """Our speed beside that of others, on this machine, in one run: training steps and predictions.
 
     cargo build --release && cargo build --release --example speed_work --example kmeans_rows --example factorize_csr
-    python benches/compare/speed.py [ROW ...] [--rounds N] [--audio FOLDER] [--tonotopy PROGRAM]
+    python benches/compare/speed.py [ROW ...] [--rounds N] [--audio FOLDER] [--tonotopy PROGRAM] [--small]
 
 A row is measured in rounds; in each, ours and every peer do the same work in turn, on noise of the same shapes. What
 is printed is the median of the rounds' medians, and the ratio peer / ours. The peers' settings are those of ours:
-threads, batch, optimizer, dropout.
+threads, batch, optimizer, dropout. A row that cannot be measured here says why, and the next one follows. --small does
+little of each, to see whether all that is needed is there; its figures mean nothing.
 """
 
 import argparse
@@ -219,13 +220,13 @@ class Work:
         return self.last["seconds"] * 1000
 
 
-def mel_row(programs, _audio):
+def mel_row(programs, arguments):
     """Log-mel spectrograms of ten hours at 22 050 Hz, 30 s at a time: n_fft 1024, hop 512, 128 bands."""
     import librosa
     import numpy as np
     import torch
 
-    seconds, rate = 36_000, 22_050
+    seconds, rate = 300 if arguments.small else 36_000, 22_050
     piece = np.random.default_rng(1).random(30 * rate, np.float32)
 
     def by_librosa():
@@ -260,7 +261,7 @@ def mel_row(programs, _audio):
     return found
 
 
-def decode_row(programs, audio):
+def decode_row(programs, arguments):
     """A folder of mp3, ogg and flac (stereo, 44.1 kHz, made of FOLDER's files) to 16 kHz mono."""
     import shutil
     import tempfile
@@ -268,10 +269,13 @@ def decode_row(programs, audio):
 
     import librosa
 
-    if audio is None or not shutil.which("ffmpeg"):
-        raise SystemExit("decode: name a folder of music with --audio, and have ffmpeg in the PATH")
+    if arguments.audio is None or not shutil.which("ffmpeg"):
+        raise RuntimeError("name a folder of music with --audio, and have ffmpeg in the PATH")
     place = Path(tempfile.mkdtemp())
-    sources = sorted(p for p in audio.rglob("*") if p.suffix in {".mp3", ".ogg", ".flac", ".wav", ".opus", ".m4a"})[:60]
+    endings = {".mp3", ".ogg", ".flac", ".wav", ".opus", ".m4a"}
+    sources = sorted(p for p in arguments.audio.rglob("*") if p.suffix in endings)[: 3 if arguments.small else 60]
+    if not sources:
+        raise RuntimeError(f"there is no music in {arguments.audio}")
     for ending in ("mp3", "ogg", "flac"):
         (place / "in" / ending).mkdir(parents=True)
     for number, source in enumerate(sources):
@@ -303,30 +307,31 @@ def decode_row(programs, audio):
     return {"ours": Timed(ours), "ffmpeg": Timed(by_ffmpeg), "librosa": Timed(by_librosa)}
 
 
-def metrics_row(programs, _audio):
+def metrics_row(programs, arguments):
     """Macro ROC-AUC and average precision of 25 863 tracks and 188 tags."""
     import numpy as np
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     rng = np.random.default_rng(1)
-    scores, truth = rng.random((25_863, 188), np.float32), rng.random((25_863, 188)) < 0.05
+    shape = (1_000, 10) if arguments.small else (25_863, 188)
+    scores, truth = rng.random(shape, np.float32), rng.random(shape) < 0.05
 
     def by_sklearn():
         roc_auc_score(truth, scores, average="macro")
         average_precision_score(truth, scores, average="macro")
 
-    return {"ours": Work(programs, "metrics", 25_863, 188), "scikit-learn": Timed(by_sklearn)}
+    return {"ours": Work(programs, "metrics", *shape), "scikit-learn": Timed(by_sklearn)}
 
 
-def tsne_row(programs, _audio):
+def tsne_row(programs, arguments):
     """A map of 20 000 points of 50 numbers in twenty groups, 750 steps."""
     import tempfile
 
     import numpy as np
     from openTSNE import TSNE
 
-    rng = np.random.default_rng(1)
-    points = rng.normal(size=(20_000, 50)) + 3 * rng.normal(size=(20, 50))[rng.integers(0, 20, 20_000)]
+    rng, count = np.random.default_rng(1), 500 if arguments.small else 20_000
+    points = rng.normal(size=(count, 50)) + 3 * rng.normal(size=(20, 50))[rng.integers(0, 20, count)]
     points = points.astype("<f4")
     file = Path(tempfile.mkdtemp()) / "points"
     points.tofile(file)
@@ -342,12 +347,40 @@ def tsne_row(programs, _audio):
     return {"ours": Work(programs, "tsne", file, len(points)), "openTSNE": OpenTsne()}
 
 
+def kmeans_lines(programs, arguments):
+    """Spherical K-means of a million rows of 100 numbers, 1000 means, 20 updates."""
+    sizes = ["--rows", 10_000, "--means", 20] if arguments.small else ["--rows", 1_000_000, "--means", 1_000]
+    settings = [*sizes, "--columns", 100, "--repeats", min(3, arguments.rounds), "--threads", THREADS]
+    for found in script("kmeans_faiss.py", programs / "examples" / "kmeans_rows", settings):
+        cosines = f"mean cosine {found['our_mean_cosine']:.5f}, faiss {found['faiss_mean_cosine']:.5f}"
+        yield "kmeans", found["ours_s"], {"faiss": found["faiss_s"]}, cosines
+
+
+def wmf_lines(programs, arguments):
+    """A sweep of weighted matrix factorisation by conjugate gradients: a million interactions."""
+    few = ["--factors", 50, "--sweeps", 1] if arguments.small else ["--factors", 50, 400, "--sweeps", 5]
+    settings = ["--sizes", "1M", *few, "--repeats", min(3, arguments.rounds), "--solver", "cg"]
+    for found in script("factorize_implicit.py", programs / "examples" / "factorize_csr", settings):
+        objectives = f"objective {found['ours_objective']:.1f}, implicit {found['implicit_objective']:.1f}"
+        yield f"wmf, {found['factors']} factors", found["ours_s"], {"implicit": found["implicit_s"]}, objectives
+
+
+def script(name, program, settings):
+    """The lines of a comparison that stands by itself."""
+    command = [sys.executable, HERE / name, "--program", program, *settings]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, text=True)
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode != 0:
+        # What it found still counts, and what is wrong with it stands above.
+        print(f"{name}: exit {done.returncode}", file=sys.stderr)
+        if not found:
+            raise RuntimeError(f"{name} failed; its message stands on stderr")
+    return found
+
+
 OTHERS = {"mel": mel_row, "decode": decode_row, "metrics": metrics_row, "tsne": tsne_row}
-# These print tables of their own.
-SCRIPTS = {
-    "kmeans": ["kmeans_faiss.py", "--rows", "1000000", "--columns", "100", "--means", "1000"],
-    "wmf": ["factorize_implicit.py", "--sizes", "1M", "--sweeps", "5", "--solver", "cg"],
-}
+SCRIPTS = {"kmeans": kmeans_lines, "wmf": wmf_lines}
 
 
 def measure(runners, rounds, steps):
@@ -387,50 +420,63 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu", help="ours: cpu or wgpu; the peers' is then CUDA")
     parser.add_argument("--audio", type=Path, help="a folder of music, for the row decode")
+    parser.add_argument("--small", action="store_true", help="little of each: only to see whether it runs")
     parser.add_argument("--tonotopy", default=str(HERE / "../../target/release/tonotopy"))
     arguments = parser.parse_args()
+    arguments.rounds = 1 if arguments.small else arguments.rounds
     if unknown := set(arguments.rows) - set(rows):
         parser.error(f"there is no row {', '.join(sorted(unknown))}: name some of {', '.join(rows)}")
     version = subprocess.run([arguments.tonotopy, "--version"], check=True, capture_output=True, text=True).stdout
     print(f"{version.strip()}; {processor()}, {THREADS} threads; {versions()}\n")
     print("| row | ours, ms | peers, ms | peer / ours, the best peer |\n|---|---|---|---|")
-    ratios = {}
+    ratios, failed = {}, []
     for row in arguments.rows or rows:
-        programs = Path(arguments.tonotopy).parent
-        if row in SCRIPTS:
-            script, *settings = SCRIPTS[row]
-            environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-            cwd = HERE.parent.parent
-            done = subprocess.run([sys.executable, HERE / script, *settings], env=environment, cwd=cwd)
-            print(f"| {row} | see above: exit {done.returncode} | | |", flush=True)
-            continue
-        if row in OTHERS:
-            runners = OTHERS[row](programs, arguments.audio)
-            times = measure(runners, arguments.rounds, 1)
-            ours = times.pop("ours")
-            told = ", ".join(f"{peer} {value:.0f} ({value / ours:.2f})" for peer, value in times.items())
-            last = {name: getattr(runner, "last", None) for name, runner in runners.items()}
-            last = {name: {k: v for k, v in found.items() if k != "seconds"} for name, found in last.items() if found}
-            print(f"| {row} | {ours:.0f} | {told} | {min(times.values()) / ours:.2f} |", flush=True)
-            if last:
-                print(f"{row}: {last}", file=sys.stderr)
-            continue
-        inference = row.startswith("predict")
-        name, batch = (row[8:].rsplit("-", 1) if inference else (row[6:], 32))
-        batch = int(batch)
-        others = peers(name, batch, inference, arguments.device)
-        runners = {"ours": Ours(arguments.tonotopy, name, batch, inference, arguments.device)} | others
-        slow = runners["ours"].round(3)
-        steps = max(3, min(50, int(1500 / slow)))
-        times = measure(runners, arguments.rounds, steps)
-        ours = times.pop("ours")
-        best = min(times.values(), default=float("nan"))
-        ratios[row] = best / ours
-        told = ", ".join(f"{peer} {value:.2f}" for peer, value in times.items())
-        print(f"| {row} | {ours:.2f} | {told} | {best / ours:.2f} |", flush=True)
+        try:
+            ratios |= measured(row, arguments)
+        except Exception as error:  # a row that cannot be measured is a fact of the table too
+            why = str(error).splitlines() or [""]
+            print(f"| {row} | not measured: {type(error).__name__}: {why[0][:200]} | | |", flush=True)
+            failed.append(row)
     training = [ratio for row, ratio in ratios.items() if row.startswith("train")]
     if len(training) > 1:
         print(f"\nTraining, geometric mean of the ratios: {statistics.geometric_mean(training):.2f}")
+    if failed:
+        raise SystemExit(f"not measured: {', '.join(failed)}")
+
+
+def measured(row, arguments):
+    """Prints the lines of a row; returns their ratios by name."""
+    programs, ratios = Path(arguments.tonotopy).parent, {}
+
+    def tell(name, times, digits, note=""):
+        ours = times.pop("ours")
+        told = ", ".join(f"{peer} {value:.{digits}f} ({value / ours:.2f})" for peer, value in times.items())
+        ratios[name] = min(times.values(), default=float("nan")) / ours
+        print(f"| {name} | {ours:.{digits}f} | {told or 'none'} | {ratios[name]:.2f} |", flush=True)
+        if note:
+            print(f"{name}: {note}", file=sys.stderr)
+
+    if row in SCRIPTS:
+        for name, ours, others, note in SCRIPTS[row](programs, arguments):
+            times = {"ours": ours, **others}
+            tell(name, {who: seconds * 1000 for who, seconds in times.items()}, 0, note)
+        return ratios
+    if row in OTHERS:
+        runners = OTHERS[row](programs, arguments)
+        times = measure(runners, arguments.rounds, 1)
+        last = {name: getattr(runner, "last", None) for name, runner in runners.items()}
+        last = {name: {k: v for k, v in found.items() if k != "seconds"} for name, found in last.items() if found}
+        tell(row, times, 0, last or "")
+        return ratios
+    inference = row.startswith("predict")
+    name, batch = row[8:].rsplit("-", 1) if inference else (row[6:], 32)
+    batch = int(batch)
+    runners = {"ours": Ours(arguments.tonotopy, name, batch, inference, arguments.device)}
+    slow = runners["ours"].round(3)
+    runners |= peers(name, batch, inference, arguments.device)
+    steps = 3 if arguments.small else max(3, min(50, int(1500 / slow)))
+    tell(row, measure(runners, arguments.rounds, steps), 2)
+    return ratios
 
 
 def processor():
