@@ -6,6 +6,7 @@
 
 pub mod bag;
 pub mod bag_of_words;
+mod batch_norm;
 pub mod cross_validation;
 mod dense;
 pub mod encoding;

@@ -25,6 +25,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::batch_norm;
 use crate::error::{fits_memory, in_range};
 use crate::front_end::{FrontEndConfig, check_sample_rate, excerpt_too_short};
 use crate::init::{output_linear, rectified_conv1d};
@@ -243,26 +244,15 @@ impl Layer {
     /// Convolution and normalisation as one convolution: what a channel is scaled and moved by no longer
     /// changes after training.
     fn lower(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
-        let norm = &self.norm;
-        let [gamma, beta] = [&norm.gamma, &norm.beta].map(|param| numbers(param.val()));
-        let [mean, variance] =
-            [&norm.running_mean, &norm.running_var].map(|state| numbers(state.value_sync()));
-        let scale = |channel: usize| {
-            f64::from(gamma[channel]) / (f64::from(variance[channel]) + norm.epsilon).sqrt()
-        };
+        let (scales, shifts) = batch_norm::scale_and_shift(&self.norm);
         let [filters, channels, length] = self.conv.weight.dims();
         let weights = numbers(self.conv.weight.val());
         let weights: Vec<f32> = weights
             .iter()
             .enumerate()
-            .map(|(at, weight)| (f64::from(*weight) * scale(at / (channels * length))) as f32)
+            .map(|(at, weight)| (f64::from(*weight) * scales[at / (channels * length)]) as f32)
             .collect();
-        let bias: Vec<f32> = (0..filters)
-            .map(|channel| {
-                let mean = f64::from(mean[channel]);
-                (f64::from(beta[channel]) - mean * scale(channel)) as f32
-            })
-            .collect();
+        let bias: Vec<f32> = shifts.iter().map(|shift| *shift as f32).collect();
         let padding = if self.conv.padding == PaddingConfig1d::Same { length / 2 } else { 0 };
         let windows = Windows { stride: self.conv.stride, padding };
         let weights = (name, [filters, channels, length], weights.as_slice());

@@ -1,0 +1,24 @@
+//! Batch normalisation outside of training: a scale and a shift a channel.
+
+use burn::nn::BatchNorm;
+
+use crate::onnx::numbers;
+
+/// What it multiplies each channel by, and then adds.
+pub(crate) fn scale_and_shift(norm: &BatchNorm) -> (Vec<f64>, Vec<f64>) {
+    let [gamma, beta] = [&norm.gamma, &norm.beta].map(|param| numbers(param.val()));
+    let [mean, variance] =
+        [&norm.running_mean, &norm.running_var].map(|state| numbers(state.value_sync()));
+    let scales: Vec<f64> = gamma
+        .iter()
+        .zip(&variance)
+        .map(|(gamma, variance)| f64::from(*gamma) / (f64::from(*variance) + norm.epsilon).sqrt())
+        .collect();
+    let shifts = beta
+        .iter()
+        .zip(mean)
+        .zip(&scales)
+        .map(|((beta, mean), scale)| f64::from(*beta) - f64::from(mean) * scale)
+        .collect();
+    (scales, shifts)
+}
