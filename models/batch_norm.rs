@@ -2,7 +2,7 @@
 
 use burn::nn::BatchNorm;
 
-use crate::onnx::numbers;
+use crate::onnx::{Graph, Value, numbers};
 
 /// What it multiplies each channel by, and then adds.
 pub(crate) fn scale_and_shift(norm: &BatchNorm) -> (Vec<f64>, Vec<f64>) {
@@ -21,4 +21,20 @@ pub(crate) fn scale_and_shift(norm: &BatchNorm) -> (Vec<f64>, Vec<f64>) {
         .map(|((beta, mean), scale)| f64::from(*beta) - f64::from(mean) * scale)
         .collect();
     (scales, shifts)
+}
+
+/// The same as nodes; see [`Lower`](crate::onnx::Lower).
+///
+/// # Shapes
+/// - `x`: `[batch, channel, ...]`
+pub(crate) fn lower(norm: &BatchNorm, graph: &mut Graph, name: &str, x: &Value) -> Value {
+    let (scales, shifts) = scale_and_shift(norm);
+    let mut shape = vec![1; x.shape().len()];
+    shape[0] = scales.len();
+    let [scales, shifts] =
+        [scales, shifts].map(|values| values.iter().map(|x| *x as f32).collect::<Vec<_>>());
+    let scales = graph.weights(&format!("{name}.scale"), &shape, &scales);
+    let shifts = graph.weights(&format!("{name}.shift"), &shape, &shifts);
+    let x = graph.with("Mul", x, &scales);
+    graph.with("Add", &x, &shifts)
 }

@@ -96,6 +96,21 @@ fn more_cases() -> Vec<Case> {
             ),
         ),
         at(
+            8_000,
+            toml(
+                "name = 'musicnn'\ndropout = 0.0\ntimbral_filters = 6\ntemporal_filters = 5\nfilters = 4\nhidden = 12\n\
+                 front_end = { name = 'mel', n_mels = 20 }",
+            ),
+        ),
+        at(
+            4_000,
+            toml(
+                "name = 'musicnn'\ndropout = 0.0\ntimbral_filters = 6\ntemporal_filters = 5\nfilters = 4\nhidden = 12\n\
+                 timbral_heights = [1.0]\ntemporal_lengths = [3, 2, 1]\n\
+                 front_end = { name = 'strided', filters = 10, length = 100, stride = 80 }",
+            ),
+        ),
+        at(
             24_000,
             tagger(
                 "{ name = 'multiresolution', windows = [256, 512, 1024], hop_length = 200, n_mels = 12 }",
@@ -610,6 +625,7 @@ fn bad_values_are_named() {
     let tagger = |rest: &str| format!("name = 'tagger'\n{rest}");
     let samplecnn = |rest: &str| format!("name = 'samplecnn'\n{rest}");
     let latentnet = |rest: &str| format!("name = 'latentnet'\n{rest}");
+    let musicnn = |rest: &str| format!("name = 'musicnn'\n{rest}");
     let huge = "18_446_744_073_709";
     let table = [
         (mel("n_fft = 0"), "front_end.n_fft"),
@@ -669,6 +685,23 @@ fn bad_values_are_named() {
         (latentnet("dropout = 1.0"), "dropout"),
         (latentnet("stages = [{ pool = 0 }]"), "stages[0].pool"),
         (latentnet(""), "stages[1].length"),
+        (musicnn("timbral_filters = 0"), "timbral_filters"),
+        (musicnn(&format!("timbral_filters = {huge}")), "timbral_filters"),
+        (musicnn("timbral_heights = []"), "timbral_heights"),
+        (musicnn("timbral_heights = [0.5, 1.1]"), "timbral_heights[1]"),
+        (musicnn("timbral_heights = [nan]"), "timbral_heights[0]"),
+        (musicnn("timbral_heights = [0.01]"), "timbral_heights[0]"),
+        (musicnn("temporal_filters = 0"), "temporal_filters"),
+        (musicnn("temporal_lengths = []"), "temporal_lengths"),
+        (musicnn("temporal_lengths = [8, 0]"), "temporal_lengths[1]"),
+        (musicnn("temporal_filters = 65536\ntemporal_lengths = [65536]"), "temporal_filters"),
+        (musicnn("filters = 0"), "filters"),
+        (musicnn("filters = 65536"), "filters"),
+        (musicnn("hidden = 0"), "hidden"),
+        (musicnn("hidden = 1_000_000"), "hidden"),
+        (musicnn("dropout = 1.0"), "dropout"),
+        (musicnn("front_end = { name = 'mel', hop_length = 0 }"), "front_end.hop_length"),
+        (musicnn("front_end = { name = 'mel', n_fft = 16384 }"), "excerpt"),
     ];
     for (text, key) in table {
         let error = error(&text, 9_000);
