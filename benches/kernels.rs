@@ -1,4 +1,5 @@
-//! Every kernel beside the plain tensor operations that it stands in for, on the CPU.
+//! Every kernel beside the plain tensor operations that it stands in for, on the CPU or, where
+//! `TONOTOPY_BENCH_DEVICE` names one as `--device` does, on a GPU.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,7 +13,22 @@ use kernels::mel::{Exponent, MelPlan, log_mel, log_mel_composite};
 use kernels::optimizer::{
     Adam, Momentum, adam_step, adam_step_composite, momentum_step, momentum_step_composite,
 };
+use tonotopy::device::open;
 use tonotopy::rng::philox;
+
+/// The device to measure.
+fn device() -> Device {
+    let name = std::env::var("TONOTOPY_BENCH_DEVICE").unwrap_or_else(|_| "cpu".into());
+    let choice = name.parse().unwrap_or_else(|error| panic!("TONOTOPY_BENCH_DEVICE: {error}"));
+    open(choice).unwrap_or_else(|error| panic!("TONOTOPY_BENCH_DEVICE: {error}")).device
+}
+
+/// What `work` gives, when it is done: of a GPU it is only asked for.
+fn done<T>(device: &Device, work: impl FnOnce() -> T) -> T {
+    let result = work();
+    device.sync().expect("the device does its work");
+    result
+}
 
 fn noise<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64)
@@ -31,62 +47,75 @@ fn mel(c: &mut Criterion) {
     let window = vec![0.5; n_fft];
     let plan = MelPlan::new(window, 256, &filters, Exponent::Power, Some(1e4));
     let plan = Arc::new(plan.expect("the plan is well formed"));
-    let x = noise([32, 48_000], &Device::flex());
+    let device = device();
+    let x = noise([32, 48_000], &device);
     let mut group = c.benchmark_group("log-mel, 32 x 3 s, 512/256");
-    group.bench_function("kernel", |b| b.iter(|| black_box(log_mel(x.clone(), &plan))));
-    group.bench_function("plain", |b| b.iter(|| black_box(log_mel_composite(x.clone(), &plan))));
+    group.bench_function("kernel", |b| b.iter(|| done(&device, || log_mel(x.clone(), &plan))));
+    group.bench_function("plain", |b| {
+        b.iter(|| done(&device, || log_mel_composite(x.clone(), &plan)));
+    });
 }
 
 type Convolve = fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>;
 
-/// The front end on raw audio, and a layer on top of it.
+/// The front ends on raw audio, layers on top of them, and the largest of latentnet.
 fn convolutions(c: &mut Criterion) {
     let pool = End::RectifiedPool { pool: 4, partial: false };
     let raw = ConvOptions { stride: 256, end: End::Linear };
     let layer = ConvOptions { stride: 1, end: pool };
+    let alone = End::RectifiedPool { pool: 1, partial: false };
+    let unpooled = ConvOptions { stride: 1, end: alone };
     let cases = [
         ("strided, 32 x 3 s, 128 filters of 256", [32, 1, 48_000], [128, 1, 256], raw),
+        ("strided, 32 x 3 s, 512 filters of 1024", [32, 1, 48_000], [512, 1, 1024], raw),
         ("32 x 128 x 187, 32 filters of 8, pools of 4", [32, 128, 187], [32, 128, 8], layer),
+        ("32 x 32 x 45, 32 filters of 8, pools of 4", [32, 32, 45], [32, 32, 8], layer),
+        ("32 x 512 x 35, 512 filters of 4", [32, 512, 35], [512, 512, 4], unpooled),
     ];
     for (name, x_shape, w_shape, options) in cases {
         let mut group = c.benchmark_group(format!("convolution, {name}"));
         let ways: [(&str, Convolve); 2] = [("kernel", conv), ("plain", conv_composite)];
         for (way, convolve) in ways {
-            let device = Device::flex();
+            let device = device();
             let (x, w) = (noise(x_shape, &device), noise(w_shape, &device));
             let bias = noise([w_shape[0]], &device);
             group.bench_function(format!("{way}, forward"), |b| {
-                b.iter(|| black_box(convolve(x.clone(), w.clone(), bias.clone(), options)));
+                b.iter(|| done(&device, || convolve(x.clone(), w.clone(), bias.clone(), options)));
             });
-            let tracked = device.autodiff();
+            let tracked = device.clone().autodiff();
             let (x, w) = (noise(x_shape, &tracked), noise(w_shape, &tracked));
             let bias = noise([w_shape[0]], &tracked);
             // Of raw audio nothing asks for a gradient.
             let x = if x_shape[1] == 1 { x } else { x.require_grad() };
             let (w, bias) = (w.require_grad(), bias.require_grad());
             group.bench_function(format!("{way}, forward and backward"), |b| {
-                b.iter(|| {
-                    black_box(
-                        convolve(x.clone(), w.clone(), bias.clone(), options).sum().backward(),
-                    )
-                });
+                let convolve = || convolve(x.clone(), w.clone(), bias.clone(), options);
+                b.iter(|| done(&device, || convolve().sum().backward()));
             });
         }
     }
 }
 
 fn pooling(c: &mut Criterion) {
-    let l2 = FeaturePooling::L2 { floor: 1e-8 };
-    let mut group = c.benchmark_group("L2 pools of 4, 32 x 512 x 187, forward and backward");
-    // As convolutions leave them: filters interleaved.
-    let x = noise([32, 187, 512], &Device::flex().autodiff()).require_grad();
-    let x = || x.clone().swap_dims(1, 2);
-    group.bench_function("kernel", |b| {
-        b.iter(|| black_box(feature_pool(x(), 4, l2).sum().backward()));
-    });
-    group.bench_function("plain", |b| {
-        b.iter(|| black_box(feature_pool_composite(x(), 4, l2).sum().backward()));
-    });
+    type Pool = fn(Tensor<3>, usize, FeaturePooling) -> Tensor<3>;
+    let device = device();
+    // As convolutions leave them: filters interleaved on the CPU, frames on GPUs.
+    let tracked = device.clone().autodiff();
+    let x = noise([32, 187, 512], &tracked).swap_dims(1, 2);
+    let on_gpu = noise([32, 512, 187], &tracked);
+    let x = if device == Device::flex() { x } else { on_gpu }.require_grad();
+    for (name, pooling) in
+        [("L2", FeaturePooling::L2 { floor: 1e-8 }), ("max", FeaturePooling::Max)]
+    {
+        let title = format!("{name} pools of 4, 32 x 512 x 187, forward and backward");
+        let mut group = c.benchmark_group(title);
+        let ways: [(&str, Pool); 2] = [("kernel", feature_pool), ("plain", feature_pool_composite)];
+        for (way, pool) in ways {
+            group.bench_function(way, |b| {
+                b.iter(|| done(&device, || pool(x.clone(), 4, pooling).sum().backward()));
+            });
+        }
+    }
 }
 
 /// A million parameters; what a step leaves is what the next begins with, as in training.
