@@ -416,68 +416,92 @@ fn the_papers_samplecnn_takes_its_excerpt() {
 
 #[test]
 fn a_batch_gives_what_its_items_give() {
-    let device = Device::flex();
     for case in learned() {
-        let model = build(&case, 2, &device);
-        let x = tensor(&noise(case.samples, 3, 0.5), 3, &device);
-        let together = values(model.forward(x.clone()));
-        let apart: Vec<f32> =
-            (0..3).flat_map(|i| values(model.forward(x.clone().narrow(0, i, 1)))).collect();
-        for (a, b) in together.iter().zip(&apart) {
-            assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{:?}: {a}, {b}", case.config);
-        }
-        // The items differ, so the outputs must.
-        assert!(together[..OUTPUTS] != together[OUTPUTS..2 * OUTPUTS], "{:?}", case.config);
+        batch_is_its_items(&case, &Device::flex());
     }
+}
+
+fn batch_is_its_items(case: &Case, device: &Device) {
+    let model = build(case, 2, device);
+    let x = tensor(&noise(case.samples, 3, 0.5), 3, device);
+    let together = values(model.forward(x.clone()));
+    let apart: Vec<f32> =
+        (0..3).flat_map(|i| values(model.forward(x.clone().narrow(0, i, 1)))).collect();
+    for (a, b) in together.iter().zip(&apart) {
+        assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{:?}: {a}, {b}", case.config);
+    }
+    // The items differ, so the outputs must.
+    assert!(together[..OUTPUTS] != together[OUTPUTS..2 * OUTPUTS], "{:?}", case.config);
 }
 
 #[test]
 fn gradients_reach_every_parameter() {
-    let device = Device::flex().autodiff();
     for case in learned() {
-        let model = build(&case, 3, &device);
-        let x = tensor(&noise(case.samples, 4, 0.5), 4, &device);
-        let y = model.forward(x);
-        let weights = tensor(&noise(OUTPUTS, 4, 1.0), 4, &device);
-        let gradients = (y * weights).sum().backward();
-        let bad = Bad::of(&model, &gradients);
-        // A linear regression on fitted features is one layer.
-        assert!(bad.seen >= if case.config.is_fitted() { 2 } else { 4 });
-        let none: Vec<String> = Vec::new();
-        assert_eq!(
-            [bad.missing, bad.infinite, bad.zero],
-            [none.clone(), none.clone(), none],
-            "{:?}",
-            case.config
-        );
+        every_parameter_learns(&case, &Device::flex().autodiff());
     }
+}
+
+fn every_parameter_learns(case: &Case, device: &Device) {
+    let model = build(case, 3, device);
+    let x = tensor(&noise(case.samples, 4, 0.5), 4, device);
+    let y = model.forward(x);
+    let weights = tensor(&noise(OUTPUTS, 4, 1.0), 4, device);
+    let gradients = (y * weights).sum().backward();
+    let bad = Bad::of(&model, &gradients);
+    // A linear regression on fitted features is one layer.
+    assert!(bad.seen >= if case.config.is_fitted() { 2 } else { 4 });
+    let none: Vec<String> = Vec::new();
+    assert_eq!(
+        [bad.missing, bad.infinite, bad.zero],
+        [none.clone(), none.clone(), none],
+        "{:?}",
+        case.config
+    );
 }
 
 #[test]
 fn silence_clipping_and_vanishing_noise_stay_finite() {
-    let device = Device::flex().autodiff();
     for case in learned() {
-        let model = build(&case, 4, &device);
-        let square: Vec<f32> =
-            (0..2 * case.samples).map(|i| if i / 40 % 2 == 0 { 1.0 } else { -1.0 }).collect();
-        let inputs = [
-            ("silence", vec![0.0; 2 * case.samples]),
-            ("clipping", square),
-            ("vanishing noise", noise(case.samples, 2, 1e-30)),
-            ("constant", vec![1.0; 2 * case.samples]),
-        ];
-        for (what, input) in inputs {
-            let x = tensor(&input, 2, &device).require_grad();
-            let y = model.forward(x.clone());
-            assert!(finite(&values(y.clone())), "{what}: {:?}", case.config);
-            let gradients = y.square().sum().backward();
-            // No gradient goes through what is fitted.
-            let gradient = x.grad(&gradients);
-            assert_eq!(gradient.is_none(), case.config.is_fitted(), "{:?}", case.config);
-            assert!(gradient.is_none_or(|x| finite(&values(x))), "{what}: {:?}", case.config);
-            let bad = Bad::of(&model, &gradients);
-            assert!(bad.missing.is_empty() && bad.infinite.is_empty(), "{what}: {:?}", case.config);
-            assert!(finite(&values(model.valid().forward(x.inner()))), "{what}");
+        stays_finite(&case, &Device::flex().autodiff());
+    }
+}
+
+fn stays_finite(case: &Case, device: &Device) {
+    let model = build(case, 4, device);
+    let square: Vec<f32> =
+        (0..2 * case.samples).map(|i| if i / 40 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+    let inputs = [
+        ("silence", vec![0.0; 2 * case.samples]),
+        ("clipping", square),
+        ("vanishing noise", noise(case.samples, 2, 1e-30)),
+        ("constant", vec![1.0; 2 * case.samples]),
+    ];
+    for (what, input) in inputs {
+        let x = tensor(&input, 2, device).require_grad();
+        let y = model.forward(x.clone());
+        assert!(finite(&values(y.clone())), "{what}: {:?}", case.config);
+        let gradients = y.square().sum().backward();
+        // No gradient goes through what is fitted.
+        let gradient = x.grad(&gradients);
+        assert_eq!(gradient.is_none(), case.config.is_fitted(), "{:?}", case.config);
+        assert!(gradient.is_none_or(|x| finite(&values(x))), "{what}: {:?}", case.config);
+        let bad = Bad::of(&model, &gradients);
+        assert!(bad.missing.is_empty() && bad.infinite.is_empty(), "{what}: {:?}", case.config);
+        assert!(finite(&values(model.valid().forward(x.inner()))), "{what}");
+    }
+}
+
+/// The networks whose layers have kernels for GPUs.
+#[cfg(feature = "wgpu")]
+#[test]
+fn gpus_keep_to_it() {
+    let networks =
+        |case: &Case| matches!(case.config, ModelConfig::Tagger(_) | ModelConfig::LatentNet(_));
+    for device in crate::devices::adapters() {
+        for case in cases().into_iter().filter(networks) {
+            batch_is_its_items(&case, &device);
+            every_parameter_learns(&case, &device.clone().autodiff());
+            stays_finite(&case, &device.clone().autodiff());
         }
     }
 }

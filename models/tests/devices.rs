@@ -4,6 +4,7 @@ use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 use models::kmeans::KMeansConfig;
 use models::parity::compare;
+#[cfg(feature = "wgpu")]
 use std::io::Write as _;
 
 fn assert_agrees(device: &Device, name: &str) {
@@ -52,9 +53,9 @@ fn assert_means_agree(device: &Device, name: &str) {
     }
 }
 
+/// Every adapter that there is; Mesa's software one will do.
 #[cfg(feature = "wgpu")]
-#[test]
-fn wgpu_agrees() {
+pub(crate) fn adapters() -> Vec<Device> {
     let adapters = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
     if adapters.is_empty() {
         let _ = writeln!(
@@ -62,7 +63,13 @@ fn wgpu_agrees() {
             "skipped: wgpu finds no adapter here (Debian: mesa-vulkan-drivers)"
         );
     }
-    for (i, device) in adapters.iter().enumerate() {
+    adapters
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_agrees() {
+    for (i, device) in adapters().iter().enumerate() {
         assert_agrees(device, &format!("wgpu:{i}"));
         assert_means_agree(device, &format!("wgpu:{i}"));
     }
