@@ -238,9 +238,9 @@ mod tests {
 
     /// Those that have a fast way.
     fn devices() -> Vec<Device> {
-        let mut devices = vec![Device::flex()];
+        let devices = vec![Device::flex()];
         #[cfg(feature = "wgpu")]
-        devices.extend(crate::test_gpus::adapters());
+        let devices = [devices, crate::test_gpus::adapters()].concat();
         devices
     }
 

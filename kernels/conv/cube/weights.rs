@@ -280,7 +280,7 @@ fn sum_filters(
     for halving in 0..comptime!(UNITS.ilog2()) {
         let half = comptime!(UNITS >> (halving + 1));
         if unit < half {
-            sums[unit] = sums[unit] + sums[unit + half];
+            sums[unit] += sums[unit + half];
         }
         sync_cube();
     }
