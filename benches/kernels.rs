@@ -13,6 +13,7 @@ use kernels::mel::{Exponent, MelPlan, log_mel, log_mel_composite};
 use kernels::optimizer::{
     Adam, Momentum, adam_step, adam_step_composite, momentum_step, momentum_step_composite,
 };
+use kernels::samples;
 use tonotopy::device::open;
 use tonotopy::rng::philox;
 
@@ -176,5 +177,51 @@ fn dense(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, mel, convolutions, pooling, optimizers, dense);
+/// 3 s at 16 kHz from their 16 bits, and back to them.
+fn stored_samples(c: &mut Criterion) {
+    let bytes: Vec<u8> = (0..48_000_i32).flat_map(|i| ((i * 31) as i16).to_le_bytes()).collect();
+    let mut numbers = Vec::new();
+    let mut stored = Vec::new();
+    let mut group = c.benchmark_group("48 000 samples");
+    group.bench_function("from 16 bits", |b| {
+        b.iter(|| {
+            numbers.clear();
+            samples::append(&bytes, 1.0 / 32_768.0, black_box(&mut numbers));
+        });
+    });
+    group.bench_function("to 16 bits", |b| {
+        b.iter(|| {
+            stored.clear();
+            samples::quantise(&numbers, 1.0 / 32_768.0, black_box(&mut stored));
+        });
+    });
+    group.bench_function("peak", |b| b.iter(|| samples::peak(black_box(&numbers))));
+}
+
+/// One excerpt of 3 s on raw audio, as a model that is used sees it: weights that do not change, and ones that do.
+fn one_excerpt(c: &mut Criterion) {
+    let device = Device::flex();
+    let x = noise([1, 1, 48_000], &device);
+    let (w, bias) = (noise([128, 1, 256], &device), noise([128], &device));
+    let rectified = End::RectifiedPool { pool: 1, partial: false };
+    let options = ConvOptions { stride: 256, end: rectified };
+    let mut group = c.benchmark_group("convolution, strided, 1 x 3 s, 128 filters of 256");
+    group.bench_function("the same weights", |b| {
+        b.iter(|| black_box(conv(x.clone(), w.clone(), bias.clone(), options)));
+    });
+    group.bench_function("other weights", |b| {
+        b.iter(|| black_box(conv(x.clone(), w.clone() + 0.0, bias.clone(), options)));
+    });
+}
+
+criterion_group!(
+    benches,
+    mel,
+    convolutions,
+    one_excerpt,
+    pooling,
+    optimizers,
+    dense,
+    stored_samples
+);
 criterion_main!(benches);

@@ -4,8 +4,8 @@
 //! autodiff differentiates; a faster version for one backend stands beside it and is tested
 //! against it, values and gradients.
 //!
-//! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), and random bits
-//! ([`philox`]).
+//! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), stored samples as
+//! numbers ([`samples`]), and random bits ([`philox`]).
 
 pub mod conv;
 pub mod csr;
@@ -14,6 +14,7 @@ pub mod feature_pool;
 pub mod mel;
 pub mod optimizer;
 pub mod philox;
+pub mod samples;
 mod simd;
 #[cfg(all(test, feature = "wgpu"))]
 mod test_gpus;

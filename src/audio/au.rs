@@ -11,7 +11,7 @@ use std::path::Path;
 use super::decoding::{Excerpt, Sink, SourceInfo};
 use super::error::{AudioError, Reason};
 use super::limits::{Limits, check_limits, check_seconds, unreadable};
-use super::resample::is_sample;
+use super::resample::first_non_sample;
 
 const MAGIC: [u8; 4] = *b".snd";
 /// Where the length of the samples was not known when the header was written.
@@ -151,7 +151,7 @@ pub(super) fn decode(
                 frame.chunks_exact(encoding.bytes()).map(|one| encoding.sample(one)).sum();
             mono.push(sum / channels as f32);
         }
-        if let Some(place) = mono.iter().position(|sample| !is_sample(*sample)) {
+        if let Some(place) = first_non_sample(&mono) {
             let number = position + place as u64;
             let problem = format!("sample {number} is {:e}; convert the file again", mono[place]);
             return Err(refuse(Reason::NonFinite, problem));

@@ -38,7 +38,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -163,7 +163,7 @@ impl CachedAudio {
                 return Ok(());
             }
         };
-        let mut file = File::open(path).map_err(AudioError::cache("open", path))?;
+        let file = File::open(path).map_err(AudioError::cache("open", path))?;
         let length = file.metadata().map_err(AudioError::cache("read", path))?.len();
         if length != entry::file_length(self.samples as u64) {
             return Err(AudioError::Cache {
@@ -174,18 +174,25 @@ impl CachedAudio {
         }
         BYTES.with_borrow_mut(|bytes| {
             bytes.resize(2 * count, 0);
-            file.seek(SeekFrom::Start((HEADER + 2 * start) as u64))
-                .and_then(|_| file.read_exact(bytes))
+            read_exact_at(&file, bytes, (HEADER + 2 * start) as u64)
                 .map_err(AudioError::cache("read", path))?;
-            let scale = self.scale;
-            out.extend(
-                bytes
-                    .chunks_exact(2)
-                    .map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) * scale),
-            );
+            kernels::samples::append(bytes, self.scale, out);
             Ok(())
         })
     }
+}
+
+/// In one call of the system where it has one.
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+fn read_exact_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
 }
 
 /// A track from the cache, and how it got there.

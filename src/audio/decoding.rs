@@ -22,7 +22,7 @@ use symphonia::core::meta::MetadataOptions;
 use super::error::{AudioError, Reason};
 use super::limits::{Limits, check_limits, check_seconds, unreadable};
 use super::recognise::not_recognised;
-use super::resample::is_sample;
+use super::resample::first_non_sample;
 use super::stream_end::{OggEnd, mp4_is_cut, mpeg_is_cut, ogg_end, same_mpeg_stream};
 
 /// A header may promise this much more than there is, in seconds: encoders count frames loosely.
@@ -332,13 +332,18 @@ impl<'a> Decoding<'a> {
         mono.clear();
         match channels {
             1 => mono.extend_from_slice(&self.interleaved),
+            // As below; with their number known, the compiler makes vectors of it.
+            2 => {
+                let frames = self.interleaved.as_chunks::<2>().0;
+                mono.extend(frames.iter().map(|[left, right]| (left + right) / 2.0));
+            }
             _ => mono.extend(
                 self.interleaved
                     .chunks_exact(channels)
                     .map(|frame| frame.iter().sum::<f32>() / channels as f32),
             ),
         }
-        if let Some(place) = mono.iter().position(|sample| !is_sample(*sample)) {
+        if let Some(place) = first_non_sample(&mono) {
             return Err(self.refuse(
                 Reason::NonFinite,
                 format!(

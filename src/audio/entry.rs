@@ -158,10 +158,9 @@ impl<'a> SampleBuffer<'a> {
 
     pub fn push(&mut self, samples: &[f32]) -> io::Result<()> {
         self.samples += samples.len() as u64;
-        for &sample in samples {
-            self.finite &= sample.is_finite();
-            self.peak = self.peak.max(sample.abs());
-        }
+        let peak = kernels::samples::peak(samples);
+        self.finite &= peak.is_finite();
+        self.peak = self.peak.max(peak);
         self.memory.extend_from_slice(samples);
         match self.memory.len() > self.limit {
             true => self.spill(),
@@ -188,6 +187,7 @@ impl<'a> SampleBuffer<'a> {
         source: SourceInfo,
         key: [u8; 32],
     ) -> io::Result<Header> {
+        // +1.0 is one step out of range, and takes the last one.
         let scale = match self.peak <= 1.0 {
             true => 1.0 / 32_768.0,
             false => self.peak / 32_767.0,
@@ -203,9 +203,7 @@ impl<'a> SampleBuffer<'a> {
         let mut stored = Vec::with_capacity(2 * PIECE);
         let mut store = |samples: &[f32]| {
             stored.clear();
-            for &sample in samples {
-                stored.extend_from_slice(&quantise(sample, scale).to_le_bytes());
-            }
+            kernels::samples::quantise(samples, scale, &mut stored);
             hasher.update(&stored);
             writer.write_all(&stored)
         };
@@ -241,11 +239,6 @@ impl<'a> SampleBuffer<'a> {
         file.write_all(hasher.finalize().as_bytes())?;
         Ok(header)
     }
-}
-
-/// The nearest step; +1.0 is one step out of range, and takes the last one.
-fn quantise(sample: f32, scale: f32) -> i16 {
-    (f64::from(sample) / f64::from(scale)).round().clamp(-32_768.0, 32_767.0) as i16
 }
 
 #[cfg(test)]

@@ -28,6 +28,15 @@ pub fn is_sample(value: f32) -> bool {
     value.abs() <= LARGEST
 }
 
+/// Where the first value stands that is no sample.
+pub(super) fn first_non_sample(values: &[f32]) -> Option<usize> {
+    // Without a way out in the middle the compiler makes vectors of it.
+    match values.iter().fold(true, |all, value| all & is_sample(*value)) {
+        true => None,
+        false => values.iter().position(|value| !is_sample(*value)),
+    }
+}
+
 /// Resamples a mono stream that arrives piece by piece.
 pub struct StreamingResampler {
     from: u64,
@@ -101,7 +110,7 @@ impl StreamingResampler {
     /// # Errors
     /// [`AudioError::Argument`] at a value that is no sample, see [`is_sample`].
     pub fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) -> Result<(), AudioError> {
-        if let Some(place) = samples.iter().position(|sample| !is_sample(*sample)) {
+        if let Some(place) = first_non_sample(samples) {
             return Err(AudioError::Argument(format!(
                 "cannot resample: sample {} is {:e}",
                 self.consumed + place as u64,
