@@ -12,7 +12,8 @@ use burn_flex::FlexTensor;
 
 use super::Geometry;
 use super::gradients::{self, Arriving};
-use super::product::{Packed, forward};
+use super::packed::{Packed, remembered};
+use super::product::forward;
 use crate::simd::Width;
 
 #[backend_extension(Flex, Autodiff)]
@@ -39,10 +40,10 @@ fn interleaved(x: FlexTensor) -> FlexTensor {
     x.transpose(1, 2).to_contiguous()
 }
 
-/// Convolves, and says which window of each pool was the largest if `places` are asked for.
+/// Convolves with packed weights, and says which window of each pool was the largest if `places` are asked for.
 fn run(
     x: &FlexTensor,
-    weights: &FlexTensor,
+    packed: &Packed,
     bias: FlexTensor,
     geometry: &Geometry,
     with_places: bool,
@@ -50,10 +51,9 @@ fn run(
     let size = geometry.batch * geometry.output_item();
     let mut out = vec![0.0; size];
     let mut places = vec![0; if with_places && geometry.rectify { size } else { 0 }];
-    let packed = Packed::new(weights.storage::<f32>(), geometry, Width::best());
     let bias = bias.to_contiguous();
     let asked = (!places.is_empty()).then_some(places.as_mut_slice());
-    forward(geometry, x.storage::<f32>(), &packed, bias.storage::<f32>(), &mut out, asked);
+    forward(geometry, x.storage::<f32>(), packed, bias.storage::<f32>(), &mut out, asked);
     let shape = [geometry.batch, geometry.pools, geometry.filters];
     (FlexTensor::from_data(TensorData::new(out, shape)).transpose(1, 2), places)
 }
@@ -65,7 +65,7 @@ impl ConvOps for Flex {
         bias: FlexTensor,
         geometry: Geometry,
     ) -> FlexTensor {
-        run(&interleaved(x), &weights.to_contiguous(), bias, &geometry, false).0
+        run(&interleaved(x), &remembered(weights, &geometry), bias, &geometry, false).0
     }
 }
 
@@ -132,12 +132,14 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
         let (x, weights, bias) =
             (x.into_primitive(), weights.into_primitive(), bias.into_primitive());
         let (x, weights) = (interleaved(x), weights.to_contiguous());
+        // Weights that learn are others in the next step.
+        let packed = Packed::new(weights.storage::<f32>(), &geometry, Width::best());
         match Conv.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
-                let (out, places) = run(&x, &weights, bias, &geometry, true);
+                let (out, places) = run(&x, &packed, bias, &geometry, true);
                 step.finish(Kept { x, weights, places, geometry }, out)
             }
-            OpsKind::UnTracked(step) => step.finish(run(&x, &weights, bias, &geometry, false).0),
+            OpsKind::UnTracked(step) => step.finish(run(&x, &packed, bias, &geometry, false).0),
         }
     }
 }

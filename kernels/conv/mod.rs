@@ -20,6 +20,7 @@ mod cube;
 mod flex;
 mod geometry;
 mod gradients;
+mod packed;
 mod product;
 #[cfg(test)]
 mod tests;

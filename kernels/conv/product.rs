@@ -2,7 +2,7 @@
 //! cache.
 //!
 //! A tile of some windows and two registers of filters stays in registers while the sum over a window
-//! runs; weights are packed so that it reads them in order. Within a tile each value is summed in the
+//! runs; weights are [packed](super::packed) so that it reads them in order. Within a tile each value is summed in the
 //! order of frames and, in a frame, of channels.
 
 #![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
@@ -10,81 +10,11 @@
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::simd::{Kernel, Simd, Width};
+use super::packed::Packed;
+use crate::simd::{Kernel, Simd};
 
 /// Marks a pool whose largest value the rectifier cut off: no gradient passes.
 pub(super) const NOWHERE: u32 = u32::MAX;
-
-/// Weights in panels of as many filters as two registers hold: `[panel, frame, channel, filter]`.
-pub(super) struct Packed {
-    panels: Vec<f32>,
-    width: Width,
-    /// Filters of a panel.
-    columns: usize,
-}
-
-impl Packed {
-    /// # Shapes
-    /// - `weights`: `[filter, channel, length]`
-    pub fn new(weights: &[f32], geometry: &Geometry, width: Width) -> Self {
-        let &Geometry { channels, filters, length, .. } = geometry;
-        let columns = 2 * width.lanes();
-        let mut panels = vec![0.0; filters.div_ceil(columns) * geometry.depth() * columns];
-        let (depth, size) = (geometry.depth(), geometry.depth() * columns);
-        assert_eq!(weights.len(), filters * depth);
-        panels.par_chunks_exact_mut(size).enumerate().for_each(|(panel, packed)| {
-            let first = panel * columns;
-            let count = columns.min(filters - first);
-            let own = &weights[first * depth..(first + count) * depth];
-            width.run(Pack { weights: own, channels, length, packed });
-        });
-        Self { panels, width, columns }
-    }
-}
-
-/// Turns the weights of a panel's filters, `[filter, channel, frame]`, into `[frame, channel, filter]`, a square of
-/// registers at a time.
-struct Pack<'a> {
-    weights: &'a [f32],
-    channels: usize,
-    length: usize,
-    packed: &'a mut [f32],
-}
-
-impl Kernel for Pack<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Self { weights, channels, length, packed } = self;
-        let (depth, columns) = (channels * length, 2 * S::LANES);
-        assert_eq!(packed.len(), depth * columns);
-        for (half, weights) in weights.chunks(S::LANES * depth).enumerate() {
-            let mut first = 0;
-            while first + S::LANES <= depth {
-                // SAFETY: filters are whole, and the square lies inside them; rows lie in `packed`.
-                unsafe {
-                    let mut square = [S::zero(); 16];
-                    for (row, own) in square.iter_mut().zip(weights.chunks_exact(depth)) {
-                        *row = S::load(own.as_ptr().add(first));
-                    }
-                    S::transpose(&mut square);
-                    for (at, row) in (first..).zip(&square).take(S::LANES) {
-                        let to = at % length * channels + at / length;
-                        S::store(packed.as_mut_ptr().add(to * columns + half * S::LANES), *row);
-                    }
-                }
-                first += S::LANES;
-            }
-            for at in first..depth {
-                let to = at % length * channels + at / length;
-                for (filter, own) in weights.chunks_exact(depth).enumerate() {
-                    packed[to * columns + half * S::LANES + filter] = own[at];
-                }
-            }
-        }
-    }
-}
 
 /// Values and, if `places` is to be filled, which window of each pool was the largest.
 ///

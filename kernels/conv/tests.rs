@@ -7,7 +7,8 @@ mod on_gpus;
 use burn::tensor::{Device, TensorData};
 
 use super::gradients::{self, Arriving};
-use super::product::{Packed, forward};
+use super::packed::Packed;
+use super::product::forward;
 use super::*;
 use crate::simd::Width;
 use crate::test_numbers::{error, noise};

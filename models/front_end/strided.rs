@@ -222,17 +222,19 @@ impl Strided {
                 let rectified = End::RectifiedPool { pool: 1, partial: false };
                 return conv(x, weight, bias, then(rectified));
             }
-            (None, Activation::Log) => conv(x, weight, bias, then(End::Linear)),
+            (None, Activation::Log) => conv(x, weight, bias, then(End::Linear)).swap_dims(1, 2),
             (Some(pool), _) => {
                 let none = Tensor::zeros([weight.dims()[0]], &x.device());
                 let x = pooled(conv(x, weight, none, then(End::Linear)), pool);
-                x + bias.reshape([1, -1, 1])
+                x.swap_dims(1, 2) + bias.reshape([1, 1, -1])
             }
         };
-        match self.activation {
+        // `[batch, frame, band]`, as the convolution leaves it in memory on the CPU and the next one wants it.
+        let x = match self.activation {
             Activation::Relu => relu(x),
             Activation::Log => (x.square() * self.compression).log1p(),
-        }
+        };
+        x.swap_dims(1, 2)
     }
 
     /// The filters as they are now.
