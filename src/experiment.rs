@@ -155,7 +155,7 @@ pub struct Training {
     pub keep_checkpoints: usize,
     /// Tracks shorter than this many seconds are put into quarantine.
     pub min_track_seconds: f64,
-    /// Threads that make batches ahead; 0 takes half of the cores.
+    /// Threads of their own that make batches ahead; 0 leaves that to those that compute.
     pub loader_threads: usize,
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod ahead;
 pub mod audio;
 pub mod bench;
 pub mod bootstrap;
@@ -23,6 +24,7 @@ pub mod factors;
 pub mod files;
 pub mod finite;
 pub mod fit;
+mod gpu_presence;
 pub mod import;
 pub mod init_from;
 pub mod latent;

@@ -8,6 +8,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use models::Network;
 
+use crate::ahead::Ahead;
 use crate::checkpoint::LoopState;
 use crate::clip::clip_by_global_norm;
 use crate::error::{Error, Result};
@@ -164,22 +165,23 @@ pub fn train<N: Network>(
     Ok((model, End::Steps))
 }
 
-/// Batches from step `first` on, made ahead.
+/// Batches that are made before they are asked for, of each thread that makes any.
+const AHEAD: u64 = 4;
+
+/// Batches from step `first` on, made ahead: by the threads that compute, or by some of their own if
+/// `training.loader_threads` asks for them.
 fn batches(
     examples: &Arc<Examples>,
     sampler: ExcerptSampler,
     training: &Training,
     first: u64,
-) -> Loader<Result<Batch>> {
+) -> Box<dyn Iterator<Item = Result<Batch>>> {
     let (examples, rows) = (examples.clone(), training.batch_size);
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let threads = match training.loader_threads {
-        0 => cores.div_ceil(2),
-        threads => threads,
-    };
-    Loader::new(first, training.steps, threads, 4, move |step| {
-        examples.batch(sampler.batch(step), rows)
-    })
+    let make = move |step| examples.batch(sampler.batch(step), rows);
+    match training.loader_threads {
+        0 => Box::new(Ahead::new(first, training.steps, AHEAD, make)),
+        threads => Box::new(Loader::new(first, training.steps, threads, AHEAD as usize, make)),
+    }
 }
 
 fn sampler(examples: &Examples, seed: u64, training: &Training) -> ExcerptSampler {
