@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::gpu_presence;
 
 /// What `--device` may say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,36 +100,62 @@ fn ndarray() -> Option<DeviceInfo> {
     None
 }
 
-/// Every adapter that wgpu reaches, in a fixed order. Opens each.
-#[cfg(feature = "wgpu")]
-fn adapters() -> Vec<DeviceInfo> {
-    use burn::tensor::DeviceType;
-    let devices = Device::enumerate(DeviceType::Wgpu).into_vec();
-    let describe = |(index, device): (usize, Device)| {
+/// An adapter that wgpu lists; not open yet.
+struct Adapter {
+    index: usize,
+    device: Device,
+}
+
+impl Adapter {
+    /// Opens it, which takes as long again as finding it. `None` if it does not open.
+    #[cfg(feature = "wgpu")]
+    fn open(self) -> Option<DeviceInfo> {
+        let Self { index, device } = self;
         // A driver that fails to open must not take the others down with it.
         let identity = std::panic::catch_unwind(|| device.identity()).ok().flatten();
-        let (name, backend, software) = match identity {
-            Some(identity) => (identity.name, identity.fingerprint, identity.physical.is_none()),
-            None => {
-                tracing::warn!("adapter wgpu:{index} is listed but does not open");
-                return None;
-            }
+        let Some(identity) = identity else {
+            tracing::warn!("adapter wgpu:{index} is listed but does not open");
+            return None;
         };
-        Some(DeviceInfo { id: format!("wgpu:{index}"), name, backend, software, device })
-    };
-    devices.into_iter().enumerate().filter_map(describe).collect()
+        let software = identity.physical.is_none();
+        let (id, name, backend) = (format!("wgpu:{index}"), identity.name, identity.fingerprint);
+        Some(DeviceInfo { id, name, backend, software, device })
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    fn open(self) -> Option<DeviceInfo> {
+        None
+    }
+
+    /// Whether its driver says that it is made of software.
+    #[cfg(feature = "wgpu")]
+    fn says_software(&self) -> bool {
+        self.device == Device::wgpu(burn::tensor::DeviceKind::Cpu)
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    fn says_software(&self) -> bool {
+        true
+    }
+}
+
+/// Every adapter that wgpu reaches, in a fixed order.
+#[cfg(feature = "wgpu")]
+fn adapters() -> Vec<Adapter> {
+    let devices = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
+    devices.into_iter().enumerate().map(|(index, device)| Adapter { index, device }).collect()
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn adapters() -> Vec<DeviceInfo> {
+fn adapters() -> Vec<Adapter> {
     Vec::new()
 }
 
-/// Everything that `--device` could name here.
+/// Everything that `--device` could name here. Opens each.
 pub fn devices() -> Vec<DeviceInfo> {
     let mut all = vec![cpu()];
     all.extend(ndarray());
-    all.extend(adapters());
+    all.extend(adapters().into_iter().filter_map(Adapter::open));
     all
 }
 
@@ -139,8 +166,11 @@ pub fn devices() -> Vec<DeviceInfo> {
 pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu()),
+        DeviceChoice::Auto if !gpu_presence::possible() => Ok(cpu()),
         DeviceChoice::Auto => {
-            Ok(adapters().into_iter().find(|adapter| !adapter.software).unwrap_or_else(cpu))
+            let real = adapters().into_iter().filter(|adapter| !adapter.says_software());
+            let mut open = real.filter_map(Adapter::open);
+            Ok(open.find(|adapter| !adapter.software).unwrap_or_else(cpu))
         }
         DeviceChoice::NdArray => ndarray().ok_or_else(|| {
             Error::Device(
@@ -153,18 +183,18 @@ pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
         DeviceChoice::Wgpu(Some(index)) => {
             let adapters = adapters();
             let found = adapters.len();
-            adapters.into_iter().find(|adapter| adapter.id == format!("wgpu:{index}")).ok_or_else(
-                || {
-                    Error::Device(format!(
-                        "there is no adapter wgpu:{index} ({found} found): see `tonotopy devices`"
-                    ))
-                },
-            )
+            let named = adapters.into_iter().nth(index).ok_or_else(|| {
+                Error::Device(format!(
+                    "there is no adapter wgpu:{index} ({found} found): see `tonotopy devices`"
+                ))
+            })?;
+            named.open().ok_or_else(|| {
+                Error::Device(format!("the adapter wgpu:{index} does not open: check its driver"))
+            })
         }
         DeviceChoice::Wgpu(None) => {
-            let mut adapters = adapters();
-            adapters.sort_by_key(|adapter| adapter.software);
-            adapters.into_iter().next().ok_or_else(|| {
+            let open = adapters().into_iter().filter_map(Adapter::open);
+            open.min_by_key(|adapter| adapter.software).ok_or_else(|| {
                 Error::Device(
                     "no GPU adapter was found: install its Vulkan driver (or Mesa's software one, \
                      mesa-vulkan-drivers), or use --device cpu"

@@ -20,4 +20,4 @@ python=$VENV/bin/python
 target=${CARGO_TARGET_DIR:-$root/target}
 cargo build --manifest-path "$root/Cargo.toml" --release --bin tonotopy \
     --example speed_work --example kmeans_rows --example factorize_csr
-exec "$python" "$here/speed.py" --tonotopy "$target/release/tonotopy" "$@"
+exec "$python" -W ignore "$here/speed.py" --tonotopy "$target/release/tonotopy" "$@"
