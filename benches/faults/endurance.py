@@ -10,6 +10,7 @@ between the first and the last fifth of the time. Python's standard library is e
 
 import argparse
 import array
+import functools
 import json
 import math
 import os
@@ -48,8 +49,13 @@ def watch(command, place):
     return time.monotonic() - started, peak, last - first
 
 
+@functools.cache
+def second_of(rate, hertz):
+    return array.array("h", (int(9000 * math.sin(2 * math.pi * hertz * n / rate)) for n in range(rate)))
+
+
 def write_wav(path, seconds, rate, hertz):
-    second = array.array("h", (int(9000 * math.sin(2 * math.pi * hertz * n / rate)) for n in range(rate)))
+    second = second_of(rate, hertz)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
