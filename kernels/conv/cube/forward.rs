@@ -46,7 +46,7 @@ impl Layout {
     }
 }
 
-/// The output and the places, which are empty of sense unless `with_places` and rectified.
+/// The output and the places; these say nothing unless they were asked for and there is a rectifier.
 pub fn convolve(
     [x, weights, bias]: [CubeTensor; 3],
     geometry: &Geometry,
