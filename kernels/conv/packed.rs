@@ -143,7 +143,7 @@ mod tests {
         Geometry::new([1, 3, 20], [5, 3, 4], options)
     }
 
-    fn weights(seed: u64) -> FlexTensor {
+    fn weights(seed: u32) -> FlexTensor {
         FlexTensor::from_data(TensorData::new(noise(seed, 5 * 3 * 4), [5, 3, 4]))
     }
 
