@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::checksums;
 use crate::error::{Error, Result};
-use crate::files::{WRITING, create_folder, read_text, sweep_abandoned, sync_folder, write_atomic};
+use crate::files::{
+    WRITING, create_folder, read_text, renamed, sweep_abandoned, sync_folder, write_atomic,
+};
 
 /// Where the training loop stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -118,7 +120,7 @@ impl Checkpoints {
         if let Err(error) = write_files(&staging, &target, model, optimizer, state) {
             // A full disk needs the room.
             let _ = fs::remove_dir_all(&staging);
-            return Err(error);
+            return Err(renamed(error, &staging, &target));
         }
 
         if target.exists() {

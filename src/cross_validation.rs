@@ -17,7 +17,6 @@ use crate::checkpoint::{Best, LoopState};
 use crate::error::{Error, Result};
 use crate::examples::{Examples, Inputs};
 use crate::experiment::Experiment;
-use crate::files::write_atomic;
 use crate::fit::fixed_features;
 use crate::log::{Log, LogLine};
 use crate::metrics::{self, Folds, Targets};
@@ -179,9 +178,8 @@ fn write(found: &CrossValidated, data: &Prepared, folder: &RunFolder) -> Result<
         accuracy_deviation: spread.deviation.unwrap_or(0.0),
         folds: found.folds.clone(),
     });
-    predictions.write(&folder.file("predictions.csv")).map_err(|error| broken(&error))?;
     let text = serde_json::to_vec_pretty(&scores).expect("plain data becomes JSON");
-    write_atomic(&folder.file("scores.json"), &text)?;
+    folder.write_scored(&predictions, &text, "")?;
     Ok(scores.accuracy)
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong, and the exit code that tells a script which kind it was.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Every failure that reaches a user. Each message names the value, the place and the remedy.
@@ -22,7 +23,7 @@ pub enum Error {
     Interrupted(String),
     /// Reading or writing failed.
     #[allow(missing_docs, reason = "a field is what its message says")]
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), remedy(source.kind()))]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
 }
 
@@ -42,6 +43,16 @@ impl Error {
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+/// What to do about a place that takes nothing, after what is wrong with it.
+fn remedy(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room, then go on",
+        ErrorKind::ReadOnlyFilesystem => "; choose another place, or mount it for writing",
+        ErrorKind::PermissionDenied => "; see to its permissions, or choose another place",
+        _ => "",
     }
 }
 

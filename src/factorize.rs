@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::factors::{self, FactorTables, Side};
-use crate::files::{read_text, sweep_abandoned, sync_folder, write_atomic};
+use crate::files::{folder_of, read_text, sweep_abandoned, sync_folder, write_atomic};
 use crate::lock::Lock;
 
 /// Version of the folder's layout.
@@ -214,8 +214,7 @@ pub fn factorize(
     write_log(&last, &log)?;
     write_atomic(&last.join(ABOUT), text.as_bytes())?;
     fs::rename(&last, out).map_err(Error::io("write", out))?;
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_folder(parent.unwrap_or(Path::new(".")))?;
+    sync_folder(folder_of(out))?;
     drop(lock);
     fs::remove_dir_all(&partial).map_err(Error::io("remove", &partial))?;
     Ok(log)

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use crate::checksums::{CHECKSUMS, Checksums};
 use crate::error::{Error, Result};
-use crate::files::{WRITING, create_folder, sync_folder, write_atomic};
+use crate::files::{create_folder, create_whole, full, write_together};
 use crate::npy;
 
 /// File of the users' factors, `[user, factor]` in float32.
@@ -105,21 +105,7 @@ pub fn write(folder: &Path, tables: &FactorTables) -> Result<()> {
     }
     check_ids("user", &tables.users.ids)?;
     check_ids("item", &tables.items.ids)?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    create_folder(parent)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(WRITING);
-    // Temporary folders are private by default; what becomes an ordinary folder should not be.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    let beside = builder.tempdir_in(parent).map_err(Error::io("create a folder in", parent))?;
-    write_files(beside.path(), tables)?;
-    sync_folder(beside.path())?;
-    fs::rename(beside.path(), folder).map_err(Error::io("write", folder))?;
-    // Nothing is left under its old name.
-    let _ = beside.keep();
-    sync_folder(parent)
+    create_whole(folder, |beside| write_files(beside, tables))
 }
 
 fn write_files(folder: &Path, tables: &FactorTables) -> Result<()> {
@@ -133,7 +119,7 @@ fn write_files(folder: &Path, tables: &FactorTables) -> Result<()> {
         if !side.ids.is_empty() {
             text.push('\n');
         }
-        write_synced(&folder.join(ids), |file| file.write_all(text.as_bytes()))?;
+        write_synced(&folder.join(ids), text.len(), |file| file.write_all(text.as_bytes()))?;
         let shape = [rows, tables.n_factors];
         write_array(&folder.join(factors), &shape, &side.factors)?;
         if let Some(values) = &side.biases {
@@ -153,8 +139,10 @@ fn check(folder: &Path) -> Result<()> {
     checksums.names().try_for_each(|name| checksums.read_file(name).map(drop))
 }
 
+/// Writes a file of `size` bytes.
 fn write_synced(
     path: &Path,
+    size: usize,
     write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> Result<()> {
     let file = File::create(path).map_err(Error::io("create", path))?;
@@ -162,11 +150,11 @@ fn write_synced(
     write(&mut file)
         .and_then(|()| file.flush())
         .and_then(|()| file.get_ref().sync_all())
-        .map_err(Error::io("write", path))
+        .map_err(|error| Error::io("write", path)(full(error, size)))
 }
 
 fn write_array(path: &Path, shape: &[usize], values: &[f32]) -> Result<()> {
-    write_synced(path, |file| npy::write(file, shape, values))
+    write_synced(path, 4 * values.len(), |file| npy::write(file, shape, values))
 }
 
 /// How many factors a row of a folder's item factors has.
@@ -200,11 +188,11 @@ pub fn write_items(folder: &Path, ids: &[String], factors: &[f32]) -> Result<()>
         fs::remove_file(&list).map_err(Error::io("replace", &list))?;
     }
     let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
-    write_atomic(&folder.join(ITEMS), text.as_bytes())?;
     let mut bytes = Vec::new();
     let shape = [ids.len(), factors.len().checked_div(ids.len()).unwrap_or(0)];
     npy::write(&mut bytes, &shape, factors).expect("a vector takes all");
-    write_atomic(&folder.join(ITEM_FACTORS), &bytes)?;
+    let (list, array) = (folder.join(ITEMS), folder.join(ITEM_FACTORS));
+    write_together(&[(&list, text.as_bytes()), (&array, &bytes)])?;
     Checksums::of_files(folder, &[ITEMS, ITEM_FACTORS])?.write()
 }
 

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod checksums;
 pub mod cli;
 pub mod clip;
+mod contain;
 pub mod cross_validation;
 pub mod device;
 pub mod embed;

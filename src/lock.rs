@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::files::create_folder;
+use crate::files::{create_folder, full};
 
 const LOCK: &str = ".lock";
 
@@ -101,11 +101,14 @@ impl Lock {
             }
             let Holder { pid, host } = Holder::this();
             let text = format!("pid {pid}\nhost {host}\n");
-            file.set_len(0)
+            let written = file
+                .set_len(0)
                 .and_then(|()| file.rewind())
-                .and_then(|()| file.write_all(text.as_bytes()))
-                .map_err(Error::io("write", &path))?;
-            return Ok(Lock { folder: folder.to_owned(), made, _file: file });
+                .and_then(|()| file.write_all(text.as_bytes()));
+            // Dropped, and so removed, where the disk is too full to name its holder.
+            let lock = Lock { folder: folder.to_owned(), made, _file: file };
+            written.map_err(|error| Error::io("write", &path)(full(error, text.len())))?;
+            return Ok(lock);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files::{read_text, write_atomic};
+use crate::files::{full, read_text, write_atomic};
 use crate::tensorboard::EventWriter;
 
 /// One line of `metrics.jsonl`.
@@ -123,7 +123,7 @@ impl Log {
 
     /// Writes a line to `metrics.jsonl`, and its numbers to the TensorBoard events.
     pub fn write(&mut self, line: &LogLine) -> Result<()> {
-        self.file.write_all(to_line(line).as_bytes()).map_err(Error::io("write", &self.path))?;
+        self.append(&to_line(line))?;
         let step = line.step() as i64;
         let mut scalars: Vec<(String, f64)> = Vec::new();
         match line {
@@ -145,6 +145,17 @@ impl Log {
             self.events.scalar(&tag, step, value as f32).map_err(Error::io("write", &self.path))?;
         }
         self.events.flush().map_err(Error::io("write", &self.path))
+    }
+
+    /// Adds a line whole or not at all: half of one in the middle would spoil the log.
+    fn append(&mut self, line: &str) -> Result<()> {
+        let failed = |error| Error::io("write", &self.path)(full(error, line.len()));
+        let before = self.file.metadata().map_err(failed)?.len();
+        self.file.write_all(line.as_bytes()).map_err(|error| {
+            // What fails here too is found out when the log is read.
+            let _ = self.file.set_len(before);
+            failed(error)
+        })
     }
 }
 

@@ -13,10 +13,11 @@ use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::factors;
-use crate::files::{create_folder, read_text, sweep_abandoned, write_atomic};
+use crate::files::{create_folder, read_text, sweep_abandoned, write_atomic, write_together};
 use crate::fit;
 use crate::lock::Lock;
 use crate::log::{self, LogLine};
+use crate::predictions::Predictions;
 use crate::prepare::{Prepared, factor_names, from_dataset};
 
 /// Version of the folder's layout.
@@ -234,6 +235,23 @@ impl RunFolder {
         checksums.with(EXPERIMENT, text.as_bytes()).write()?;
         // Last: with it, the folder is a run.
         write_atomic(&self.file(EXPERIMENT), text.as_bytes())
+    }
+
+    /// Writes the predictions of a split and the scores that these got, both or neither; `suffix` is empty for the
+    /// test split.
+    pub fn write_scored(
+        &self,
+        predictions: &Predictions,
+        scores: &[u8],
+        suffix: &str,
+    ) -> Result<()> {
+        let path = self.file(&format!("predictions{suffix}.csv"));
+        let mut csv = Vec::new();
+        predictions
+            .to_writer(&mut csv)
+            .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
+        let scores_path = self.file(&format!("scores{suffix}.json"));
+        write_together(&[(&path, &csv), (&scores_path, scores)])
     }
 
     /// Refuses to go on with other data or another experiment than the run began with.

@@ -249,12 +249,14 @@ impl Session<'_> {
             Err(Error::Diverged(_)) => "diverged",
             Err(_) => "failed",
         };
-        log.write(&LogLine::End {
+        let logged = log.write(&LogLine::End {
             step: state.step,
             reason: reason.into(),
             seconds: state.seconds,
-        })?;
+        });
+        // On a full disk both fail; the first says more.
         let (_, end) = result?;
+        logged?;
         Ok(Trained { end, state })
     }
 
@@ -356,7 +358,12 @@ impl Session<'_> {
         );
         bar.finish();
         let vectors = vectors?;
-        catalogue::write(&kept, &fingerprint, &ids, &vectors)?;
+        if let Err(error) = catalogue::write(&kept, &fingerprint, &ids, &vectors) {
+            // A run in a place that takes nothing can still be used.
+            tracing::warn!(
+                "{error}. What was computed is not kept, and is computed again next time"
+            );
+        }
         Catalogue::new(collection, ids, vectors)
     }
 
@@ -405,7 +412,10 @@ impl Session<'_> {
         bar.finish();
         let outcome = outcome?;
         let suffix = if split == Split::Test { String::new() } else { format!("-{split}") };
-        let evaluated = match &data.latent {
+        let json = |scores: &Evaluated| {
+            serde_json::to_vec_pretty(scores).expect("plain data becomes JSON")
+        };
+        match &data.latent {
             Some(latent) => {
                 let places = match experiment.model.is_learned() {
                     false => Some(self.places_of(&model, &data)?),
@@ -418,20 +428,17 @@ impl Session<'_> {
                 };
                 let places = places.as_ref();
                 let found = recommend(latent, outcome, places, &data, split, experiment.seed)?;
-                Evaluated::Recommendation(Box::new(found))
+                let evaluated = Evaluated::Recommendation(Box::new(found));
+                write_atomic(&folder.file(&format!("scores{suffix}.json")), &json(&evaluated))?;
+                Ok(evaluated)
             }
             None => {
                 let scores = score(experiment.training.loss, &outcome, &data, split)?;
-                outcome
-                    .predictions
-                    .write(&folder.file(&format!("predictions{suffix}.csv")))
-                    .map_err(|error| Error::Data(error.to_string()))?;
-                Evaluated::Tags(scores)
+                let evaluated = Evaluated::Tags(scores);
+                folder.write_scored(&outcome.predictions, &json(&evaluated), &suffix)?;
+                Ok(evaluated)
             }
-        };
-        let text = serde_json::to_vec_pretty(&evaluated).expect("plain data becomes JSON");
-        write_atomic(&folder.file(&format!("scores{suffix}.json")), &text)?;
-        Ok(evaluated)
+        }
     }
 }
 

@@ -4,7 +4,11 @@ mod bad_input;
 mod experiments;
 mod export;
 mod factorize;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod hostile_text;
+#[cfg(target_os = "linux")]
+mod read_only;
 mod recommend;
 mod reliability;
 mod resume;

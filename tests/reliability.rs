@@ -11,7 +11,7 @@ use tonotopy::factors;
 use tonotopy::run_folder::RunFolder;
 
 use crate::resume::weights;
-use crate::support::{MEL, Workplace, small};
+use crate::support::{Finished, MEL, Workplace, small};
 
 /// Runs on listening data with a bag of words: checkpoints, factors and a fitted part.
 fn listeners() -> String {
@@ -155,6 +155,36 @@ fn a_flipped_bit_is_noticed_or_changes_nothing() {
     assert!(noticed > flips / 3 && fell_back > 0);
 }
 
+#[test]
+fn a_damaged_entry_of_the_audio_cache_is_made_anew_and_said_to_be() {
+    let place = Workplace::new();
+    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    let train = |runs: &str| {
+        place.run(&format!("--device cpu --cache-dir cache train x.toml --runs {runs}")).ok()
+    };
+    assert!(!train("first").err.contains("damaged"));
+    let entries: Vec<PathBuf> = files(&place.path("cache"))
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "audio"))
+        .collect();
+    assert_eq!(entries.len(), 40);
+    for entry in &entries[..3] {
+        let mut bytes = fs::read(entry).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 0x10;
+        fs::write(entry, bytes).unwrap();
+    }
+    let second = train("second");
+    for words in ["in the audio cache was damaged (its checksum does not match)", "2 others"] {
+        assert!(second.err.contains(words), "{}", second.err);
+    }
+    assert!(!train("third").err.contains("damaged"));
+    let first = weights(&place.path("first/x-s1"));
+    for runs in ["second", "third"] {
+        assert!(first == weights(&place.path(&format!("{runs}/x-s1"))), "the weights differ");
+    }
+}
+
 fn wait_for(path: &Path) {
     let started = Instant::now();
     while !path.exists() {
@@ -219,32 +249,6 @@ fn weights_that_are_no_numbers_are_never_saved() {
     place.run("--device cpu train y.toml").ok();
 }
 
-/// In a file system of its own with `size` bytes; `None` where none can be made.
-#[cfg(target_os = "linux")]
-fn in_small_space(place: &Workplace, size: &str, script: &str) -> Option<std::process::Output> {
-    let probe = std::process::Command::new("unshare")
-        .args(["-rm", "sh", "-c", "mount -t tmpfs -o size=1m none /mnt"])
-        .output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        println!("skipped: no file system can be mounted here");
-        return None;
-    }
-    let mount = place.path("small");
-    fs::create_dir_all(&mount).unwrap();
-    let program = env!("CARGO_BIN_EXE_tonotopy");
-    let script = format!(
-        "mount -t tmpfs -o size={size} none small && {}",
-        script.replace("tonotopy", program)
-    );
-    let output = std::process::Command::new("unshare")
-        .args(["-rm", "sh", "-c", &script])
-        .current_dir(place.path("."))
-        .env("TONOTOPY_CACHE", place.path("cache"))
-        .output()
-        .unwrap();
-    Some(output)
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_loses_nothing() {
@@ -263,13 +267,14 @@ fn a_full_disk_loses_nothing() {
         .unwrap();
     // Two checkpoints fit, the third does not; then there is room, and it goes on.
     let size = checkpoint * 5 + 400_000;
-    let script = "tonotopy --device cpu train x.toml --runs small; echo code $?; \
-                  ls -a small/x-s1 small/x-s1/checkpoints; mount -o remount,size=200m small && \
-                  tonotopy --device cpu train x.toml --runs small --resume; echo code $?; \
-                  ls -a small/x-s1 small/x-s1/checkpoints; cp -r small/x-s1 kept";
-    let Some(output) = in_small_space(&place, &size.to_string(), script) else { return };
-    let out = String::from_utf8_lossy(&output.stdout);
-    let err = String::from_utf8_lossy(&output.stderr);
+    let script = format!(
+        "mount -o remount,size={size} small
+         tonotopy --device cpu train x.toml --runs small; echo code $?
+         ls -a small/x-s1 small/x-s1/checkpoints; mount -o remount,size=200m small
+         tonotopy --device cpu train x.toml --runs small --resume; echo code $?
+         ls -a small/x-s1 small/x-s1/checkpoints; cp -r small/x-s1 kept"
+    );
+    let Some(Finished { out, err, .. }) = place.in_own_space(&script) else { return };
     let codes: Vec<&str> = out.lines().filter(|line| line.starts_with("code ")).collect();
     assert_eq!(codes, ["code 3", "code 0"], "{out}\n{err}");
     assert!(err.contains("No space left on device") && err.contains("bytes are needed"), "{err}");

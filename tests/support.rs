@@ -39,9 +39,51 @@ impl Workplace {
         Finished::from(self.command(arguments).output().unwrap())
     }
 
+    /// Runs to the end with more in its environment.
+    pub fn run_with(&self, environment: &[(&str, &str)], arguments: &str) -> Finished {
+        let mut command = self.command(arguments);
+        Finished::from(command.envs(environment.iter().copied()).output().unwrap())
+    }
+
     /// Starts, and leaves it running.
     pub fn start(&self, arguments: &str) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+/// What scripts may call beside `tonotopy`: a file system of their own in the folder `small`, filled but for so many
+/// KiB, emptied, or closed to writers.
+#[cfg(target_os = "linux")]
+const SPACE: &str = r#"
+mkdir -p small && mount -t tmpfs -o size=24m none small || exit 99
+fill() {
+    dd if=/dev/zero of=small/filler bs=64k 2>/dev/null
+    dd if=/dev/zero of=small/filler bs=1k oflag=append conv=notrunc 2>/dev/null
+    truncate -s -"$1"K small/filler
+}
+empty() { rm -f small/filler; }
+close() { mount -o remount,ro small; }
+"#;
+
+impl Workplace {
+    /// Runs a shell script with a small file system of its own, [`SPACE`]; `None` where none can be mounted.
+    #[cfg(target_os = "linux")]
+    pub fn in_own_space(&self, script: &str) -> Option<Finished> {
+        let sh = |script: &str| {
+            Command::new("unshare")
+                .args(["-rm", "sh", "-c", script])
+                .current_dir(self.folder.path())
+                .env("TONOTOPY_CACHE", cache())
+                .env_remove("TONOTOPY_DATA")
+                .stdin(Stdio::null())
+                .output()
+        };
+        if !sh("mount -t tmpfs -o size=1m none /mnt").is_ok_and(|probe| probe.status.success()) {
+            println!("skipped: no file system can be mounted here");
+            return None;
+        }
+        let program = format!("tonotopy() {{ {} \"$@\"; }}", env!("CARGO_BIN_EXE_tonotopy"));
+        Some(Finished::from(sh(&format!("{program}\n{SPACE}\n{script}")).unwrap()))
     }
 }
 

@@ -38,7 +38,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -50,12 +50,15 @@ use super::decode::{DECODER, SILENCE, decode_resampled};
 use super::decoding::SourceInfo;
 use super::entry::{self, FORMAT, HEADER, Header, SampleBuffer};
 use super::error::{AudioError, Reason};
-use super::hashes::{HashError, Hashes, hex};
+use super::hashes::{Hashes, hex};
 use super::limits::{Limits, check_file};
 use super::resample::{RESAMPLER, StreamingResampler};
 
 /// Samples of one track that are held in memory (32 MiB); what is longer goes through a file.
 const IN_MEMORY: usize = 1 << 23;
+
+/// Where in the folder files are until they are whole.
+const TEMPORARY: &str = "tmp";
 
 /// Temporary files this old were left by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
@@ -217,32 +220,20 @@ pub(super) struct Policy<'a> {
 }
 
 impl AudioCache {
-    /// Opens a cache folder, or makes one.
+    /// Opens a cache folder, or makes one. Of one that cannot be written, the entries serve that are there.
     ///
     /// # Errors
-    /// [`AudioError::Cache`] if the folder cannot be made or written.
+    /// [`AudioError::Cache`] if the folder cannot be made or read.
     pub fn open(folder: &Path) -> Result<AudioCache, AudioError> {
         Self::open_with(folder, Duration::from_secs(2))
     }
 
-    fn open_with(folder: &Path, settled: Duration) -> Result<AudioCache, AudioError> {
-        let temporary = folder.join("tmp");
-        fs::create_dir_all(&temporary)
-            .map_err(AudioError::cache("create the cache folder", &temporary))?;
-        let entries = fs::read_dir(&temporary).map_err(AudioError::cache("read", &temporary))?;
-        for entry in entries.flatten() {
-            let age = entry.metadata().ok().and_then(|data| data.modified().ok());
-            if age.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > ABANDONED) {
-                // Another process may have been quicker.
-                let _ = fs::remove_file(entry.path());
+    pub(super) fn open_with(folder: &Path, settled: Duration) -> Result<AudioCache, AudioError> {
+        match tidy(folder) {
+            Err(error) if takes_nothing(&error) && folder.is_dir() => {
+                tracing::debug!("{} is only read: {error}", folder.display());
             }
-        }
-        // Says to backup programs that this can be made again: https://bford.info/cachedir/
-        let tag = folder.join("CACHEDIR.TAG");
-        if !tag.exists() {
-            let text =
-                "Signature: 8a477f597d28d172789f06886806bc55\n# Audio decoded by tonotopy.\n";
-            fs::write(&tag, text).map_err(AudioError::cache("write", &tag))?;
+            made => made.map_err(AudioError::cache("make the cache folder", folder))?,
         }
         let index = folder.join("index.log");
         let hashes =
@@ -365,21 +356,13 @@ impl AudioCache {
         let stamp = match audio {
             Audio::File { path, offset_s, duration_s } => {
                 check_file(path, limits)?;
-                let (hash, stamp) = match self.hashes.of_file(path, verify) {
-                    Ok(known) => known,
-                    Err(HashError::Source(error)) => {
-                        return Err(AudioError::unusable(
-                            path.display(),
-                            Reason::Unreadable,
-                            format!("cannot be read: {error}; check its permissions and the disk"),
-                        ));
-                    }
-                    Err(HashError::Index(error)) => {
-                        return Err(self.failed("write", &self.folder.join("index.log"), 256)(
-                            error,
-                        ));
-                    }
-                };
+                let (hash, stamp) = self.hashes.of_file(path, verify).map_err(|error| {
+                    AudioError::unusable(
+                        path.display(),
+                        Reason::Unreadable,
+                        format!("cannot be read: {error}; check its permissions and the disk"),
+                    )
+                })?;
                 field(b"file");
                 field(DECODER.as_bytes());
                 field(&hash);
@@ -421,8 +404,7 @@ impl AudioCache {
             if !entry::verify(&path).map_err(AudioError::cache("read", &path))? {
                 return Ok(Err(Some("its checksum does not match")));
             }
-            let index = self.folder.join("index.log");
-            self.hashes.set_verified(*key, &metadata).map_err(self.failed("write", &index, 256))?;
+            self.hashes.set_verified(*key, &metadata);
         }
         Ok(Ok(header))
     }
@@ -435,7 +417,7 @@ impl AudioCache {
         key: &[u8; 32],
         policy: Policy<'_>,
     ) -> Result<Header, AudioError> {
-        let temporary = self.folder.join("tmp");
+        let temporary = self.folder.join(TEMPORARY);
         let mut buffer = SampleBuffer::new(&temporary, IN_MEMORY);
         let mut take = |piece: &[f32]| {
             if policy.stop.load(Ordering::Relaxed) {
@@ -488,12 +470,9 @@ impl AudioCache {
         let shard = path.parent().unwrap_or(&self.folder);
         let needed = entry::file_length(buffer.samples());
         let failed = || self.failed("write", &path, needed);
+        fs::create_dir_all(&temporary).map_err(failed())?;
         fs::create_dir_all(shard).map_err(failed())?;
-        let mut file = tempfile::Builder::new()
-            .prefix("entry-")
-            .permissions(readable_by_others())
-            .tempfile_in(&temporary)
-            .map_err(failed())?;
+        let mut file = temporary_file(&temporary, "entry-").map_err(failed())?;
         let header =
             buffer.write(file.as_file_mut(), sample_rate, source, *key).map_err(failed())?;
         file.persist(&path).map_err(|error| failed()(error.error))?;
@@ -524,6 +503,44 @@ impl AudioCache {
         busy.insert(key);
         Turn { cache: self, key }
     }
+}
+
+/// Makes the cache folder, and removes what was abandoned in it.
+fn tidy(folder: &Path) -> io::Result<()> {
+    let temporary = folder.join(TEMPORARY);
+    fs::create_dir_all(&temporary)?;
+    for entry in fs::read_dir(&temporary)?.flatten() {
+        let age = entry.metadata().ok().and_then(|data| data.modified().ok());
+        if age.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > ABANDONED) {
+            // Another process may have been quicker.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    // Says to backup programs that this can be made again: https://bford.info/cachedir/
+    let tag = folder.join("CACHEDIR.TAG");
+    if !tag.exists() {
+        let text = "Signature: 8a477f597d28d172789f06886806bc55\n# Audio decoded by tonotopy.\n";
+        let mut file = temporary_file(&temporary, "tag-")?;
+        file.write_all(text.as_bytes())?;
+        file.persist(&tag).map_err(|error| error.error)?;
+    }
+    Ok(())
+}
+
+/// A file of the cache that has its name only when it is whole.
+fn temporary_file(temporary: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
+    // Temporary files are private by default; a cache may be shared.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    builder.tempfile_in(temporary)
+}
+
+/// Whether a place can be read but not written.
+fn takes_nothing(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    [PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull].contains(&error.kind())
 }
 
 /// Features as they are: nothing is decoded or kept.
@@ -557,11 +574,4 @@ impl Drop for Turn<'_> {
         self.cache.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
         self.cache.freed.notify_all();
     }
-}
-
-/// Temporary files are private by default; a cache may be shared.
-#[cfg(unix)]
-fn readable_by_others() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    fs::Permissions::from_mode(0o644)
 }

@@ -90,7 +90,7 @@ pub enum AudioError {
     /// The disk of the audio cache is full. No track can be decoded until there is room.
     #[error(
         "the disk of the audio cache {} is full: this track needs {}{}; free space, or choose \
-         another cache folder with --cache-dir",
+         another cache folder with --cache-dir or TONOTOPY_CACHE",
         folder.display(), bytes(*needed),
         remaining.map(|all| format!(", and all that are left about {}", bytes(all)))
             .unwrap_or_default()
@@ -103,7 +103,7 @@ pub enum AudioError {
         remaining: Option<u64>,
     },
     /// The audio cache cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), elsewhere(source))]
     Cache { action: &'static str, path: PathBuf, source: io::Error },
     /// An argument is out of range.
     #[error("{0}")]
@@ -141,13 +141,22 @@ impl AudioError {
     pub fn into_error(self) -> crate::error::Error {
         use crate::error::Error;
         match self {
-            AudioError::Unusable { .. } | AudioError::CacheFull { .. } => {
-                Error::Data(self.to_string())
-            }
-            AudioError::Cache { action, path, source } => Error::Io { action, path, source },
+            AudioError::Unusable { .. }
+            | AudioError::CacheFull { .. }
+            | AudioError::Cache { .. } => Error::Data(self.to_string()),
             AudioError::Argument(message) => Error::Config(message),
             AudioError::Interrupted => Error::Interrupted(self.to_string()),
         }
+    }
+}
+
+/// The remedy where the cache cannot be written.
+fn elsewhere(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; choose another cache folder with --cache-dir or TONOTOPY_CACHE"
+        }
+        _ => "",
     }
 }
 

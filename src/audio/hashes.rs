@@ -18,7 +18,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Size and times of a file, as text without spaces.
 pub(super) type Stamp = String;
 
-type Facts = HashMap<(Kind, [u8; 32]), (Stamp, [u8; 32])>;
+#[derive(Default)]
+struct Facts {
+    known: HashMap<(Kind, [u8; 32]), (Stamp, [u8; 32])>,
+    /// Opened when there is something to write.
+    file: Option<File>,
+    /// Whether the file could not be written, which is said once.
+    forgetful: bool,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
@@ -38,7 +45,7 @@ impl Kind {
 /// The index in memory, and its file.
 pub(super) struct Hashes {
     path: PathBuf,
-    facts: Mutex<(Facts, Option<File>)>,
+    facts: Mutex<Facts>,
     /// How old a stamp must be to be trusted.
     settled: Duration,
 }
@@ -51,22 +58,24 @@ impl Hashes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
-        let mut facts = Facts::new();
+        let mut facts = Facts::default();
         let mut lines = 0;
         for line in text.lines() {
             lines += 1;
             if let Some((kind, id, stamp, hash)) = parse(line) {
-                facts.insert((kind, id), (stamp, hash));
+                facts.known.insert((kind, id), (stamp, hash));
             }
         }
-        let hashes = Hashes { path, facts: Mutex::new((facts, None)), settled };
-        hashes.compact(lines)?;
+        let hashes = Hashes { path, facts: Mutex::new(facts), settled };
+        if let Err(error) = hashes.compact(lines) {
+            tracing::debug!("{} stays as long as it is: {error}", hashes.path.display());
+        }
         Ok(hashes)
     }
 
     /// Rewrites a file that has become mostly history.
     fn compact(&self, lines: usize) -> io::Result<()> {
-        let facts = &self.lock().0;
+        let facts = &self.lock().known;
         if lines < 2 * facts.len() + 10_000 {
             return Ok(());
         }
@@ -81,37 +90,51 @@ impl Hashes {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (Facts, Option<File>)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Facts> {
         // What is behind the lock is whole between any two statements.
         self.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn get(&self, kind: Kind, id: &[u8; 32], stamp: &Stamp) -> Option<[u8; 32]> {
         let guard = self.lock();
-        let (known, hash) = guard.0.get(&(kind, *id))?;
+        let (known, hash) = guard.known.get(&(kind, *id))?;
         (known == stamp).then_some(*hash)
     }
 
-    fn put(&self, kind: Kind, id: [u8; 32], stamp: Stamp, hash: [u8; 32]) -> io::Result<()> {
+    /// Remembers a fact; where nothing can be written, as long as the program runs.
+    fn put(&self, kind: Kind, id: [u8; 32], stamp: Stamp, hash: [u8; 32]) {
         let line = line(kind, &id, &stamp, &hash);
-        let mut guard = self.lock();
-        let (facts, file) = &mut *guard;
+        let mut facts = self.lock();
+        if !facts.forgetful
+            && let Err(error) = self.append(&mut facts.file, &line)
+        {
+            facts.forgetful = true;
+            tracing::warn!(
+                "cannot write {}: {error}. Nothing is remembered of the files that were read, which costs a \
+                 second reading next time",
+                self.path.display()
+            );
+        }
+        facts.known.insert((kind, id), (stamp, hash));
+    }
+
+    fn append(&self, file: &mut Option<File>, line: &str) -> io::Result<()> {
         let file = match file {
             Some(file) => file,
             none => none.insert(OpenOptions::new().create(true).append(true).open(&self.path)?),
         };
-        file.write_all(line.as_bytes())?;
-        facts.insert((kind, id), (stamp, hash));
-        Ok(())
+        file.write_all(line.as_bytes())
     }
 
     /// BLAKE3 of a file's content and the stamp it had. With `verify`, the file is read in any case.
-    pub fn of_file(&self, path: &Path, verify: bool) -> Result<([u8; 32], Stamp), HashError> {
-        let source = HashError::Source;
-        let canonical = fs::canonicalize(path).map_err(source)?;
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn of_file(&self, path: &Path, verify: bool) -> io::Result<([u8; 32], Stamp)> {
+        let canonical = fs::canonicalize(path)?;
         let id = *blake3::hash(canonical.as_os_str().as_encoded_bytes()).as_bytes();
-        let mut file = File::open(path).map_err(source)?;
-        let (stamp, settled) = self.stamp(&file.metadata().map_err(source)?);
+        let mut file = File::open(path)?;
+        let (stamp, settled) = self.stamp(&file.metadata()?);
         if !verify
             && settled
             && let Some(hash) = self.get(Kind::File, &id, &stamp)
@@ -119,12 +142,12 @@ impl Hashes {
             return Ok((hash, stamp));
         }
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(&mut file).map_err(source)?;
+        hasher.update_reader(&mut file)?;
         let hash = *hasher.finalize().as_bytes();
         // What changed while it was being read must not be remembered.
-        let (after, _) = self.stamp(&fs::metadata(path).map_err(source)?);
+        let (after, _) = self.stamp(&fs::metadata(path)?);
         if settled && after == stamp {
-            self.put(Kind::File, id, stamp.clone(), hash).map_err(HashError::Index)?;
+            self.put(Kind::File, id, stamp.clone(), hash);
         }
         Ok((hash, stamp))
     }
@@ -136,10 +159,9 @@ impl Hashes {
     }
 
     /// Remembers that the entry's checksum is right.
-    pub fn set_verified(&self, key: [u8; 32], metadata: &Metadata) -> io::Result<()> {
-        match self.stamp(metadata) {
-            (stamp, true) => self.put(Kind::Entry, key, stamp, [0; 32]),
-            (_, false) => Ok(()),
+    pub fn set_verified(&self, key: [u8; 32], metadata: &Metadata) {
+        if let (stamp, true) = self.stamp(metadata) {
+            self.put(Kind::Entry, key, stamp, [0; 32]);
         }
     }
 
@@ -161,15 +183,6 @@ impl Hashes {
         });
         (stamp, settled)
     }
-}
-
-/// Which side failed.
-#[derive(Debug)]
-pub(super) enum HashError {
-    /// The file to be hashed.
-    Source(io::Error),
-    /// The index.
-    Index(io::Error),
 }
 
 fn nanoseconds(time: Option<SystemTime>) -> i128 {
@@ -231,7 +244,7 @@ mod tests {
         // A wrong fact under the right stamp shows who is asked.
         let id = fs::canonicalize(&path).unwrap();
         let id = *blake3::hash(id.as_os_str().as_encoded_bytes()).as_bytes();
-        hashes.put(Kind::File, id, stamp, [9; 32]).unwrap();
+        hashes.put(Kind::File, id, stamp, [9; 32]);
         assert_eq!(hashes.of_file(&path, false).unwrap().0, [9; 32]);
         let reopened = index(folder.path());
         assert_eq!(reopened.of_file(&path, false).unwrap().0, [9; 32]);
@@ -267,12 +280,12 @@ mod tests {
         let edited = line(Kind::File, &[3; 32], "5:6", &[4; 32]).replace("5:6", "5:7");
         fs::write(&log, format!("{edited}\u{fffd}\n\n{good}{}", &good[..40])).unwrap();
         let hashes = index(folder.path());
-        assert_eq!(hashes.lock().0.len(), 1);
+        assert_eq!(hashes.lock().known.len(), 1);
         assert_eq!(hashes.get(Kind::File, &[1; 32], &"5:6".into()), Some([2; 32]));
         // The next line joins the torn one; only that one is lost.
-        hashes.put(Kind::File, [5; 32], "1:1".into(), [6; 32]).unwrap();
-        hashes.put(Kind::File, [7; 32], "1:1".into(), [8; 32]).unwrap();
-        assert_eq!(index(folder.path()).lock().0.len(), 2);
+        hashes.put(Kind::File, [5; 32], "1:1".into(), [6; 32]);
+        hashes.put(Kind::File, [7; 32], "1:1".into(), [8; 32]);
+        assert_eq!(index(folder.path()).lock().known.len(), 2);
     }
 
     #[test]

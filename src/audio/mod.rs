@@ -10,7 +10,6 @@
 
 mod au;
 pub mod cache;
-mod contain;
 pub mod decode;
 mod decoding;
 mod entry;

@@ -184,6 +184,15 @@ pub fn scan(
             }
         }
     }
+    if let Some((id, problem)) = report.rebuilt.first() {
+        let others = match report.rebuilt.len() - 1 {
+            0 => String::new(),
+            others => format!("; so it went with {others} others"),
+        };
+        tracing::warn!(
+            "the entry of {id} in the audio cache was damaged ({problem}) and was made anew{others}"
+        );
+    }
     Ok(report)
 }
 

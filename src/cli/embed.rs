@@ -15,7 +15,7 @@ use crate::embed::embed;
 use crate::ensemble::Ensemble;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::files::write_atomic;
+use crate::files::{check_place, write_together};
 use crate::matrix::Matrix;
 use crate::npy;
 use crate::predict::Predictor;
@@ -67,6 +67,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             out.display()
         )));
     }
+    check_place(out)?;
     let dataset = dataset(arguments)?;
     let device = context.open_device()?;
     let ensemble = Ensemble::open(&arguments.model, arguments.checkpoint, &device.device)?;
@@ -87,10 +88,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let mut bytes = Vec::new();
     npy::write(&mut bytes, &[vectors.rows(), vectors.columns()], vectors.data())
         .expect("a vector takes all");
-    write_atomic(out, &bytes)?;
     let lines = out.with_extension("txt");
     let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
-    write_atomic(&lines, text.as_bytes())?;
+    write_together(&[(out, &bytes), (&lines, text.as_bytes())])?;
 
     let summary = Summary {
         out: out.clone(),

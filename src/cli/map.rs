@@ -8,6 +8,7 @@ use super::{Context, print, print_json};
 use crate::catalogue::{By, Catalogue, Item};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
+use crate::files::check_place;
 use crate::map::{self, MapError, Page, TsneConfig};
 use crate::run_folder::RunFolder;
 
@@ -55,6 +56,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         )));
     }
     let folder = RunFolder::open(&arguments.run)?;
+    let out = arguments.out.clone().unwrap_or_else(|| folder.file("map.html"));
+    check_place(&out)?;
     let device = context.open_device()?;
     let session = context.session(&device);
     let latent = folder.experiment()?.predicts_factors();
@@ -78,7 +81,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     bar.finish();
     let fitted = fitted.map_err(from_map)?;
 
-    let out = arguments.out.clone().unwrap_or_else(|| folder.file("map.html"));
     let (mut titles, mut tags, mut audio) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let item = &items[row as usize];

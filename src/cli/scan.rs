@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use datasets::{SplitSpec, assign_splits, discover, write_manifest};
+use datasets::manifest::{Paths, to_csv};
+use datasets::{SplitSpec, assign_splits, discover};
 use models::NetworkConfig;
 use serde::Serialize;
 
@@ -10,7 +11,7 @@ use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, quarantine_csv, scan};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::files::{create_folder, write_atomic};
+use crate::files::{check_place, create_folder, write_together};
 use crate::prepare::from_dataset;
 use crate::report::format::duration;
 use crate::source;
@@ -99,6 +100,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         (None, Some(root)) => parent(root),
         (None, None) => PathBuf::from(format!("scan-{}", dataset.name())),
     };
+    // Before everything is decoded.
+    check_place(&nearest(&out).join("manifest.csv")).map_err(|error| {
+        Error::Data(format!("{error}: --out DIR puts manifest.csv and quarantine.csv elsewhere"))
+    })?;
     let mut collection = context.places.load(&dataset)?;
     let cache = context.places.open_cache()?;
     let options = ScanOptions {
@@ -129,8 +134,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         free => free,
     };
     let quarantine = out.join("quarantine.csv");
-    write_manifest(&collection, &manifest).map_err(from_dataset)?;
-    write_atomic(&quarantine, &quarantine_csv(&report.quarantine))?;
+    let csv = to_csv(&collection, Paths::RelativeTo(&out)).map_err(from_dataset)?;
+    let quarantined = quarantine_csv(&report.quarantine);
+    write_together(&[(&manifest, &csv), (&quarantine, &quarantined)])?;
 
     let summary = Summary {
         dataset: collection.name.clone(),
@@ -169,6 +175,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     text += &format!("manifest: {}\nquarantine: {}\n", summary.manifest, summary.quarantine);
     print(&text)
+}
+
+/// The folder, or what is there of those above it.
+fn nearest(folder: &Path) -> &Path {
+    let above = folder.ancestors().filter(|above| !above.as_os_str().is_empty());
+    above.into_iter().find(|above| above.exists()).unwrap_or(Path::new("."))
 }
 
 /// Whether `path` is `folder` or something in it; links are followed.

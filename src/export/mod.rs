@@ -15,7 +15,7 @@ use burn::module::Module;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::files::write_atomic;
+use crate::files::{write_atomic, write_together};
 use crate::predict::Predictor;
 use crate::weights;
 pub use card::{Card, Outputs, TestVector};
@@ -109,8 +109,7 @@ pub fn export(
             };
             let bytes = model.clone().into_record().into_bytes().map_err(broken)?;
             let beside = out.with_extension("json");
-            write_atomic(out, &bytes)?;
-            write_atomic(&beside, card.to_json().as_bytes())?;
+            write_together(&[(out, &bytes), (&beside, card.to_json().as_bytes())])?;
             Ok(vec![out.to_owned(), beside])
         }
         Format::Web => web::write(&card, &onnx(predictor, &card)?, out, options.runtime.as_deref()),

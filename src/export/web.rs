@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::card::Card;
 use crate::error::{Error, Result};
-use crate::files::{create_folder, write_atomic};
+use crate::files::{create_folder, create_whole, write_together};
 
 /// The page's own files.
 const FILES: &[(&str, &str)] = &[
@@ -56,16 +56,8 @@ pub fn write(
     folder: &Path,
     runtime: Option<&Path>,
 ) -> Result<Vec<PathBuf>> {
-    create_folder(folder)?;
-    let mut written = Vec::new();
-    let mut put = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
-        write_atomic(&path, bytes)?;
-        written.push(path);
-        Ok::<_, Error>(())
-    };
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     if let Some(runtime) = runtime {
-        create_folder(&folder.join("runtime"))?;
         for name in RUNTIME_FILES {
             let source = runtime.join(name);
             let bytes = fs::read(&source).map_err(|error| {
@@ -76,7 +68,7 @@ pub fn write(
                     runtime.display()
                 ))
             })?;
-            put(&format!("runtime/{name}"), &bytes)?;
+            files.push((format!("runtime/{name}"), bytes));
         }
     }
     for (name, text) in FILES {
@@ -87,13 +79,24 @@ pub fn write(
                 .replace("connect-src 'self'", &format!("connect-src 'self' {CDN}")),
             _ => text.to_string(),
         };
-        put(name, policy.as_bytes())?;
+        files.push((name.to_string(), policy.into_bytes()));
     }
-    put("runtime.js", runtime_module(runtime.is_some()).as_bytes())?;
-    put("card.json", card.to_json().as_bytes())?;
-    put("model.onnx", onnx)?;
-    written.reverse();
-    Ok(written)
+    files.push(("runtime.js".into(), runtime_module(runtime.is_some()).into_bytes()));
+    files.push(("card.json".into(), card.to_json().into_bytes()));
+    files.push(("model.onnx".into(), onnx.to_vec()));
+    let put = |folder: &Path| {
+        if runtime.is_some() {
+            create_folder(&folder.join("runtime"))?;
+        }
+        let paths: Vec<PathBuf> = files.iter().map(|(name, _)| folder.join(name)).collect();
+        let all = paths.iter().zip(&files).map(|(path, (_, bytes))| (&**path, &**bytes));
+        write_together(&all.collect::<Vec<_>>())
+    };
+    match folder.exists() {
+        true => put(folder)?,
+        false => create_whole(folder, put)?,
+    }
+    Ok(files.iter().rev().map(|(name, _)| folder.join(name)).collect())
 }
 
 /// Where a browser finds the runtime that is not in the folder.

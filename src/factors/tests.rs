@@ -140,3 +140,35 @@ fn what_was_changed_is_noticed() {
     }
     read(&folder).unwrap();
 }
+
+#[test]
+fn any_bit_that_is_flipped_is_noticed() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("factors");
+    let tables = tables(true);
+    write(&folder, &tables).unwrap();
+    let (mut noticed, mut harmless) = (0, Vec::new());
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            // Every byte has its turn, and every bit of a byte within eight of them.
+            bytes[at] ^= 1 << (at % 8);
+            fs::write(&path, bytes).unwrap();
+            match read(&folder) {
+                Err(_) => noticed += 1,
+                Ok(read) => {
+                    assert_eq!(read, tables, "{} byte {at}", path.display());
+                    harmless.push((path.clone(), good[at]));
+                }
+            }
+        }
+        fs::write(&path, good).unwrap();
+    }
+    assert!(noticed > 1000, "{noticed}");
+    // Of the list itself, the space between its words.
+    for (path, byte) in harmless {
+        assert!(path.ends_with(CHECKSUMS) && byte.is_ascii_whitespace(), "{}", path.display());
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::audio::cache::Loaded;
@@ -143,6 +143,62 @@ fn a_damaged_entry_is_made_anew() {
     assert!(first.audio.read(0, &mut out).is_err());
     std::fs::remove_file(first.audio.path().unwrap()).unwrap();
     assert!(first.audio.read(0, &mut out).is_err());
+}
+
+#[test]
+fn any_bit_of_an_entry_that_is_flipped_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fixture("mono-8k.flac");
+    let first = load(&AudioCache::open(folder.path()).unwrap(), &path, 16_000);
+    let entry = first.audio.path().unwrap();
+    let (good, heard) = (std::fs::read(entry).unwrap(), samples(&first.audio));
+    let mut random = Random(17);
+    // Every field of the header and its checksum, as the documentation lays them out; then the samples.
+    let fields =
+        [0..8, 8..12, 12..16, 16..24, 24..28, 28..32, 32..36, 36..40, 40..64, 64..96, 96..128];
+    let header = fields.into_iter().flat_map(|field| std::iter::repeat_n(field, 12));
+    let places: Vec<_> = header.chain(std::iter::repeat_n(128..good.len(), 168)).collect();
+    assert_eq!(places.len(), 300);
+    for place in places {
+        let (at, bit) = (place.start + random.below(place.len()), random.below(8));
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << bit;
+        std::fs::write(entry, bytes).unwrap();
+        let again = load(&AudioCache::open(folder.path()).unwrap(), &path, 16_000);
+        assert!(again.decoded && again.rebuilt.is_some(), "byte {at} bit {bit}: {again:?}");
+        assert_eq!(samples(&again.audio), heard, "byte {at} bit {bit}");
+        assert_eq!(std::fs::read(entry).unwrap(), good, "byte {at} bit {bit}");
+    }
+}
+
+#[test]
+fn any_bit_of_the_index_that_is_flipped_costs_no_more_than_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || AudioCache::open_with(&folder.path().join("cache"), Duration::ZERO).unwrap();
+    let paths: Vec<PathBuf> = ["mono-8k.flac", "mono-16k.mp3"]
+        .map(|name| {
+            let copy = folder.path().join(name);
+            std::fs::copy(fixture(name), &copy).unwrap();
+            copy
+        })
+        .into();
+    let heard = |cache: &AudioCache| -> Vec<Vec<f32>> {
+        paths.iter().map(|path| samples(&load(cache, path, 16_000).audio)).collect()
+    };
+    let all = heard(&open());
+    // Now the entries are remembered too.
+    assert_eq!(heard(&open()), all);
+    let index = folder.path().join("cache/index.log");
+    let good = std::fs::read(&index).unwrap();
+    assert_eq!(good.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count(), 4);
+    let mut random = Random(18);
+    for _ in 0..200 {
+        let (at, bit) = (random.below(good.len()), random.below(8));
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << bit;
+        std::fs::write(&index, bytes).unwrap();
+        assert_eq!(heard(&open()), all, "byte {at} bit {bit}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Runs foreign code so that its panics become values.
+//! Runs foreign code, a decoder or a driver, so that its panics become values.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -12,7 +12,7 @@ thread_local! {
 static HOOK: Once = Once::new();
 
 /// Runs `work`; if it panics, returns what the panic said and where, and prints nothing.
-pub(super) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     // The hook is what prints. Other threads, and this one outside of `contain`, keep theirs.
     HOOK.call_once(|| {
         let previous = panic::take_hook();
@@ -29,10 +29,10 @@ pub(super) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
             }
         }));
     });
-    MESSAGE.set(Some(String::new()));
+    let outer = MESSAGE.replace(Some(String::new()));
     // What `work` touched is dropped or abandoned after a panic; nothing half-done is seen again.
     let result = panic::catch_unwind(AssertUnwindSafe(work));
-    let message = MESSAGE.take().unwrap_or_default();
+    let message = MESSAGE.replace(outer).unwrap_or_default();
     result.map_err(|_| message)
 }
 
@@ -46,5 +46,10 @@ mod tests {
         let message = contain(|| -> u32 { panic!("slice {} is gone", 3) }).unwrap_err();
         assert!(message.contains("slice 3 is gone") && message.contains("contain.rs"), "{message}");
         assert_eq!(contain(|| 8), Ok(8));
+        let nested = contain(|| -> u32 {
+            contain(|| -> u32 { panic!("inner") }).unwrap_err();
+            panic!("outer")
+        });
+        assert!(nested.is_err_and(|message: String| message.contains("outer")));
     }
 }

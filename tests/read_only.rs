@@ -1,0 +1,126 @@
+//! Places that can be read but not written: what needs no writing works there, and what does says where it cannot.
+
+use crate::support::{Finished, MEL, Workplace, small, wav};
+
+/// Runs `command`; prints its name, exit code and messages.
+const SAY: &str = r#"
+say() { name=$1; shift; "$@" > out.txt 2> err.txt; code=$?; echo "$name: code $code: $(tr '\n' ' ' < err.txt)"; }
+"#;
+
+#[track_caller]
+fn says<'a>(out: &'a str, name: &str, code: i32, words: &[&str]) -> &'a str {
+    let start = format!("{name}: code ");
+    let line = out.lines().find(|line| line.starts_with(&start));
+    let line = line.unwrap_or_else(|| panic!("no {name} in:\n{out}"));
+    assert!(line.starts_with(&format!("{start}{code}: ")), "{line}");
+    assert!(!line.contains("panicked"), "{line}");
+    for word in words {
+        assert!(line.contains(word), "no {word:?} in: {line}");
+    }
+    line
+}
+
+#[test]
+fn what_only_reads_a_run_needs_no_more() {
+    let place = Workplace::new();
+    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.write("tone.wav", wav(2.0, 16_000));
+    place.run("--device cpu train x.toml").ok();
+    place.run("--device cpu evaluate runs/x-s1").ok();
+    let script = format!(
+        "{SAY}
+         cp -r runs/x-s1 small/
+         find small -type f -exec cksum {{}} + | sort > before
+         close
+         say predict tonotopy --device cpu predict small/x-s1 tone.wav
+         say embed tonotopy --device cpu embed small/x-s1 tone.wav --out features.npy
+         say similar tonotopy --device cpu similar small/x-s1 tone.wav
+         say map tonotopy --device cpu map small/x-s1 --perplexity 5 --out map.html
+         say export tonotopy --device cpu export small/x-s1 --format onnx --out model.onnx
+         say report tonotopy report small/x-s1 --out report
+         say evaluate tonotopy --device cpu evaluate small/x-s1
+         say resume tonotopy --device cpu train x.toml --runs small --resume --set training.steps=20
+         say train tonotopy --device cpu train x.toml --runs small/new
+         say run tonotopy --device cpu run x.toml --runs small/new
+         say map-there tonotopy --device cpu map small/x-s1
+         say embed-there tonotopy --device cpu embed small/x-s1 tone.wav --out small/features.npy
+         say export-there tonotopy --device cpu export small/x-s1 --format safetensors --out small/model.safetensors
+         say web-there tonotopy --device cpu export small/x-s1 --format web --out small/page
+         say report-there tonotopy report small/x-s1 --out small/report
+         find small -type f -exec cksum {{}} + | sort > after
+         cmp before after"
+    );
+    let Some(Finished { code, out, err }) = place.in_own_space(&script) else { return };
+    assert_eq!(code, 0, "{out}\n{err}");
+    for name in ["predict", "embed", "export", "report"] {
+        says(&out, name, 0, &[]);
+    }
+    for name in ["similar", "map"] {
+        // What they computed is usually kept in the run.
+        says(&out, name, 0, &["small/x-s1/catalogue", "is not kept"]);
+    }
+    for (name, place) in [
+        ("evaluate", "small/x-s1/.lock"),
+        ("resume", "small/x-s1/.lock"),
+        ("train", "small/new"),
+        ("run", "small/new"),
+        ("map-there", "small/x-s1"),
+        ("embed-there", "small"),
+        ("export-there", "small"),
+        ("web-there", "small"),
+        ("report-there", "small/report"),
+    ] {
+        says(&out, name, 3, &[place, "Read-only file system", "choose another place"]);
+    }
+}
+
+#[test]
+fn music_that_cannot_be_written_beside_is_scanned_into_another_folder() {
+    let place = Workplace::new();
+    place.write("music/tone.wav", wav(2.0, 16_000));
+    place.write("music/manifest.csv", "id,path,split,tags\n1,tone.wav,train,a\n");
+    let script = format!(
+        "{SAY}
+         cp -r music small/
+         close
+         say there tonotopy scan small/music
+         say elsewhere tonotopy scan small/music --out made
+         say factorize tonotopy factorize plays.csv --out small/made"
+    );
+    place.write("plays.csv", "user,item,count\na,x,1\nb,y,2\n");
+    let Some(Finished { out, .. }) = place.in_own_space(&script) else { return };
+    says(&out, "there", 3, &["small/music: Read-only file system", "--out DIR"]);
+    says(&out, "elsewhere", 0, &[]);
+    says(&out, "factorize", 3, &["small/made.partial", "Read-only file system"]);
+    assert!(place.path("made/manifest.csv").exists());
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_serves_what_it_holds() {
+    let place = Workplace::new();
+    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.run("--device cpu train x.toml --runs straight").ok();
+    let script = format!(
+        "{SAY}
+         mkdir small/empty
+         say fill tonotopy --device cpu --cache-dir small/cache train x.toml --runs first
+         close
+         say held tonotopy --device cpu --cache-dir small/cache train x.toml --runs second
+         say other tonotopy --device cpu --cache-dir small/cache train x.toml --runs third --set dataset.seed=5
+         say empty tonotopy --device cpu --cache-dir small/empty train x.toml --runs third
+         say none tonotopy --device cpu --cache-dir small/none train x.toml --runs third"
+    );
+    let Some(Finished { out, err, .. }) = place.in_own_space(&script) else { return };
+    says(&out, "fill", 0, &[]);
+    says(&out, "held", 0, &[]);
+    let remedy = ["Read-only file system", "--cache-dir or TONOTOPY_CACHE"];
+    for (name, folder) in
+        [("other", "small/cache"), ("empty", "small/empty"), ("none", "small/none")]
+    {
+        let line = says(&out, name, 3, &remedy);
+        assert!(line.contains(folder), "{line}\n{err}");
+    }
+    assert!(!place.path("third").exists(), "nothing came of it");
+    let runs = ["straight/x-s1", "second/x-s1"].map(|run| crate::resume::weights(&place.path(run)));
+    assert!(runs[0] == runs[1], "the weights differ");
+}
