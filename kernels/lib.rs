@@ -5,13 +5,14 @@
 //! against it, values and gradients.
 //!
 //! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), stored samples as
-//! numbers ([`samples`]), and random bits ([`philox`]).
+//! numbers ([`samples`]), random bits ([`philox`]), and how much memory a device has ([`memory`](mod@memory)).
 
 pub mod conv;
 pub mod csr;
 pub mod dense;
 pub mod feature_pool;
 pub mod mel;
+pub mod memory;
 pub mod optimizer;
 pub mod philox;
 pub mod samples;

@@ -112,9 +112,10 @@ impl Adapter {
     fn open(self) -> Option<DeviceInfo> {
         let Self { index, device } = self;
         // A driver that fails to open must not take the others down with it.
-        let identity = std::panic::catch_unwind(|| device.identity()).ok().flatten();
-        let Some(identity) = identity else {
-            tracing::warn!("adapter wgpu:{index} is listed but does not open");
+        let identity = crate::contain::contain(|| device.identity());
+        let Ok(Some(identity)) = identity else {
+            let why = identity.err().map(|message| format!(": {message}")).unwrap_or_default();
+            tracing::warn!("adapter wgpu:{index} is listed but does not open{why}");
             return None;
         };
         let software = identity.physical.is_none();

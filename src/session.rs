@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::catalogue::{self, By, Catalogue, Listening};
 use crate::checkpoint::{Checkpoint, LoopState, Which};
 use crate::device::DeviceInfo;
+use crate::device_failure::guarded;
 use crate::embed::embed;
 use crate::error::{Error, Result};
 use crate::evaluate;
@@ -25,6 +26,7 @@ use crate::init_from::Start;
 use crate::log::{Log, LogLine};
 use crate::loss::Loss;
 use crate::matrix::Matrix;
+use crate::memory;
 use crate::metrics::Scores;
 use crate::model;
 use crate::objective::Objective;
@@ -95,8 +97,19 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`Error::Config`] if the folder holds a run and `resume` is not set; those of loading and
-    /// training. [`Error::Interrupted`] is not among them: see [`Trained::end`].
+    /// training; [`Error::Device`] if a GPU fails. [`Error::Interrupted`] is not among them: see
+    /// [`Trained::end`].
     pub fn train(
+        &self,
+        experiment: &Experiment,
+        folder: &RunFolder,
+        resume: bool,
+    ) -> Result<Trained> {
+        let advice = |failed| memory::advice(folder, experiment, failed, &self.device.device);
+        guarded(self.device, advice, || self.train_there(experiment, folder, resume))
+    }
+
+    fn train_there(
         &self,
         experiment: &Experiment,
         folder: &RunFolder,

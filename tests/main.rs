@@ -1,6 +1,7 @@
 //! The program as its users meet it: its verbs, its messages, its exit codes.
 
 mod bad_input;
+mod devices;
 mod experiments;
 mod export;
 mod factorize;

@@ -61,6 +61,16 @@ pub struct Graph {
     nodes: Vec<Node>,
     weights: Vec<TensorProto>,
     taken: BTreeSet<String>,
+    made: Vec<Made>,
+}
+
+/// A tensor that a network makes of every item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The operator.
+    pub by: String,
+    /// Its dimensions after the first.
+    pub shape: Vec<usize>,
 }
 
 impl Graph {
@@ -78,6 +88,18 @@ impl Graph {
         nodes.retain(|node| node.output.iter().any(|output| needed.contains(output)));
         weights.retain(|tensor| needed.contains(&tensor.name));
         (nodes, weights)
+    }
+
+    /// What the nodes make, one after the other.
+    pub(super) fn made(self) -> Vec<Made> {
+        self.made
+    }
+
+    /// What flows along an edge that the last node has made.
+    fn value(&mut self, edge: Edge, shape: Vec<usize>) -> Value {
+        let by = self.nodes.last().map(|node| node.op_type.clone()).unwrap_or_default();
+        self.made.push(Made { by, shape: shape.clone() });
+        Value::new(edge, shape)
     }
 
     /// `hint`, or `hint_1` and so on where it is taken.
@@ -165,7 +187,8 @@ impl Graph {
 
     /// An operator of one input that keeps its shape.
     pub(crate) fn unary(&mut self, kind: &str, x: &Value) -> Value {
-        Value::new(self.node(kind, &[&x.edge], vec![]), x.shape.clone())
+        let edge = self.node(kind, &[&x.edge], vec![]);
+        self.value(edge, x.shape.clone())
     }
 
     pub(crate) fn relu(&mut self, x: &Value) -> Value {
@@ -173,17 +196,20 @@ impl Graph {
     }
 
     pub(super) fn softmax(&mut self, x: &Value) -> Value {
-        Value::new(self.node("Softmax", &[&x.edge], vec![int("axis", -1)]), x.shape.clone())
+        let edge = self.node("Softmax", &[&x.edge], vec![int("axis", -1)]);
+        self.value(edge, x.shape.clone())
     }
 
     /// An operator of two inputs of one shape.
     pub(crate) fn binary(&mut self, kind: &str, x: &Value, y: &Value) -> Value {
-        Value::new(self.node(kind, &[&x.edge, &y.edge], vec![]), x.shape.clone())
+        let edge = self.node(kind, &[&x.edge, &y.edge], vec![]);
+        self.value(edge, x.shape.clone())
     }
 
     /// An operator whose second input are weights that spread over the first.
     pub(crate) fn with(&mut self, kind: &str, x: &Value, weights: &Edge) -> Value {
-        Value::new(self.node(kind, &[&x.edge, weights], vec![]), x.shape.clone())
+        let edge = self.node(kind, &[&x.edge, weights], vec![]);
+        self.value(edge, x.shape.clone())
     }
 
     /// An operator whose second input is a number.
@@ -215,7 +241,8 @@ impl Graph {
         let inputs: Vec<&Edge> =
             [Some(&x.edge), Some(&weight), bias.as_ref()].into_iter().flatten().collect();
         let frames = (x.shape[1] + 2 * padding - length) / stride + 1;
-        Value::new(self.node("Conv", &inputs, settings), vec![filters, frames])
+        let edge = self.node("Conv", &inputs, settings);
+        self.value(edge, vec![filters, frames])
     }
 
     /// The largest of every `pool` values of the last axis, `padding` of which lie beyond its end.
@@ -229,7 +256,8 @@ impl Graph {
             ints("strides", &[pool as i64]),
         ];
         let frames = (x.shape[1] + padding) / pool;
-        Value::new(self.node("MaxPool", &[&x.edge], settings), vec![x.shape[0], frames])
+        let edge = self.node("MaxPool", &[&x.edge], settings);
+        self.value(edge, vec![x.shape[0], frames])
     }
 
     /// A dense layer.
@@ -249,7 +277,8 @@ impl Graph {
             .as_ref()
             .map(|bias| self.weights(&format!("{hint}.bias"), &[outputs], &numbers(bias.val())));
         edges.extend(bias.as_ref());
-        Value::new(self.node("Gemm", &edges, vec![]), vec![outputs])
+        let edge = self.node("Gemm", &edges, vec![]);
+        self.value(edge, vec![outputs])
     }
 
     /// Products of the rows of the last axis with a matrix, and something added.
@@ -268,7 +297,8 @@ impl Graph {
         let outputs = matrix.len() / inputs;
         shape.push(outputs);
         let matrix = self.weights(&format!("{hint}.matrix"), &[inputs, outputs], matrix);
-        let product = Value::new(self.node("MatMul", &[&x.edge, &matrix], vec![]), shape);
+        let edge = self.node("MatMul", &[&x.edge, &matrix], vec![]);
+        let product = self.value(edge, shape);
         match offset {
             None => product,
             Some(offset) => {
@@ -292,14 +322,15 @@ impl Graph {
     /// `ReduceMean` or `ReduceMax` over an axis (0 is the open one); the axis stays, with size 1, if `keep`.
     pub(crate) fn reduce(&mut self, kind: &str, x: &Value, axis: usize, keep: bool) -> Value {
         let settings = vec![ints("axes", &[axis as i64]), int("keepdims", keep.into())];
-        Value::new(self.node(kind, &[&x.edge], settings), reduced(&x.shape, axis, keep))
+        let edge = self.node(kind, &[&x.edge], settings);
+        self.value(edge, reduced(&x.shape, axis, keep))
     }
 
     /// Sum over an axis, whose axes are an input since opset 13.
     pub(crate) fn sum(&mut self, x: &Value, axis: usize, keep: bool) -> Value {
         let axes = self.ints("axes", &[axis as i64]);
         let edge = self.node("ReduceSum", &[&x.edge, &axes], vec![int("keepdims", keep.into())]);
-        Value::new(edge, reduced(&x.shape, axis, keep))
+        self.value(edge, reduced(&x.shape, axis, keep))
     }
 
     /// One after the other along an axis.
@@ -313,7 +344,8 @@ impl Graph {
         let mut shape = values[0].shape.clone();
         shape[axis - 1] = values.iter().map(|value| value.shape[axis - 1]).sum();
         let edges: Vec<&Edge> = values.iter().map(|value| &value.edge).collect();
-        Value::new(self.node("Concat", &edges, vec![int("axis", axis as i64)]), shape)
+        let edge = self.node("Concat", &edges, vec![int("axis", axis as i64)]);
+        self.value(edge, shape)
     }
 
     /// `length` values of an axis from `start`.
@@ -326,14 +358,16 @@ impl Graph {
         let (start, end) = (start as i64, (start + length) as i64);
         let (from, to) = (self.ints("start", &[start]), self.ints("end", &[end]));
         let axes = self.ints("axis", &[axis as i64]);
-        Value::new(self.node("Slice", &[&x.edge, &from, &to, &axes], vec![]), shape)
+        let edge = self.node("Slice", &[&x.edge, &from, &to, &axes], vec![]);
+        self.value(edge, shape)
     }
 
     /// Axes in another order; the first stays.
     pub(crate) fn transpose(&mut self, x: &Value, order: &[usize]) -> Value {
         let shape = order[1..].iter().map(|&axis| x.shape[axis - 1]).collect();
         let order: Vec<i64> = order.iter().map(|&axis| axis as i64).collect();
-        Value::new(self.node("Transpose", &[&x.edge], vec![ints("perm", &order)]), shape)
+        let edge = self.node("Transpose", &[&x.edge], vec![ints("perm", &order)]);
+        self.value(edge, shape)
     }
 
     /// Another shape; what the dimensions after the first do not hold goes into the first.
@@ -341,7 +375,8 @@ impl Graph {
         let mut sizes = vec![-1];
         sizes.extend(shape.iter().map(|&size| size as i64));
         let sizes = self.ints("shape", &sizes);
-        Value::new(self.node("Reshape", &[&x.edge, &sizes], vec![]), shape.to_vec())
+        let edge = self.node("Reshape", &[&x.edge, &sizes], vec![]);
+        self.value(edge, shape.to_vec())
     }
 
     /// More values at both ends of the last axis.
@@ -360,7 +395,8 @@ impl Graph {
         };
         let mut shape = x.shape.clone();
         shape[last - 1] += 2 * reach;
-        Value::new(self.node("Pad", &[&x.edge, &pads], vec![text("mode", mode)]), shape)
+        let edge = self.node("Pad", &[&x.edge, &pads], vec![text("mode", mode)]);
+        self.value(edge, shape)
     }
 
     /// The spectrum of every frame: real and imaginary parts.
@@ -375,7 +411,7 @@ impl Graph {
         let window = self.weights("window", &[length], window);
         let inputs = [&signal.edge, &step, &window, &size];
         let edge = self.node("STFT", &inputs, vec![int("onesided", 1)]);
-        Value::new(edge, vec![(samples - length) / hop + 1, length / 2 + 1, 2])
+        self.value(edge, vec![(samples - length) / hop + 1, length / 2 + 1, 2])
     }
 
     /// A whole number without a shape.
@@ -401,7 +437,7 @@ impl Graph {
         let depth = self.ints("depth", &[count as i64]);
         let values = self.weights("off_on", &[2], &[0.0, 1.0]);
         let edge = self.node("OneHot", &[&nearest, &depth, &values], vec![int("axis", -1)]);
-        let hot = Value::new(edge, vec![rows, count]);
+        let hot = self.value(edge, vec![rows, count]);
         self.reduce("ReduceMean", &hot, 1, false)
     }
 }

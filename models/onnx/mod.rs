@@ -25,7 +25,7 @@ use burn::tensor::Tensor;
 use prost::Message;
 
 use crate::{Model, ModelError};
-pub use graph::{Edge, Graph, Value};
+pub use graph::{Edge, Graph, Made, Value};
 pub(crate) use graph::{Padding, Windows};
 use graph::{int, ints};
 use proto::{
@@ -120,6 +120,14 @@ pub fn to_onnx(
         metadata_props: metadata.iter().map(entry).collect(),
     };
     Ok(file.encode_to_vec())
+}
+
+/// The tensors that `model` makes of an excerpt on its way, as its graph has them: by estimate those that it makes on
+/// a device.
+pub fn made(model: &Model, excerpt_samples: usize) -> Vec<Made> {
+    let mut graph = Graph::default();
+    model.lower(&mut graph, Value::new(Edge::new("audio"), vec![excerpt_samples]));
+    graph.made()
 }
 
 /// Audio of any length to excerpts; and the edge that holds how many an item has, `[1]`.

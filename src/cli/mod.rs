@@ -18,7 +18,9 @@ mod similar;
 mod train;
 mod verify;
 
+use std::cell::OnceCell;
 use std::io::{IsTerminal, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,6 +30,7 @@ use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::device::{self, DeviceChoice, DeviceInfo};
+use crate::device_failure;
 use crate::error::{Error, Result};
 use crate::prepare::Places;
 use crate::progress::Progress;
@@ -125,12 +128,18 @@ struct Context {
     progress: Progress,
     /// Set by the first Ctrl-C.
     stop: Arc<AtomicBool>,
+    /// What [`Context::open_device`] opened.
+    opened: OnceCell<DeviceInfo>,
 }
 
 impl Context {
     fn open_device(&self) -> Result<DeviceInfo> {
         let device = device::open(self.device)?;
         tracing::info!("computing on {} ({}, {})", device.id, device.name, device.backend);
+        if !device.is_cpu() {
+            device_failure::silence();
+        }
+        let _ = self.opened.set(device.clone());
         Ok(device)
     }
 
@@ -153,32 +162,38 @@ pub fn run() -> Result<()> {
         places: Places { data: arguments.data_dir, cache: arguments.cache_dir },
         progress: Progress::new(arguments.quiet),
         stop: catch_signals()?,
+        opened: OnceCell::new(),
     };
-    match arguments.verb {
+    let done = panic::catch_unwind(AssertUnwindSafe(|| do_verb(&context, arguments.verb)));
+    done.unwrap_or_else(|panic| match context.opened.get() {
+        Some(device) if !device.is_cpu() => {
+            Err(device_failure::error(device, panic.as_ref(), device_failure::no_advice))
+        }
+        _ => panic::resume_unwind(panic),
+    })
+}
+
+fn do_verb(context: &Context, verb: Verb) -> Result<()> {
+    match verb {
         Verb::Devices(arguments) => devices::run(&arguments),
-        Verb::Scan(arguments) => scan::run(&context, &arguments),
-        Verb::Train(arguments) => train::run(&context, &arguments),
-        Verb::Evaluate(arguments) => evaluate::run(&context, &arguments),
-        Verb::Run(arguments) => run::run(&context, &arguments),
+        Verb::Scan(arguments) => scan::run(context, &arguments),
+        Verb::Train(arguments) => train::run(context, &arguments),
+        Verb::Evaluate(arguments) => evaluate::run(context, &arguments),
+        Verb::Run(arguments) => run::run(context, &arguments),
         Verb::Report(arguments) => report::run(&arguments),
-        Verb::Embed(arguments) => embed::run(&context, &arguments),
-        Verb::Predict(arguments) => predict::run(&context, &arguments),
-        Verb::Export(arguments) => export::run(&context, &arguments),
-        Verb::Import(arguments) => import::run(&context, &arguments),
-        Verb::Verify(arguments) => verify::run(&context, &arguments),
-        Verb::Recommend(arguments) => recommend::run(&context, &arguments),
-        Verb::Similar(arguments) => similar::run(&context, &arguments),
-        Verb::Map(arguments) => map::run(&context, &arguments),
-        Verb::Factorize(arguments) => factorize::run(&context, &arguments),
-        Verb::Bench(arguments) => bench::run(&context, &arguments),
+        Verb::Embed(arguments) => embed::run(context, &arguments),
+        Verb::Predict(arguments) => predict::run(context, &arguments),
+        Verb::Export(arguments) => export::run(context, &arguments),
+        Verb::Import(arguments) => import::run(context, &arguments),
+        Verb::Verify(arguments) => verify::run(context, &arguments),
+        Verb::Recommend(arguments) => recommend::run(context, &arguments),
+        Verb::Similar(arguments) => similar::run(context, &arguments),
+        Verb::Map(arguments) => map::run(context, &arguments),
+        Verb::Factorize(arguments) => factorize::run(context, &arguments),
+        Verb::Bench(arguments) => bench::run(context, &arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(
-                shell,
-                &mut self::Arguments::command(),
-                "tonotopy",
-                &mut script,
-            );
+            clap_complete::generate(shell, &mut Arguments::command(), "tonotopy", &mut script);
             print_data(&String::from_utf8_lossy(&script))
         }
     }
