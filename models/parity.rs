@@ -1,5 +1,5 @@
 //! Do two devices compute the same? Each of our front ends and networks, forward and backward,
-//! with the same inputs and weights.
+//! with the same inputs and weights. [`compare_by`] asks the same of anything else.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,7 +71,30 @@ impl fmt::Display for Row {
 ///
 /// Takes seconds: shapes are small. Draws nothing from random generators.
 pub fn compare(device: &Device, reference: &Device) -> Vec<Row> {
-    cases().iter().flat_map(|case| case.compare(device, reference)).collect()
+    cases()
+        .iter()
+        .flat_map(|case| compare_by(&case.name, device, reference, |device| case.run(device)))
+        .collect()
+}
+
+/// Compares what `run` gives on `device` with what it gives on `reference`, quantity by quantity. Those whose names
+/// begin with [`GRADIENT`] are judged as gradients.
+pub fn compare_by(
+    layer: &str,
+    device: &Device,
+    reference: &Device,
+    run: impl Fn(&Device) -> Result<Results, String>,
+) -> Vec<Row> {
+    // A driver may fail in ways that burn answers with a panic; the other rows still count.
+    let run = |device: &Device| {
+        catch_unwind(AssertUnwindSafe(|| run(device)))
+            .unwrap_or_else(|panic| Err(panic_text(panic.as_ref())))
+    };
+    match (run(reference), run(device)) {
+        (Ok(expected), Ok(actual)) => rows(layer, &expected, &actual),
+        (Err(failure), _) => vec![failed(layer, format!("the reference failed: {failure}"))],
+        (_, Err(failure)) => vec![failed(layer, failure)],
+    }
 }
 
 /// A layer or network and what to feed it.
@@ -147,72 +170,59 @@ fn cases() -> Vec<Case> {
 }
 
 /// A quantity and its values.
-type Quantity = (String, Vec<f32>);
-/// What a case gives on one device.
-type Results = Vec<Quantity>;
+pub type Quantity = (String, Vec<f32>);
+/// What is computed on one device.
+pub type Results = Vec<Quantity>;
+
+fn failed(layer: &str, failure: String) -> Row {
+    Row {
+        layer: layer.into(),
+        quantity: "all".into(),
+        max_abs: f64::NAN,
+        max_rel: f64::NAN,
+        tolerance: 0.0,
+        ok: false,
+        failure: Some(failure),
+    }
+}
+
+fn rows(layer: &str, expected: &Results, actual: &Results) -> Vec<Row> {
+    if expected.len() != actual.len() {
+        return vec![failed(layer, "another number of tensors".into())];
+    }
+    let largest_gradient = expected
+        .iter()
+        .filter(|(quantity, _)| quantity.starts_with(GRADIENT))
+        .fold(0.0, |max, (_, values)| nan_max(max, largest(values)));
+    let row = |((quantity, expected), (_, actual)): (&Quantity, &Quantity)| {
+        let (floor, tolerance) = match quantity.starts_with(GRADIENT) {
+            true => (GRADIENT_FLOOR * largest_gradient, GRADIENT_TOLERANCE),
+            false => (0.0, VALUE_TOLERANCE),
+        };
+        if expected.len() != actual.len() {
+            return failed(layer, format!("{quantity} has another shape"));
+        }
+        let scale = nan_max(largest(expected), floor);
+        let max_abs = expected
+            .iter()
+            .zip(actual)
+            .fold(0.0, |max, (e, a)| nan_max(max, (f64::from(*e) - f64::from(*a)).abs()));
+        let max_rel = max_abs / scale;
+        Row {
+            layer: layer.into(),
+            quantity: quantity.clone(),
+            max_abs,
+            max_rel,
+            tolerance,
+            // NaN compares as false: zeros throughout, or anything not finite, is not ok.
+            ok: max_rel <= tolerance && scale.is_finite(),
+            failure: None,
+        }
+    };
+    expected.iter().zip(actual).map(row).collect()
+}
 
 impl Case {
-    fn compare(&self, device: &Device, reference: &Device) -> Vec<Row> {
-        // A driver may fail in ways that burn answers with a panic; the other rows still count.
-        let run = |device: &Device| {
-            catch_unwind(AssertUnwindSafe(|| self.run(device)))
-                .unwrap_or_else(|panic| Err(panic_text(panic.as_ref())))
-        };
-        match (run(reference), run(device)) {
-            (Ok(expected), Ok(actual)) => self.rows(&expected, &actual),
-            (Err(failure), _) => vec![self.failed(format!("the reference failed: {failure}"))],
-            (_, Err(failure)) => vec![self.failed(failure)],
-        }
-    }
-
-    fn failed(&self, failure: String) -> Row {
-        Row {
-            layer: self.name.clone(),
-            quantity: "all".into(),
-            max_abs: f64::NAN,
-            max_rel: f64::NAN,
-            tolerance: 0.0,
-            ok: false,
-            failure: Some(failure),
-        }
-    }
-
-    fn rows(&self, expected: &Results, actual: &Results) -> Vec<Row> {
-        if expected.len() != actual.len() {
-            return vec![self.failed("another number of tensors".into())];
-        }
-        let largest_gradient = expected
-            .iter()
-            .filter(|(quantity, _)| quantity.starts_with(GRADIENT))
-            .fold(0.0, |max, (_, values)| nan_max(max, largest(values)));
-        let row = |((quantity, expected), (_, actual)): (&Quantity, &Quantity)| {
-            let (floor, tolerance) = match quantity.starts_with(GRADIENT) {
-                true => (GRADIENT_FLOOR * largest_gradient, GRADIENT_TOLERANCE),
-                false => (0.0, VALUE_TOLERANCE),
-            };
-            if expected.len() != actual.len() {
-                return self.failed(format!("{quantity} has another shape"));
-            }
-            let scale = nan_max(largest(expected), floor);
-            let max_abs = expected
-                .iter()
-                .zip(actual)
-                .fold(0.0, |max, (e, a)| nan_max(max, (f64::from(*e) - f64::from(*a)).abs()));
-            let max_rel = max_abs / scale;
-            Row {
-                layer: self.name.clone(),
-                quantity: quantity.clone(),
-                max_abs,
-                max_rel,
-                tolerance,
-                // NaN compares as false: zeros throughout, or anything not finite, is not ok.
-                ok: max_rel <= tolerance && scale.is_finite(),
-                failure: None,
-            }
-        };
-        expected.iter().zip(actual).map(row).collect()
-    }
-
     fn run(&self, device: &Device) -> Result<Results, String> {
         let tracked = device.clone().autodiff();
         let waveforms = TensorData::new(noise(1, BATCH * self.samples), [BATCH, self.samples]);
@@ -298,7 +308,7 @@ impl Corpus for Noise<'_> {
 }
 
 /// How the names of gradients begin.
-const GRADIENT: &str = "gradient";
+pub const GRADIENT: &str = "gradient";
 
 /// Output, and the gradients of a sum of it with fixed weights.
 fn differentiate<M: Module, const D: usize>(
@@ -383,12 +393,16 @@ impl ModuleMapper for SetWeights {
     }
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, String> {
+/// The numbers of a tensor.
+///
+/// # Errors
+/// If the device fails.
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, String> {
     tensor.try_into_vec_as::<f32>().map_err(|error| error.to_string())
 }
 
 /// Uniform in `[-1, 1)`, the same everywhere.
-fn noise(seed: u32, len: usize) -> Vec<f32> {
+pub fn noise(seed: u32, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9);
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -417,9 +431,38 @@ mod tests {
     use super::*;
 
     fn rows(expected: &[f32], actual: &[f32]) -> Vec<Row> {
-        let case = &cases()[0];
         let results = |values: &[f32]| vec![("output".to_string(), values.to_vec())];
-        case.rows(&results(expected), &results(actual))
+        super::rows("layer", &results(expected), &results(actual))
+    }
+
+    /// Every case, each of its quantities wrong in turn by more than is allowed.
+    #[test]
+    fn no_quantity_may_differ() {
+        let flex = Device::flex();
+        for case in cases() {
+            let right = case.run(&flex).unwrap();
+            let gradients = right.iter().filter(|(name, _)| name.starts_with(GRADIENT));
+            let largest_gradient = gradients.fold(0.0, |max, (_, v)| nan_max(max, largest(v)));
+            for at in 0..right.len() {
+                let calls = std::cell::Cell::new(0);
+                let found = compare_by(&case.name, &flex, &flex, |_| {
+                    let mut results = right.clone();
+                    // The reference is run first.
+                    if calls.replace(calls.get() + 1) == 1 {
+                        let floor = GRADIENT_FLOOR * largest_gradient;
+                        let scale = largest(&results[at].1).max(floor) as f32;
+                        *results[at].1.last_mut().unwrap() += 2e-3 * scale;
+                    }
+                    Ok(results)
+                });
+                for (number, row) in found.iter().enumerate() {
+                    assert_eq!(row.ok, number != at, "{row}");
+                }
+            }
+            let broken = |_: &Device| Err("the device was lost".to_string());
+            let found = compare_by(&case.name, &flex, &flex, broken);
+            assert!(found.len() == 1 && !found[0].ok, "{found:?}");
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub mod npy;
 pub mod objective;
 pub mod optimizer;
 pub mod param_groups;
+pub mod parity;
 pub mod predict;
 pub mod predictions;
 pub mod prepare;

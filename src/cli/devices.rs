@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{print, print_json};
 use crate::device::{DeviceInfo, devices};
 use crate::error::{Error, Result};
+use crate::parity;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -27,16 +28,10 @@ struct Row {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut rows = Vec::new();
     for device in devices() {
-        let check = arguments
-            .check
-            .then(|| models::parity::compare(&device.device, &burn::tensor::Device::flex()));
+        let check =
+            arguments.check.then(|| parity::compare(&device.device, &burn::tensor::Device::flex()));
         rows.push(Row { device, check });
     }
-    let failed: Vec<String> = rows
-        .iter()
-        .filter(|row| row.check.iter().flatten().any(|row| !row.ok))
-        .map(|row| row.device.id.clone())
-        .collect();
     if arguments.json {
         print_json(&rows)?;
     } else {
@@ -50,6 +45,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         print(&text)?;
     }
+    verdict(&rows)
+}
+
+/// # Errors
+/// [`Error::Device`] if a device computes anything else than the CPU.
+fn verdict(rows: &[Row]) -> Result<()> {
+    let failed: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.check.iter().flatten().any(|row| !row.ok))
+        .map(|row| row.device.id.as_str())
+        .collect();
     match failed.is_empty() {
         true => Ok(()),
         false => Err(Error::Device(format!(
@@ -57,5 +63,26 @@ pub fn run(arguments: &Arguments) -> Result<()> {
              the lines above with the driver's version",
             failed.join(" and ")
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_disagrees_is_named_and_fails() {
+        let rows = |wrong: usize| -> Vec<Row> {
+            let flex = burn::tensor::Device::flex();
+            let computed = std::cell::Cell::new(0);
+            let check = models::parity::compare_by("layer", &flex, &flex, |_| {
+                let value = if computed.replace(computed.get() + 1) == wrong { 1.01 } else { 1.0 };
+                Ok(vec![("output".into(), vec![value; 3]), ("gradient".into(), vec![1.0])])
+            });
+            devices().into_iter().map(|device| Row { device, check: Some(check.clone()) }).collect()
+        };
+        assert!(verdict(&rows(9)).is_ok());
+        let error = verdict(&rows(1)).unwrap_err();
+        assert!(error.exit_code() == 4 && error.to_string().contains("cpu"), "{error}");
     }
 }
