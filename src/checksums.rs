@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files::{read_text, write_atomic};
@@ -20,6 +20,13 @@ pub struct Checksums {
 /// In hexadecimal.
 pub fn of(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Whether it names a file of a folder, and not one below or above.
+fn is_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let one = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
+    one && parts.next().is_none() && !name.contains(['/', '\\'])
 }
 
 impl Checksums {
@@ -49,13 +56,19 @@ impl Checksums {
         if !path.exists() {
             return Ok(None);
         }
-        let sums = serde_json::from_str(&read_text(&path)?).map_err(|error| {
+        let damaged = |error: String| {
             Error::Data(format!(
                 "{} is damaged: {error}; restore it, or make its folder anew",
                 path.display()
             ))
-        })?;
-        Ok(Some(Checksums { folder: folder.to_owned(), sums }))
+        };
+        let sums: BTreeMap<String, String> =
+            serde_json::from_str(&read_text(&path)?).map_err(|error| damaged(error.to_string()))?;
+        // Whoever made the folder must not have us read anything outside of it.
+        match sums.keys().find(|name| !is_name(name)) {
+            Some(name) => Err(damaged(format!("{name:?} is no file of its folder"))),
+            None => Ok(Some(Checksums { folder: folder.to_owned(), sums })),
+        }
     }
 
     /// Writes the list into its folder.
@@ -105,7 +118,9 @@ mod tests {
         fs::write(folder.path().join("a"), "fIrst").unwrap();
         let error = read.read_file("a").unwrap_err().to_string();
         assert!(error.contains("does not match"), "{error}");
-        fs::write(folder.path().join(CHECKSUMS), "{\"a\": 1}").unwrap();
-        assert!(Checksums::read(folder.path()).is_err());
+        for list in [r#"{"a": 1}"#, r#"{"/dev/zero": "x"}"#, r#"{"../a": "x"}"#, r#"{"": "x"}"#] {
+            fs::write(folder.path().join(CHECKSUMS), list).unwrap();
+            assert!(Checksums::read(folder.path()).is_err(), "{list}");
+        }
     }
 }

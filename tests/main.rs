@@ -7,7 +7,9 @@ mod export;
 mod factorize;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod hostile_files;
 mod hostile_text;
+mod parsers;
 #[cfg(target_os = "linux")]
 mod read_only;
 mod recommend;

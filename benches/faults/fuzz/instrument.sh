@@ -1,0 +1,13 @@
+#!/bin/sh
+# Between cargo and rustc: our own crates get what libFuzzer counts, and checks of arithmetic; burn and the others stay as
+# they were compiled for everything else.
+rustc=$1
+shift
+case " $* " in
+*" --crate-name build_script_build "* | *" --crate-type proc-macro "* | *" --print "*) exec "$rustc" "$@" ;;
+*" --crate-name tonotopy"*) ;;
+*) exec "$rustc" "$@" ;;
+esac
+exec "$rustc" "$@" --cfg fuzzing -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
