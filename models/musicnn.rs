@@ -427,7 +427,35 @@ impl Lower for Musicnn {
 
 #[cfg(test)]
 mod tests {
+    use burn::module::Param;
+    use burn::tensor::TensorData;
+
     use super::*;
+
+    /// Filters of an even length see one frame more after theirs than before it, as TensorFlow's `SAME`,
+    /// which the authors use, has it: an impulse comes back turned round, at these frames.
+    #[test]
+    fn even_filters_reach_one_frame_further_ahead() {
+        let (device, frames, at) = (Device::flex(), 20, 9);
+        let mut impulse = vec![0.0; frames];
+        impulse[at] = 1.0;
+        for (length, before) in [(1, 0), (2, 0), (4, 1), (7, 3), (8, 3)] {
+            let taps: Vec<f32> = (1..=length).map(|tap| tap as f32).collect();
+            let mut conv = rectified_conv1d((1, 1), length, 1, PaddingConfig1d::Valid, &device);
+            let taps = TensorData::new(taps, [1, 1, length]);
+            conv.weight = Param::from_tensor(Tensor::from_data(taps, &device));
+            conv.bias = None;
+            let layer =
+                Layer { conv, norm: BatchNormConfig::new(1).with_epsilon(1e-12).init(&device) };
+            let x = Tensor::from_data(TensorData::new(impulse.clone(), [1, 1, frames]), &device);
+            let y: Vec<f32> = layer.over_time(x).into_data().try_to_vec().unwrap();
+            let mut expected = vec![0.0; frames];
+            for tap in 0..length {
+                expected[at + before - tap] = (tap + 1) as f32;
+            }
+            assert_eq!(y, expected, "{length}");
+        }
+    }
 
     #[test]
     fn parameters_are_those_that_the_authors_count() {

@@ -432,6 +432,20 @@ mod tests {
         assert!(values(levels[3].clone()).iter().all(|value| (value - 2.5).abs() < 1e-6));
     }
 
+    /// Halved and rounded up: what is odd keeps its last frame.
+    #[test]
+    fn levels_have_the_frames_that_are_counted() {
+        let config = PyramidConfig { n_mels: 2, levels: 5, ..Default::default() };
+        let pyramid = config.init().unwrap();
+        for frames in [1, 2, 3, 17, 24_usize] {
+            let samples = 1_024 + 512 * (frames - 1);
+            let levels = pyramid.levels(Tensor::zeros([1, samples], &Device::flex()));
+            let found: Vec<usize> = levels.iter().map(|level| level.dims()[2]).collect();
+            let halved: Vec<usize> = (0..5).map(|level| frames.div_ceil(1 << level)).collect();
+            assert_eq!((&found, &config.level_frames(samples)), (&halved, &halved));
+        }
+    }
+
     #[test]
     fn levels_stand_on_top_of_each_other() {
         let config = PyramidConfig {

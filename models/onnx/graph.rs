@@ -479,3 +479,19 @@ fn text(name: &str, value: &str) -> Attribute {
         ..Attribute::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As ONNX has it: as many as are whole, counting what is padded.
+    #[test]
+    fn pools_have_the_frames_that_onnx_gives_them() {
+        for (frames, pool, padding, pools) in
+            [(8, 4, 0, 2), (9, 4, 0, 2), (9, 4, 3, 3), (11, 4, 1, 3), (5, 1, 0, 5)]
+        {
+            let x = Value::new(Edge::new("x"), vec![2, frames]);
+            assert_eq!(Graph::default().max_pool(&x, pool, padding).shape(), [2, pools]);
+        }
+    }
+}

@@ -304,6 +304,21 @@ fn folded_in_items_are_those_of_a_sweep() {
     }
 }
 
+/// A new item has no factors to begin with, and gets one half sweep alone: a few steps of conjugate
+/// gradients would not do.
+#[test]
+fn folded_in_items_are_exact_whatever_the_solver() {
+    let plays = plays(60, 50);
+    for solver in [Solver::Cholesky, Solver::Cg] {
+        let config = config(30, true, solver);
+        let mut wmf = Wmf::new(&config, &plays).unwrap();
+        wmf.run_sweep(&|_| {}).unwrap();
+        let items = fold_in_items(&config, &wmf.factors.users, &plays.transposed()).unwrap();
+        let y = Reference::new(&config, &plays).items(&wide(&wmf.factors.users));
+        assert!(distance(&items, &y) <= 1e-5, "{solver:?}: {}", distance(&items, &y));
+    }
+}
+
 #[test]
 fn first_items_are_normal_and_depend_on_the_seed() {
     let config = WmfConfig { factors: 50, bias: true, ..Default::default() };
