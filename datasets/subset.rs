@@ -160,6 +160,16 @@ mod tests {
     }
 
     #[test]
+    fn an_item_is_played_most_by_its_listeners_not_by_its_plays() {
+        let play = |user, item, count| Play { user, item, count };
+        let plays = [play(0, 0, 1_000.0), play(0, 1, 1.0), play(1, 1, 1.0)];
+        let ids = |names: [&str; 2]| names.map(String::from).to_vec();
+        let all = Interactions::from_plays(ids(["u", "v"]), ids(["a", "b"]), plays.to_vec());
+        let piece = Subset { most_played: 1, ..Subset::default() }.of(all).unwrap();
+        assert_eq!((piece.items(), piece.users().len()), (&["b".to_owned()][..], 2));
+    }
+
+    #[test]
     fn more_than_there_is_cannot_be_had() {
         let error = Subset { most_played: 11, ..Subset::default() }.of(plays()).unwrap_err();
         assert!(error.to_string().contains("there are only 10"), "{error}");
