@@ -120,6 +120,18 @@ mod tests {
     }
 
     #[test]
+    fn every_order_comes_equally_often() {
+        let sampler = ExcerptSampler::new(5, 1, 100, 1, vec![100; 3]);
+        let mut counts = std::collections::BTreeMap::new();
+        for epoch in 0..6000 {
+            *counts.entry(sampler.order(epoch).to_vec()).or_insert(0usize) += 1;
+        }
+        // Six orders, 1000 each expected; 5 standard deviations are 144.
+        assert_eq!(counts.len(), 6, "{counts:?}");
+        assert!(counts.values().all(|n| (856..=1144).contains(n)), "{counts:?}");
+    }
+
+    #[test]
     fn a_batch_needs_no_batch_before_it() {
         let lengths: Vec<usize> = (0..37).map(|i| 90 + 13 * i).collect();
         let in_order = ExcerptSampler::new(3, 5, 100, 1, lengths.clone());
