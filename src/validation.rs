@@ -110,3 +110,34 @@ pub(crate) fn judge(
     }
     Ok(best)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_best_begins_the_count_anew() {
+        // Of an area the larger value is the better one, of a loss the smaller; equal is no better.
+        for (metric, sign) in [("roc_auc_macro", 1.0), ("loss", -1.0)] {
+            let mut state = LoopState::default();
+            let values = [0.5, 0.4, 0.5, 0.6, 0.1];
+            let seen = values.map(|value| {
+                state.step += 4;
+                let metrics = BTreeMap::from([(metric.to_owned(), Some(sign * value))]);
+                let best = judge(metric, &metrics, &mut state).unwrap();
+                (best, state.since_best, state.best.map(|best| best.step))
+            });
+            let (first, later) = (Some(4), Some(16));
+            assert_eq!(
+                seen,
+                [
+                    (true, 0, first),
+                    (false, 1, first),
+                    (false, 2, first),
+                    (true, 0, later),
+                    (false, 1, later)
+                ]
+            );
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod reliability;
 mod resume;
 mod small_data;
 mod support;
+mod training;
 mod transfer;
 mod verbs;
 mod wgpu;

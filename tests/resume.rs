@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use tonotopy::checkpoint::Which;
+use tonotopy::log::LogLine;
 use tonotopy::model::{initial, with_weights};
 use tonotopy::run_folder::RunFolder;
 
@@ -56,6 +57,16 @@ fn fitted() -> String {
         .replace("valid_every = 4", "valid_every = 7")
 }
 
+/// The losses that the log tells, by step.
+fn losses(run: &Path) -> Vec<(u64, f64)> {
+    let log = RunFolder::open(run).unwrap().log().unwrap();
+    let losses = log.iter().filter_map(|line| match line {
+        LogLine::Train { step, loss, .. } => Some((*step, *loss)),
+        _ => None,
+    });
+    losses.collect()
+}
+
 fn wait_for(path: &Path) {
     let started = Instant::now();
     while !path.exists() {
@@ -88,6 +99,13 @@ fn killed_and_resumed_is_bit_for_bit_the_same() {
         let stopped = weights(&place.path("stopped/x-s1"));
         assert_eq!(straight.0, steps);
         assert!(straight == stopped, "the weights differ");
+        // Also where a line's mean is of losses from before and after a checkpoint.
+        let [straight, stopped] =
+            ["straight", "stopped"].map(|runs| losses(&place.path(&format!("{runs}/x-s1"))));
+        assert_eq!(straight.len(), stopped.len());
+        for (a, b) in straight.iter().zip(&stopped) {
+            assert!(a.0 == b.0 && (a.1 - b.1).abs() <= 1e-12 * b.1.abs(), "{a:?} {b:?}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::support::{MEL, Workplace, small, tone};
 
 /// Tracks as `id: split, tags, seconds`.
-fn data(rows: &[(&str, &str, f64)]) -> Workplace {
+pub fn data(rows: &[(&str, &str, f64)]) -> Workplace {
     let place = Workplace::new();
     let mut manifest = String::from("id,path,split,tags\n");
     for (i, (split, tags, seconds)) in rows.iter().enumerate() {
@@ -16,7 +16,7 @@ fn data(rows: &[(&str, &str, f64)]) -> Workplace {
 }
 
 /// An experiment on it; `changes` are replaced.
-fn write(place: &Workplace, changes: &[(&str, &str)]) {
+pub fn write(place: &Workplace, changes: &[(&str, &str)]) {
     let mut text = small(MEL).replace(
         "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
         "name = \"manifest\"\nroot = \"music\"",

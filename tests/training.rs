@@ -1,0 +1,131 @@
+//! What the training loop keeps to, seen from outside.
+
+use tonotopy::log::LogLine;
+use tonotopy::run_folder::RunFolder;
+
+use crate::resume::weights;
+use crate::small_data::{data, write};
+use crate::support::{MEL, Workplace, small, tone};
+
+/// So small a rate that the weights stay as they are, to the bit.
+const AT_REST: &str = "optimizer = { name = \"sgd\", learning_rate = 1e-30 }";
+
+fn log(place: &Workplace) -> Vec<LogLine> {
+    RunFolder::open(&place.path("runs/x-s1")).unwrap().log().unwrap()
+}
+
+#[test]
+fn training_ends_after_as_many_validations_that_are_no_better_as_patience_says() {
+    for patience in [1, 3] {
+        let place = Workplace::new();
+        let steps = format!("steps = 40\npatience = {patience}\n{AT_REST}");
+        let text = small(MEL).replace("steps = 12", &steps);
+        place.write("x.toml", format!("name = \"x\"\n{text}"));
+        place.run("--device cpu train x.toml").ok();
+        let log = log(&place);
+        let validations = log.iter().filter_map(|line| match line {
+            LogLine::Valid { step, best, .. } => Some((*step, *best)),
+            _ => None,
+        });
+        // The first is the best that there will be.
+        let expected: Vec<(u64, bool)> =
+            (0..=patience).map(|number| (4 * (number + 1), number == 0)).collect();
+        assert_eq!(validations.collect::<Vec<_>>(), expected);
+        let last = log.last();
+        assert!(
+            matches!(last, Some(LogLine::End { reason, .. }) if reason == "patience"),
+            "{last:?}"
+        );
+    }
+}
+
+/// Of one track that is one excerpt long every batch is the same, and the weights rest: nothing but what
+/// dropout leaves out can change the loss.
+#[test]
+fn dropout_is_drawn_anew_in_every_step() {
+    let place = data(&[
+        ("train", "a", 1.0),
+        ("valid", "a", 1.0),
+        ("valid", "b", 1.0),
+        ("test", "a", 1.0),
+        ("test", "b", 1.0),
+    ]);
+    for (dropout, different) in [("0.0", 1), ("0.5", 6)] {
+        let model = format!("name = \"tagger\"\ndropout = {dropout}");
+        let steps = format!("steps = 6\n{AT_REST}");
+        write(
+            &place,
+            &[
+                ("name = \"tagger\"", &model),
+                ("steps = 12", &steps),
+                ("batch_size = 4", "batch_size = 1"),
+                ("log_every = 2", "log_every = 1"),
+            ],
+        );
+        place.run("--device cpu train x.toml").ok();
+        let mut losses: Vec<u64> = log(&place)
+            .iter()
+            .filter_map(|line| match line {
+                LogLine::Train { loss, .. } => Some(loss.to_bits()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(losses.len(), 6);
+        losses.sort_unstable();
+        losses.dedup();
+        assert_eq!(losses.len(), different, "dropout {dropout}");
+        std::fs::remove_dir_all(place.path("runs")).unwrap();
+    }
+}
+
+/// A track whose three excerpts are the same counts as if it had one.
+#[test]
+fn the_loss_of_a_track_is_the_mean_over_its_excerpts() {
+    let rows =
+        ["train", "valid", "test"].map(|split| [(split, "a", 1.0), (split, "b", 1.0)]).concat();
+    let validated = |times: u32| {
+        let place = data(&rows);
+        let one = tone(1.0, 16_000, 330.0);
+        let (header, samples) = one.split_at(44);
+        let mut track = [header, &samples.repeat(times as usize)].concat();
+        let bytes = times * samples.len() as u32;
+        track[4..8].copy_from_slice(&(36 + bytes).to_le_bytes());
+        track[40..44].copy_from_slice(&bytes.to_le_bytes());
+        place.write("music/2.wav", track);
+        write(&place, &[("steps = 12", &format!("steps = 4\n{AT_REST}"))]);
+        place.run("--device cpu train x.toml").ok();
+        let log = log(&place);
+        let losses = log.iter().filter_map(|line| match line {
+            LogLine::Valid { metrics, .. } => metrics["loss"],
+            _ => None,
+        });
+        losses.last().unwrap()
+    };
+    let (one, three) = (validated(1), validated(3));
+    assert!((one - three).abs() <= 1e-6 * one, "{one} {three}");
+}
+
+/// One step of plain descent, of all parts at the given factor: half as far, for half the rate.
+#[test]
+fn a_parts_learning_rate_is_its_factor_of_the_whole() {
+    let place = Workplace::new();
+    let after = |rate: &str, factors: &str| -> Vec<f32> {
+        let plain = format!("momentum = 0.0, nesterov = false, learning_rate = {rate}");
+        let steps = format!("steps = 1\noptimizer = {{ name = \"sgd\", {plain} }}\n{factors}");
+        let text = small(MEL).replace("steps = 12", &steps);
+        place.write("x.toml", format!("name = \"x\"\n{text}"));
+        place.run("--device cpu train x.toml").ok();
+        let (step, bits) = weights(&place.path("runs/x-s1"));
+        assert_eq!(step, 1);
+        std::fs::remove_dir_all(place.path("runs")).unwrap();
+        bits.into_iter().map(f32::from_bits).collect()
+    };
+    let (first, whole) = (after("1e-30", ""), after("0.5", ""));
+    let halves = "learning_rates = { stages = 0.5, hidden = 0.5, output = 0.5 }";
+    let half = after("0.5", halves);
+    assert!(first != whole);
+    for ((first, whole), half) in first.iter().zip(&whole).zip(&half) {
+        let (wanted, got) = (0.5 * (whole - first), half - first);
+        assert!((got - wanted).abs() <= 1e-6 + 1e-4 * wanted.abs(), "{got}, not {wanted}");
+    }
+}
