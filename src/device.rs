@@ -6,6 +6,7 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use serde::Serialize;
 
+use crate::adapter::{self, Adapter};
 use crate::error::{Error, Result};
 use crate::gpu_presence;
 
@@ -100,63 +101,11 @@ fn ndarray() -> Option<DeviceInfo> {
     None
 }
 
-/// An adapter that wgpu lists; not open yet.
-struct Adapter {
-    index: usize,
-    device: Device,
-}
-
-impl Adapter {
-    /// Opens it, which takes as long again as finding it. `None` if it does not open.
-    #[cfg(feature = "wgpu")]
-    fn open(self) -> Option<DeviceInfo> {
-        let Self { index, device } = self;
-        // A driver that fails to open must not take the others down with it.
-        let identity = crate::contain::contain(|| device.identity());
-        let Ok(Some(identity)) = identity else {
-            let why = identity.err().map(|message| format!(": {message}")).unwrap_or_default();
-            tracing::warn!("adapter wgpu:{index} is listed but does not open{why}");
-            return None;
-        };
-        let software = identity.physical.is_none();
-        let (id, name, backend) = (format!("wgpu:{index}"), identity.name, identity.fingerprint);
-        Some(DeviceInfo { id, name, backend, software, device })
-    }
-
-    #[cfg(not(feature = "wgpu"))]
-    fn open(self) -> Option<DeviceInfo> {
-        None
-    }
-
-    /// Whether its driver says that it is made of software.
-    #[cfg(feature = "wgpu")]
-    fn says_software(&self) -> bool {
-        self.device == Device::wgpu(burn::tensor::DeviceKind::Cpu)
-    }
-
-    #[cfg(not(feature = "wgpu"))]
-    fn says_software(&self) -> bool {
-        true
-    }
-}
-
-/// Every adapter that wgpu reaches, in a fixed order.
-#[cfg(feature = "wgpu")]
-fn adapters() -> Vec<Adapter> {
-    let devices = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
-    devices.into_iter().enumerate().map(|(index, device)| Adapter { index, device }).collect()
-}
-
-#[cfg(not(feature = "wgpu"))]
-fn adapters() -> Vec<Adapter> {
-    Vec::new()
-}
-
 /// Everything that `--device` could name here. Opens each.
 pub fn devices() -> Vec<DeviceInfo> {
     let mut all = vec![cpu()];
     all.extend(ndarray());
-    all.extend(adapters().into_iter().filter_map(Adapter::open));
+    all.extend(adapter::all().into_iter().filter_map(Adapter::open));
     all
 }
 
@@ -169,7 +118,7 @@ pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
         DeviceChoice::Cpu => Ok(cpu()),
         DeviceChoice::Auto if !gpu_presence::possible() => Ok(cpu()),
         DeviceChoice::Auto => {
-            let real = adapters().into_iter().filter(|adapter| !adapter.says_software());
+            let real = adapter::all().into_iter().filter(|adapter| !adapter.says_software());
             let mut open = real.filter_map(Adapter::open);
             Ok(open.find(|adapter| !adapter.software).unwrap_or_else(cpu))
         }
@@ -182,7 +131,7 @@ pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
             "this build has no GPU support: build it with --features wgpu".into(),
         )),
         DeviceChoice::Wgpu(Some(index)) => {
-            let adapters = adapters();
+            let adapters = adapter::all();
             let found = adapters.len();
             let named = adapters.into_iter().nth(index).ok_or_else(|| {
                 Error::Device(format!(
@@ -194,7 +143,7 @@ pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
             })
         }
         DeviceChoice::Wgpu(None) => {
-            let open = adapters().into_iter().filter_map(Adapter::open);
+            let open = adapter::all().into_iter().filter_map(Adapter::open);
             open.min_by_key(|adapter| adapter.software).ok_or_else(|| {
                 Error::Device(
                     "no GPU adapter was found: install its Vulkan driver (or Mesa's software one, \

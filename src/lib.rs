@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adapter;
 pub mod ahead;
 pub mod audio;
 pub mod bench;
