@@ -11,7 +11,7 @@ use models::onnx::{Activation, proto, to_onnx};
 use models::{Model, Network, NetworkConfig};
 use prost::Message;
 
-use crate::contract::{Case, build, cases as all, noise, toml, values};
+use crate::cases::{Case, build, cases as all, noise, toml, values};
 
 /// All models, and one whose Fourier transforms are too long for a basis.
 fn cases() -> Vec<Case> {
