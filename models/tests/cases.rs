@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use models::{Corpus, Example, Fitted, Model, ModelConfig, Network, NetworkConfig};
+use models::{Corpus, Example, Fitted, Model, ModelConfig, NetworkConfig};
 
 pub const OUTPUTS: usize = 7;
 
