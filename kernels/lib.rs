@@ -5,7 +5,8 @@
 //! against it, values and gradients.
 //!
 //! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), stored samples as
-//! numbers ([`samples`]), random bits ([`philox`]), and how much memory a device has ([`memory`](mod@memory)).
+//! numbers ([`samples`]), random bits ([`philox`]), how precise products are ([`precision`]), and how much memory a
+//! device has ([`memory`](mod@memory)).
 
 pub mod conv;
 pub mod csr;
@@ -15,6 +16,7 @@ pub mod mel;
 pub mod memory;
 pub mod optimizer;
 pub mod philox;
+pub mod precision;
 pub mod samples;
 mod simd;
 #[cfg(all(test, feature = "wgpu"))]

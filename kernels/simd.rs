@@ -5,6 +5,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
 
+use crate::precision::Precision;
+
 /// Which instructions to use: a width that this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Width(pub(crate) Kind);
@@ -49,6 +51,16 @@ impl Width {
             Kind::Avx2 => Avx2::LANES,
             Kind::Portable => Portable::LANES,
         }
+    }
+
+    /// Whether products of this precision are of pairs of numbers: see `conv/bfloat16.rs`.
+    pub(crate) fn multiplies_pairs(self, precision: Precision) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Kind::Avx512 {
+            return precision == Precision::Bfloat16 && precision.is_native();
+        }
+        let _ = precision;
+        false
     }
 
     /// Runs a kernel that was compiled with this width's instructions.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use kernels::precision::Precision;
 use models::{Fitted, Model, Network, NetworkConfig};
 use serde::Serialize;
 
@@ -86,6 +87,7 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
             experiment.model.name()
         )));
     }
+    device.suits(&experiment.training)?;
     let tracked = match plan.inference {
         true => device.device.clone(),
         false => device.device.clone().autodiff(),
@@ -106,6 +108,10 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
         optimizer: experiment.training.optimizer.init(),
         learning_rate: experiment.training.optimizer.learning_rate(),
         loss,
+        precision: match plan.inference {
+            true => Precision::Single,
+            false => experiment.training.precision,
+        },
         inference: plan.inference,
         tracked,
         host: device.device.clone(),
@@ -196,6 +202,7 @@ struct Runner {
     optimizer: burn::optim::ModuleOptimizer,
     learning_rate: f64,
     loss: Loss,
+    precision: Precision,
     inference: bool,
     tracked: Device,
     host: Device,
@@ -212,7 +219,7 @@ impl Runner {
         let targets = Tensor::from_data(targets, &self.tracked);
         done(Part::Load)?;
         let model = self.model.take().expect("put back below");
-        let logits = model.forward(waveforms);
+        let logits = self.precision.during(|| model.forward(waveforms));
         if self.inference {
             let _ = logits.into_data();
             done(Part::Forward)?;

@@ -4,10 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use kernels::precision::Precision;
 use serde::Serialize;
 
 use crate::adapter::{self, Adapter};
 use crate::error::{Error, Result};
+use crate::experiment::Training;
 use crate::gpu_presence;
 
 /// What `--device` may say.
@@ -74,6 +76,19 @@ impl DeviceInfo {
     /// Whether reading a value back costs no waiting.
     pub fn is_cpu(&self) -> bool {
         !self.id.starts_with("wgpu")
+    }
+
+    /// # Errors
+    /// [`Error::Config`] if training asks for a precision that is not to be had here.
+    pub fn suits(&self, training: &Training) -> Result<()> {
+        match training.precision {
+            Precision::Bfloat16 if self.id != "cpu" => Err(Error::Config(format!(
+                "training.precision is \"bfloat16\", and the kernels for {} compute in single precision only: use \
+                 --device cpu, or --set training.precision=single",
+                self.id
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

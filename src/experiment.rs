@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datasets::{DatasetConfig, InteractionsConfig};
+use kernels::precision::Precision;
 use models::cross_validation::CrossValidationConfig;
 use models::wmf::WmfConfig;
 use models::{ModelConfig, NetworkConfig};
@@ -126,6 +127,10 @@ pub struct Training {
     pub loss: Loss,
     /// How weights follow gradients; stochastic gradient descent with Nesterov momentum by default.
     pub optimizer: Optimizer,
+    /// Of the factors of convolutions' products while weights are learned: `single`, which is the default, or
+    /// `bfloat16`, which rounds them to 8 bits, on the CPU only. Weights, sums, optimizer, validation and
+    /// everything that is saved are of single precision in either case.
+    pub precision: Precision,
     /// How the learning rate changes over `steps`, once it is warm; `constant` by default.
     pub schedule: Shape,
     /// Steps over which the learning rate rises linearly from near 0 at the start.
@@ -166,6 +171,7 @@ impl Default for Training {
             batch_size: 10,
             loss: Loss::default(),
             optimizer: Optimizer::default(),
+            precision: Precision::default(),
             schedule: Shape::default(),
             warmup_steps: 0,
             clip_norm: None,

@@ -121,6 +121,7 @@ impl Session<'_> {
                 folder.path().display()
             )));
         }
+        self.device.suits(&experiment.training)?;
         let experiment = &source::resolved(experiment, folder.beside())?;
         let _lock = folder.lock()?;
         if let Some(config) = &experiment.cross_validation {
@@ -150,6 +151,12 @@ impl Session<'_> {
         }
         if !training.frozen.is_empty() {
             data.notes.push(format!("frozen: {}", training.frozen.join(", ")));
+        }
+        if !training.precision.is_native() {
+            let name = "training.precision = \"bfloat16\"";
+            data.notes.push(format!(
+                "{name}: this processor has no instructions for it, so nothing is faster"
+            ));
         }
         ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
         let parameters = model.num_params();

@@ -98,7 +98,8 @@ pub fn train<N: Network>(
 
         let tracks: Vec<usize> = batch.excerpts.iter().map(|excerpt| excerpt.track).collect();
         let (inputs, targets) = batch.into_tensors(&tracked);
-        let loss = objective.forward(model.learned(inputs), targets, &tracks);
+        let outputs = training.precision.during(|| model.learned(inputs));
+        let loss = objective.forward(outputs, targets, &tracks);
         window.push(state.step, loss.clone().inner());
         if window.is_full() {
             // Before the update: the weights are still those that the loss came from.

@@ -5,7 +5,7 @@ use tonotopy::run_folder::RunFolder;
 
 use crate::resume::weights;
 use crate::small_data::{data, write};
-use crate::support::{MEL, Workplace, small, tone};
+use crate::support::{MEL, STRIDED, Workplace, small, tone};
 
 /// So small a rate that the weights stay as they are, to the bit.
 const AT_REST: &str = "optimizer = { name = \"sgd\", learning_rate = 1e-30 }";
@@ -128,4 +128,49 @@ fn a_parts_learning_rate_is_its_factor_of_the_whole() {
         let (wanted, got) = (0.5 * (whole - first), half - first);
         assert!((got - wanted).abs() <= 1e-6 + 1e-4 * wanted.abs(), "{got}, not {wanted}");
     }
+}
+
+/// Eight bits take another way than twenty-four, but hardly so in a few steps; what is saved has all bits.
+#[test]
+fn rounded_factors_change_training_a_little() {
+    let place = Workplace::new();
+    let train = |name: &str, precision: &str| {
+        let text = small(STRIDED).replace("[training]", &format!("[training]\n{precision}"));
+        place.write("x.toml", format!("name = \"{name}\"\n{text}"));
+        place.run("--device cpu train x.toml").ok();
+        let losses =
+            RunFolder::open(&place.path(&format!("runs/{name}-s1"))).unwrap().log().unwrap();
+        let losses: Vec<f64> = losses
+            .iter()
+            .filter_map(|line| match line {
+                LogLine::Train { loss, .. } => Some(*loss),
+                _ => None,
+            })
+            .collect();
+        (losses, weights(&place.path(&format!("runs/{name}-s1"))).1)
+    };
+    let (single, _) = train("single", "precision = \"single\"");
+    let (rounded, weights) = train("rounded", "precision = \"bfloat16\"");
+    assert_eq!(train("again", "precision = \"bfloat16\"").1, weights);
+    assert_eq!(train("default", "").0, single);
+    assert_ne!(single, rounded);
+    for (single, rounded) in single.iter().zip(&rounded) {
+        assert!((single - rounded).abs() <= 0.02 * single, "{single} {rounded}");
+    }
+    assert!(weights.iter().any(|bits| bits & 0xFFFF != 0));
+}
+
+#[test]
+fn a_precision_that_a_device_lacks_is_refused_before_anything_is_made() {
+    let place = Workplace::new();
+    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    let text = "--device ndarray train x.toml --set training.precision=bfloat16";
+    let words = ["training.precision", "bfloat16", "ndarray", "--device cpu"];
+    if cfg!(feature = "ndarray") {
+        place.run(text).fails(2, &words);
+    }
+    place
+        .run("--device cpu train x.toml --set training.precision=half")
+        .fails(2, &["half", "bfloat16"]);
+    assert!(!place.path("runs").exists());
 }

@@ -10,10 +10,11 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use burn_flex::FlexTensor;
 
-use super::Geometry;
 use super::gradients::{self, Arriving};
 use super::packed::{Packed, remembered};
 use super::product::forward;
+use super::{Geometry, bfloat16};
+use crate::precision::Precision;
 use crate::simd::Width;
 
 #[backend_extension(Flex, Autodiff)]
@@ -38,6 +39,14 @@ pub fn conv(x: Tensor<3>, weights: Tensor<3>, bias: Tensor<1>, geometry: Geometr
 /// `[batch, channel, frame]` with its channels interleaved.
 fn interleaved(x: FlexTensor) -> FlexTensor {
     x.transpose(1, 2).to_contiguous()
+}
+
+/// As precise as the geometry asks.
+fn rounded(mut x: FlexTensor, geometry: &Geometry) -> FlexTensor {
+    if geometry.precision == Precision::Bfloat16 {
+        bfloat16::round(x.storage_mut::<f32>());
+    }
+    x
 }
 
 /// Convolves with packed weights, and says which window of each pool was the largest if `places` are asked for.
@@ -65,7 +74,8 @@ impl ConvOps for Flex {
         bias: FlexTensor,
         geometry: Geometry,
     ) -> FlexTensor {
-        run(&interleaved(x), &remembered(weights, &geometry), bias, &geometry, false).0
+        let x = rounded(interleaved(x), &geometry);
+        run(&x, &remembered(weights, &geometry), bias, &geometry, false).0
     }
 }
 
@@ -100,7 +110,8 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
             ) {
                 let [of_x, of_weights, of_bias] = ops.parents;
                 let Kept { x, weights, places, geometry } = ops.state;
-                let arriving = interleaved(gradients.consume::<Flex>(&ops.node));
+                let arriving =
+                    rounded(interleaved(gradients.consume::<Flex>(&ops.node)), &geometry);
                 let arriving = Arriving { values: arriving.storage::<f32>(), places: &places };
                 let width = Width::best();
                 let of = |values: Vec<f32>, shape: &[usize]| {
@@ -131,7 +142,8 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
         let nodes = [x.node(), weights.node(), bias.node()];
         let (x, weights, bias) =
             (x.into_primitive(), weights.into_primitive(), bias.into_primitive());
-        let (x, weights) = (interleaved(x), weights.to_contiguous());
+        let x = rounded(interleaved(x), &geometry);
+        let weights = rounded(weights.to_contiguous(), &geometry);
         // Weights that learn are others in the next step.
         let packed = Packed::new(weights.storage::<f32>(), &geometry, Width::best());
         match Conv.prepare::<C>(nodes).compute_bound().stateful() {

@@ -1,6 +1,7 @@
 //! Sizes of a convolution, worked out once.
 
 use super::{ConvOptions, End};
+use crate::precision::Precision;
 
 /// See the head of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +20,13 @@ pub(super) struct Geometry {
     /// Windows of a pool; 1 where nothing is pooled.
     pub pool: usize,
     pub pools: usize,
+    /// Of the factors of all products.
+    pub precision: Precision,
 }
 
 impl Geometry {
+    /// With the precision that this thread asks for.
+    ///
     /// # Panics
     /// See [`super::conv`].
     pub fn new(
@@ -46,7 +51,20 @@ impl Geometry {
                 (true, pool, pools)
             }
         };
-        Self { batch, channels, frames, filters, length, stride, windows, rectify, pool, pools }
+        let precision = Precision::asked();
+        Self {
+            batch,
+            channels,
+            frames,
+            filters,
+            length,
+            stride,
+            windows,
+            rectify,
+            pool,
+            pools,
+            precision,
+        }
     }
 
     /// Numbers of a window.

@@ -15,8 +15,8 @@
 
 use rayon::prelude::*;
 
-use super::Geometry;
 use super::product::{NOWHERE, tile};
+use super::{Geometry, bfloat16};
 use crate::simd::{Kernel, Simd, Width};
 
 /// Most filters that one task sums for.
@@ -58,7 +58,7 @@ impl Arriving<'_> {
     }
 }
 
-/// Gradients of weights and bias.
+/// Gradients of weights and bias; what goes into products is rounded as the geometry asks.
 ///
 /// # Shapes
 /// - `x`: `[batch, frame, channel]`
@@ -146,6 +146,8 @@ struct Dense<'a> {
     strip: Vec<f32>,
     /// A tile.
     products: Vec<f32>,
+    /// Whether values and rows are paired with those of the next window.
+    in_pairs: bool,
 }
 
 impl<'a> Dense<'a> {
@@ -160,6 +162,7 @@ impl<'a> Dense<'a> {
             values: vec![0.0; filters.div_ceil(ROWS) * geometry.windows * ROWS],
             strip: vec![0.0; rows * columns],
             products: vec![0.0; ROWS * columns],
+            in_pairs: width.multiplies_pairs(geometry.precision),
         }
     }
 
@@ -182,7 +185,11 @@ impl<'a> Dense<'a> {
             let places = arriving.places.get(at..at + self.filters);
             for (tile, row) in row.chunks(ROWS).enumerate() {
                 let to = &mut self.values[(tile * windows + window) * ROWS..][..row.len()];
-                to.copy_from_slice(row);
+                match (<&mut [f32; ROWS]>::try_from(&mut *to), <&[f32; ROWS]>::try_from(row)) {
+                    // Registers instead of a call for so little.
+                    (Ok(to), Ok(row)) => *to = *row,
+                    _ => to.copy_from_slice(row),
+                }
                 if let Some(places) = places {
                     for (value, place) in to.iter_mut().zip(&places[tile * ROWS..]) {
                         *value = if *place == NOWHERE { 0.0 } else { *value };
@@ -192,6 +199,10 @@ impl<'a> Dense<'a> {
                     *sum += *value;
                 }
             }
+        }
+        if self.in_pairs {
+            let tiles = self.values.chunks_exact_mut(windows * ROWS);
+            tiles.for_each(|tile| bfloat16::with_successors(tile, ROWS));
         }
         let (hop, depth, columns) = (self.geometry.hop(), self.geometry.depth(), 2 * S::LANES);
         assert!(self.products.len() == ROWS * columns && ROWS.is_multiple_of(PART));
@@ -208,6 +219,9 @@ impl<'a> Dense<'a> {
                     }
                 }
             }
+            if self.in_pairs {
+                bfloat16::with_successors(&mut self.strip, columns);
+            }
             for (shift, at) in (base..depth).step_by(hop).enumerate() {
                 let count = count.min(depth - at);
                 let panel = &self.strip[shift * columns..][..windows * columns];
@@ -217,9 +231,25 @@ impl<'a> Dense<'a> {
                     let (from, to) = (values.as_ptr(), self.products.as_mut_ptr());
                     for part in (0..ROWS).step_by(PART) {
                         // SAFETY: a tile's values are `windows` times `ROWS`, the panel has as many
-                        // rows, and the products are `ROWS` rows.
+                        // rows, and the products are `ROWS` rows; they are in pairs only where the
+                        // processor has instructions for them.
                         unsafe {
-                            tile::<S, PART>(from.add(part), 1, ROWS, panel, to.add(part * columns));
+                            let (from, to) = (from.add(part), to.add(part * columns));
+                            match self.in_pairs {
+                                false => tile::<S, PART>(from, 1, ROWS, panel, to),
+                                #[cfg(target_arch = "x86_64")]
+                                true => bfloat16::tile::<PART>(
+                                    from,
+                                    1,
+                                    ROWS,
+                                    windows,
+                                    panel.as_ptr(),
+                                    2 * columns,
+                                    to,
+                                ),
+                                #[cfg(not(target_arch = "x86_64"))]
+                                true => unreachable!("no other processor has them here"),
+                            };
                         }
                     }
                     for (sums, products) in

@@ -13,7 +13,11 @@
 //! nowhere, with the weights. The gradients make use of what pooling and rectifier leave: of every
 //! pool one frame at most passes its gradient on. Both are sums over these frames alone, of windows
 //! (weights) and of filters (input).
+//!
+//! Inside [`Precision::during`](crate::precision::Precision::during) the CPU's rounds the factors of all of these products: `x`,
+//! the weights, and gradients that arrive.
 
+mod bfloat16;
 mod composite;
 #[cfg(feature = "wgpu")]
 mod cube;

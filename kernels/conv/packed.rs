@@ -8,13 +8,16 @@ use burn::tensor::Bytes;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::Geometry;
+use super::{Geometry, bfloat16};
+use crate::precision::Precision;
 use crate::simd::{Kernel, Simd, Width};
 
 /// Weights in panels of as many filters as two registers hold: `[panel, frame, channel, filter]`.
 #[derive(Debug)]
 pub(super) struct Packed {
+    /// Numbers, or if `in_pairs` [pairs](bfloat16) of each with the next of its filter, for every second one.
     pub panels: Vec<f32>,
+    pub in_pairs: bool,
     pub width: Width,
     /// Filters of a panel.
     pub columns: usize,
@@ -35,8 +38,35 @@ impl Packed {
             let own = &weights[first * depth..(first + count) * depth];
             width.run(Pack { weights: own, channels, length, packed });
         });
-        Self { panels, width, columns }
+        if geometry.precision == Precision::Bfloat16 {
+            bfloat16::round(&mut panels);
+        }
+        let in_pairs = width.multiplies_pairs(geometry.precision);
+        if in_pairs {
+            panels = panels
+                .par_chunks_exact(size)
+                .flat_map_iter(|panel| in_pairs_of(panel, columns))
+                .collect();
+        }
+        Self { panels, in_pairs, width, columns }
     }
+
+    /// Numbers, or pairs, of a panel.
+    pub fn panel_size(&self, geometry: &Geometry) -> usize {
+        let rows = if self.in_pairs { geometry.depth().div_ceil(2) } else { geometry.depth() };
+        rows * self.columns
+    }
+}
+
+/// Rows of a panel, two in one.
+fn in_pairs_of(panel: &[f32], columns: usize) -> Vec<f32> {
+    let mut pairs = Vec::with_capacity(panel.len().div_ceil(2));
+    for rows in panel.chunks(2 * columns) {
+        let (low, high) = rows.split_at(columns);
+        let high = high.iter().copied().chain(std::iter::repeat(0.0));
+        pairs.extend(low.iter().zip(high).map(|(low, high)| bfloat16::pair(*low, high)));
+    }
+    pairs
 }
 
 /// Turns the weights of a panel's filters, `[filter, channel, frame]`, into `[frame, channel, filter]`, a square of
@@ -96,6 +126,7 @@ const LAYERS: usize = 64;
 struct Remembered {
     bytes: Weak<Bytes>,
     shape: [usize; 3],
+    precision: Precision,
     packed: Arc<Packed>,
 }
 
@@ -115,8 +146,12 @@ pub(super) fn remembered(weights: FlexTensor, geometry: &Geometry) -> Arc<Packed
         return pack(&weights.to_contiguous());
     }
     let (bytes, shape) = (weights.data_arc(), [filters, channels, length]);
+    let precision = geometry.precision;
     let all = || REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
-    let same = |one: &&Remembered| one.bytes.as_ptr() == Arc::as_ptr(&bytes) && one.shape == shape;
+    let same = |one: &&Remembered| {
+        one.bytes.as_ptr() == Arc::as_ptr(&bytes)
+            && (one.shape, one.precision) == (shape, precision)
+    };
     if let Some(one) = all().iter().find(same) {
         return one.packed.clone();
     }
@@ -126,7 +161,8 @@ pub(super) fn remembered(weights: FlexTensor, geometry: &Geometry) -> Arc<Packed
     if all.len() == LAYERS {
         all.remove(0);
     }
-    all.push(Remembered { bytes: Arc::downgrade(&bytes), shape, packed: packed.clone() });
+    let bytes = Arc::downgrade(&bytes);
+    all.push(Remembered { bytes, shape, precision, packed: packed.clone() });
     packed
 }
 
@@ -158,6 +194,15 @@ mod tests {
         assert_eq!(first.panels, afresh(&weights));
         assert!(Arc::ptr_eq(&first, &remembered(weights.clone(), &geometry())));
         assert!(!Arc::ptr_eq(&first, &remembered(self::weights(1), &geometry())));
+    }
+
+    #[test]
+    fn another_precision_is_packed_by_itself() {
+        let weights = weights(3);
+        let single = remembered(weights.clone(), &geometry());
+        let rounded = Precision::Bfloat16.during(|| remembered(weights.clone(), &geometry()));
+        assert_ne!(single.panels, rounded.panels);
+        assert_eq!(single.panels, remembered(weights, &geometry()).panels);
     }
 
     #[test]

@@ -9,8 +9,8 @@
 
 use rayon::prelude::*;
 
-use super::Geometry;
 use super::packed::Packed;
+use super::{Geometry, bfloat16};
 use crate::simd::{Kernel, Simd};
 
 /// Marks a pool whose largest value the rectifier cut off: no gradient passes.
@@ -19,7 +19,7 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 /// Values and, if `places` is to be filled, which window of each pool was the largest.
 ///
 /// # Shapes
-/// - `x`: `[batch, frame, channel]`
+/// - `x`: `[batch, frame, channel]`, rounded as the geometry asks
 /// - `bias`: `[filter]`
 /// - `out` and `places`: `[batch, pool, filter]`
 pub(super) fn forward(
@@ -34,6 +34,16 @@ pub(super) fn forward(
     assert_eq!(x.len(), geometry.batch * geometry.item());
     assert_eq!(bias.len(), geometry.filters);
     assert_eq!(out.len(), geometry.batch * size);
+    let mut pairs;
+    let x = match packed.in_pairs {
+        false => x,
+        true => {
+            pairs = x.to_vec();
+            let items = pairs.par_chunks_exact_mut(geometry.item());
+            items.for_each(|item| bfloat16::with_successors(item, 1));
+            &pairs
+        }
+    };
     let block = (48 / geometry.pool).max(1);
     let part = block * geometry.filters;
     // An empty list of places where none are asked for.
@@ -69,7 +79,7 @@ pub(super) fn forward(
 /// Some pools of one item.
 struct Task<'a> {
     geometry: &'a Geometry,
-    /// `[frame, channel]`
+    /// `[frame, channel]`; paired with their successors if the weights are in pairs
     x: &'a [f32],
     packed: &'a Packed,
     bias: &'a [f32],
@@ -98,20 +108,48 @@ impl Kernel for Task<'_> {
 }
 
 impl Task<'_> {
+    /// `ROWS` windows times a panel.
+    ///
+    /// # Safety
+    /// As [`tile`]'s.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const ROWS: usize>(
+        geometry: &Geometry,
+        packed: &Packed,
+        x: *const f32,
+        panel: &[f32],
+        to: *mut f32,
+    ) -> usize {
+        let (hop, depth) = (geometry.hop(), geometry.depth());
+        // SAFETY: the caller's; weights are in pairs only where the processor has instructions for them.
+        unsafe {
+            match packed.in_pairs {
+                false => tile::<S, ROWS>(x, hop, 1, panel, to),
+                #[cfg(target_arch = "x86_64")]
+                true => {
+                    bfloat16::tile::<ROWS>(x, hop, 1, depth, panel.as_ptr(), packed.columns, to)
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                true => unreachable!("no other processor has them here"),
+            }
+        }
+    }
+
     /// Tiles of `MANY` windows while there are as many, then of `FEW`, then of one.
     ///
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
     unsafe fn tiles<S: Simd, const MANY: usize, const FEW: usize>(self) {
-        let Self { geometry, scratch, out, places, .. } = self;
-        let (depth, hop, columns) = (geometry.depth(), geometry.hop(), self.packed.columns);
+        let Self { geometry, packed, scratch, out, places, .. } = self;
+        let (depth, hop, columns) = (geometry.depth(), geometry.hop(), packed.columns);
         let pools = out.len() / geometry.filters;
         let start = self.first * geometry.pool;
         let windows = (pools * geometry.pool).min(geometry.windows - start);
         assert!(windows > 0 && (start + windows - 1) * hop + depth <= self.x.len());
         assert!(columns == 2 * S::LANES && windows * columns <= scratch.len());
-        for (panel, weights) in self.packed.panels.chunks_exact(depth * columns).enumerate() {
+        let panels = packed.panels.chunks_exact(packed.panel_size(geometry));
+        for (panel, weights) in panels.enumerate() {
             let mut done = 0;
             while done < windows {
                 // SAFETY: windows up to the last lie in `x`, tiles in `scratch`: asserted above.
@@ -119,9 +157,13 @@ impl Task<'_> {
                     let x = self.x.as_ptr().add((start + done) * hop);
                     let to = scratch.as_mut_ptr().add(done * columns);
                     done += match windows - done {
-                        left if left >= MANY => tile::<S, MANY>(x, hop, 1, weights, to),
-                        left if left >= FEW => tile::<S, FEW>(x, hop, 1, weights, to),
-                        _ => tile::<S, 1>(x, hop, 1, weights, to),
+                        left if left >= MANY => {
+                            Self::tile::<S, MANY>(geometry, packed, x, weights, to)
+                        }
+                        left if left >= FEW => {
+                            Self::tile::<S, FEW>(geometry, packed, x, weights, to)
+                        }
+                        _ => Self::tile::<S, 1>(geometry, packed, x, weights, to),
                     };
                 }
             }

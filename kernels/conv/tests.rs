@@ -10,6 +10,7 @@ use super::gradients::{self, Arriving};
 use super::packed::Packed;
 use super::product::forward;
 use super::*;
+use crate::precision::Precision;
 use crate::simd::Width;
 use crate::test_numbers::{error, noise};
 
@@ -152,11 +153,28 @@ fn all(
     operation: fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>,
     device: &Device,
 ) -> [Vec<f32>; 4] {
-    let (x, weights, bias) = case.tensors(&device.clone().autodiff());
+    all_of(case, operation, device, |values| values)
+}
+
+/// The same of `x`, weights and arriving gradients that something was done to.
+fn all_of(
+    case: &Case,
+    operation: fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>,
+    device: &Device,
+    change: fn(Vec<f32>) -> Vec<f32>,
+) -> [Vec<f32>; 4] {
+    let device = device.clone().autodiff();
+    let (x, weights, bias) = case.tensors(&device);
+    let changed = |tensor: Tensor<3>| {
+        let shape = tensor.dims();
+        Tensor::<3>::from_data(TensorData::new(change(values(tensor)), shape), &device)
+    };
+    let (x, weights) = (changed(x), changed(weights));
     let (x, weights, bias) = (x.require_grad(), weights.require_grad(), bias.require_grad());
     let out = operation(x.clone(), weights.clone(), bias.clone(), case.options);
     let count = out.dims().iter().product();
-    let factors = Tensor::from_data(TensorData::new(noise(4, count), out.dims()), &out.device());
+    let factors = TensorData::new(change(noise(4, count)), out.dims());
+    let factors = Tensor::from_data(factors, &out.device());
     let gradients = (out.clone() * factors).sum().backward();
     [
         values(out.inner()),
@@ -226,14 +244,76 @@ fn differences_agree(device: &Device) {
     }
 }
 
+fn rounded(mut values: Vec<f32>) -> Vec<f32> {
+    bfloat16::round(&mut values);
+    values
+}
+
+#[test]
+fn factors_of_8_bits_are_multiplied_as_if_they_were_given() {
+    let device = Device::flex();
+    for (number, case) in cases().iter().enumerate() {
+        let fast = Precision::Bfloat16.during(|| all(case, conv, &device));
+        let plain = all_of(case, conv_composite, &device, rounded);
+        let single = all(case, conv, &device);
+        let what = ["values", "of x", "of weights", "of bias"];
+        for (((what, fast), plain), single) in what.iter().zip(&fast).zip(&plain).zip(&single) {
+            let difference = error(fast, &wide(plain));
+            assert!(difference < 2.0 * TOLERANCE, "{number} {what}: {difference}");
+            // Where a pool has another largest value or none, a gradient goes another way. The bias' may
+            // have no room to differ.
+            let difference = error(fast, &wide(single));
+            let moved = case.geometry().rectify && *what != "values";
+            assert!(difference < 0.02 || moved, "{number} {what}: {difference}");
+            assert!(difference > 0.0 || *what == "of bias", "{number} {what}: nothing was rounded");
+        }
+        let plain = case.tensors(&device);
+        let [fast, ..] = fast;
+        let untracked =
+            Precision::Bfloat16.during(|| values(conv(plain.0, plain.1, plain.2, case.options)));
+        assert_eq!(untracked, fast, "{number}");
+    }
+}
+
+#[test]
+fn gradients_are_as_precise_as_the_pass_before_them() {
+    let case = case([2, 3, 11], [5, 2], 1, End::Linear);
+    let device = Device::flex().autodiff();
+    let gradient = |then: fn(&mut dyn FnMut())| {
+        let (x, weights, bias) = case.tensors(&device);
+        let weights = weights.require_grad();
+        let out =
+            Precision::Bfloat16.during(|| conv(x, weights.clone(), bias, case.options) * 1.001);
+        let mut of_weights = Vec::new();
+        then(&mut || {
+            let gradients = out.clone().sum().backward();
+            of_weights = values(weights.grad(&gradients).unwrap());
+        });
+        of_weights
+    };
+    let inside = gradient(|work| Precision::Bfloat16.during(work));
+    assert_eq!(gradient(|work| work()), inside);
+}
+
 #[test]
 fn every_width_gives_the_same() {
+    for precision in [Precision::Single, Precision::Bfloat16] {
+        precision.during(|| every_width_gives_the_same_as_the_narrowest(precision));
+    }
+}
+
+fn every_width_gives_the_same_as_the_narrowest(precision: Precision) {
     for (number, case) in cases().iter().enumerate() {
         let geometry = case.geometry();
+        let own = |values: Vec<f32>| match precision {
+            Precision::Single => values,
+            Precision::Bfloat16 => rounded(values),
+        };
         let [x, weights, bias] = case.values();
+        let (x, weights) = (own(x), own(weights));
         // `[batch, frame, channel]`, as good as any other numbers.
         let count = geometry.batch * geometry.output_item();
-        let arriving = noise(5, count);
+        let arriving = own(noise(5, count));
         let run = |width: Width| {
             let (mut out, mut places) = (vec![f32::NAN; count], vec![7; count]);
             let packed = Packed::new(&weights, &geometry, width);
@@ -250,7 +330,7 @@ fn every_width_gives_the_same() {
         for width in widths {
             for (what, (wide_one, narrow)) in run(width).iter().zip(&narrow).enumerate() {
                 let error = error(wide_one, &wide(narrow));
-                assert!(error < TOLERANCE, "{number} {width:?} {what}: {error}");
+                assert!(error < TOLERANCE, "{precision:?} {number} {width:?} {what}: {error}");
             }
         }
     }
@@ -274,16 +354,23 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn what_is_no_number_is_seen() {
-    for end in [End::Linear, pooled(3, false)] {
-        let case = case([1, 2, 12], [3, 2], 1, end);
-        let device = Device::flex();
-        let (x, weights, bias) = case.tensors(&device);
-        let mut broken = values(x);
-        broken[4] = f32::NAN;
-        let x = Tensor::from_data(TensorData::new(broken, case.x), &device);
-        let out = values(conv(x, weights, bias, case.options));
-        assert!(out.iter().any(|value| value.is_nan()), "{end:?}");
+    for precision in [Precision::Single, Precision::Bfloat16] {
+        precision.during(|| {
+            what_is_no_number_is_seen_after(End::Linear);
+            what_is_no_number_is_seen_after(pooled(3, false));
+        });
     }
+}
+
+fn what_is_no_number_is_seen_after(end: End) {
+    let case = case([1, 2, 12], [3, 2], 1, end);
+    let device = Device::flex();
+    let (x, weights, bias) = case.tensors(&device);
+    let mut broken = values(x);
+    broken[4] = f32::NAN;
+    let x = Tensor::from_data(TensorData::new(broken, case.x), &device);
+    let out = values(conv(x, weights, bias, case.options));
+    assert!(out.iter().any(|value| value.is_nan()), "{end:?}");
 }
 
 #[test]
