@@ -99,12 +99,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let name = folder.path().display().to_string();
     let title = format!("Map of {}", context.places.load(&folder.experiment()?.dataset)?.name);
     let what = match by {
-        By::Factors => "The latent factors that the network of",
+        By::Factors => "The latent factors predicted by the network of",
         By::Embedding => "The last hidden layer of the network of",
     };
     let note = format!(
-        "{what} {name} gives, a mean over each track. t-SNE with perplexity {:.1}, \
-         Kullback-Leibler divergence {:.3}.",
+        "{what} {name}, as a mean over each track. t-SNE with perplexity {:.1}, Kullback-Leibler \
+         divergence {:.3}.",
         fitted.perplexity, fitted.kl_divergence
     );
     let about = Page { title: &title, note: &note };

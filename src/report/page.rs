@@ -586,6 +586,17 @@ fn data(section: &Section, runs: &[RunSummary]) -> Markup {
 /// Files in quarantine that are named.
 const MAX_FILES: usize = 500;
 
+/// What the runs came from, each command once, and nothing where `page` did all of it.
+fn commands<'a>(runs: &'a [RunSummary], page: &str) -> Vec<&'a str> {
+    let mut commands: Vec<&str> = Vec::new();
+    for run in runs {
+        if !commands.contains(&run.command.as_str()) {
+            commands.push(&run.command);
+        }
+    }
+    if commands == [page] { Vec::new() } else { commands }
+}
+
 fn provenance(runs: &[RunSummary], options: &Options) -> Markup {
     // What all runs have in common is said once.
     let mut common: BTreeMap<&str, &str> = BTreeMap::new();
@@ -629,8 +640,11 @@ fn provenance(runs: &[RunSummary], options: &Options) -> Markup {
                     }
                 }
             }
-            h3 { "Commands" }
-            pre { @for run in runs { (run.command) "\n" } }
+            @let commands = commands(runs, &options.command);
+            @if !commands.is_empty() {
+                h3 { "Commands" }
+                pre { @for command in &commands { (command) "\n" } }
+            }
             @let differing = runs.iter().any(|run| run.environment.len() > common.len());
             @if differing {
                 details {

@@ -295,6 +295,17 @@ fn a_whole_study_is_one_sound_page() {
 }
 
 #[test]
+fn a_command_stands_there_once() {
+    let mut runs = small();
+    let command = "tonotopy run experiments/quickstart";
+    runs.iter_mut().for_each(|run| run.command = command.into());
+    let times = |options: &Options| render(&runs, options).unwrap().matches(command).count();
+    assert_eq!(times(&quick()), 1);
+    assert_eq!(times(&Options { command: command.into(), ..quick() }), 1);
+    assert_eq!(times(&Options { command: format!("{command} --force"), ..quick() }), 2);
+}
+
+#[test]
 fn one_run_alone_is_a_page() {
     let runs = small();
     let page = render(&runs[..1], &quick()).unwrap();
