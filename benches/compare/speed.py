@@ -23,6 +23,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 NETWORKS = ["mel", "strided", "strided-pooled", "latentnet"]
 THREADS = 2
+# Rows of mixed precision: ours rounds the factors of convolutions, PyTorch's autocast those of dense layers too.
+ROUNDED = "-bfloat16"
 OUTPUTS = 50
 
 
@@ -88,12 +90,12 @@ def networks():
 class Torch:
     """Steps of a network, eager or compiled."""
 
-    def __init__(self, name, batch, inference, compiled, device="cpu"):
+    def __init__(self, name, batch, inference, compiled, device="cpu", rounded=False):
         import torch
 
         torch.set_num_threads(THREADS)
         torch.manual_seed(1)
-        self.torch, self.device, self.inference = torch, device, inference
+        self.torch, self.device, self.inference, self.rounded = torch, device, inference, rounded
         model, samples, self.loss = networks()(name)
         self.model = model.to(device).train(not inference)
         self.apply = torch.compile(self.model) if compiled else self.model
@@ -108,7 +110,9 @@ class Torch:
                 self.apply(x).cpu()
             return
         self.optimizer.zero_grad()
-        self.loss(self.apply(x), targets).backward()
+        with self.torch.autocast(self.device, self.torch.bfloat16, enabled=self.rounded):
+            outputs = self.apply(x)
+        self.loss(outputs.float(), targets).backward()
         self.optimizer.step()
 
     def wait(self):
@@ -183,9 +187,10 @@ def with_basis(mel, nn):
 class Ours:
     """`tonotopy bench`, a process a round."""
 
-    def __init__(self, program, name, batch, inference, device):
+    def __init__(self, program, name, batch, inference, device, rounded=False):
         self.command = [program, "-q", "bench", str(HERE / "networks" / f"{name}.toml"), "--json", "--device", device]
         self.command += ["--batch-size", str(batch), "--outputs", str(OUTPUTS)] + ["--inference"] * inference
+        self.command += ["--set", "training.precision=bfloat16"] * rounded
 
     def round(self, steps):
         environment = os.environ | {"RAYON_NUM_THREADS": str(THREADS)}
@@ -392,13 +397,13 @@ def measure(runners, rounds, steps):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def peers(name, batch, inference, device):
+def peers(name, batch, inference, device, rounded):
     """The peers that can be had here; of others it is said why not."""
     found = {}
     kind = "cuda" if device != "cpu" else "cpu"
     makers = {
-        "torch": lambda: Torch(name, batch, inference, False, kind),
-        "torch.compile": lambda: Torch(name, batch, inference, True, kind),
+        "torch": lambda: Torch(name, batch, inference, False, kind, rounded),
+        "torch.compile": lambda: Torch(name, batch, inference, True, kind, rounded),
     }
     if inference and device == "cpu":
         makers["onnxruntime"] = lambda: OnnxRuntime(name, batch)
@@ -414,7 +419,7 @@ def peers(name, batch, inference, device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    rows = [f"train-{n}" for n in NETWORKS] + [f"predict-{n}-{b}" for n in NETWORKS for b in (1, 64)]
+    rows = [f"train-{n}{p}" for p in ("", ROUNDED) for n in NETWORKS] + [f"predict-{n}-{b}" for n in NETWORKS for b in (1, 64)]
     rows += [*OTHERS, *SCRIPTS]
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}; all by default")
     parser.add_argument("--rounds", type=int, default=5)
@@ -437,9 +442,11 @@ def main():
             why = str(error).splitlines() or [""]
             print(f"| {row} | not measured: {type(error).__name__}: {why[0][:200]} | | |", flush=True)
             failed.append(row)
-    training = [ratio for row, ratio in ratios.items() if row.startswith("train")]
-    if len(training) > 1:
-        print(f"\nTraining, geometric mean of the ratios: {statistics.geometric_mean(training):.2f}")
+    for what, ending in [("Training", ""), ("Training in bfloat16", ROUNDED)]:
+        names = [f"train-{name}{ending}" for name in NETWORKS]
+        training = [ratios[name] for name in names if name in ratios]
+        if len(training) > 1:
+            print(f"\n{what}, geometric mean of the ratios: {statistics.geometric_mean(training):.2f}")
     if failed:
         raise SystemExit(f"not measured: {', '.join(failed)}")
 
@@ -469,11 +476,12 @@ def measured(row, arguments):
         tell(row, times, 0, last or "")
         return ratios
     inference = row.startswith("predict")
-    name, batch = row[8:].rsplit("-", 1) if inference else (row[6:], 32)
+    rounded = row.endswith(ROUNDED)
+    name, batch = row[8:].rsplit("-", 1) if inference else (row[6:].removesuffix(ROUNDED), 32)
     batch = int(batch)
-    runners = {"ours": Ours(arguments.tonotopy, name, batch, inference, arguments.device)}
+    runners = {"ours": Ours(arguments.tonotopy, name, batch, inference, arguments.device, rounded)}
     slow = runners["ours"].round(3)
-    runners |= peers(name, batch, inference, arguments.device)
+    runners |= peers(name, batch, inference, arguments.device, rounded)
     steps = 3 if arguments.small else max(3, min(50, int(1500 / slow)))
     tell(row, measure(runners, arguments.rounds, steps), 2)
     return ratios
