@@ -62,7 +62,7 @@ impl Environment {
             format: FORMAT,
             tonotopy: env!("CARGO_PKG_VERSION").into(),
             commit: env!("TONOTOPY_COMMIT").into(),
-            burn: "0.22.1".into(),
+            burn: env!("TONOTOPY_BURN").into(),
             device: device.id.clone(),
             device_name: device.name.clone(),
             backend: device.backend.clone(),
