@@ -40,6 +40,7 @@ pub mod matrix;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod model_file;
 pub mod npy;
 pub mod objective;
 pub mod optimizer;

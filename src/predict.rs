@@ -10,8 +10,8 @@ use crate::audio::{self, Limits};
 use crate::catalogue::By;
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
-use crate::export::{Card, Outputs, safetensors};
 use crate::model;
+use crate::model_file::{Card, Outputs, safetensors};
 use crate::run_folder::RunFolder;
 use crate::weights;
 

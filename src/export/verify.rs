@@ -3,8 +3,8 @@
 use models::parity::VALUE_TOLERANCE;
 use serde::Serialize;
 
-use super::test_signals::Signal;
 use crate::error::{Error, Result};
+use crate::model_file::test_signals::Signal;
 use crate::predict::Predictor;
 
 /// How far one result of one test vector is off.
