@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod adapter;
 pub mod ahead;
 pub mod audio;
 pub mod bench;
@@ -27,7 +26,6 @@ pub mod factors;
 pub mod files;
 pub mod finite;
 pub mod fit;
-mod gpu_presence;
 pub mod import;
 pub mod init_from;
 pub mod latent;
