@@ -2,7 +2,7 @@
 //!
 //! - [`decode()`]: any supported file to a mono [`Waveform`], packet by packet;
 //! - [`mod@resample`]: to another sample rate, in one go or as a stream;
-//! - [`cache`]: decoded audio on disk, which training reads by memory map;
+//! - [`cache`]: decoded audio on disk, of which training reads excerpts;
 //! - [`scan()`]: a whole data set into the cache, on all cores;
 //! - [`quarantine`]: what could not be used, and why.
 //!
