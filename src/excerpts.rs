@@ -40,6 +40,9 @@ pub struct ExcerptSampler {
 impl ExcerptSampler {
     /// A sampler over tracks of the given lengths (samples), none of which may be missing; excerpts
     /// begin at multiples of `grain` samples.
+    ///
+    /// # Panics
+    /// If there is no track, or a batch has no excerpts.
     pub fn new(
         seed: u64,
         batch_size: usize,

@@ -401,6 +401,9 @@ impl<'a> Reader<'a> {
 ///
 /// # Errors
 /// If the file cannot be decoded, or a model takes no audio.
+///
+/// # Panics
+/// If the models take different rates.
 pub fn read_file(path: &Path, readers: &mut [Reader<'_>]) -> Result<()> {
     let Some(first) = readers.first() else { return Ok(()) };
     let rate = first.predictor.sample_rate();

@@ -136,6 +136,9 @@ impl StreamingResampler {
     }
 
     /// Appends what is left. In all, `ceil(n * to / from)` samples came out for `n` that went in.
+    ///
+    /// # Errors
+    /// [`AudioError::Argument`] if the last samples cannot be resampled.
     pub fn finish(mut self, out: &mut Vec<f32>) -> Result<(), AudioError> {
         let total = resampled_length(self.consumed, self.from, self.to);
         while self.fft.is_some() && self.produced < total {
