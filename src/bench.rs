@@ -248,7 +248,11 @@ impl Runner {
 }
 
 fn wait(device: &Device) -> Result<()> {
-    device.sync().map_err(|error| Error::Device(format!("the device failed: {error}")))
+    device.sync().map_err(|error| {
+        Error::Device(format!(
+            "the device failed: {error}; `tonotopy devices --check` tells whether it works"
+        ))
+    })
 }
 
 fn milliseconds(since: Instant) -> f64 {

@@ -233,7 +233,8 @@ impl Checkpoints {
         let name = name.trim();
         if !is_name(name) {
             return Err(Error::Data(format!(
-                "{} holds {name:?}, which is no checkpoint's name",
+                "{} holds {name:?}, which is no checkpoint's name: `train --resume` finds the newest without it, and \
+                 writes it anew",
                 pointer.display()
             )));
         }

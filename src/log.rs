@@ -85,7 +85,7 @@ pub fn read(path: &Path) -> Result<Vec<LogLine>> {
             Err(_) if index + 1 == count && !whole => break,
             Err(error) => {
                 return Err(Error::Data(format!(
-                    "{} line {} is no log line: {error}",
+                    "{} line {} is no log line: {error}; put the file back as it was, or remove the line",
                     path.display(),
                     index + 1
                 )));

@@ -216,7 +216,9 @@ impl Predictor {
     fn mean(&self, what: What, samples: &[f32], sample_rate: u32) -> Result<Vec<f32>> {
         if let Some(place) = samples.iter().position(|value| !audio::is_sample(*value)) {
             let value = samples[place];
-            return Err(Error::Data(format!("sample {place} is {value}: it must be a number")));
+            return Err(Error::Data(format!(
+                "sample {place} is {value}: it must be a number, as a rule in [-1, 1]"
+            )));
         }
         let resampled;
         let samples = match sample_rate == self.sample_rate() {

@@ -30,7 +30,8 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             found.sort();
             if found.is_empty() {
                 return Err(Error::Data(format!(
-                    "there is no audio file in {} (looked for {})",
+                    "there is no audio file in {}: name a folder that holds some (their names end in {}), or \
+                     the files themselves",
                     path.display(),
                     EXTENSIONS.join(", ")
                 )));
@@ -39,7 +40,10 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         } else if path.exists() {
             files.push(path.clone());
         } else {
-            return Err(Error::Data(format!("there is no file {}", path.display())));
+            return Err(Error::Data(format!(
+                "there is no file {}: name audio files, or folders that hold some",
+                path.display()
+            )));
         }
     }
     Ok(files)

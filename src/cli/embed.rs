@@ -229,7 +229,10 @@ fn by_model(
         .filter_map(|(track, audio)| Some((track.id.clone(), audio?)))
         .unzip();
     if ids.is_empty() {
-        return Err(Error::Data(format!("no track of {} can be used", collection.name)));
+        return Err(Error::Data(format!(
+            "no track of {} can be used; the lines above say why, track by track",
+            collection.name
+        )));
     }
     let bar = context.progress.predict(&format!("embed {}", collection.name));
     let vectors = embed(

@@ -47,8 +47,9 @@ pub fn verify(predictor: &Predictor) -> Result<Vec<Deviation>> {
         ] {
             if expected.len() != actual.len() {
                 return Err(Error::Data(format!(
-                    "the test vector {:?} has {} {output}, the model gives {}",
+                    "the test vector {:?} of {} has {} {output}, the model gives {}: export it anew",
                     vector.signal.name(),
+                    card.name,
                     expected.len(),
                     actual.len()
                 )));
