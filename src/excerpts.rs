@@ -20,7 +20,7 @@ const PLACE: u64 = 2;
 pub struct Excerpt {
     /// Index into the split's tracks.
     pub track: usize,
-    /// First sample.
+    /// First sample; of tracks that are features, the number of the excerpt.
     pub start: usize,
 }
 
@@ -31,15 +31,15 @@ pub struct ExcerptSampler {
     excerpt_samples: usize,
     /// Excerpts begin at multiples of it.
     grain: usize,
-    /// Length of each track, in samples.
+    /// Length of each track, in samples (or excerpts, where tracks are features).
     lengths: Vec<usize>,
     /// Orders of the last epochs asked for; two, since batches are made ahead across their border.
     orders: Mutex<Vec<(u64, std::sync::Arc<Vec<u32>>)>>,
 }
 
 impl ExcerptSampler {
-    /// A sampler over tracks of the given lengths (samples), none of which may be missing; excerpts
-    /// begin at multiples of `grain` samples.
+    /// A sampler over tracks of these lengths, which are counted in samples as `excerpt_samples` and `grain`
+    /// are; excerpts begin at multiples of `grain`.
     ///
     /// # Panics
     /// If there is no track, or a batch has no excerpts.

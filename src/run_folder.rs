@@ -34,9 +34,9 @@ pub struct Environment {
     pub format: u32,
     /// Version of the program.
     pub tonotopy: String,
-    /// That it was built from; `unknown` without a repository.
+    /// Commit that it was built from; `unknown` without a repository.
     pub commit: String,
-    /// Version of burn.
+    /// Version of burn; `unknown` where it was built without a lock file.
     pub burn: String,
     /// As `--device` takes it.
     pub device: String,
@@ -48,7 +48,7 @@ pub struct Environment {
     pub os: String,
     /// The command line, its arguments joined by blanks, not quoted.
     pub command: String,
-    /// Trainable parameters of the model.
+    /// Numbers that the model holds: trained ones, frozen ones, and those that batch normalisation keeps.
     pub parameters: usize,
     /// What was left out of the data, or cannot be scored.
     pub notes: Vec<String>,
