@@ -26,6 +26,7 @@ pub mod factors;
 pub mod files;
 pub mod finite;
 pub mod fit;
+mod host;
 pub mod import;
 pub mod init_from;
 pub mod latent;
