@@ -61,11 +61,6 @@ impl ExcerptSampler {
         (first..first + self.batch_size as u64).map(|position| self.excerpt(position)).collect()
     }
 
-    /// Steps in which every track is seen once.
-    pub fn steps_per_epoch(&self) -> f64 {
-        self.lengths.len() as f64 / self.batch_size as f64
-    }
-
     fn excerpt(&self, position: u64) -> Excerpt {
         let tracks = self.lengths.len() as u64;
         let track = self.order(position / tracks)[(position % tracks) as usize] as usize;

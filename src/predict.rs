@@ -262,14 +262,6 @@ impl Predictor {
         self.of_audio(path, What::Embeddings)
     }
 
-    /// The mean of the network's outputs, which are no probabilities, over the excerpts of a file.
-    ///
-    /// # Errors
-    /// As [`Predictor::predict_file`].
-    pub fn outputs_file(&self, path: &Path) -> Result<Vec<f32>> {
-        self.of_audio(path, What::Outputs)
-    }
-
     fn of_audio(&self, path: &Path, what: What) -> Result<Vec<f32>> {
         let mut readers = [Reader::new(self, what, self.excerpt_samples())];
         read_file(path, &mut readers)?;
