@@ -33,14 +33,6 @@ pub use quarantine::{QuarantineEntry, quarantine_csv};
 pub use resample::{StreamingResampler, is_sample, resample};
 pub use scan::{ScanOptions, ScanProgress, ScanReport, scan};
 
-/// Endings of the file names of supported formats, in lower case.
-///
-/// A file is recognised by its content; this list serves to find candidates in a folder.
-pub const EXTENSIONS: &[&str] = &[
-    "aac", "aif", "aifc", "aiff", "au", "flac", "m4a", "m4b", "mp1", "mp2", "mp3", "mp4", "oga",
-    "ogg", "wav", "wave",
-];
-
 /// A mono signal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waveform {
