@@ -1,4 +1,4 @@
-//! Tells the program which commit it was built from.
+//! Tells the program which commit it was built from, and with which version of burn.
 
 use std::process::Command;
 
@@ -12,5 +12,19 @@ fn main() {
     if let Some(head) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={head}");
     }
+    // A package can be built without its lock file.
+    let lock = std::fs::read_to_string("Cargo.lock").ok();
+    if lock.is_some() {
+        println!("cargo::rerun-if-changed=Cargo.lock");
+    }
+    let burn = lock.as_deref().and_then(|lock| version(lock, "burn")).unwrap_or("unknown");
+    println!("cargo::rustc-env=TONOTOPY_BURN={burn}");
     println!("cargo::rerun-if-changed=build.rs");
+}
+
+/// The version of a package in a lock file: the line after that of its name.
+fn version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let name = format!("name = \"{package}\"");
+    let mut lines = lock.lines().skip_while(|line| *line != name).skip(1);
+    lines.next()?.strip_prefix("version = \"")?.strip_suffix('"')
 }

@@ -22,7 +22,7 @@ pub const PLAYS: &str = "user_artists.dat";
 /// The file of the names.
 pub const ARTISTS: &str = "artists.dat";
 
-/// `[interactions] name = "hetrec"`.
+/// `[listening] name = "hetrec"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HetrecConfig {

@@ -44,7 +44,7 @@ pub enum Items {
     Songs,
 }
 
-/// `[interactions] name = "taste_profile"`.
+/// `[listening] name = "taste_profile"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TasteProfileConfig {

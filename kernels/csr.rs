@@ -111,7 +111,10 @@ impl Csr {
         self.columns.is_empty()
     }
 
-    /// The columns and values of a row's entries. Panics if there is no such row.
+    /// The columns and values of a row's entries.
+    ///
+    /// # Panics
+    /// If there is no such row.
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         let range = self.offsets[row]..self.offsets[row + 1];
         (&self.columns[range.clone()], &self.values[range])

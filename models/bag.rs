@@ -316,6 +316,9 @@ impl Bag {
     /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`, as long as the excerpts that the model was
     ///   built for
     /// - returns: `[batch, feature]`
+    ///
+    /// # Panics
+    /// If they have another length.
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
         let [_, samples] = waveforms.dims();
         assert_eq!(samples, self.samples, "the model was built for excerpts of another length");

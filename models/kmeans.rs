@@ -162,6 +162,9 @@ impl KMeansConfig {
     ///
     /// # Errors
     /// As [`KMeansConfig::fit`].
+    ///
+    /// # Panics
+    /// If `rows` or `means` are not whole rows of `columns` numbers, or there are not as many means as the config asks.
     pub fn fit_from(
         &self,
         rows: &[f32],

@@ -51,6 +51,9 @@ impl Logistic {
     ///
     /// # Errors
     /// If `c` is not above 0, a number is not finite, or all rows are of one kind.
+    ///
+    /// # Panics
+    /// If rows and truths differ in number.
     pub fn fit(
         rows: MatRef<'_, f64>,
         positive: &[bool],

@@ -1,6 +1,7 @@
 //! What a network is to everything else: its config before there are weights, and its module after.
 //!
-//! A network's file implements both traits; the list in `lib.rs` hands every call on to the member that it is for.
+//! A network's file implements both traits, and [`Lower`]; the list in `lib.rs` hands every call on to the
+//! member that it is for.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -98,6 +99,9 @@ pub trait Network: Module {
     /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`, at the network's sample rate, as long
     ///   as the excerpts that the network was built for
     /// - returns: `[batch, output]`, logits
+    ///
+    /// # Panics
+    /// If they have another length, and the network was built for one alone.
     fn forward(&self, waveforms: Tensor<2>) -> Tensor<2>;
 
     /// The last hidden layer.

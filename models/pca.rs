@@ -86,6 +86,9 @@ impl PcaFit {
     ///
     /// # Errors
     /// If a number is not finite.
+    ///
+    /// # Panics
+    /// If the rows are not whole.
     pub fn add(&mut self, rows: &[f32]) -> Result<(), PcaError> {
         assert!(rows.len().is_multiple_of(self.columns), "whole rows");
         if let Some(at) = rows.iter().position(|value| !value.is_finite()) {

@@ -1,7 +1,8 @@
 //! How fast a network trains or predicts on a device, and where the time goes.
 //!
-//! Batches are noise that lies in memory: reading audio is not part of it. In a training run batches are made
-//! ahead by other threads, so that the two differ only where these cannot keep up.
+//! Batches are noise that lies in memory: reading audio is not part of it. A training run reads it ahead, by
+//! default in the pauses of the threads that compute, so that it takes longer than this says where they have
+//! few, or the disk is slow.
 
 use std::time::Instant;
 
@@ -254,7 +255,11 @@ impl Runner {
 }
 
 fn wait(device: &Device) -> Result<()> {
-    device.sync().map_err(|error| Error::Device(format!("the device failed: {error}")))
+    device.sync().map_err(|error| {
+        Error::Device(format!(
+            "the device failed: {error}; `tonotopy devices --check` tells whether it works"
+        ))
+    })
 }
 
 fn milliseconds(since: Instant) -> f64 {

@@ -209,7 +209,7 @@ fn fingerprint_file(folder: &Path) -> PathBuf {
     folder.join("model.txt")
 }
 
-/// Vectors that were kept, if they are of this model; damaged ones are not, and are said to be.
+/// The ids and vectors that were kept, if they are of this model. Damaged ones are passed over, with a warning.
 ///
 /// # Errors
 /// If the file that names the model cannot be read.

@@ -102,6 +102,10 @@ impl Checkpoints {
 
     /// Saves, then moves `last` (and `best`, if this is the best) to it, then deletes all but the
     /// newest `keep` and the best.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses, [`Error::Data`] if no record can be made; earlier checkpoints are
+    /// then still there.
     pub fn save<M: Module>(
         &self,
         model: &M,
@@ -136,12 +140,18 @@ impl Checkpoints {
     }
 
     /// Removes what a killed run left half-written.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if something cannot be removed.
     pub fn sweep(&self) -> Result<()> {
         sweep_abandoned(&self.folder)
     }
 
     /// Sets the pointers right after a run was killed between a checkpoint and its pointers: `last` is the
     /// one that the run goes on from, `best` the one that its state names.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a pointer cannot be written.
     pub fn repair(&self, newest: &Checkpoint) -> Result<()> {
         let name = |step: u64| format!("step-{step:08}");
         let best = newest.state.best.map(|best| name(best.step));
@@ -157,6 +167,9 @@ impl Checkpoints {
 
     /// The newest checkpoint that is whole; `None` if there is none at all. One that is damaged is
     /// passed over, with a warning.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there are checkpoints and none is whole.
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
         let mut names = self.names()?;
         let any = !names.is_empty();
@@ -176,6 +189,9 @@ impl Checkpoints {
     }
 
     /// The checkpoint that a pointer names.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is none, or it is damaged.
     pub fn load(&self, which: Which) -> Result<Checkpoint> {
         let path = self.folder.join(self.pointed(which)?);
         let checkpoint = read(&path)?;
@@ -193,6 +209,9 @@ impl Checkpoints {
     }
 
     /// What tells the model of one checkpoint from that of any other.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::load`].
     pub fn fingerprint(&self, which: Which) -> Result<String> {
         let name = self.pointed(which)?;
         let meta = meta(&self.folder.join(&name))?;
@@ -214,7 +233,8 @@ impl Checkpoints {
         let name = name.trim();
         if !is_name(name) {
             return Err(Error::Data(format!(
-                "{} holds {name:?}, which is no checkpoint's name",
+                "{} holds {name:?}, which is no checkpoint's name: `train --resume` finds the newest without it, and \
+                 writes it anew",
                 pointer.display()
             )));
         }

@@ -31,6 +31,9 @@ fn is_name(name: &str) -> bool {
 
 impl Checksums {
     /// Of files that are there now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if one of them cannot be read.
     pub fn of_files(folder: &Path, names: &[&str]) -> Result<Checksums> {
         let mut sums = BTreeMap::new();
         for name in names {
@@ -72,6 +75,9 @@ impl Checksums {
     }
 
     /// Writes the list into its folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses.
     pub fn write(&self) -> Result<()> {
         let text = serde_json::to_vec_pretty(&self.sums).expect("plain data becomes JSON");
         write_atomic(&self.folder.join(CHECKSUMS), &text)

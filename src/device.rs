@@ -1,5 +1,8 @@
 //! Where tensors live: a GPU through wgpu, or the CPU.
 
+mod adapter;
+mod gpu_presence;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,10 +10,9 @@ use burn::tensor::Device;
 use kernels::precision::Precision;
 use serde::Serialize;
 
-use crate::adapter::{self, Adapter};
 use crate::error::{Error, Result};
 use crate::experiment::Training;
-use crate::gpu_presence;
+use adapter::Adapter;
 
 /// What `--device` may say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +106,7 @@ fn cpu() -> DeviceInfo {
 
 #[cfg(feature = "ndarray")]
 fn ndarray() -> Option<DeviceInfo> {
-    // Deprecated by burn in favour of flex; kept as the fallback that it was asked to be.
+    // Deprecated by burn in favour of flex; here it is the second opinion that flex is held against.
     #[expect(deprecated)]
     let device = Device::ndarray();
     let (id, backend) = ("ndarray".into(), "burn-ndarray".into());

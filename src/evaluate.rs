@@ -117,5 +117,9 @@ fn host(tensor: burn::tensor::Tensor<2>) -> Result<Vec<f32>> {
         .into_data()
         .convert::<f32>()
         .try_to_vec()
-        .map_err(|error| Error::Device(format!("the device returned unexpected data: {error:?}")))
+        .map_err(|error| {
+            Error::Device(format!(
+                "the device returned no float32 values ({error:?}): `tonotopy devices --check` tells whether it works"
+            ))
+        })
 }

@@ -112,6 +112,9 @@ impl Examples {
 
     /// Fetches the excerpts into a batch of `rows` rows. Silence pads short tracks, zeros pad missing
     /// rows: a GPU then meets one shape only.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the audio of a track cannot be read.
     pub fn batch(&self, excerpts: Vec<Excerpt>, rows: usize) -> Result<Batch> {
         let (outputs, width) = (self.outputs(), self.width());
         let mut inputs = Vec::with_capacity(rows * width);

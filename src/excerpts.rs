@@ -20,7 +20,7 @@ const PLACE: u64 = 2;
 pub struct Excerpt {
     /// Index into the split's tracks.
     pub track: usize,
-    /// First sample.
+    /// First sample; of tracks that are features, the number of the excerpt.
     pub start: usize,
 }
 
@@ -31,15 +31,18 @@ pub struct ExcerptSampler {
     excerpt_samples: usize,
     /// Excerpts begin at multiples of it.
     grain: usize,
-    /// Length of each track, in samples.
+    /// Length of each track, in samples (or excerpts, where tracks are features).
     lengths: Vec<usize>,
     /// Orders of the last epochs asked for; two, since batches are made ahead across their border.
     orders: Mutex<Vec<(u64, std::sync::Arc<Vec<u32>>)>>,
 }
 
 impl ExcerptSampler {
-    /// A sampler over tracks of the given lengths (samples), none of which may be missing; excerpts
-    /// begin at multiples of `grain` samples.
+    /// A sampler over tracks of these lengths, which are counted in samples as `excerpt_samples` and `grain`
+    /// are; excerpts begin at multiples of `grain`.
+    ///
+    /// # Panics
+    /// If there is no track, or a batch has no excerpts.
     pub fn new(
         seed: u64,
         batch_size: usize,
@@ -56,11 +59,6 @@ impl ExcerptSampler {
     pub fn batch(&self, step: u64) -> Vec<Excerpt> {
         let first = step * self.batch_size as u64;
         (first..first + self.batch_size as u64).map(|position| self.excerpt(position)).collect()
-    }
-
-    /// Steps in which every track is seen once.
-    pub fn steps_per_epoch(&self) -> f64 {
-        self.lengths.len() as f64 / self.batch_size as f64
     }
 
     fn excerpt(&self, position: u64) -> Excerpt {

@@ -283,7 +283,8 @@ fn read_log(path: &Path) -> Result<Vec<LogLine>> {
                 Ok(LogLine { sweep: index + 1, objective, seconds })
             }
             _ => Err(Error::Data(format!(
-                "{} line {}: {line:?} is no sweep, objective and seconds",
+                "{} line {}: {line:?} is no sweep, objective and seconds; put the file back as it was, or \
+                 remove its folder and begin anew",
                 path.display(),
                 index + 2
             ))),

@@ -164,14 +164,12 @@ fn write_array(path: &Path, shape: &[usize], values: &[f32]) -> Result<()> {
 pub fn width(folder: &Path) -> Result<usize> {
     let path = folder.join(ITEM_FACTORS);
     let file = File::open(&path).map_err(Error::io("open", &path))?;
-    let header = npy::read_header(&mut BufReader::new(file))
-        .map_err(|error| wrong(&path, format!("this is no whole .npy file: {error}")))?;
+    let header = npy::read_header(&mut BufReader::new(file)).map_err(|error| {
+        wrong(&path, format!("this is no whole .npy file ({error}): copy it again"))
+    })?;
     match header.shape[..] {
         [_, width] if width > 0 => Ok(width),
-        _ => Err(wrong(
-            &path,
-            format!("the shape is {:?} instead of rows and factors", header.shape),
-        )),
+        _ => Err(wrong(&path, format!("the shape is {:?}; it must be [id, factor]", header.shape))),
     }
 }
 
@@ -208,13 +206,13 @@ pub fn read(folder: &Path) -> Result<FactorTables> {
     if n_factors != other {
         return Err(Error::Data(format!(
             "{}: {USER_FACTORS} has {n_factors} factors a row, {ITEM_FACTORS} has {other}; they \
-             are not of one factorisation",
+             are not of one factorisation: take both from one",
             folder.display()
         )));
     }
     if users.biases.is_some() != items.biases.is_some() {
         return Err(Error::Data(format!(
-            "{}: only one of {USER_BIASES} and {ITEM_BIASES} is there",
+            "{}: only one of {USER_BIASES} and {ITEM_BIASES} is there: put both there, or none",
             folder.display()
         )));
     }
@@ -236,7 +234,7 @@ fn read_side(folder: &Path, ids: &str, factors: &str, biases: &str) -> Result<(S
     let path = folder.join(factors);
     let (shape, factors) = read_array(&path)?;
     let [rows, n_factors] = shape[..] else {
-        return Err(wrong(&path, format!("the shape is {shape:?} instead of rows and factors")));
+        return Err(wrong(&path, format!("the shape is {shape:?}; it must be [id, factor]")));
     };
     check_rows(&path, rows, &list, ids.len())?;
     let path = folder.join(biases);
@@ -245,7 +243,7 @@ fn read_side(folder: &Path, ids: &str, factors: &str, biases: &str) -> Result<(S
         true => {
             let (shape, values) = read_array(&path)?;
             let [rows] = shape[..] else {
-                return Err(wrong(&path, format!("the shape is {shape:?} instead of one number")));
+                return Err(wrong(&path, format!("the shape is {shape:?}; it must be [id]")));
             };
             check_rows(&path, rows, &list, ids.len())?;
             Some(values)
@@ -258,7 +256,13 @@ fn check_rows(path: &Path, rows: usize, list: &Path, ids: usize) -> Result<()> {
     if rows == ids {
         return Ok(());
     }
-    Err(wrong(path, format!("it has {rows} rows, but {} has {ids} ids", list.display())))
+    Err(wrong(
+        path,
+        format!(
+            "it has {rows} rows, but {} has {ids} ids; there must be one a row",
+            list.display()
+        ),
+    ))
 }
 
 fn wrong(path: &Path, problem: String) -> Error {
@@ -271,8 +275,8 @@ fn read_ids(path: &Path) -> Result<Vec<String>> {
     let mut seen = HashSet::with_capacity(ids.len());
     for (line, id) in ids.iter().enumerate() {
         let problem = match id.as_str() {
-            "" => "is empty",
-            id if !seen.insert(id) => "stands in an earlier line already",
+            "" => "is empty: every row needs one",
+            id if !seen.insert(id) => "stands in an earlier line already: each must be there once",
             _ => continue,
         };
         return Err(wrong(path, format!("line {}: the id {id:?} {problem}", line + 1)));
@@ -284,8 +288,9 @@ fn read_ids(path: &Path) -> Result<Vec<String>> {
 fn read_array(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
-    let damaged =
-        |error: std::io::Error| wrong(path, format!("this is no whole .npy file: {error}"));
+    let damaged = |error: std::io::Error| {
+        wrong(path, format!("this is no whole .npy file ({error}): copy it again"))
+    };
     let mut file = BufReader::with_capacity(1 << 20, file);
     let npy::Header { descr, fortran_order, shape } =
         npy::read_header(&mut file).map_err(damaged)?;
@@ -302,7 +307,10 @@ fn read_array(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
     let count =
         count.filter(|count| count.checked_mul(size).is_some_and(|bytes| bytes as u64 <= length));
     let Some(count) = count else {
-        return Err(wrong(path, format!("the header says {shape:?} values, the file is shorter")));
+        return Err(wrong(
+            path,
+            format!("the header says {shape:?} values, the file is shorter: copy it again"),
+        ));
     };
     let Some(values) = npy::read_values(&mut file, &descr, count) else {
         return Err(wrong(path, format!("values are {descr}; float32 or float64 is needed")));
@@ -311,7 +319,10 @@ fn read_array(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
         let row = at / shape.get(1).copied().unwrap_or(1).max(1);
         let value = values[at];
-        return Err(wrong(path, format!("row {row} (from 0) has the value {value}, not finite")));
+        return Err(wrong(
+            path,
+            format!("row {row} (from 0) has the value {value}, not finite: factorise anew"),
+        ));
     }
     Ok((shape, values))
 }

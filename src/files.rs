@@ -10,12 +10,18 @@ use crate::error::{Error, Result};
 pub const WRITING: &str = ".writing-";
 
 /// Writes `bytes` to a neighbour of `path`, makes them durable, and renames the neighbour.
+///
+/// # Errors
+/// [`Error::Io`] if the disk refuses.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_together(&[(path, bytes)])
 }
 
 /// Writes files that belong together: the neighbours of all are whole before the first of them is renamed, so that
 /// a full disk leaves what was there.
+///
+/// # Errors
+/// [`Error::Io`] if the disk refuses.
 pub fn write_together(files: &[(&Path, &[u8])]) -> Result<()> {
     let needed: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     let neighbours = files.iter().map(|(path, bytes)| neighbour(path, bytes, needed));
@@ -77,6 +83,9 @@ pub fn check_place(path: &Path) -> Result<()> {
 }
 
 /// Makes a folder that was not there, whole or not at all: `fill` writes into a neighbour, which is then renamed.
+///
+/// # Errors
+/// Those of `fill`; [`Error::Io`] if the disk refuses.
 pub fn create_whole(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let parent = folder_of(folder);
     create_folder(parent)?;
@@ -108,6 +117,9 @@ pub(crate) fn renamed(error: Error, beside: &Path, folder: &Path) -> Error {
 }
 
 /// Makes a rename inside `folder` durable.
+///
+/// # Errors
+/// [`Error::Io`] if the folder is not there, or the disk refuses.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     // Windows cannot open folders, and needs no such call.
     if cfg!(unix) {
@@ -118,6 +130,9 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 /// Removes what processes that were killed left half-written in `folder`, which nobody else may be writing to.
+///
+/// # Errors
+/// [`Error::Io`] if something cannot be read or removed; a missing folder is no error.
 pub fn sweep_abandoned(folder: &Path) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -140,11 +155,17 @@ pub fn sweep_abandoned(folder: &Path) -> Result<()> {
 }
 
 /// Creates a folder and those above it.
+///
+/// # Errors
+/// [`Error::Io`] if one of them cannot be made.
 pub fn create_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))
 }
 
 /// Reads a whole text file.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(Error::io("read", path))
 }

@@ -178,6 +178,9 @@ pub fn fixed_features<N: Network>(
 }
 
 /// Writes what was fitted.
+///
+/// # Errors
+/// [`Error::Io`] if the disk refuses.
 pub fn write(fitted: &Fitted, folder: &Path) -> Result<()> {
     create_folder(folder)?;
     let mut names = Vec::new();

@@ -60,6 +60,9 @@ impl Start {
     }
 
     /// What is fitted of that run, which this one then does not fit anew.
+    ///
+    /// # Errors
+    /// If it is damaged.
     pub fn fitted(&self) -> Result<Fitted> {
         self.folder.fitted()
     }

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod adapter;
 pub mod ahead;
 pub mod audio;
 pub mod bench;
@@ -27,7 +26,7 @@ pub mod factors;
 pub mod files;
 pub mod finite;
 pub mod fit;
-mod gpu_presence;
+mod host;
 pub mod import;
 pub mod init_from;
 pub mod latent;
@@ -40,6 +39,7 @@ pub mod matrix;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod model_file;
 pub mod npy;
 pub mod objective;
 pub mod optimizer;

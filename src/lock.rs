@@ -46,12 +46,9 @@ impl Holder {
     }
 }
 
-/// This machine's name, as far as it can be had without asking anyone.
+/// This machine's name.
 fn host() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok());
-    let name = name.or_else(|| std::env::var("COMPUTERNAME").ok());
-    name.map_or_else(|| "unknown".into(), |name| name.trim().to_string())
+    crate::host::name().unwrap_or_else(|| "unknown".into())
 }
 
 impl Lock {

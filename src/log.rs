@@ -71,6 +71,9 @@ impl LogLine {
 }
 
 /// Reads `metrics.jsonl`. A last line that was cut off by a crash is passed over.
+///
+/// # Errors
+/// [`Error::Data`] with the first line that is none of the log; [`Error::Io`] if the file cannot be read.
 pub fn read(path: &Path) -> Result<Vec<LogLine>> {
     let text = read_text(path)?;
     let whole = text.ends_with('\n');
@@ -82,7 +85,7 @@ pub fn read(path: &Path) -> Result<Vec<LogLine>> {
             Err(_) if index + 1 == count && !whole => break,
             Err(error) => {
                 return Err(Error::Data(format!(
-                    "{} line {} is no log line: {error}",
+                    "{} line {} is no log line: {error}; put the file back as it was, or remove the line",
                     path.display(),
                     index + 1
                 )));
@@ -102,6 +105,9 @@ pub struct Log {
 impl Log {
     /// Opens the log of a run that stands at `step`. Lines of later steps, written before the run
     /// was stopped and resumed, are dropped: those steps are done again.
+    ///
+    /// # Errors
+    /// As [`read()`]; [`Error::Io`] if the folder takes no files.
     pub fn open(folder: &Path, step: u64) -> Result<Log> {
         let path = folder.join("metrics.jsonl");
         if path.exists() {
@@ -122,6 +128,9 @@ impl Log {
     }
 
     /// Writes a line to `metrics.jsonl`, and its numbers to the TensorBoard events.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses; no part of a line is then left in `metrics.jsonl`.
     pub fn write(&mut self, line: &LogLine) -> Result<()> {
         self.append(&to_line(line))?;
         let step = line.step() as i64;

@@ -33,7 +33,9 @@ pub fn initial(
     let tracked = device.clone().autodiff();
     let model = experiment.model.init(outputs, samples, fitted, &tracked).map_err(config)?;
     model.try_load_record(record).map_err(|error| {
-        Error::Device(format!("cannot bring the first weights to the device: {error}"))
+        Error::Device(format!(
+            "cannot bring the first weights to the device: {error}; `tonotopy devices --check` tells whether it works"
+        ))
     })
 }
 
@@ -44,7 +46,8 @@ pub fn initial(
 pub fn with_weights(model: Model, weights: ModuleRecord, from: &Path) -> Result<Model> {
     model.try_load_record(weights).map_err(|error| {
         Error::Data(format!(
-            "the weights in {} do not fit the model of its experiment.toml: {error}",
+            "the weights in {} do not fit the model of its experiment.toml: {error}; put both back as they were, or \
+             train the run anew",
             from.display()
         ))
     })

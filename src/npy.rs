@@ -27,6 +27,9 @@ pub struct Header {
 }
 
 /// Writes a float32 array in C order.
+///
+/// # Errors
+/// If `out` refuses, or the shape is too long for a header.
 pub fn write(out: &mut impl Write, shape: &[usize], values: &[f32]) -> Result<()> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };

@@ -10,8 +10,8 @@ use crate::audio::{self, Limits};
 use crate::catalogue::By;
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
-use crate::export::{Card, Outputs, safetensors};
 use crate::model;
+use crate::model_file::{Card, Outputs, safetensors};
 use crate::run_folder::RunFolder;
 use crate::weights;
 
@@ -216,7 +216,9 @@ impl Predictor {
     fn mean(&self, what: What, samples: &[f32], sample_rate: u32) -> Result<Vec<f32>> {
         if let Some(place) = samples.iter().position(|value| !audio::is_sample(*value)) {
             let value = samples[place];
-            return Err(Error::Data(format!("sample {place} is {value}: it must be a number")));
+            return Err(Error::Data(format!(
+                "sample {place} is {value}: it must be a number, as a rule in [-1, 1]"
+            )));
         }
         let resampled;
         let samples = match sample_rate == self.sample_rate() {
@@ -258,14 +260,6 @@ impl Predictor {
     /// As [`Predictor::predict_file`].
     pub fn embed_file(&self, path: &Path) -> Result<Vec<f32>> {
         self.of_audio(path, What::Embeddings)
-    }
-
-    /// The mean of the network's outputs, which are no probabilities, over the excerpts of a file.
-    ///
-    /// # Errors
-    /// As [`Predictor::predict_file`].
-    pub fn outputs_file(&self, path: &Path) -> Result<Vec<f32>> {
-        self.of_audio(path, What::Outputs)
     }
 
     fn of_audio(&self, path: &Path, what: What) -> Result<Vec<f32>> {
@@ -401,6 +395,9 @@ impl<'a> Reader<'a> {
 ///
 /// # Errors
 /// If the file cannot be decoded, or a model takes no audio.
+///
+/// # Panics
+/// If the models take different rates.
 pub fn read_file(path: &Path, readers: &mut [Reader<'_>]) -> Result<()> {
     let Some(first) = readers.first() else { return Ok(()) };
     let rate = first.predictor.sample_rate();

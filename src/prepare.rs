@@ -25,6 +25,9 @@ pub struct Places {
 
 impl Places {
     /// Opens the audio cache.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if no folder is named and the account has none; [`Error::Data`] if it cannot be used.
     pub fn open_cache(&self) -> Result<AudioCache> {
         let folder = match &self.cache {
             Some(folder) => folder.clone(),
@@ -45,6 +48,9 @@ impl Places {
     }
 
     /// Loads listening data; simulated listeners hear the tracks of `collection`.
+    ///
+    /// # Errors
+    /// See [`InteractionsConfig::load`].
     pub fn listening(
         &self,
         config: &InteractionsConfig,
@@ -54,6 +60,9 @@ impl Places {
     }
 
     /// Loads a data set.
+    ///
+    /// # Errors
+    /// See [`DatasetConfig::load`].
     pub fn load(&self, dataset: &DatasetConfig) -> Result<Collection> {
         dataset.load(self.data.as_deref()).map_err(from_dataset)
     }

@@ -76,7 +76,7 @@ impl Progress {
         self.bar("fit", 0, "{prefix} [{bar:30}] {pos}/{len} excerpts  {msg}")
     }
 
-    /// For predicting excerpts.
+    /// For predicting excerpts or files.
     pub fn predict(&self, name: &str) -> Bar {
         self.bar(name, 0, "{prefix} [{bar:30}] {pos}/{len} excerpts  {eta} left")
     }
@@ -100,7 +100,7 @@ impl Bar {
         }
     }
 
-    /// Shows how many excerpts are done.
+    /// Shows how many of the excerpts or files are done.
     pub fn predict(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);

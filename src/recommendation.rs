@@ -49,6 +49,9 @@ pub struct Recommendation {
 }
 
 /// The scores of predicted factors, beside those of the true ones.
+///
+/// # Errors
+/// [`Error::Data`] if a factor or a score is not finite.
 pub fn recommend(
     latent: &Latent,
     outcome: Outcome,
@@ -122,6 +125,9 @@ fn random(like: &Matrix, seed: u64) -> Matrix {
 
 /// How well what a model gives ranks the tracks of a split: factors, or places that are compared with
 /// those of the train split's tracks.
+///
+/// # Errors
+/// [`Error::Data`] if a score is not finite.
 pub fn rank(
     latent: &Latent,
     predicted: &Matrix,
@@ -141,7 +147,11 @@ pub fn rank(
     .map_err(unscored)
 }
 
-/// For each track of the train split, those that its listeners like best: the nearest by usage.
+/// For each track of the train split, those that its listeners like best: the nearest by usage. Nothing without
+/// listening data.
+///
+/// # Errors
+/// [`Error::Data`] if a factor is not finite.
 pub fn neighbours(data: &Prepared, count: usize) -> Result<Vec<Vec<u32>>> {
     let Some(latent) = &data.latent else { return Ok(Vec::new()) };
     let broken = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
@@ -155,6 +165,9 @@ pub fn neighbours(data: &Prepared, count: usize) -> Result<Vec<Vec<u32>>> {
 }
 
 /// Predicted factors as a matrix, a row a track.
+///
+/// # Errors
+/// [`Error::Data`] if the predictions are not whole rows.
 pub fn matrix(outcome: &Outcome) -> Result<Matrix> {
     let predictions = &outcome.predictions;
     let (rows, columns) = (predictions.ids.len(), predictions.tags.len());

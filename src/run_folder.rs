@@ -34,9 +34,9 @@ pub struct Environment {
     pub format: u32,
     /// Version of the program.
     pub tonotopy: String,
-    /// That it was built from; `unknown` without a repository.
+    /// Commit that it was built from; `unknown` without a repository.
     pub commit: String,
-    /// Version of burn.
+    /// Version of burn; `unknown` where it was built without a lock file.
     pub burn: String,
     /// As `--device` takes it.
     pub device: String,
@@ -48,7 +48,7 @@ pub struct Environment {
     pub os: String,
     /// The command line, its arguments joined by blanks, not quoted.
     pub command: String,
-    /// Trainable parameters of the model.
+    /// Numbers that the model holds: trained ones, frozen ones, and those that batch normalisation keeps.
     pub parameters: usize,
     /// What was left out of the data, or cannot be scored.
     pub notes: Vec<String>,
@@ -62,7 +62,7 @@ impl Environment {
             format: FORMAT,
             tonotopy: env!("CARGO_PKG_VERSION").into(),
             commit: env!("TONOTOPY_COMMIT").into(),
-            burn: "0.22.1".into(),
+            burn: env!("TONOTOPY_BURN").into(),
             device: device.id.clone(),
             device_name: device.name.clone(),
             backend: device.backend.clone(),
@@ -151,6 +151,9 @@ impl RunFolder {
     }
 
     /// The experiment, as resolved when the run was made.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is damaged, or of a program that knew other keys.
     pub fn experiment(&self) -> Result<Experiment> {
         Experiment::parse(&self.read(EXPERIMENT)?, &[]).map_err(|error| {
             Error::Data(format!("in {}: {error}", self.file(EXPERIMENT).display()))
@@ -158,11 +161,17 @@ impl RunFolder {
     }
 
     /// The vocabulary, in the order of the outputs.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the file is damaged.
     pub fn tags(&self) -> Result<Vec<String>> {
         Ok(self.read(TAGS)?.lines().map(str::to_string).collect())
     }
 
     /// Where and with what it was made.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the file is damaged; [`Error::Io`] if it is not there.
     pub fn environment(&self) -> Result<Environment> {
         let path = self.file("environment.json");
         serde_json::from_str(&read_text(&path)?)
@@ -170,6 +179,9 @@ impl RunFolder {
     }
 
     /// What of the model was fitted before the first step; empty for most models.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a file is missing or damaged.
     pub fn fitted(&self) -> Result<Fitted> {
         Ok(fit::read(&self.file(FITTED))?.unwrap_or_default())
     }
@@ -180,6 +192,9 @@ impl RunFolder {
     }
 
     /// What the outputs of the run's model are called: tags, or the numbers of factors.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if tags or factors are damaged.
     pub fn outputs(&self, experiment: &Experiment) -> Result<Vec<String>> {
         match experiment.listening {
             None => self.tags(),
@@ -188,12 +203,18 @@ impl RunFolder {
     }
 
     /// The log; empty before training.
+    ///
+    /// # Errors
+    /// See [`log::read`].
     pub fn log(&self) -> Result<Vec<LogLine>> {
         let path = self.file("metrics.jsonl");
         if path.exists() { log::read(&path) } else { Ok(Vec::new()) }
     }
 
     /// Whether training came to its end.
+    ///
+    /// # Errors
+    /// See [`log::read`].
     pub fn is_trained(&self) -> Result<bool> {
         Ok(self.exists()
             && matches!(self.log()?.last(), Some(LogLine::End { reason, .. })
@@ -201,6 +222,9 @@ impl RunFolder {
     }
 
     /// Writes what is run, on what and where; nothing may have gone wrong before.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses; the folder is then no run.
     pub fn create(
         &self,
         experiment: &Experiment,
@@ -239,6 +263,9 @@ impl RunFolder {
 
     /// Writes the predictions of a split and the scores that these got, both or neither; `suffix` is empty for the
     /// test split.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a prediction is no probability; [`Error::Io`] if the disk refuses.
     pub fn write_scored(
         &self,
         predictions: &Predictions,
@@ -255,12 +282,18 @@ impl RunFolder {
     }
 
     /// Refuses to go on with other data or another experiment than the run began with.
+    ///
+    /// # Errors
+    /// As [`RunFolder::check_experiment`] and [`RunFolder::check_data`].
     pub fn check_same(&self, experiment: &Experiment, data: &Prepared) -> Result<()> {
         self.check_experiment(experiment)?;
         self.check_data(data)
     }
 
     /// Refuses another experiment than the run began with.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the keys whose values differ.
     pub fn check_experiment(&self, experiment: &Experiment) -> Result<()> {
         let saved = self.experiment()?;
         let differing = differing_keys(&saved, experiment);
@@ -276,6 +309,9 @@ impl RunFolder {
     }
 
     /// Refuses data that changed since the run was made.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the manifest of the run is another than that of `data`, or is damaged.
     pub fn check_data(&self, data: &Prepared) -> Result<()> {
         match self.read(MANIFEST)?.as_bytes() == manifest(data)? {
             true => Ok(()),

@@ -128,7 +128,7 @@ pub fn put_into(
         Model::Transferred(model) => {
             let (source, _) = load(experiment, beside, device)?;
             let model = model.with_source(source).map_err(|error| {
-                Error::Data(format!("model.run: its weights do not fit: {error}"))
+                Error::Data(format!("model.run: the weights of that run do not fit ({error}): train it anew, or name another"))
             })?;
             Ok(Model::Transferred(model))
         }

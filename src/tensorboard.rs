@@ -136,13 +136,9 @@ fn name_seconds(name: &str) -> Option<u64> {
 
 /// The name of this machine as far as it is known, fit for a file name.
 fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .or_else(|| std::env::var("COMPUTERNAME").ok())
-        .unwrap_or_default();
+    let name = crate::host::name().unwrap_or_default();
     let name: String =
-        name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
     if name.is_empty() { "localhost".to_owned() } else { name }
 }
 

@@ -17,8 +17,8 @@ use tonotopy::audio::{AudioCache, Limits, decode};
 use tonotopy::checkpoint::Checkpoints;
 use tonotopy::checksums::{self, Checksums};
 use tonotopy::experiment::Experiment;
-use tonotopy::export::{Card, safetensors};
 use tonotopy::import::Imported;
+use tonotopy::model_file::{Card, safetensors};
 use tonotopy::predictions::Predictions;
 use tonotopy::{factors, log};
 

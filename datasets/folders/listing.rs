@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::DatasetError;
 use crate::error::shown;
 
-/// Endings of audio files, in lower case. That a file ends so does not say that it can be decoded.
+/// Endings of the names of audio files, in lower case: what is looked for in folders. That a file ends so does
+/// not say that it can be decoded; a decoder goes by the content.
 pub const ENDINGS: [&str; 16] = [
     "aac", "aif", "aifc", "aiff", "au", "flac", "m4a", "m4b", "mp1", "mp2", "mp3", "mp4", "oga",
     "ogg", "wav", "wave",

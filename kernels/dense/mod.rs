@@ -2,7 +2,8 @@
 //!
 //! Matrices are rows of `ld` values (the leading dimension) in a slice; [`padded`] gives an `ld`
 //! that lets every kernel work in whole registers. Values between the last column and `ld` must be
-//! finite; they are read and overwritten, and never reach a result.
+//! finite; they are read and overwritten, and never reach a result. Every kernel panics where a matrix
+//! does not lie within its slice, or is not padded where it must be.
 //!
 //! One micro-kernel does nearly all of the work: a tile of the output stays in registers while the
 //! sum runs. Within a tile each element is summed in the order of the sum's index.
@@ -24,7 +25,7 @@ pub use crate::simd::Width;
 /// Rows of every padded matrix are whole numbers of this many values: a cache line.
 pub const ALIGNMENT: usize = 16;
 
-/// Rows that a buffer must have beyond `rows` for kernels that work in blocks of rows.
+/// Rows that a buffer of `rows` must have for kernels that work in blocks of rows: whole blocks.
 pub const fn padded_rows(rows: usize) -> usize {
     rows.div_ceil(8) * 8
 }
@@ -170,7 +171,8 @@ kernels! {
     ///
     /// # Shapes
     /// - `a`: `depth` rows of `columns`, every `ld`; zero from there to the next whole register
-    /// - `w`: `ld` values
+    /// - `w`: `columns` rounded up to [`ALIGNMENT`]
+    /// - `out`: `depth` values
     pub fn apply(self, a: &[f32], ld: usize, depth: usize, columns: usize, w: &[f32], out: &mut [f32]) {
         check(a.len(), depth, columns, ld);
         assert!(w.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT && out.len() >= depth);
@@ -180,6 +182,7 @@ kernels! {
     ///
     /// # Shapes
     /// - `a`: `depth` rows of `columns`, every `ld`
+    /// - `w`: `depth` values
     /// - `out`: `columns` rounded up to [`ALIGNMENT`]
     pub fn apply_transposed(self, a: &[f32], ld: usize, depth: usize, columns: usize, w: &[f32], out: &mut [f32]) {
         check(a.len(), depth, columns, ld);

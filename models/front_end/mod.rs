@@ -1,8 +1,8 @@
 //! Front ends: from a waveform to bands over time, by rule or learned.
 //!
-//! Every front end takes `[batch, sample]` at its own `sample_rate` and gives
-//! `[batch, band, frame]`; those of several levels stack them. To add one: write its file, add a line to each of the two enums below,
-//! and an arm where the compiler asks for it.
+//! Every front end takes `[batch, sample]` at its own `sample_rate` and gives `[batch, band, frame]`; those
+//! of several levels stack them. To add one: write its file, add a line to each of the two enums below, and
+//! an arm where the compiler asks for it.
 
 pub mod filterbank;
 pub mod frames;

@@ -50,6 +50,9 @@ pub fn decode(
 
 /// As [`decode`], resampled to `sample_rate` on the way; the signal at the file's own rate is never
 /// held as a whole.
+///
+/// # Errors
+/// As [`decode`]; [`AudioError::Argument`] if `sample_rate` is outside [`RATES`](super::resample::RATES).
 pub fn decode_at(
     path: &Path,
     offset_s: f64,

@@ -2,7 +2,7 @@
 //!
 //! - [`decode()`]: any supported file to a mono [`Waveform`], packet by packet;
 //! - [`mod@resample`]: to another sample rate, in one go or as a stream;
-//! - [`cache`]: decoded audio on disk, which training reads by memory map;
+//! - [`cache`]: decoded audio on disk, of which training reads excerpts;
 //! - [`scan()`]: a whole data set into the cache, on all cores;
 //! - [`quarantine`]: what could not be used, and why.
 //!
@@ -32,14 +32,6 @@ pub use limits::Limits;
 pub use quarantine::{QuarantineEntry, quarantine_csv};
 pub use resample::{StreamingResampler, is_sample, resample};
 pub use scan::{ScanOptions, ScanProgress, ScanReport, scan};
-
-/// Endings of the file names of supported formats, in lower case.
-///
-/// A file is recognised by its content; this list serves to find candidates in a folder.
-pub const EXTENSIONS: &[&str] = &[
-    "aac", "aif", "aifc", "aiff", "au", "flac", "m4a", "m4b", "mp1", "mp2", "mp3", "mp4", "oga",
-    "ogg", "wav", "wave",
-];
 
 /// A mono signal.
 #[derive(Clone, Debug, PartialEq)]

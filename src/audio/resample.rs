@@ -112,7 +112,7 @@ impl StreamingResampler {
     pub fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) -> Result<(), AudioError> {
         if let Some(place) = first_non_sample(samples) {
             return Err(AudioError::Argument(format!(
-                "cannot resample: sample {} is {:e}",
+                "cannot resample: sample {} is {:e}; samples are numbers, as a rule in [-1, 1]",
                 self.consumed + place as u64,
                 samples[place]
             )));
@@ -136,6 +136,9 @@ impl StreamingResampler {
     }
 
     /// Appends what is left. In all, `ceil(n * to / from)` samples came out for `n` that went in.
+    ///
+    /// # Errors
+    /// [`AudioError::Argument`] if the last samples cannot be resampled.
     pub fn finish(mut self, out: &mut Vec<f32>) -> Result<(), AudioError> {
         let total = resampled_length(self.consumed, self.from, self.to);
         while self.fft.is_some() && self.produced < total {

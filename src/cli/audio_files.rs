@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::audio::EXTENSIONS;
+use datasets::folders::ENDINGS;
+
 use crate::error::{Error, Result};
 
 /// The files that the paths name: every named file, and in folders those with a known ending.
@@ -15,7 +16,7 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             if entry.file_type().map_err(Error::io("read", &path))?.is_dir() {
                 search(&path, found)?;
             } else if path.extension().is_some_and(|ending| {
-                EXTENSIONS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+                ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
             }) {
                 found.push(path);
             }
@@ -30,16 +31,20 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             found.sort();
             if found.is_empty() {
                 return Err(Error::Data(format!(
-                    "there is no audio file in {} (looked for {})",
+                    "there is no audio file in {}: name a folder that holds some (their names end in {}), or \
+                     the files themselves",
                     path.display(),
-                    EXTENSIONS.join(", ")
+                    ENDINGS.join(", ")
                 )));
             }
             files.extend(found);
         } else if path.exists() {
             files.push(path.clone());
         } else {
-            return Err(Error::Data(format!("there is no file {}", path.display())));
+            return Err(Error::Data(format!(
+                "there is no file {}: name audio files, or folders that hold some",
+                path.display()
+            )));
         }
     }
     Ok(files)

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use datasets::folders::ENDINGS;
 use datasets::{DatasetConfig, discover};
 use serde::Serialize;
 
 use super::audio_files::files;
 use super::{Context, print, print_json};
-use crate::audio::{EXTENSIONS, ScanOptions, scan};
+use crate::audio::{ScanOptions, scan};
 use crate::catalogue::By;
 use crate::checkpoint::Which;
 use crate::embed::embed;
@@ -126,7 +127,7 @@ fn dataset(arguments: &Arguments) -> Result<Option<DatasetConfig>> {
     if ending("toml") {
         return Ok(Some(Experiment::read(one, &[])?.dataset));
     }
-    if arguments.files || EXTENSIONS.iter().any(|known| ending(known)) {
+    if arguments.files || ENDINGS.iter().any(|known| ending(known)) {
         return Ok(None);
     }
     if one.is_file() || is_dataset(one) {
@@ -229,7 +230,10 @@ fn by_model(
         .filter_map(|(track, audio)| Some((track.id.clone(), audio?)))
         .unzip();
     if ids.is_empty() {
-        return Err(Error::Data(format!("no track of {} can be used", collection.name)));
+        return Err(Error::Data(format!(
+            "no track of {} can be used; the lines above say why, track by track",
+            collection.name
+        )));
     }
     let bar = context.progress.predict(&format!("embed {}", collection.name));
     let vectors = embed(

@@ -48,7 +48,9 @@ struct Summary {
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if arguments.runtime.is_some() && arguments.format != Format::Web {
-        return Err(Error::Config("--runtime is for --format web alone".into()));
+        return Err(Error::Config(
+            "--runtime goes with --format web, whose page needs it: leave it out".into(),
+        ));
     }
     let device = context.open_device()?;
     let predictor = Predictor::open(&arguments.model, arguments.checkpoint, &device.device)?;

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// How confidence grows with plays: 1 + alpha ln(1 + plays / epsilon).
     #[arg(long, default_value_t = 2.0)]
     alpha: f64,
-    /// The smaller, the less the number of plays says.
+    /// Unit in which plays are counted there: the smaller, the less their number says.
     #[arg(long, default_value_t = 1e-6)]
     epsilon: f64,
     /// Weight of the factors' squares in what is minimised.

@@ -14,7 +14,7 @@ use crate::run_folder::RunFolder;
 pub struct Arguments {
     /// A .safetensors file, or a checkpoint of PyTorch (.pth, .pt), of which nothing is executed.
     weights: PathBuf,
-    /// The experiment whose model they are of.
+    /// The experiment file (TOML) whose model they are of.
     experiment: PathBuf,
     /// Change a value of the experiment: --set training.excerpt_seconds=2. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]

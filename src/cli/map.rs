@@ -32,7 +32,7 @@ pub struct Arguments {
     /// About how many neighbours a track is to keep beside it.
     #[arg(long, default_value_t = 30.0)]
     perplexity: f32,
-    /// Lays the same tracks out otherwise.
+    /// Seed of the layout; another one lays the same tracks out otherwise.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Print where the page is and how well the map fits as JSON.

@@ -147,7 +147,10 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             search(path, &mut found)?;
             found.sort();
             if found.is_empty() {
-                return Err(Error::Config(format!("there is no .toml file in {}", path.display())));
+                return Err(Error::Config(format!(
+                    "there is no .toml file in {}: name experiments, or a folder that holds some",
+                    path.display()
+                )));
             }
             files.extend(found);
         } else {

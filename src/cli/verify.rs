@@ -41,7 +41,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     match found.iter().all(|row| row.ok) {
         true => Ok(()),
         false => Err(Error::Device(format!(
-            "{} gives something else on {} than where it was exported: do not use it there",
+            "{} gives something else on {} than where it was exported: do not use it there (`tonotopy devices \
+             --check` tells whether the device computes correctly)",
             arguments.model.display(),
             device.id
         ))),

@@ -2,9 +2,6 @@
 //!
 //! Every format carries the [`Card`], and the card test vectors: [`verify`] replays them.
 
-pub mod card;
-pub mod safetensors;
-pub mod test_signals;
 mod verify;
 pub mod web;
 
@@ -16,10 +13,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::files::{write_atomic, write_together};
+use crate::model_file::test_signals::Signal;
+use crate::model_file::{Card, TestVector, safetensors};
 use crate::predict::Predictor;
 use crate::weights;
-pub use card::{Card, Outputs, TestVector};
-use test_signals::Signal;
 pub use verify::{Deviation, verify};
 
 /// What kind of file.

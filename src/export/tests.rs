@@ -9,9 +9,9 @@ use models::onnx::proto;
 use models::{Fitted, ModelConfig, NetworkConfig};
 use prost::Message;
 
-use super::card::{Dataset, FORMAT, Training};
 use super::*;
 use crate::loss::Loss;
+use crate::model_file::{Dataset, FORMAT, Outputs, Prediction, Training};
 
 fn config(text: &str) -> ModelConfig {
     toml::from_str(text).unwrap()
@@ -33,7 +33,7 @@ fn predictor(config: ModelConfig, samples: usize) -> Predictor {
         sample_rate: config.sample_rate(),
         excerpt_samples: samples,
         input: "audio".into(),
-        activation: card::Prediction::Sigmoid,
+        activation: Prediction::Sigmoid,
         outputs: Outputs::Tags,
         tags: vec!["guitar".into(), "<script>".into()],
         model: config,

@@ -3,8 +3,8 @@
 use models::parity::VALUE_TOLERANCE;
 use serde::Serialize;
 
-use super::test_signals::Signal;
 use crate::error::{Error, Result};
+use crate::model_file::test_signals::Signal;
 use crate::predict::Predictor;
 
 /// How far one result of one test vector is off.
@@ -47,8 +47,9 @@ pub fn verify(predictor: &Predictor) -> Result<Vec<Deviation>> {
         ] {
             if expected.len() != actual.len() {
                 return Err(Error::Data(format!(
-                    "the test vector {:?} has {} {output}, the model gives {}",
+                    "the test vector {:?} of {} has {} {output}, the model gives {}: export it anew",
                     vector.signal.name(),
+                    card.name,
                     expected.len(),
                     actual.len()
                 )));

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::card::Card;
 use crate::error::{Error, Result};
 use crate::files::{create_folder, create_whole, write_together};
+use crate::model_file::Card;
 
 /// The page's own files.
 const FILES: &[(&str, &str)] = &[

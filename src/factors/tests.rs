@@ -84,7 +84,7 @@ fn float64_is_taken_and_all_else_is_refused() {
     };
     refused(&npy(&header("<f8", "True", "(4, 3)"), &doubles), "Fortran");
     refused(&npy(&header("<i8", "False", "(4, 3)"), &doubles), "float32 or float64");
-    refused(&npy(&header("<f8", "False", "(12,)"), &doubles), "instead of rows");
+    refused(&npy(&header("<f8", "False", "(12,)"), &doubles), "it must be [id, factor]");
     refused(&npy(&header("<f8", "False", "(3, 4)"), &doubles), "3 rows, but");
     refused(&npy(&header("<f8", "False", "(4, 2)"), &doubles[..64]), "2 factors a row");
     refused(&npy(&header("<f8", "False", "(4, 3)"), &doubles[..80]), "no whole .npy");

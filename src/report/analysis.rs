@@ -204,7 +204,7 @@ pub struct Group {
     pub scores: BTreeMap<Metric, Option<Spread>>,
     /// The figure that the experiment is to reproduce, if it names one.
     pub paper: Option<PaperFigure>,
-    /// Fewest and most trainable parameters of a run.
+    /// Fewest and most parameters of a run.
     pub parameters: (usize, usize),
     /// Fewest and most steps of a run; equal unless training stopped early.
     pub steps: (u64, u64),

@@ -46,7 +46,7 @@ pub struct RunSummary {
     pub task: Task,
     /// The model in words, such as `tagger on strided 256/256, l2 pools of 4`.
     pub model: String,
-    /// Trainable parameters.
+    /// As [`Environment::parameters`](crate::run_folder::Environment::parameters).
     pub parameters: usize,
     /// Steps done when training ended.
     pub steps: u64,

@@ -198,7 +198,10 @@ fn example_tags(
     let columns = reader.headers().map_err(broken)?.clone();
     let place = |name: &str| columns.iter().position(|column| column == name);
     let (Some(id), Some(tags)) = (place("id"), place("tags")) else {
-        return Err(Error::Data(format!("{} has no columns id and tags", path.display())));
+        return Err(Error::Data(format!(
+            "{} has no columns id and tags: put the file back as it was",
+            path.display()
+        )));
     };
     let mut found = BTreeMap::new();
     for row in reader.records() {
@@ -247,10 +250,12 @@ fn quarantine(folder: &RunFolder) -> Result<Vec<Quarantined>> {
     let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
     let column = |reader: &mut csv::Reader<std::fs::File>, name: &str| {
         let headers = reader.headers().map_err(broken)?;
-        headers
-            .iter()
-            .position(|header| header == name)
-            .ok_or_else(|| Error::Data(format!("{} has no column {name}", path.display())))
+        headers.iter().position(|header| header == name).ok_or_else(|| {
+            Error::Data(format!(
+                "{} has no column {name}: put the file back as it was",
+                path.display()
+            ))
+        })
     };
     let (path_column, reason) = (column(&mut reader, "path")?, column(&mut reader, "reason")?);
     reader

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use datasets::magnatagatune::TOP_50;
+
 use super::data::{Filters, Pool, Quarantined, RunSummary, Task};
 use super::filters::mel_centre;
 use crate::experiment::PaperFigure;
@@ -11,59 +13,6 @@ use crate::predictions::Predictions;
 use crate::rng::philox;
 
 pub const SAMPLE_RATE: u32 = 16_000;
-
-const TAGS: &[&str] = &[
-    "guitar",
-    "classical",
-    "slow",
-    "techno",
-    "strings",
-    "drums",
-    "electronic",
-    "rock",
-    "fast",
-    "piano",
-    "ambient",
-    "beat",
-    "violin",
-    "vocal",
-    "synth",
-    "female",
-    "indian",
-    "opera",
-    "male",
-    "singing",
-    "vocals",
-    "no vocals",
-    "harpsichord",
-    "loud",
-    "quiet",
-    "flute",
-    "woman",
-    "male vocal",
-    "no vocal",
-    "pop",
-    "soft",
-    "sitar",
-    "solo",
-    "man",
-    "classic",
-    "choir",
-    "voice",
-    "new age",
-    "dance",
-    "male voice",
-    "female vocal",
-    "beats",
-    "harp",
-    "cello",
-    "no voice",
-    "weird",
-    "country",
-    "metal",
-    "female voice",
-    "choral",
-];
 
 /// A number from 0 to 1, by key.
 pub fn uniform(key: u64, index: usize) -> f64 {
@@ -78,7 +27,7 @@ pub fn normal(key: u64, index: usize) -> f64 {
 /// Truth with ever rarer tags.
 pub fn targets(tracks: usize, tags: usize) -> Targets {
     let names: Vec<String> = (0..tags)
-        .map(|tag| TAGS.get(tag).map_or_else(|| format!("tag {tag}"), |name| (*name).to_owned()))
+        .map(|tag| TOP_50.get(tag).map_or_else(|| format!("tag {tag}"), |name| (*name).to_owned()))
         .collect();
     let values = (0..tracks * tags)
         .map(|i| uniform(1, i) < 0.2 / (1.0 + 0.15 * (i % tags) as f64))

@@ -312,3 +312,15 @@ fn features_are_at_hand_and_nothing_is_kept() {
         assert!(error.contains("width = 3") && error.contains(&rate.to_string()), "{error}");
     }
 }
+
+/// Entries made by other versions must have other keys.
+#[test]
+fn the_cache_is_keyed_by_the_versions_that_are_built_in() {
+    let lock = include_str!("../../../Cargo.lock").replace("\r\n", "\n");
+    for named in [decode::DECODER, resample::RESAMPLER] {
+        let mut words = named.split(|c: char| c == ' ' || c == ';');
+        let (package, version) = (words.next().unwrap(), words.next().unwrap());
+        let entry = format!("name = \"{package}\"\nversion = \"{version}\"\n");
+        assert!(lock.contains(&entry), "{named}");
+    }
+}

@@ -27,6 +27,9 @@ const MAX_HEADER: u64 = 64 << 20;
 /// Largest file: the weights of the largest model, and some room.
 const MAX_FILE: u64 = 8 << 30;
 
+/// What to do about a file that is no model.
+const NAME_ANOTHER: &str = "name a run folder or a file that `tonotopy export` wrote";
+
 /// What a file holds.
 pub struct Contents {
     /// See [`crate::weights`] for names and shapes.
@@ -91,29 +94,32 @@ pub fn read(path: &Path) -> Result<Contents> {
     let mut first = [0; 8];
     let header = match file.read_exact(&mut first) {
         Ok(()) => u64::from_le_bytes(first),
-        Err(_) => return Err(data("is too short to be a model file".into())),
+        Err(_) => return Err(data(format!("is too short to be a model file: {NAME_ANOTHER}"))),
     };
     // Before anything of that size is read or allocated.
     if header > MAX_HEADER || header > length.saturating_sub(8) {
         return Err(data(format!(
             "is no whole safetensors file: its first bytes ask for a header of {header} bytes, and the file \
-             has {length}; name a run folder or a file that `tonotopy export` wrote"
+             has {length}; {NAME_ANOTHER}"
         )));
     }
     if length > MAX_FILE {
-        return Err(data(format!("has {length} bytes, more than {MAX_FILE}")));
+        return Err(data(format!(
+            "has {length} bytes, and no model has more than {MAX_FILE}: {NAME_ANOTHER}"
+        )));
     }
     let mut bytes = first.to_vec();
     file.take(MAX_FILE).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    let broken =
-        |error: ::safetensors::SafeTensorError| data(format!("is damaged or cut off: {error}"));
+    let broken = |error: ::safetensors::SafeTensorError| {
+        data(format!("is damaged or cut off ({error}): take an undamaged copy"))
+    };
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(broken)?;
     let mut contents = Contents { weights: Weights::new(), fitted: Fitted::default(), card: None };
     for (name, view) in tensors.iter() {
         if view.dtype() != Dtype::F32 {
             return Err(data(format!(
-                "holds {name:?} as {:?}: only float32 can be read; convert it first",
+                "holds {name:?} as {:?}: only float32 can be read; save it as that first",
                 view.dtype()
             )));
         }

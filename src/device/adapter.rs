@@ -1,30 +1,30 @@
 //! Adapters: what wgpu can compute on, listed before any of it is opened.
 
-use crate::device::DeviceInfo;
+use super::DeviceInfo;
 
 #[cfg(feature = "wgpu")]
 use burn::tensor::{Device, DeviceKind, DeviceType};
 
 /// One that wgpu lists; not open yet.
 #[cfg(feature = "wgpu")]
-pub(crate) struct Adapter {
+pub(super) struct Adapter {
     index: usize,
     device: Device,
 }
 
 /// There is none in a build without wgpu.
 #[cfg(not(feature = "wgpu"))]
-pub(crate) enum Adapter {}
+pub(super) enum Adapter {}
 
 /// Every adapter, in a fixed order.
 #[cfg(feature = "wgpu")]
-pub(crate) fn all() -> Vec<Adapter> {
+pub(super) fn all() -> Vec<Adapter> {
     let devices = Device::enumerate(DeviceType::Wgpu).into_vec();
     devices.into_iter().enumerate().map(|(index, device)| Adapter { index, device }).collect()
 }
 
 #[cfg(not(feature = "wgpu"))]
-pub(crate) fn all() -> Vec<Adapter> {
+pub(super) fn all() -> Vec<Adapter> {
     Vec::new()
 }
 

@@ -16,7 +16,7 @@ use crate::run_folder::RunFolder;
 /// Version of the card, and of the names and layout of the weights beside it.
 pub const FORMAT: u32 = 1;
 
-/// Longest excerpt of a model in a file, in samples: an hour at 32 kHz.
+/// Longest excerpt of a model in a file, in samples: more than an hour at 32 kHz.
 const MAX_EXCERPT: usize = 1 << 27;
 
 /// Everything that travels with the weights.
@@ -28,9 +28,9 @@ pub struct Card {
     pub name: String,
     /// One sentence.
     pub about: String,
-    /// Version and commit of the program that wrote it.
+    /// Version of the program that wrote the card.
     pub tonotopy: String,
-    /// See `tonotopy`; `unknown` where it was not built from a repository.
+    /// Commit of the program that trained the run; `unknown` where that was not built from a repository.
     pub commit: String,
     /// Architecture and front end, every setting of them.
     pub model: ModelConfig,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// `false` where the system lists its hardware and there is surely no GPU; `true` if in doubt.
-pub(crate) fn possible() -> bool {
+pub(super) fn possible() -> bool {
     // On other processors GPUs need not be on a bus that lists them.
     !cfg!(all(target_os = "linux", target_arch = "x86_64")) || listed(Path::new("/"))
 }
