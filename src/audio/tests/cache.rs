@@ -318,7 +318,7 @@ fn features_are_at_hand_and_nothing_is_kept() {
 fn the_cache_is_keyed_by_the_versions_that_are_built_in() {
     let lock = include_str!("../../../Cargo.lock").replace("\r\n", "\n");
     for named in [decode::DECODER, resample::RESAMPLER] {
-        let mut words = named.split(|c: char| c == ' ' || c == ';');
+        let mut words = named.split([' ', ';']);
         let (package, version) = (words.next().unwrap(), words.next().unwrap());
         let entry = format!("name = \"{package}\"\nversion = \"{version}\"\n");
         assert!(lock.contains(&entry), "{named}");
