@@ -482,7 +482,8 @@ def measured(row, arguments):
     runners = {"ours": Ours(arguments.tonotopy, name, batch, inference, arguments.device, rounded)}
     slow = runners["ours"].round(3)
     runners |= peers(name, batch, inference, arguments.device, rounded)
-    steps = 3 if arguments.small else max(3, min(50, int(1500 / slow)))
+    # Some seconds of each, so that what is short is as warm as what is long.
+    steps = 3 if arguments.small else max(3, min(5000, int(1500 / slow)))
     tell(row, measure(runners, arguments.rounds, steps), 2)
     return ratios
 
