@@ -14,6 +14,7 @@ mod recommend;
 mod report;
 mod run;
 mod scan;
+mod search;
 mod similar;
 mod train;
 mod verify;

@@ -1,8 +1,9 @@
 //! `run`: experiments trained, evaluated and compared.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use super::search::files_below;
 use super::{Context, print, print_json};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
@@ -129,23 +130,10 @@ fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Re
 
 /// The experiment files that the paths name, folders searched to any depth, in order of name.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    fn search(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-        for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
-            let path = entry.map_err(Error::io("read", folder))?.path();
-            if path.is_dir() {
-                search(&path, found)?;
-            } else if path.extension().is_some_and(|extension| extension == "toml") {
-                found.push(path);
-            }
-        }
-        Ok(())
-    }
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let mut found = Vec::new();
-            search(path, &mut found)?;
-            found.sort();
+            let found = files_below(path, &["toml"])?;
             if found.is_empty() {
                 return Err(Error::Config(format!(
                     "there is no .toml file in {}: name experiments, or a folder that holds some",

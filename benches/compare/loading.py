@@ -1,0 +1,65 @@
+"""What loading costs: training from the audio cache beside `bench`, whose batches lie in memory.
+
+    cargo build --release
+    python benches/compare/loading.py EXPERIMENT ... --data-dir DIR [--rounds N] [--steps N] [--tonotopy PROGRAM]
+
+Both train the same network, in turn, on two threads, batches of 32. What is compared is excerpts a second: the median of the
+lines that training logs, without the first, and that of `bench`'s steps. `bench` waits for every step's end, training does not, so
+on a CPU nothing but loading and the log lies between the two.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+THREADS = 2
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("experiments", type=Path, nargs="+")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--tonotopy", default="target/release/tonotopy")
+    arguments = parser.parse_args()
+    environment = os.environ | {"RAYON_NUM_THREADS": str(THREADS)}
+
+    def run(*words):
+        command = [arguments.tonotopy, "-q", "--device", "cpu", *map(str, words)]
+        return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
+
+    def bench(experiment):
+        words = ["--batch-size", arguments.batch_size, "--outputs", 25, "--steps", arguments.steps // 4, "--json"]
+        return json.loads(run("bench", experiment, *words))["excerpts_per_second"]
+
+    def train(experiment):
+        with tempfile.TemporaryDirectory() as place:
+            steps = arguments.steps
+            settings = [f"batch_size={arguments.batch_size}", f"steps={steps}", f"valid_every={steps}"]
+            settings += [f"log_every={max(1, steps // 10)}"]
+            words = [word for setting in settings for word in ("--set", f"training.{setting}")]
+            run("--data-dir", arguments.data_dir, "train", experiment, "--runs", place, *words)
+            (log,) = Path(place).glob("*/metrics.jsonl")
+            lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = [line for line in lines if "excerpts_per_second" in line][1:]
+        waiting = statistics.median(line["waiting"] for line in lines)
+        return statistics.median(line["excerpts_per_second"] for line in lines), waiting
+
+    print("| experiment | bench, excerpts/s | training, excerpts/s | training / bench | of a step spent waiting |")
+    print("|---|---|---|---|---|")
+    for experiment in arguments.experiments:
+        train(experiment)  # fills the cache
+        rounds = [(bench(experiment), *train(experiment)) for _ in range(arguments.rounds)]
+        benched, trained, waiting = (statistics.median(values) for values in zip(*rounds))
+        share = statistics.median(trained / benched for benched, trained, _ in rounds)
+        print(f"| {experiment} | {benched:.0f} | {trained:.0f} | {share:.3f} | {waiting:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
