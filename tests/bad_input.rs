@@ -176,3 +176,15 @@ fn a_device_that_is_not_there() {
     place.run("--device abacus train x.toml").fails(2, &["abacus"]);
     assert!(!place.path("runs").exists());
 }
+
+#[test]
+fn what_cannot_be_decoded_is_said_once_and_by_this_program() {
+    let place = Workplace::new();
+    place.write("music/good.wav", wav(1.0, 16_000));
+    place.write("music/bad.mp3", "no audio at all");
+    let scanned = place.run("scan music --out made").ok();
+    assert!(scanned.out.contains("bad.mp3"), "{}", scanned.out);
+    for level in ["ERROR", "WARN"] {
+        assert!(!scanned.err.contains(level), "{}", scanned.err);
+    }
+}

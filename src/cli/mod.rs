@@ -207,8 +207,8 @@ fn start_log(arguments: &Arguments) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    // The graphics stack is chatty; its debug output is only for -vv.
-    let others = if arguments.verbose > 1 { "debug" } else { "error" };
+    // The graphics stack is chatty, and what the decoders call errors stands in the quarantine; theirs is only for -vv.
+    let others = if arguments.verbose > 1 { "debug" } else { "error,symphonia=off" };
     let filter = tracing_subscriber::EnvFilter::builder()
         .parse_lossy(format!("{others},tonotopy={level},tonotopy_datasets={level}"));
     let log = tracing_subscriber::fmt()
