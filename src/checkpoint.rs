@@ -33,6 +33,7 @@ pub struct LoopState {
     /// Validations since then.
     pub since_best: u32,
     /// Sum and number of the losses since the last line of the log.
+    #[serde(with = "crate::exact")]
     pub loss_sum: f64,
     /// See `loss_sum`.
     pub loss_count: u64,
@@ -47,6 +48,7 @@ pub struct Best {
     /// Steps done when it was measured.
     pub step: u64,
     /// Of the metric by which checkpoints are judged.
+    #[serde(with = "crate::exact")]
     pub value: f64,
 }
 

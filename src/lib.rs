@@ -17,6 +17,7 @@ pub mod embed;
 pub mod ensemble;
 pub mod error;
 pub mod evaluate;
+mod exact;
 pub mod examples;
 pub mod excerpts;
 pub mod experiment;

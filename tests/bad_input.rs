@@ -180,6 +180,7 @@ fn a_device_that_is_not_there() {
 #[test]
 fn what_cannot_be_decoded_is_said_once_and_by_this_program() {
     let place = Workplace::new();
+    place.write("music/manifest.csv", "id,path,split,tags\n1,good.wav,,low\n2,bad.mp3,,high\n");
     place.write("music/good.wav", wav(1.0, 16_000));
     place.write("music/bad.mp3", "no audio at all");
     let scanned = place.run("scan music --out made").ok();

@@ -199,8 +199,17 @@ fn audioset(bytes: &[u8]) {
 fn card(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let Ok(card) = Card::parse(&text, Path::new("card")) else { return };
-    let again = Card::parse(&card.to_json(), Path::new("card"));
-    assert_eq!(again.ok().as_ref(), Some(&card), "what was read is written as it was");
+    let mut again =
+        Card::parse(&card.to_json(), Path::new("card")).expect("what was written can be read");
+    // Scores are for people; serde_json may read a number one unit in the last place off.
+    if let (Some(again), Some(card)) = (&mut again.scores, &card.scores) {
+        assert_eq!(again.values.len(), card.values.len());
+        for ((_, again), (_, value)) in again.values.iter_mut().zip(&card.values) {
+            assert!((*again - value).abs() <= value.abs() * f64::EPSILON, "{again} {value}");
+            *again = *value;
+        }
+    }
+    assert_eq!(again, card, "what was read is written as it was");
 }
 
 /// The state of a loop, a record of a model and one of an optimizer, as if their checksums were right.

@@ -191,6 +191,9 @@ impl Inside {
                 return outside("leads outside");
             }
         }
+        if !matches!(path.components().next_back(), Some(Component::Normal(_))) {
+            return Err(format!("the path {} names a folder: name the audio file", shown(text)));
+        }
         let joined = self.folder.join(path);
         // A look at the file itself is dear on a network: folders are resolved once, and a file is
         // resolved only if it is a link or if its path goes up.

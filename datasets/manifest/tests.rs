@@ -187,6 +187,19 @@ fn links_are_followed_inside_and_refused_outside() {
 }
 
 #[test]
+fn a_path_that_names_a_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    for path in [".", "./", "sub/..", "sub/..///", "a/b/../"] {
+        fs::write(folder.path().join("m.csv"), format!("id,path,split,tags\n1,{path},train,x\n"))
+            .unwrap();
+        let config = ManifestConfig { root: "m.csv".into(), ..ManifestConfig::default() };
+        let error = config.load(Some(folder.path())).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("names a folder"), "{path}: {error}");
+    }
+}
+
+#[test]
 fn the_vocabulary_can_be_chosen() {
     let folder = tempfile::tempdir().unwrap();
     let text = "id,path,split,tags\n1,a,train,x|y\n2,b,train,x\n3,c,test,z|x\n";
