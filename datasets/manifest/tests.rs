@@ -187,6 +187,21 @@ fn links_are_followed_inside_and_refused_outside() {
 }
 
 #[test]
+fn a_winding_path_to_a_file_that_is_not_there_is_written_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "id,path,split,tags\n1,gone/../a.wav,train,x\n2,b/c/../../d/,train,x\n";
+    fs::write(folder.path().join("m.csv"), text).unwrap();
+    let config = ManifestConfig { root: "m.csv".into(), ..ManifestConfig::default() };
+    let read = config.load(Some(folder.path())).unwrap();
+    fs::write(
+        folder.path().join("m.csv"),
+        to_csv(&read, Paths::RelativeTo(folder.path())).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(config.load(Some(folder.path())).unwrap().tracks, read.tracks);
+}
+
+#[test]
 fn a_path_that_names_a_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("sub")).unwrap();

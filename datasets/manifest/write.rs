@@ -119,13 +119,27 @@ impl Namer {
             folders.iter().find_map(|folder| path.strip_prefix(folder).ok().map(Path::to_owned))
         };
         let goes_up = |path: &Path| path.components().any(|part| part.as_os_str() == "..");
-        let name = below(&absolute).filter(|name| !goes_up(name)).or_else(|| {
+        let resolved = || {
             // The folder resolved, not the file: a link stays the name that the user gave.
             let (parent, file) = (absolute.parent()?, absolute.file_name()?);
             below(&parent.canonicalize().ok()?.join(file))
-        });
+        };
+        let name = below(&absolute)
+            .filter(|name| !goes_up(name))
+            .or_else(resolved)
+            // What is not there cannot be resolved, and leads nowhere else than its name says.
+            .or_else(|| below(&absolute).filter(|name| stays_below(name)));
         name.unwrap_or(absolute).to_str().map(str::to_owned)
     }
+}
+
+/// Whether a relative path never leaves the folder that it begins in.
+fn stays_below(path: &Path) -> bool {
+    let mut depth = 0i64;
+    path.components().all(|part| {
+        depth += if part.as_os_str() == ".." { -1 } else { 1 };
+        depth >= 0
+    })
 }
 
 /// Writes a neighbour of `path`, makes it durable, and renames it.
