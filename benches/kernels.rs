@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
+use kernels::bands::{Activation, BandOptions, bands, bands_composite};
 use kernels::conv::{ConvOptions, End, conv, conv_composite};
 use kernels::dense::Width;
 use kernels::feature_pool::{FeaturePooling, feature_pool, feature_pool_composite};
@@ -94,6 +95,44 @@ fn convolutions(c: &mut Criterion) {
                 b.iter(|| done(&device, || convolve().sum().backward()));
             });
         }
+    }
+}
+
+type Filterbank = fn(Tensor<3>, Tensor<3>, Tensor<1>, BandOptions) -> Tensor<3>;
+
+/// Pooled filters on raw audio, as one operation and as convolution, pools, bias and rectifier.
+fn filterbank(c: &mut Criterion) {
+    let options = BandOptions {
+        stride: 256,
+        pool: Some((4, FeaturePooling::L2 { floor: 1e-12 })),
+        activation: Activation::Relu,
+    };
+    let in_parts: Filterbank = |x, weights, bias, options| {
+        let none = Tensor::zeros([512], &x.device());
+        let linear = ConvOptions { stride: options.stride, end: End::Linear };
+        let (size, pooling) = options.pool.expect("given above");
+        let pools = feature_pool(conv(x, weights, none, linear), size, pooling);
+        burn::tensor::activation::relu(pools + bias.reshape([1, -1, 1]))
+    };
+    let ways =
+        [("kernel", bands as Filterbank), ("in parts", in_parts), ("plain", bands_composite)];
+    let mut group = c.benchmark_group("filterbank, 32 x 3 s, 512 filters of 1024, L2 pools of 4");
+    for (way, filterbank) in ways {
+        let device = device();
+        let given = |device: &Device| {
+            (noise([32, 1, 48_000], device), noise([512, 1, 1024], device), noise([128], device))
+        };
+        let (x, weights, bias) = given(&device);
+        group.bench_function(format!("{way}, forward"), |b| {
+            let run = || filterbank(x.clone(), weights.clone(), bias.clone(), options);
+            b.iter(|| done(&device, run));
+        });
+        let (x, weights, bias) = given(&device.clone().autodiff());
+        let (weights, bias) = (weights.require_grad(), bias.require_grad());
+        group.bench_function(format!("{way}, forward and backward"), |b| {
+            let run = || filterbank(x.clone(), weights.clone(), bias.clone(), options);
+            b.iter(|| done(&device, || run().sum().backward()));
+        });
     }
 }
 
@@ -218,6 +257,7 @@ criterion_group!(
     benches,
     mel,
     convolutions,
+    filterbank,
     one_excerpt,
     pooling,
     optimizers,

@@ -8,6 +8,7 @@
 //! numbers ([`samples`]), random bits ([`philox`]), how precise products are ([`precision`]), and how much memory a
 //! device has ([`memory`](mod@memory)).
 
+pub mod bands;
 pub mod conv;
 pub mod csr;
 pub mod dense;

@@ -5,7 +5,7 @@ use crate::precision::Precision;
 
 /// See the head of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Geometry {
+pub(crate) struct Geometry {
     pub batch: usize,
     pub channels: usize,
     /// Of the input.

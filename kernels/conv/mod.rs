@@ -20,7 +20,7 @@
 mod bfloat16;
 mod composite;
 #[cfg(feature = "wgpu")]
-mod cube;
+pub(crate) mod cube;
 mod flex;
 mod geometry;
 mod gradients;
@@ -33,7 +33,7 @@ use burn::backend::DispatchDevice;
 use burn::tensor::Tensor;
 
 pub use composite::conv_composite;
-use geometry::Geometry;
+pub(crate) use geometry::Geometry;
 
 /// What is open about a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,10 +28,9 @@
 //! bands, is not known: here filters, so that 128 bands in pools of 4 take 512.
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kernels::conv::{ConvOptions, End, conv};
-use kernels::feature_pool::{FeaturePooling, feature_pool};
+use kernels::bands::{self, BandOptions, bands};
+use kernels::feature_pool::FeaturePooling;
 use serde::{Deserialize, Serialize};
 
 use super::{check_sample_rate, excerpt_too_short, output_length};
@@ -94,6 +93,15 @@ pub enum PoolKind {
     L2,
     /// Largest.
     Max,
+}
+
+impl PoolKind {
+    fn pooling(self) -> FeaturePooling {
+        match self {
+            PoolKind::L2 => FeaturePooling::L2 { floor: ROOT_FLOOR as f32 },
+            PoolKind::Max => FeaturePooling::Max,
+        }
+    }
 }
 
 impl Default for StridedConfig {
@@ -215,26 +223,15 @@ impl Strided {
     /// - returns: `[batch, band, frame]`
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<3> {
         let x = waveforms.unsqueeze_dim(1); // [batch, 1, sample]
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        let then = |end| ConvOptions { stride: self.stride, end };
-        let x = match (self.pool, self.activation) {
-            (None, Activation::Relu) => {
-                let rectified = End::RectifiedPool { pool: 1, partial: false };
-                return conv(x, weight, bias, then(rectified));
-            }
-            (None, Activation::Log) => conv(x, weight, bias, then(End::Linear)).swap_dims(1, 2),
-            (Some(pool), _) => {
-                let none = Tensor::zeros([weight.dims()[0]], &x.device());
-                let x = pooled(conv(x, weight, none, then(End::Linear)), pool);
-                x.swap_dims(1, 2) + bias.reshape([1, 1, -1])
-            }
+        let options = BandOptions {
+            stride: self.stride,
+            pool: self.pool.map(|FeaturePool { kind, size }| (size, kind.pooling())),
+            activation: match self.activation {
+                Activation::Relu => bands::Activation::Relu,
+                Activation::Log => bands::Activation::Log { compression: self.compression as f32 },
+            },
         };
-        // `[batch, frame, band]`, as the convolution leaves it in memory on the CPU and the next one wants it.
-        let x = match self.activation {
-            Activation::Relu => relu(x),
-            Activation::Log => (x.square() * self.compression).log1p(),
-        };
-        x.swap_dims(1, 2)
+        bands(x, self.weight.val(), self.bias.val(), options)
     }
 
     /// The filters as they are now.
@@ -243,15 +240,6 @@ impl Strided {
         let weights = self.weight.val().into_data().iter::<f32>().collect();
         LearnedFilters { weights, length, pool: self.pool }
     }
-}
-
-/// `[batch, filter, frame]` to `[batch, filter / size, frame]`.
-fn pooled(x: Tensor<3>, FeaturePool { kind, size }: FeaturePool) -> Tensor<3> {
-    let pooling = match kind {
-        PoolKind::L2 => FeaturePooling::L2 { floor: ROOT_FLOOR as f32 },
-        PoolKind::Max => FeaturePooling::Max,
-    };
-    feature_pool(x, size, pooling)
 }
 
 impl Strided {

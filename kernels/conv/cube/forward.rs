@@ -8,7 +8,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::super::Geometry;
 use super::tile::{
-    DEPTH, MAX_SUMS, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_of_sum, zeros,
+    DEPTH, MAX_SUMS, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_at, row_of_sum,
+    zeros,
 };
 use super::{PLACES, output_shape, places_shape};
 use burn::tensor::Shape;
@@ -19,12 +20,18 @@ pub const MAX_POOL: usize = MAX_SUMS;
 /// What the kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Layout {
-    tile: Tile,
-    length: usize,
-    stride: usize,
+    windows: Windows,
     rectify: bool,
     pool: usize,
     with_places: bool,
+}
+
+/// What products of filters and windows are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Windows {
+    pub tile: Tile,
+    pub length: usize,
+    pub stride: usize,
 }
 
 /// The tile for a convolution: rows are filters, columns the windows of all pools of all items.
@@ -35,10 +42,10 @@ pub fn tile(geometry: &Geometry) -> Tile {
         3 => 6,
         pool => pool,
     };
-    Tile::new(geometry.filters, columns, geometry.pool > 1)
+    Tile::new(geometry.filters, columns).with_columns_together(geometry.pool > 1)
 }
 
-impl Layout {
+impl Windows {
     /// Whether neighbouring units read along a window instead of along windows: where these are further
     /// apart than what memory hands out at once.
     fn along_windows(self) -> bool {
@@ -60,8 +67,9 @@ pub fn convolve(
     let out = empty(output_shape(geometry), x.dtype);
     let shape = if with_places { places_shape(geometry) } else { Shape::from([1]) };
     let places = empty(shape, PLACES);
-    let layout = Layout { tile: tile(geometry), length, stride, rectify, pool, with_places };
-    let cubes = layout.tile.cubes(filters, batch * pools * pool);
+    let tile = tile(geometry);
+    let layout = Layout { windows: Windows { tile, length, stride }, rectify, pool, with_places };
+    let cubes = tile.cubes(filters, batch * pools * pool);
     product::launch(
         &client,
         calculate_cube_count_elemwise(&client, cubes, CubeDim::new_single()),
@@ -97,9 +105,9 @@ fn product(
     pools: usize,
     #[comptime] layout: Layout,
 ) {
-    let tile = comptime!(layout.tile);
+    let tile = comptime!(layout.windows.tile);
     let (height, width) = comptime!((tile.height(), tile.width()));
-    let (length, pool) = comptime!((layout.length, layout.pool));
+    let pool = comptime!(layout.pool);
     // Windows of an item, the last pool full.
     let span = pools * pool;
     let columns = batch * span;
@@ -107,63 +115,23 @@ fn product(
     // Cubes beyond the last have filters that there are not: zeros come in, and nothing goes out.
     let first_filter = CUBE_POS / side_by_side * height;
     let first_column = CUBE_POS % side_by_side * width;
-    let unit = UNIT_POS as usize;
-
-    let mut left = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.left_stride()));
-    let mut right = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.right_stride()));
-    // Where in the input every window begins.
-    let mut begins = Shared::<[u32]>::new_slice(width);
-    if unit < width {
-        let column = first_column + column_at(unit, tile);
-        let window = column % span;
-        let mut begin = NONE.runtime();
-        if column < columns && window < windows {
-            begin = (column / span * channels * frames + window * comptime!(layout.stride)) as u32;
-        }
-        begins[unit] = begin;
-    }
-    sync_cube();
-
-    let mut sums = zeros(tile);
-    let depth = channels * length;
-    for step in 0..depth.div_ceil(DEPTH) {
-        let first = step * DEPTH;
-        #[unroll]
-        for turn in 0..comptime!(tile.left_turns()) {
-            let slot = unit + turn * UNITS;
-            let (k, row) = (slot % DEPTH, slot / DEPTH);
-            let filter = first_filter + row;
-            let mut value = 0.0f32;
-            if filter < filters && first + k < depth {
-                value = weights[filter * depth + first + k];
-            }
-            left[k * comptime!(tile.left_stride()) + row] = value;
-        }
-        #[unroll]
-        for turn in 0..comptime!(tile.right_turns()) {
-            let slot = unit + turn * UNITS;
-            let mut k = slot / width;
-            let mut place = slot % width;
-            if comptime!(!layout.along_windows()) {
-                k = slot % DEPTH;
-                place = slot / DEPTH;
-            }
-            let begin = begins[place];
-            let at = first + k;
-            let mut value = 0.0f32;
-            if begin != NONE && at < depth {
-                value = x[begin as usize + at / length * frames + at % length];
-            }
-            right[k * comptime!(tile.right_stride()) + place] = value;
-        }
-        sync_cube();
-        multiply(&left, &right, &mut sums, tile);
-        sync_cube();
-    }
+    let sums = products(
+        x,
+        weights,
+        first_filter,
+        first_column,
+        columns,
+        span,
+        windows,
+        channels,
+        frames,
+        filters,
+        comptime!(layout.windows),
+    );
 
     #[unroll]
     for i in 0..comptime!(tile.rows) {
-        let filter = first_filter + row_of_sum(i);
+        let filter = first_filter + row_of_sum(i, tile);
         if filter < filters {
             let bias = bias[filter];
             #[unroll]
@@ -195,4 +163,79 @@ fn product(
             }
         }
     }
+}
+
+/// A unit's sums of products of filters with windows: rows are filters, columns the windows of all items, of which
+/// each has `span`; those from the `windows`-th on are not there, and count as 0.
+#[cube]
+pub fn products(
+    x: &[f32],
+    weights: &[f32],
+    first_filter: usize,
+    first_column: usize,
+    columns: usize,
+    span: usize,
+    windows: usize,
+    channels: usize,
+    frames: usize,
+    filters: usize,
+    #[comptime] layout: Windows,
+) -> Array<f32> {
+    let tile = comptime!(layout.tile);
+    let width = comptime!(tile.width());
+    let length = comptime!(layout.length);
+    let unit = UNIT_POS as usize;
+
+    let mut left = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.left_stride()));
+    let mut right = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.right_stride()));
+    // Where in the input every window begins.
+    let mut begins = Shared::<[u32]>::new_slice(width);
+    if unit < width {
+        let column = first_column + column_at(unit, tile);
+        let window = column % span;
+        let mut begin = NONE.runtime();
+        if column < columns && window < windows {
+            begin = (column / span * channels * frames + window * comptime!(layout.stride)) as u32;
+        }
+        begins[unit] = begin;
+    }
+    sync_cube();
+
+    let mut sums = zeros(tile);
+    let depth = channels * length;
+    for step in 0..depth.div_ceil(DEPTH) {
+        let first = step * DEPTH;
+        #[unroll]
+        for turn in 0..comptime!(tile.left_turns()) {
+            let slot = unit + turn * UNITS;
+            let (k, place) = (slot % DEPTH, slot / DEPTH);
+            let filter = first_filter + row_at(place, tile);
+            let mut value = 0.0f32;
+            if filter < filters && first + k < depth {
+                value = weights[filter * depth + first + k];
+            }
+            left[k * comptime!(tile.left_stride()) + place] = value;
+        }
+        #[unroll]
+        for turn in 0..comptime!(tile.right_turns()) {
+            let slot = unit + turn * UNITS;
+            let mut k = slot / width;
+            let mut place = slot % width;
+            if comptime!(!layout.along_windows()) {
+                k = slot % DEPTH;
+                place = slot / DEPTH;
+            }
+            let begin = begins[place];
+            let at = first + k;
+            let mut value = 0.0f32;
+            if begin != NONE && at < depth {
+                value = x[begin as usize + at / length * frames + at % length];
+            }
+            right[k * comptime!(tile.right_stride()) + place] = value;
+        }
+        sync_cube();
+        multiply(&left, &right, &mut sums, tile);
+        sync_cube();
+    }
+    sums
 }

@@ -18,10 +18,10 @@ use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::super::Geometry;
+use super::arriving::{Route, arriving};
 use super::tile::{
     DEPTH, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_of_sum, zeros,
 };
-use super::weights::arriving;
 
 /// What the kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,8 +29,7 @@ struct Layout {
     tile: Tile,
     length: usize,
     stride: usize,
-    rectify: bool,
-    pool: usize,
+    route: Route,
 }
 
 impl Layout {
@@ -40,17 +39,22 @@ impl Layout {
     }
 }
 
-/// The input's gradient `[batch, channel, frame]`, given the output's and the places.
-pub fn of_input([weights, gradient, places]: [CubeTensor; 3], geometry: &Geometry) -> CubeTensor {
-    let [weights, gradient, places] = [weights, gradient, places].map(into_contiguous);
+/// The input's gradient `[batch, channel, frame]`, given the output's, and places and shares as the route has them.
+pub fn of_input(
+    [weights, gradient, places, shares]: [CubeTensor; 4],
+    geometry: &Geometry,
+    route: Route,
+) -> CubeTensor {
+    let [weights, gradient, places, shares] =
+        [weights, gradient, places, shares].map(into_contiguous);
     let Geometry { batch, channels, frames, filters, length, stride, .. } = *geometry;
-    let Geometry { windows, rectify, pool, pools, .. } = *geometry;
+    let Geometry { windows, pool, pools, .. } = *geometry;
     let client = weights.client.clone();
     let shape = Shape::from([batch, channels, frames]);
     let out = empty_device_dtype(client.clone(), weights.device.clone(), shape, weights.dtype);
     let rows = channels * stride;
     let blocks = frames.div_ceil(stride);
-    let tile = Tile::new(rows, 4, false);
+    let tile = Tile::new(rows, 4);
     product::launch(
         &client,
         calculate_cube_count_elemwise(
@@ -62,6 +66,7 @@ pub fn of_input([weights, gradient, places]: [CubeTensor; 3], geometry: &Geometr
         weights.into_buffer_arg(),
         gradient.into_buffer_arg(),
         places.into_buffer_arg(),
+        shares.into_buffer_arg(),
         out.clone().into_buffer_arg(),
         batch,
         channels,
@@ -69,7 +74,7 @@ pub fn of_input([weights, gradient, places]: [CubeTensor; 3], geometry: &Geometr
         filters,
         windows.min(pools * pool),
         pools,
-        Layout { tile, length, stride, rectify, pool },
+        Layout { tile, length, stride, route },
     );
     out
 }
@@ -79,6 +84,7 @@ fn product(
     weights: &[f32],
     gradient: &[f32],
     places: &[i32],
+    shares: &[f32],
     out: &mut [f32],
     batch: usize,
     channels: usize,
@@ -141,10 +147,17 @@ fn product(
             let before = at % taps;
             let mut value = 0.0f32;
             if at < depth && item != NONE && block >= before && block - before < windows {
-                let window = block - before;
-                let row = item as usize * filters + at / taps;
-                let pooled = row * pools + window / comptime!(layout.pool);
-                value = arriving(gradient, places, pooled, window, comptime!(layout.rectify));
+                value = arriving(
+                    gradient,
+                    places,
+                    shares,
+                    item as usize,
+                    at / taps,
+                    block - before,
+                    filters,
+                    pools,
+                    comptime!(layout.route),
+                );
             }
             right[k * comptime!(tile.right_stride()) + place] = value;
         }
@@ -155,7 +168,7 @@ fn product(
 
     #[unroll]
     for i in 0..comptime!(tile.rows) {
-        let row = first_row + row_of_sum(i);
+        let row = first_row + row_of_sum(i, tile);
         #[unroll]
         for j in 0..comptime!(tile.columns) {
             let column = first_column + column_of_sum(j, tile);

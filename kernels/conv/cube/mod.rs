@@ -48,10 +48,11 @@
 //! Known to be left: the next tile is not fetched while one is multiplied, shared memory is read a number at a time,
 //! and small batches have fewer tiles than a large GPU has processors.
 
-mod forward;
-mod input;
-mod tile;
-mod weights;
+pub(crate) mod arriving;
+pub(crate) mod forward;
+pub(crate) mod input;
+pub(crate) mod tile;
+pub(crate) mod weights;
 
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -61,14 +62,22 @@ use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
+use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeDevice};
 
 use super::{ConvOptions, End, Geometry, composite};
+use arriving::Route;
 #[cfg(test)]
 pub(super) use weights::Share;
 
-/// What the places of the largest windows are stored as.
-const PLACES: DType = DType::I32;
+/// What places of the largest are stored as.
+pub(crate) const PLACES: DType = DType::I32;
+
+/// What a kernel is given where it reads nothing.
+pub(crate) fn unread(like: &CubeTensor, dtype: DType) -> CubeTensor {
+    empty_device_dtype(like.client.clone(), like.device.clone(), Shape::from([1]), dtype)
+}
 
 /// Whether the kernels take a convolution on this GPU.
 pub fn takes(x: &Tensor<3>, geometry: &Geometry, device: &CubeDevice) -> bool {
@@ -204,7 +213,8 @@ impl ConvPasses for CubeBackend {
         places: IntTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self> {
-        weights::of_weights([x, gradient, places], &geometry)
+        let shares = unread(&x, x.dtype);
+        weights::of_weights([x, gradient, places, shares], &geometry, Route::of(&geometry))
     }
 
     fn gradient_of_bias(
@@ -221,7 +231,8 @@ impl ConvPasses for CubeBackend {
         places: IntTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self> {
-        input::of_input([weights, gradient, places], &geometry)
+        let shares = unread(&weights, weights.dtype);
+        input::of_input([weights, gradient, places, shares], &geometry, Route::of(&geometry))
     }
 }
 

@@ -28,16 +28,28 @@ pub const NONE: u32 = u32::MAX;
 pub struct Tile {
     pub rows: usize,
     pub columns: usize,
+    /// Whether a unit's rows are neighbours, else as far apart as a cube has units one below the other.
+    pub rows_together: bool,
     /// Whether a unit's columns are neighbours; else they are as far apart as a cube has units side by
     /// side, and what the units write together is one stretch of memory.
-    pub together: bool,
+    pub columns_together: bool,
 }
 
 impl Tile {
     /// For a matrix of so many rows: the fewer rows, the lower the tile.
-    pub fn new(rows: usize, columns: usize, together: bool) -> Self {
+    pub fn new(rows: usize, columns: usize) -> Self {
         let rows = (rows / UNIT_ROWS).clamp(1, MAX_SUMS);
-        Self { rows: 1 << rows.ilog2(), columns, together }
+        Self { rows: 1 << rows.ilog2(), columns, rows_together: false, columns_together: false }
+    }
+
+    /// A tile whose units hold whole groups of `size` neighbouring rows, a power of two up to [`MAX_SUMS`].
+    pub fn with_groups_of_rows(self, size: usize) -> Self {
+        Self { rows: self.rows.max(size), rows_together: true, ..self }
+    }
+
+    /// A tile whose units hold neighbouring columns.
+    pub fn with_columns_together(self, columns_together: bool) -> Self {
+        Self { columns_together, ..self }
     }
 
     /// Rows of a cube.
@@ -122,15 +134,30 @@ pub fn zeros(#[comptime] tile: Tile) -> Array<f32> {
 
 /// Row of a unit's `i`-th sums, within its cube.
 #[cube]
-pub fn row_of_sum(#[comptime] i: usize) -> usize {
-    UNIT_POS as usize / UNIT_COLUMNS + i * UNIT_ROWS
+pub fn row_of_sum(#[comptime] i: usize, #[comptime] tile: Tile) -> usize {
+    let unit = UNIT_POS as usize / UNIT_COLUMNS;
+    if comptime!(tile.rows_together) {
+        unit * comptime!(tile.rows) + i
+    } else {
+        unit + i * UNIT_ROWS
+    }
+}
+
+/// Row, within its cube, of what stands at `place` of a column of the left factor.
+#[cube]
+pub fn row_at(place: usize, #[comptime] tile: Tile) -> usize {
+    if comptime!(tile.rows_together) {
+        place % UNIT_ROWS * comptime!(tile.rows) + place / UNIT_ROWS
+    } else {
+        place
+    }
 }
 
 /// Column of a unit's `j`-th sums, within its cube.
 #[cube]
 pub fn column_of_sum(#[comptime] j: usize, #[comptime] tile: Tile) -> usize {
     let unit = UNIT_POS as usize % UNIT_COLUMNS;
-    if comptime!(tile.together) {
+    if comptime!(tile.columns_together) {
         unit * comptime!(tile.columns) + j
     } else {
         unit + j * UNIT_COLUMNS
@@ -140,7 +167,7 @@ pub fn column_of_sum(#[comptime] j: usize, #[comptime] tile: Tile) -> usize {
 /// Column, within its cube, of what stands at `place` of a row of the right factor.
 #[cube]
 pub fn column_at(place: usize, #[comptime] tile: Tile) -> usize {
-    if comptime!(tile.together) {
+    if comptime!(tile.columns_together) {
         place % UNIT_COLUMNS * comptime!(tile.columns) + place / UNIT_COLUMNS
     } else {
         place

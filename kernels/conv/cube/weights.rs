@@ -12,6 +12,7 @@ use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::super::Geometry;
+use super::arriving::{Route, arriving};
 use super::tile::{
     DEPTH, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_of_sum, zeros,
 };
@@ -27,8 +28,7 @@ struct Layout {
     tile: Tile,
     length: usize,
     stride: usize,
-    rectify: bool,
-    pool: usize,
+    route: Route,
 }
 
 /// How the sum is shared among cubes.
@@ -42,7 +42,7 @@ pub struct Share {
 
 impl Share {
     pub fn new(geometry: &Geometry) -> Self {
-        let tile = Tile::new(geometry.filters, 4, false);
+        let tile = Tile::new(geometry.filters, 4);
         let steps = geometry.batch * used_windows(geometry).div_ceil(DEPTH);
         let tiles = tile.cubes(geometry.filters, geometry.depth());
         let parts = (CUBES / tiles).min(steps / STEPS).max(1);
@@ -57,11 +57,14 @@ fn used_windows(geometry: &Geometry) -> usize {
     geometry.windows.min(geometry.pools * geometry.pool)
 }
 
-/// The weights' gradient `[filter, channel, length]`, given the output's and the places.
-pub fn of_weights([x, gradient, places]: [CubeTensor; 3], geometry: &Geometry) -> CubeTensor {
-    let [x, gradient, places] = [x, gradient, places].map(into_contiguous);
-    let Geometry { channels, frames, filters, length, stride, rectify, pool, pools, .. } =
-        *geometry;
+/// The weights' gradient `[filter, channel, length]`, given the output's, and places and shares as the route has them.
+pub fn of_weights(
+    [x, gradient, places, shares]: [CubeTensor; 4],
+    geometry: &Geometry,
+    route: Route,
+) -> CubeTensor {
+    let [x, gradient, places, shares] = [x, gradient, places, shares].map(into_contiguous);
+    let Geometry { channels, frames, filters, length, stride, pools, .. } = *geometry;
     let client = x.client.clone();
     let Share { tile, steps, parts } = Share::new(geometry);
     let empty = |shape| empty_device_dtype(client.clone(), x.device.clone(), shape, x.dtype);
@@ -78,6 +81,7 @@ pub fn of_weights([x, gradient, places]: [CubeTensor; 3], geometry: &Geometry) -
         x.into_buffer_arg(),
         gradient.into_buffer_arg(),
         places.into_buffer_arg(),
+        shares.into_buffer_arg(),
         sums.clone().into_buffer_arg(),
         channels,
         frames,
@@ -86,7 +90,7 @@ pub fn of_weights([x, gradient, places]: [CubeTensor; 3], geometry: &Geometry) -
         pools,
         steps,
         parts,
-        Layout { tile, length, stride, rectify, pool },
+        Layout { tile, length, stride, route },
     );
     if parts > 1 {
         let count = filters * geometry.depth();
@@ -129,6 +133,7 @@ fn product(
     x: &[f32],
     gradient: &[f32],
     places: &[i32],
+    shares: &[f32],
     sums_of_parts: &mut [f32],
     channels: usize,
     frames: usize,
@@ -179,8 +184,17 @@ fn product(
             let (filter, window) = (first_filter + row, first + k);
             let mut value = 0.0f32;
             if filter < filters && window < windows {
-                let at = (item * filters + filter) * pools + window / comptime!(layout.pool);
-                value = arriving(gradient, places, at, window, comptime!(layout.rectify));
+                value = arriving(
+                    gradient,
+                    places,
+                    shares,
+                    item,
+                    filter,
+                    window,
+                    filters,
+                    pools,
+                    comptime!(layout.route),
+                );
             }
             left[k * comptime!(tile.left_stride()) + row] = value;
         }
@@ -204,7 +218,7 @@ fn product(
 
     #[unroll]
     for i in 0..comptime!(tile.rows) {
-        let filter = first_filter + row_of_sum(i);
+        let filter = first_filter + row_of_sum(i, tile);
         #[unroll]
         for j in 0..comptime!(tile.columns) {
             let column = first_column + column_of_sum(j, tile);
@@ -214,26 +228,6 @@ fn product(
             }
         }
     }
-}
-
-/// The gradient of a window, from that of its pool at `at`.
-#[cube]
-pub fn arriving(
-    gradient: &[f32],
-    places: &[i32],
-    at: usize,
-    window: usize,
-    #[comptime] rectify: bool,
-) -> f32 {
-    let mut value = 0.0f32;
-    if comptime!(rectify) {
-        if places[at] == window as i32 {
-            value = gradient[at];
-        }
-    } else {
-        value = gradient[at];
-    }
-    value
 }
 
 #[cube(launch)]
