@@ -13,12 +13,32 @@ pub fn append(bytes: &[u8], scale: f32, out: &mut Vec<f32>) {
 }
 
 fn append_by(width: Width, bytes: &[u8], scale: f32, out: &mut Vec<f32>) {
+    out.reserve(bytes.len() / 2);
+    let count = write_by(width, bytes, scale, out.spare_capacity_mut()).len();
+    // SAFETY: reserved, and written.
+    unsafe { out.set_len(out.len() + count) };
+}
+
+/// The same at the beginning of `out`, and that part of it.
+///
+/// # Panics
+/// If half a sample is among them, or they are more than `out` has room for.
+pub fn write<'a>(bytes: &[u8], scale: f32, out: &'a mut [MaybeUninit<f32>]) -> &'a mut [f32] {
+    write_by(Width::best(), bytes, scale, out)
+}
+
+fn write_by<'a>(
+    width: Width,
+    bytes: &[u8],
+    scale: f32,
+    out: &'a mut [MaybeUninit<f32>],
+) -> &'a mut [f32] {
     let (pairs, rest) = bytes.as_chunks();
     assert!(rest.is_empty(), "{} bytes are no whole number of samples", bytes.len());
-    out.reserve(pairs.len());
-    width.run(Scaled { pairs, scale, out: &mut out.spare_capacity_mut()[..pairs.len()] });
-    // SAFETY: reserved, and each written by the kernel.
-    unsafe { out.set_len(out.len() + pairs.len()) };
+    let out = &mut out[..pairs.len()];
+    width.run(Scaled { pairs, scale, out });
+    // SAFETY: the kernel writes each.
+    unsafe { out.assume_init_mut() }
 }
 
 /// Adds `samples` in steps of `scale`, rounded to the nearest one (halves away from zero) and kept within

@@ -58,11 +58,17 @@ fn run(
     with_places: bool,
 ) -> (FlexTensor, Vec<u32>) {
     let size = geometry.batch * geometry.output_item();
-    let mut out = vec![0.0; size];
-    let mut places = vec![0; if with_places && geometry.rectify { size } else { 0 }];
+    let place_count = if with_places && geometry.rectify { size } else { 0 };
+    let (mut out, mut places) = (Vec::with_capacity(size), Vec::with_capacity(place_count));
     let bias = bias.to_contiguous();
-    let asked = (!places.is_empty()).then_some(places.as_mut_slice());
-    forward(geometry, x.storage::<f32>(), packed, bias.storage::<f32>(), &mut out, asked);
+    let (x, bias) = (x.storage::<f32>(), bias.storage::<f32>());
+    let asked = (place_count > 0).then(|| &mut places.spare_capacity_mut()[..place_count]);
+    forward(geometry, x, packed, bias, &mut out.spare_capacity_mut()[..size], asked);
+    // SAFETY: reserved, and `forward` writes each of them.
+    unsafe {
+        out.set_len(size);
+        places.set_len(place_count);
+    }
     let shape = [geometry.batch, geometry.pools, geometry.filters];
     (FlexTensor::from_data(TensorData::new(out, shape)).transpose(1, 2), places)
 }

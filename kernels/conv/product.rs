@@ -7,6 +7,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::packed::Packed;
@@ -21,14 +23,14 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 /// # Shapes
 /// - `x`: `[batch, frame, channel]`, rounded as the geometry asks
 /// - `bias`: `[filter]`
-/// - `out` and `places`: `[batch, pool, filter]`
+/// - `out` and `places`: `[batch, pool, filter]`; every number of `out` is written, and of `places` if there is a rectifier
 pub(super) fn forward(
     geometry: &Geometry,
     x: &[f32],
     packed: &Packed,
     bias: &[f32],
-    out: &mut [f32],
-    places: Option<&mut [u32]>,
+    out: &mut [MaybeUninit<f32>],
+    places: Option<&mut [MaybeUninit<u32>]>,
 ) {
     let size = geometry.output_item();
     assert_eq!(x.len(), geometry.batch * geometry.item());
@@ -88,8 +90,8 @@ struct Task<'a> {
     /// Windows of the pools, `[window, filter of a panel]`.
     scratch: &'a mut [f32],
     /// `[pool, filter]`, as `places` if these are asked for.
-    out: &'a mut [f32],
-    places: &'a mut [u32],
+    out: &'a mut [MaybeUninit<f32>],
+    places: &'a mut [MaybeUninit<u32>],
 }
 
 impl Kernel for Task<'_> {
@@ -148,6 +150,11 @@ impl Task<'_> {
         let windows = (pools * geometry.pool).min(geometry.windows - start);
         assert!(windows > 0 && (start + windows - 1) * hop + depth <= self.x.len());
         assert!(columns == 2 * S::LANES && windows * columns <= scratch.len());
+        // Every pool has a window, and every filter a place in a panel: nothing of `out` is left as it was.
+        assert!(windows.div_ceil(geometry.pool) == pools && out.len() == pools * geometry.filters);
+        assert!(
+            packed.panels.len() >= geometry.filters.div_ceil(columns) * packed.panel_size(geometry)
+        );
         let panels = packed.panels.chunks_exact(packed.panel_size(geometry));
         for (panel, weights) in panels.enumerate() {
             let mut done = 0;
@@ -178,7 +185,7 @@ impl Task<'_> {
                 match (geometry.rectify, places.is_empty()) {
                     (false, _) => {
                         for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
-                            *out = value + bias;
+                            out.write(value + bias);
                         }
                     }
                     (true, true) => largest(values, columns, bias, out),
@@ -236,8 +243,9 @@ fn is_above(value: f32, best: f32) -> bool {
 
 /// Rectified maxima of a pool's rows.
 #[inline(always)]
-fn largest(values: &[f32], columns: usize, bias: &[f32], out: &mut [f32]) {
-    out.copy_from_slice(&values[..out.len()]);
+fn largest(values: &[f32], columns: usize, bias: &[f32], out: &mut [MaybeUninit<f32>]) {
+    let first = &values[..out.len()];
+    let out = out.write_copy_of_slice(first);
     for row in values.chunks_exact(columns).skip(1) {
         for (best, &value) in out.iter_mut().zip(row) {
             *best = if is_above(value, *best) { value } else { *best };
@@ -255,11 +263,16 @@ fn largest_with_place(
     values: &[f32],
     columns: usize,
     bias: &[f32],
-    out: &mut [f32],
-    places: &mut [u32],
+    out: &mut [MaybeUninit<f32>],
+    places: &mut [MaybeUninit<u32>],
 ) {
-    out.copy_from_slice(&values[..out.len()]);
-    places.fill(0);
+    let first = &values[..out.len()];
+    let out = out.write_copy_of_slice(first);
+    for place in places.iter_mut() {
+        place.write(0);
+    }
+    // SAFETY: written just now.
+    let places = unsafe { places.assume_init_mut() };
     for (number, row) in (0..).zip(values.chunks_exact(columns)).skip(1) {
         for ((best, place), &value) in out.iter_mut().zip(places.iter_mut()).zip(row) {
             let above = is_above(value, *best);

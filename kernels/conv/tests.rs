@@ -4,6 +4,8 @@
 #[cfg(feature = "wgpu")]
 mod on_gpus;
 
+use std::mem::MaybeUninit;
+
 use burn::tensor::{Device, TensorData};
 
 use super::gradients::{self, Arriving};
@@ -315,9 +317,15 @@ fn every_width_gives_the_same_as_the_narrowest(precision: Precision) {
         let count = geometry.batch * geometry.output_item();
         let arriving = own(noise(5, count));
         let run = |width: Width| {
-            let (mut out, mut places) = (vec![f32::NAN; count], vec![7; count]);
+            let mut out = vec![MaybeUninit::new(f32::NAN); count];
+            let mut places = vec![MaybeUninit::new(7); count];
             let packed = Packed::new(&weights, &geometry, width);
             forward(&geometry, &x, &packed, &bias, &mut out, Some(&mut places));
+            // SAFETY: each held a number before.
+            let (out, mut places) = unsafe {
+                let out: Vec<f32> = out.into_iter().map(|value| value.assume_init()).collect();
+                (out, places.into_iter().map(|place| place.assume_init()).collect::<Vec<u32>>())
+            };
             if !geometry.rectify {
                 places.clear();
             }

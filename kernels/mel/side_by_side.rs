@@ -3,6 +3,8 @@
 //! Frames are turned into lanes once, on the way in, and bands into rows once, on the way out. Between them
 //! every step (window, transform, power, filters, logarithm) is the same operation in every lane.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::fft::{self, Tables};
@@ -22,24 +24,30 @@ pub(super) fn forward(
 ) -> Vec<f32> {
     let (n_frames, n_bands) = (plan.n_frames(samples), plan.n_bands());
     let rows = waveforms.len() / samples.max(1) * n_frames;
-    let mut out = vec![0.0; rows * n_bands];
+    // Not cleared: every band of every frame is written below.
+    let mut out = Vec::with_capacity(rows * n_bands);
     let lanes = width.lanes();
-    out.par_chunks_mut(GROUPS * lanes * n_bands).enumerate().for_each_init(
-        || Scratch::new(plan, tables, lanes),
-        |scratch, (task, out)| {
-            for (group, out) in out.chunks_mut(lanes * n_bands).enumerate() {
-                let first = (task * GROUPS + group) * lanes;
-                // The last frame once more where there are fewer than lanes.
-                let starts = (first..first + lanes).map(|row| {
-                    let row = row.min(rows - 1);
-                    row / n_frames * samples + row % n_frames * plan.hop_length
-                });
-                scratch.starts.clear();
-                scratch.starts.extend(starts);
-                width.run(Group { scratch, plan, tables, waveforms, out });
-            }
-        },
-    );
+    out.spare_capacity_mut()[..rows * n_bands]
+        .par_chunks_mut(GROUPS * lanes * n_bands)
+        .enumerate()
+        .for_each_init(
+            || Scratch::new(plan, tables, lanes),
+            |scratch, (task, out)| {
+                for (group, out) in out.chunks_mut(lanes * n_bands).enumerate() {
+                    let first = (task * GROUPS + group) * lanes;
+                    // The last frame once more where there are fewer than lanes.
+                    let starts = (first..first + lanes).map(|row| {
+                        let row = row.min(rows - 1);
+                        row / n_frames * samples + row % n_frames * plan.hop_length
+                    });
+                    scratch.starts.clear();
+                    scratch.starts.extend(starts);
+                    width.run(Group { scratch, plan, tables, waveforms, out });
+                }
+            },
+        );
+    // SAFETY: reserved, and written: tasks cover all frames, blocks of lanes all bands.
+    unsafe { out.set_len(rows * n_bands) };
     out
 }
 
@@ -50,7 +58,7 @@ struct Group<'a> {
     tables: &'a Tables,
     waveforms: &'a [f32],
     /// `[frame, band]`
-    out: &'a mut [f32],
+    out: &'a mut [MaybeUninit<f32>],
 }
 
 impl Kernel for Group<'_> {
@@ -93,7 +101,7 @@ impl Scratch {
         plan: &MelPlan,
         tables: &Tables,
         waveforms: &[f32],
-        out: &mut [f32],
+        out: &mut [MaybeUninit<f32>],
     ) {
         // SAFETY: the caller's.
         unsafe { self.turn_in::<S>(plan, waveforms) };
@@ -168,7 +176,7 @@ impl Scratch {
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
-    unsafe fn turn_out<S: Simd>(&self, n_bands: usize, out: &mut [f32]) {
+    unsafe fn turn_out<S: Simd>(&self, n_bands: usize, out: &mut [MaybeUninit<f32>]) {
         for (block, bands) in self.bands.chunks_exact(S::LANES * S::LANES).enumerate() {
             let first = block * S::LANES;
             let mut values = [0.0_f32; 16];
@@ -179,10 +187,15 @@ impl Scratch {
                     *row = S::load(bands.as_ptr());
                 }
                 S::transpose(&mut square);
+                let count = S::LANES.min(n_bands - first);
                 for (frame, row) in out.chunks_exact_mut(n_bands).zip(&square) {
-                    S::store(values.as_mut_ptr(), *row);
-                    let count = S::LANES.min(n_bands - first);
-                    frame[first..first + count].copy_from_slice(&values[..count]);
+                    let frame = &mut frame[first..first + count];
+                    if count == S::LANES {
+                        S::store(frame.as_mut_ptr().cast(), *row);
+                    } else {
+                        S::store(values.as_mut_ptr(), *row);
+                        frame.write_copy_of_slice(&values[..count]);
+                    }
                 }
             }
         }
