@@ -34,7 +34,7 @@ pub fn embed(
 ) -> Result<Matrix> {
     let tracks = Arc::new(Examples {
         ids,
-        inputs: Inputs::Audio { tracks: audio, samples: excerpt_samples },
+        inputs: Inputs::Audio { tracks: audio, samples: excerpt_samples, kept: Arc::default() },
         ..Examples::default()
     });
     let excerpts = consecutive(&tracks.lengths(), excerpt_samples);

@@ -1,13 +1,15 @@
 //! What training reads: tracks with their audio (or features of it) at hand and their targets as
 //! numbers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::audio::CachedAudio;
 use crate::error::{Error, Result};
 use crate::excerpts::Excerpt;
+use crate::kept::Kept;
+use crate::rows::Rows;
 
 /// What the part of a model that learns reads of each track.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub enum Inputs {
         tracks: Vec<CachedAudio>,
         /// Length of an excerpt.
         samples: usize,
+        /// What stays in memory of them.
+        kept: Arc<Kept>,
     },
     /// Features that were computed beforehand.
     Features {
@@ -30,7 +34,7 @@ pub enum Inputs {
 
 impl Default for Inputs {
     fn default() -> Self {
-        Inputs::Audio { tracks: Vec::new(), samples: 1 }
+        Inputs::Audio { tracks: Vec::new(), samples: 1, kept: Arc::default() }
     }
 }
 
@@ -116,29 +120,88 @@ impl Examples {
     /// # Errors
     /// [`Error::Data`] if the audio of a track cannot be read.
     pub fn batch(&self, excerpts: Vec<Excerpt>, rows: usize) -> Result<Batch> {
-        let (outputs, width) = (self.outputs(), self.width());
-        let mut inputs = Vec::with_capacity(rows * width);
+        let begun = self.begin(excerpts, rows);
+        (0..begun.excerpts.len()).for_each(|row| self.fetch(&begun, row));
+        begun.finish()
+    }
+
+    /// The same, in pieces: a batch whose excerpts are still to be fetched, each by [`fetch`](Self::fetch).
+    pub fn begin(&self, excerpts: Vec<Excerpt>, rows: usize) -> BegunBatch {
+        let outputs = self.outputs();
         let mut targets = vec![0.0; rows * outputs];
-        for (row, &Excerpt { track, start }) in excerpts.iter().enumerate() {
-            match &self.inputs {
-                Inputs::Audio { tracks, samples } => {
-                    let audio = &tracks[track];
-                    let length = audio.len().saturating_sub(start).min(*samples);
-                    audio.append(start, length, &mut inputs).map_err(|error| {
-                        let id = &self.ids[track];
-                        Error::Data(format!("cannot read the audio of track {id}: {error}"))
-                    })?;
-                }
-                Inputs::Features { tracks, .. } => {
-                    inputs.extend_from_slice(&tracks[track][start * width..][..width]);
+        for (row, excerpt) in excerpts.iter().enumerate() {
+            targets[row * outputs..][..outputs]
+                .copy_from_slice(&self.targets[excerpt.track * outputs..][..outputs]);
+        }
+        let inputs = Rows::new(rows, self.width());
+        BegunBatch { inputs, targets, excerpts, rows, failure: Mutex::default() }
+    }
+
+    /// Fetches one excerpt of a batch, once, on any thread. What goes wrong is told when the batch is finished.
+    pub fn fetch(&self, batch: &BegunBatch, row: usize) {
+        let Excerpt { track, start } = batch.excerpts[row];
+        let fetched = batch.inputs.fill(row, |slots| match &self.inputs {
+            Inputs::Audio { tracks, samples, kept } => {
+                let audio = &tracks[track];
+                let count = audio.len().saturating_sub(start).min(*samples);
+                match kept.track(track, audio)? {
+                    Some(stored) if count > 0 => {
+                        Ok(audio.numbers(&stored[2 * start..][..2 * count], slots))
+                    }
+                    _ => audio.write(start, count, slots),
                 }
             }
-            inputs.resize((row + 1) * width, 0.0);
-            targets[row * outputs..][..outputs]
-                .copy_from_slice(&self.targets[track * outputs..][..outputs]);
+            Inputs::Features { tracks, width } => {
+                Ok(slots.write_copy_of_slice(&tracks[track][start * width..][..*width]))
+            }
+        });
+        if let Err(error) = fetched {
+            let id = &self.ids[track];
+            let error = Error::Data(format!("cannot read the audio of track {id}: {error}"));
+            let mut failure = batch.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whatever thread is first, the message is the same.
+            if failure.as_ref().is_none_or(|(first, _)| row < *first) {
+                *failure = Some((row, error));
+            }
         }
-        inputs.resize(rows * width, 0.0);
-        Ok(Batch { inputs, targets, excerpts, rows })
+    }
+}
+
+/// A batch in the making.
+pub struct BegunBatch {
+    inputs: Rows,
+    targets: Vec<f32>,
+    excerpts: Vec<Excerpt>,
+    rows: usize,
+    /// Of the first row that could not be fetched.
+    failure: Mutex<Option<(usize, Error)>>,
+}
+
+impl BegunBatch {
+    /// How many excerpts are to be fetched.
+    pub fn len(&self) -> usize {
+        self.excerpts.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.excerpts.is_empty()
+    }
+
+    /// The batch; excerpts that were not fetched are silence.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the audio of a track could not be read.
+    pub fn finish(self) -> Result<Batch> {
+        match self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some((_, error)) => Err(error),
+            None => Ok(Batch {
+                inputs: self.inputs.into_values(),
+                targets: self.targets,
+                excerpts: self.excerpts,
+                rows: self.rows,
+            }),
+        }
     }
 }
 

@@ -162,6 +162,9 @@ pub struct Training {
     pub min_track_seconds: f64,
     /// Threads of their own that make batches ahead; 0 leaves that to those that compute.
     pub loader_threads: usize,
+    /// Decoded audio of training tracks that stays in memory after its first use instead of being read from the cache
+    /// again, at most, in MiB.
+    pub audio_in_memory_mb: u64,
 }
 
 impl Default for Training {
@@ -185,6 +188,7 @@ impl Default for Training {
             keep_checkpoints: 2,
             min_track_seconds: 0.5,
             loader_threads: 0,
+            audio_in_memory_mb: 256,
         }
     }
 }
@@ -321,6 +325,9 @@ impl Experiment {
         }
         if training.loader_threads > 1024 {
             return refuse("loader_threads", &training.loader_threads, "at most 1024");
+        }
+        if training.audio_in_memory_mb > 1 << 30 {
+            return refuse("audio_in_memory_mb", &training.audio_in_memory_mb, "at most 2^30");
         }
         if !(training.min_track_seconds >= 0.0 && training.min_track_seconds.is_finite()) {
             return refuse("min_track_seconds", &training.min_track_seconds, "at least 0");

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::examples::{Examples, Inputs};
 use crate::experiment::{Experiment, Factorization};
 use crate::factors;
+use crate::kept::Kept;
 use crate::latent::{Latent, unheard};
 
 /// Where data and cache are on this machine; no experiment should depend on it.
@@ -263,8 +264,13 @@ pub fn prepare(
                 examples.targets[row + tag] = 1.0;
             }
         }
-        examples.inputs =
-            Inputs::Audio { tracks: own_audio, samples: experiment.excerpt_samples() };
+        // Training comes back to its tracks again and again, validation a few times.
+        let room = if split == Split::Train { experiment.training.audio_in_memory_mb } else { 0 };
+        examples.inputs = Inputs::Audio {
+            kept: Arc::new(Kept::new(own_audio.len(), room << 20)),
+            tracks: own_audio,
+            samples: experiment.excerpt_samples(),
+        };
         let needed = experiment.cross_validation.is_none() || split == Split::Train;
         match examples.is_empty() && needed {
             true => Err(Error::Data(format!(

@@ -332,6 +332,7 @@ fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
         "paper.metric",
         "paper.source",
         "paper.value",
+        "training.audio_in_memory_mb",
         "training.keep_checkpoints",
         "training.loader_threads",
         "training.log_every",

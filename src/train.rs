@@ -8,11 +8,11 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use models::Network;
 
-use crate::ahead::Ahead;
+use crate::ahead::{Ahead, Work};
 use crate::checkpoint::LoopState;
 use crate::clip::clip_by_global_norm;
 use crate::error::{Error, Result};
-use crate::examples::{Batch, Examples};
+use crate::examples::{Batch, BegunBatch, Examples};
 use crate::excerpts::ExcerptSampler;
 use crate::experiment::Training;
 use crate::finite;
@@ -177,11 +177,56 @@ fn batches(
     training: &Training,
     first: u64,
 ) -> Box<dyn Iterator<Item = Result<Batch>>> {
-    let (examples, rows) = (examples.clone(), training.batch_size);
-    let make = move |step| examples.batch(sampler.batch(step), rows);
+    let batches = Batches { examples: examples.clone(), sampler, rows: training.batch_size };
     match training.loader_threads {
-        0 => Box::new(Ahead::new(first, training.steps, AHEAD, make)),
-        threads => Box::new(Loader::new(first, training.steps, threads, AHEAD as usize, make)),
+        0 => Box::new(Ahead::new(first, training.steps, AHEAD, batches)),
+        threads => {
+            let make = move |step| batches.make(step);
+            Box::new(Loader::new(first, training.steps, threads, AHEAD as usize, make))
+        }
+    }
+}
+
+/// The batches of a run, by their step.
+struct Batches {
+    examples: Arc<Examples>,
+    sampler: ExcerptSampler,
+    rows: usize,
+}
+
+/// Numbers that a piece of a batch has at least: enough work to be worth a task, and some hundredths of a
+/// millisecond of it at most where excerpts are short.
+const PIECE: usize = 1 << 14;
+
+impl Batches {
+    fn make(&self, step: u64) -> Result<Batch> {
+        self.examples.batch(self.sampler.batch(step), self.rows)
+    }
+
+    /// Excerpts of a piece.
+    fn rows_of_piece(&self) -> usize {
+        PIECE.div_ceil(self.examples.width().max(1))
+    }
+}
+
+impl Work for Batches {
+    type Begun = BegunBatch;
+    type Item = Result<Batch>;
+
+    fn begin(&self, step: u64) -> (BegunBatch, usize) {
+        let batch = self.examples.begin(self.sampler.batch(step), self.rows);
+        let pieces = batch.len().div_ceil(self.rows_of_piece());
+        (batch, pieces)
+    }
+
+    fn piece(&self, batch: &BegunBatch, piece: usize) {
+        let first = piece * self.rows_of_piece();
+        let end = (first + self.rows_of_piece()).min(batch.len());
+        (first..end).for_each(|row| self.examples.fetch(batch, row));
+    }
+
+    fn finish(&self, batch: BegunBatch) -> Result<Batch> {
+        batch.finish()
     }
 }
 

@@ -39,6 +39,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -130,42 +131,61 @@ impl CachedAudio {
     /// Fills `out` with the samples from `start` on.
     ///
     /// # Errors
-    /// As [`CachedAudio::append`].
+    /// As [`CachedAudio::write`].
     pub fn read(&self, start: usize, out: &mut [f32]) -> Result<(), AudioError> {
-        let mut samples = Vec::with_capacity(out.len());
-        self.append(start, out.len(), &mut samples)?;
-        out.copy_from_slice(&samples);
+        let mut samples = vec![MaybeUninit::uninit(); out.len()];
+        out.copy_from_slice(self.write(start, out.len(), &mut samples)?);
         Ok(())
     }
 
-    /// Adds `count` samples from `start` on to `out`.
+    /// Writes `count` samples from `start` on to the beginning of `out`, and gives that part of it back.
     ///
     /// # Errors
-    /// [`AudioError::Argument`] if the stretch does not lie inside the track,
+    /// [`AudioError::Argument`] if the stretch does not lie inside the track, or is longer than `out`,
     /// [`AudioError::Cache`] if the entry is gone or has changed its length.
-    pub fn append(&self, start: usize, count: usize, out: &mut Vec<f32>) -> Result<(), AudioError> {
+    pub fn write<'a>(
+        &self,
+        start: usize,
+        count: usize,
+        out: &'a mut [MaybeUninit<f32>],
+    ) -> Result<&'a mut [f32], AudioError> {
         thread_local! {
             /// Mapping the file instead makes every core forget its translations when it is unmapped.
             static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        if start.checked_add(count).is_none_or(|end| end > self.samples) {
-            return Err(AudioError::Argument(format!(
-                "cannot read {count} samples from {start} on: {} has {}",
-                self.path().map_or("the track".into(), |path| path.display().to_string()),
-                self.samples
-            )));
+        if count > out.len() {
+            let place = out.len();
+            return Err(AudioError::Argument(format!("{count} samples are more than {place}")));
         }
+        if let Place::Frames(frames) = &self.place {
+            self.check(start, count)?;
+            let value = |byte: &u8| frames.lowest + frames.step * f32::from(*byte);
+            let values: Vec<f32> = frames.bytes[start..start + count].iter().map(value).collect();
+            return Ok(out[..count].write_copy_of_slice(&values));
+        }
+        BYTES.with_borrow_mut(|bytes| {
+            self.stored(start, count, bytes)?;
+            Ok(self.numbers(bytes, out))
+        })
+    }
+
+    /// Replaces `bytes` by `count` samples from `start` on as they are stored: little-endian, of 16 bits, in steps of the
+    /// entry's scale; none of features, which are not stored.
+    ///
+    /// # Errors
+    /// As [`CachedAudio::write`].
+    pub fn stored(
+        &self,
+        start: usize,
+        count: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), AudioError> {
+        self.check(start, count)?;
+        bytes.clear();
+        let Place::File(path) = &self.place else { return Ok(()) };
         if count == 0 {
             return Ok(());
         }
-        let path = match &self.place {
-            Place::File(path) => path,
-            Place::Frames(frames) => {
-                let bytes = &frames.bytes[start..start + count];
-                out.extend(bytes.iter().map(|byte| frames.lowest + frames.step * f32::from(*byte)));
-                return Ok(());
-            }
-        };
         let file = File::open(path).map_err(AudioError::cache("open", path))?;
         let length = file.metadata().map_err(AudioError::cache("read", path))?.len();
         if length != entry::file_length(self.samples as u64) {
@@ -175,13 +195,28 @@ impl CachedAudio {
                 source: io::Error::other("its length has changed; run the scan again"),
             });
         }
-        BYTES.with_borrow_mut(|bytes| {
-            bytes.resize(2 * count, 0);
-            read_exact_at(&file, bytes, (HEADER + 2 * start) as u64)
-                .map_err(AudioError::cache("read", path))?;
-            kernels::samples::append(bytes, self.scale, out);
-            Ok(())
-        })
+        bytes.resize(2 * count, 0);
+        read_exact_at(&file, bytes, (HEADER + 2 * start) as u64)
+            .map_err(AudioError::cache("read", path))
+    }
+
+    /// Stored samples as numbers, at the beginning of `out`.
+    ///
+    /// # Panics
+    /// If they are more than `out` has room for.
+    pub fn numbers<'a>(&self, stored: &[u8], out: &'a mut [MaybeUninit<f32>]) -> &'a mut [f32] {
+        kernels::samples::write(stored, self.scale, out)
+    }
+
+    fn check(&self, start: usize, count: usize) -> Result<(), AudioError> {
+        match start.checked_add(count).is_some_and(|end| end <= self.samples) {
+            true => Ok(()),
+            false => Err(AudioError::Argument(format!(
+                "cannot read {count} samples from {start} on: {} has {}",
+                self.path().map_or("the track".into(), |path| path.display().to_string()),
+                self.samples
+            ))),
+        }
     }
 }
 

@@ -1,0 +1,118 @@
+//! Decoded audio that stays in memory from its first use on, as far as there is room for it.
+//!
+//! The audio cache is files, and reading a stretch of one costs a copy out of the system's memory even where the disk is not
+//! asked: on small networks a tenth of a step.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::audio::{AudioError, CachedAudio};
+
+/// Whole tracks, as the cache stores them.
+#[derive(Debug, Default)]
+pub struct Kept {
+    tracks: Box<[Track]>,
+    /// Bytes that may still be taken.
+    left: AtomicU64,
+}
+
+/// What is kept of a track, or that nothing is; open before its first use.
+type Track = OnceLock<Option<Box<[u8]>>>;
+
+impl Kept {
+    /// Room for `bytes` of so many tracks. Tracks take it in the order of their first use.
+    pub fn new(tracks: usize, bytes: u64) -> Self {
+        let tracks = match bytes {
+            0 => Box::default(),
+            _ => (0..tracks).map(|_| OnceLock::new()).collect(),
+        };
+        Self { tracks, left: AtomicU64::new(bytes) }
+    }
+
+    /// The stored bytes of a track, if they are kept, or can be now; one that there is no room for is not read.
+    ///
+    /// # Errors
+    /// As [`CachedAudio::stored`], at the first use of a track.
+    pub fn track(&self, track: usize, audio: &CachedAudio) -> Result<Option<&[u8]>, AudioError> {
+        let Some(kept) = self.tracks.get(track) else { return Ok(None) };
+        if let Some(known) = kept.get() {
+            return Ok(known.as_deref());
+        }
+        let needed = 2 * audio.len() as u64;
+        let take = |left: u64| left.checked_sub(needed);
+        let is_taken = audio.path().is_some()
+            && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        let mut bytes = Vec::new();
+        if is_taken && let Err(error) = audio.stored(0, audio.len(), &mut bytes) {
+            self.left.fetch_add(needed, Ordering::Relaxed);
+            return Err(error);
+        }
+        let read = is_taken.then(|| bytes.into_boxed_slice());
+        if let Err(again) = kept.set(read)
+            && again.is_some()
+        {
+            // Another thread was at the same track, and its bytes are the ones that are kept.
+            self.left.fetch_add(needed, Ordering::Relaxed);
+        }
+        Ok(kept.get().and_then(Option::as_deref))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datasets::Audio;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::audio::{AudioCache, Limits};
+
+    #[test]
+    fn tracks_are_kept_while_there_is_room_and_only_if_they_can_be_read() {
+        let folder = tempdir().unwrap();
+        let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
+        let track = |name: &str, samples: usize| {
+            let path = folder.path().join(name);
+            let values: Vec<i16> = (0..samples).map(|n| (n * 37 % 1000) as i16).collect();
+            std::fs::write(&path, wav(&values)).unwrap();
+            let audio = Audio::File { path, offset_s: 0.0, duration_s: None };
+            cache.load(&audio, 8_000, &Limits::default()).unwrap().audio
+        };
+        let tracks = [track("a.wav", 1000), track("b.wav", 2000), track("c.wav", 500)];
+        let kept = Kept::new(3, 2 * 1700);
+        let sizes = || {
+            let size = |at: usize| Ok(kept.track(at, &tracks[at])?.map(<[u8]>::len));
+            (0..3).map(size).collect::<Result<Vec<_>, AudioError>>()
+        };
+        assert_eq!(sizes().unwrap(), [Some(2000), None, Some(1000)]);
+        for audio in &tracks {
+            std::fs::remove_file(audio.path().unwrap()).unwrap();
+        }
+        assert_eq!(sizes().unwrap(), [Some(2000), None, Some(1000)]);
+        assert!(Kept::new(3, 1 << 20).track(1, &tracks[1]).is_err());
+        assert_eq!(Kept::new(3, 0).track(1, &tracks[1]).unwrap(), None);
+    }
+
+    /// 16-bit mono at 8 kHz.
+    fn wav(samples: &[i16]) -> Vec<u8> {
+        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let size = bytes.len() as u32;
+        let mut file = Vec::new();
+        file.extend(b"RIFF");
+        file.extend((36 + size).to_le_bytes());
+        file.extend(b"WAVEfmt ");
+        file.extend(16_u32.to_le_bytes());
+        for field in [1_u16, 1] {
+            file.extend(field.to_le_bytes());
+        }
+        for field in [8_000_u32, 16_000] {
+            file.extend(field.to_le_bytes());
+        }
+        for field in [2_u16, 16] {
+            file.extend(field.to_le_bytes());
+        }
+        file.extend(b"data");
+        file.extend(size.to_le_bytes());
+        file.extend(bytes);
+        file
+    }
+}
