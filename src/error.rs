@@ -46,12 +46,15 @@ impl Error {
     }
 }
 
-/// What to do about a place that takes nothing, after what is wrong with it.
+/// What to do about a place, after what is wrong with it.
 fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room, then go on",
         ErrorKind::ReadOnlyFilesystem => "; choose another place, or mount it for writing",
         ErrorKind::PermissionDenied => "; see to its permissions, or choose another place",
+        ErrorKind::NotFound => "; see to how it is spelt, and whether it was moved",
+        ErrorKind::IsADirectory => "; a file is wanted",
+        ErrorKind::NotADirectory => "; a folder is wanted",
         _ => "",
     }
 }

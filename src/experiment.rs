@@ -231,6 +231,9 @@ impl Experiment {
     }
 
     /// The same from text.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key, its value, and what is allowed.
     pub fn parse(text: &str, set: &[String]) -> Result<Experiment> {
         let config = |error: String| Error::Config(with_nearest(&error));
         let experiment: Experiment = if set.is_empty() {

@@ -71,6 +71,10 @@ pub struct Trained {
 
 impl Session<'_> {
     /// Loads the data of an experiment; factors are those of the run in `folder`, if it has any.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the data set cannot be read or a split has no track that can be used, [`Error::Io`] if the cache or
+    /// a file cannot, [`Error::Interrupted`] if it was stopped.
     pub fn prepare(&self, experiment: &Experiment, folder: &RunFolder) -> Result<Prepared> {
         let scan = self.progress.scan();
         // Made when the first sweep is done: most experiments have nothing to factorise.
@@ -388,6 +392,10 @@ impl Session<'_> {
     }
 
     /// Who listens to the tracks of a trained run, from its listening data and its factors.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the run has no listening data; [`Error::Data`] or [`Error::Io`] if these, the data set or the factors
+    /// cannot be read or do not fit each other.
     pub fn listening(&self, folder: &RunFolder) -> Result<Listening> {
         let experiment = folder.experiment()?;
         let Some(config) = &experiment.listening else {
@@ -403,6 +411,10 @@ impl Session<'_> {
     }
 
     /// Predicts and scores a split of a trained run, and writes both into its folder.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the run is cross-validated, [`Error::Data`] or [`Error::Io`] if it, its checkpoint or its data
+    /// cannot be read, or the results not written, [`Error::Device`] if the device fails, [`Error::Interrupted`] if it was stopped.
     pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Evaluated> {
         if folder.experiment()?.cross_validation.is_some() {
             return Err(Error::Config(format!(
