@@ -60,11 +60,15 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use datasets::Audio;
     use tempfile::tempdir;
 
     use super::*;
     use crate::audio::{AudioCache, Limits};
+    use crate::examples::{Examples, Inputs};
+    use crate::excerpts::Excerpt;
 
     #[test]
     fn tracks_are_kept_while_there_is_room_and_only_if_they_can_be_read() {
@@ -90,6 +94,42 @@ mod tests {
         assert_eq!(sizes().unwrap(), [Some(2000), None, Some(1000)]);
         assert!(Kept::new(3, 1 << 20).track(1, &tracks[1]).is_err());
         assert_eq!(Kept::new(3, 0).track(1, &tracks[1]).unwrap(), None);
+    }
+
+    /// The samples of the files themselves, whether they come from memory, from the cache, or from both.
+    #[test]
+    fn a_batch_holds_the_samples_of_the_files_kept_or_not() {
+        let folder = tempdir().unwrap();
+        let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
+        let sample = |track: usize, n: usize| ((n * 37 + track * 11) % 1000) as i16;
+        let lengths = [1000, 2000, 500];
+        let tracks: Vec<CachedAudio> = (0..3)
+            .map(|track| {
+                let path = folder.path().join(format!("{track}.wav"));
+                let values: Vec<i16> = (0..lengths[track]).map(|n| sample(track, n)).collect();
+                std::fs::write(&path, wav(&values)).unwrap();
+                let audio = Audio::File { path, offset_s: 0.0, duration_s: None };
+                cache.load(&audio, 8_000, &Limits::default()).unwrap().audio
+            })
+            .collect();
+        let places = [(0, 17), (1, 1900), (2, 450), (0, 0), (1, 3)];
+        let excerpts: Vec<_> =
+            places.iter().map(|&(track, start)| Excerpt { track, start }).collect();
+        let mut expected = vec![0.0; 6 * 300];
+        for (row, (track, start)) in places.into_iter().enumerate() {
+            for n in start..(start + 300).min(lengths[track]) {
+                expected[row * 300 + n - start] = f32::from(sample(track, n)) / 32_768.0;
+            }
+        }
+        for room in [0, 2 * 1700, 1 << 20] {
+            let kept = Arc::new(Kept::new(3, room));
+            let inputs = Inputs::Audio { tracks: tracks.clone(), samples: 300, kept };
+            let examples = Examples { inputs, ..Examples::default() };
+            for use_of_it in ["first", "second"] {
+                let batch = examples.batch(excerpts.clone(), 6).unwrap();
+                assert_eq!(batch.inputs, expected, "room for {room} bytes, {use_of_it} use");
+            }
+        }
     }
 
     /// 16-bit mono at 8 kHz.
