@@ -364,7 +364,7 @@ mod tests {
     pub fn shared(name: &str) -> Option<PathBuf> {
         let root = std::env::var_os("TONOTOPY_SHARED")
             .map(PathBuf::from)
-            .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
+            .unwrap_or_else(|| "../../shared/data".into());
         let folder = root.join(name);
         if folder.is_dir() {
             return Some(folder);

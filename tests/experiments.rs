@@ -19,7 +19,7 @@ fn shipped() -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    search(&Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments"), &mut found);
+    search(Path::new("experiments"), &mut found);
     found.sort();
     found
 }

@@ -1,6 +1,6 @@
 //! Models in other programs, and theirs in ours.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::{MEL, STRIDED, Workplace, small, wav};
@@ -19,8 +19,9 @@ fn python(modules: &str) -> Option<String> {
     None
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// Where cargo runs tests; whole, since programs run elsewhere.
+fn root() -> PathBuf {
+    std::env::current_dir().unwrap()
 }
 
 /// A run in which everything that a network can be sure of is trained for a moment.

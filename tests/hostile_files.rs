@@ -50,8 +50,8 @@ fn damaged(bytes: &[u8], state: &mut u64) -> Vec<u8> {
 
 #[test]
 fn nothing_panics_whatever_a_file_holds() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let kinds = fs::read_dir(&corpus).unwrap().count();
+    let corpus = Path::new("tests/corpus");
+    let kinds = fs::read_dir(corpus).unwrap().count();
     assert_eq!(kinds, PARSERS.len(), "a folder a parser");
     let mut state = 2014;
     for (name, parse) in PARSERS {

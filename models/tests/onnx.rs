@@ -146,8 +146,7 @@ fn onnxruntime_computes_the_same() {
             write(&name("embeddings"), &embeddings);
         }
     }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run_onnx.py");
-    let out = Command::new(python).arg(script).arg(folder.path()).output().unwrap();
+    let out = Command::new(python).arg("tests/run_onnx.py").arg(folder.path()).output().unwrap();
     println!("{}", String::from_utf8_lossy(&out.stdout));
     assert!(
         out.status.success(),
