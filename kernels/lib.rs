@@ -16,6 +16,7 @@ pub mod feature_pool;
 pub mod mel;
 pub mod memory;
 pub mod optimizer;
+pub mod pairs;
 pub mod philox;
 pub mod precision;
 pub mod samples;

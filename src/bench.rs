@@ -8,11 +8,13 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
+use kernels::pairs;
 use kernels::precision::Precision;
 use models::{Fitted, Model, Network, NetworkConfig};
 use serde::Serialize;
 
+use crate::batch::{Batch, BatchInputs, Form};
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
@@ -98,7 +100,8 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
         model = model.valid();
     }
     let rows = experiment.training.batch_size;
-    let batch = Noise::new(rows, experiment.excerpt_samples(), plan.outputs);
+    let form = Form::on(&device.device);
+    let batch = noise(rows, experiment.excerpt_samples(), plan.outputs, form);
     let loss = match experiment.training.loss {
         // It asks for listeners; without them it is this one.
         Loss::WeightedPredictionError => Loss::MeanSquaredError,
@@ -118,11 +121,12 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
         host: device.device.clone(),
     };
     for _ in 0..WARM_UP {
-        runner.step(batch.made(), &mut |_| Ok(()))?;
+        runner.step(batch.clone(), &mut |_| Ok(()))?;
     }
     let mut whole = Vec::new();
     for _ in 0..plan.steps.max(1) {
-        let made = batch.made();
+        // A copy in the host's memory, such as a loader makes ahead.
+        let made = batch.clone();
         let began = Instant::now();
         runner.step(made, &mut |_| Ok(()))?;
         runner.wait()?;
@@ -131,7 +135,7 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
     let mut stages: [Vec<f64>; 5] = Default::default();
     for _ in 0..plan.steps.clamp(1, 10) {
         stages[Part::FrontEnd as usize].push(runner.front_end(&batch)?.unwrap_or(0.0));
-        let (made, device) = (batch.made(), runner.tracked.clone());
+        let (made, device) = (batch.clone(), runner.tracked.clone());
         let mut began = Instant::now();
         runner.step(made, &mut |part| {
             wait(&device)?;
@@ -161,31 +165,22 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
     })
 }
 
-/// A batch of noise.
-struct Noise {
-    rows: usize,
-    waveforms: Vec<f32>,
-    targets: Vec<f32>,
-}
-
-impl Noise {
-    fn new(rows: usize, samples: usize, outputs: usize) -> Self {
-        let value =
-            |at: usize| (philox([1, 98], [at as u64, 0, 0, 0])[0] >> 40) as f32 / (1 << 24) as f32;
-        Self {
-            rows,
-            waveforms: (0..rows * samples).map(|at| value(at) - 0.5).collect(),
-            targets: (0..rows * outputs).map(|at| (value(at) + 0.1).floor()).collect(),
+/// A batch of noise, from -0.5 to 0.5.
+fn noise(rows: usize, samples: usize, outputs: usize, form: Form) -> Batch {
+    let bits = |at: usize| philox([1, 98], [at as u64, 0, 0, 0])[0];
+    let value = |at: usize| (bits(at) >> 40) as f32 / (1 << 24) as f32;
+    let inputs = match form {
+        Form::Numbers => {
+            BatchInputs::Numbers((0..rows * samples).map(|at| value(at) - 0.5).collect())
         }
-    }
-
-    /// A copy in the host's memory, such as a loader makes ahead.
-    fn made(&self) -> (TensorData, TensorData) {
-        let data = |values: &[f32]| {
-            TensorData::new(values.to_vec(), [self.rows, values.len() / self.rows])
-        };
-        (data(&self.waveforms), data(&self.targets))
-    }
+        Form::Pairs => BatchInputs::Pairs {
+            words: (0..rows * pairs::words(samples)).map(|at| bits(at) as i32).collect(),
+            scales: vec![1.0 / 65_536.0; rows],
+            samples,
+        },
+    };
+    let targets = (0..rows * outputs).map(|at| (value(at) + 0.1).floor()).collect();
+    Batch { inputs, targets, excerpts: Vec::new(), rows }
 }
 
 /// The parts in the order in which [`Stages`] has them.
@@ -211,13 +206,8 @@ struct Runner {
 
 impl Runner {
     /// One step; `done` hears of every part's end.
-    fn step(
-        &mut self,
-        (waveforms, targets): (TensorData, TensorData),
-        done: &mut dyn FnMut(Part) -> Result<()>,
-    ) -> Result<()> {
-        let waveforms = Tensor::from_data(waveforms, &self.tracked);
-        let targets = Tensor::from_data(targets, &self.tracked);
+    fn step(&mut self, batch: Batch, done: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+        let (waveforms, targets) = batch.into_tensors(&self.tracked);
         done(Part::Load)?;
         let model = self.model.take().expect("put back below");
         let logits = self.precision.during(|| model.forward(waveforms));
@@ -239,9 +229,9 @@ impl Runner {
     }
 
     /// Milliseconds of the front end alone, if there is one.
-    fn front_end(&self, batch: &Noise) -> Result<Option<f64>> {
+    fn front_end(&self, batch: &Batch) -> Result<Option<f64>> {
         let model = self.model.as_ref().expect("put back after every step").valid();
-        let waveforms = Tensor::from_data(batch.made().0, &self.host);
+        let waveforms = batch.clone().into_inputs(&self.host);
         wait(&self.host)?;
         let began = Instant::now();
         let bands = model.front_end(waveforms);

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::audio::CachedAudio;
+use crate::batch::Form;
 use crate::error::{Error, Result};
 use crate::examples::{Examples, Inputs};
 use crate::excerpts::{Excerpt, consecutive};
@@ -42,8 +43,10 @@ pub fn embed(
     let chunks: Arc<Vec<Vec<Excerpt>>> =
         Arc::new(excerpts.chunks(ROWS).map(<[Excerpt]>::to_vec).collect());
     let (number, read) = (chunks.len() as u64, tracks.clone());
-    let batches =
-        Loader::new(0, number, 1, 3, move |index| read.batch(chunks[index as usize].clone(), ROWS));
+    let form = Form::on(device);
+    let batches = Loader::new(0, number, 1, 3, move |index| {
+        read.batch(chunks[index as usize].clone(), ROWS, form)
+    });
     let mut width = 0;
     let mut sums: Vec<f64> = Vec::new();
     let mut counts = vec![0_u32; tracks.len()];
@@ -53,20 +56,20 @@ pub fn embed(
             return Err(Error::Interrupted("interrupted while embedding".into()));
         }
         let batch = batch?;
-        let waveforms = TensorData::new(batch.inputs, [batch.rows, excerpt_samples]);
-        let features = apply(Tensor::from_data(waveforms, device));
+        let (rows, excerpts) = (batch.rows, batch.excerpts.clone());
+        let features = apply(batch.into_inputs(device));
         let values = features.into_data().convert::<f32>();
-        width = values.num_elements() / batch.rows;
+        width = values.num_elements() / rows;
         sums.resize(tracks.len() * width, 0.0);
         let values: Vec<f32> = values.iter::<f32>().collect();
-        for (excerpt, row) in batch.excerpts.iter().zip(values.chunks_exact(width)) {
+        for (excerpt, row) in excerpts.iter().zip(values.chunks_exact(width)) {
             let sum = &mut sums[excerpt.track * width..][..width];
             for (sum, value) in sum.iter_mut().zip(row) {
                 *sum += f64::from(*value);
             }
             counts[excerpt.track] += 1;
         }
-        done += batch.excerpts.len();
+        done += excerpts.len();
         progress(done, total);
     }
     if counts.contains(&0) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 use models::Network;
 
+use crate::batch::Form;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::excerpts::{Excerpt, consecutive};
@@ -47,8 +48,10 @@ pub fn predict<N: Network>(
     let chunks: Arc<Vec<Vec<Excerpt>>> =
         Arc::new(excerpts.chunks(ROWS).map(<[Excerpt]>::to_vec).collect());
     let (number, read) = (chunks.len() as u64, examples.clone());
-    let batches =
-        Loader::new(0, number, 1, 3, move |index| read.batch(chunks[index as usize].clone(), ROWS));
+    let form = Form::on(device);
+    let batches = Loader::new(0, number, 1, 3, move |index| {
+        read.batch(chunks[index as usize].clone(), ROWS, form)
+    });
     let mut done = 0;
     for batch in batches {
         if stop.load(Ordering::Relaxed) {

@@ -1,11 +1,12 @@
 //! What training reads: tracks with their audio (or features of it) at hand and their targets as
 //! numbers.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use kernels::pairs;
 
 use crate::audio::CachedAudio;
+use crate::batch::{Batch, BegunBatch, BegunInputs, Form};
 use crate::error::{Error, Result};
 use crate::excerpts::Excerpt;
 use crate::kept::Kept;
@@ -49,19 +50,6 @@ pub struct Examples {
     pub targets: Vec<f32>,
     /// What the targets of a track are called.
     pub names: Arc<[String]>,
-}
-
-/// Excerpts and targets of one step, on the host.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Row-major `[excerpt, sample]`, mono, in `[-1, 1]`; or `[excerpt, feature]`.
-    pub inputs: Vec<f32>,
-    /// Row-major `[excerpt, output]`.
-    pub targets: Vec<f32>,
-    /// What the rows are; rows beyond these are padding.
-    pub excerpts: Vec<Excerpt>,
-    /// Rows, padding included.
-    pub rows: usize,
 }
 
 impl Examples {
@@ -119,100 +107,77 @@ impl Examples {
     ///
     /// # Errors
     /// [`Error::Data`] if the audio of a track cannot be read.
-    pub fn batch(&self, excerpts: Vec<Excerpt>, rows: usize) -> Result<Batch> {
-        let begun = self.begin(excerpts, rows);
-        (0..begun.excerpts.len()).for_each(|row| self.fetch(&begun, row));
+    pub fn batch(&self, excerpts: Vec<Excerpt>, rows: usize, form: Form) -> Result<Batch> {
+        let begun = self.begin(excerpts, rows, form);
+        (0..begun.len()).for_each(|row| self.fetch(&begun, row));
         begun.finish()
     }
 
     /// The same, in pieces: a batch whose excerpts are still to be fetched, each by [`fetch`](Self::fetch).
-    pub fn begin(&self, excerpts: Vec<Excerpt>, rows: usize) -> BegunBatch {
+    pub fn begin(&self, excerpts: Vec<Excerpt>, rows: usize, form: Form) -> BegunBatch {
         let outputs = self.outputs();
         let mut targets = vec![0.0; rows * outputs];
         for (row, excerpt) in excerpts.iter().enumerate() {
             targets[row * outputs..][..outputs]
                 .copy_from_slice(&self.targets[excerpt.track * outputs..][..outputs]);
         }
-        let inputs = Rows::new(rows, self.width());
-        BegunBatch { inputs, targets, excerpts, rows, failure: Mutex::default() }
+        let inputs = match (&self.inputs, form) {
+            (Inputs::Audio { tracks, samples, .. }, Form::Pairs) if are_files(tracks) => {
+                let mut scales: Vec<f32> =
+                    excerpts.iter().map(|excerpt| tracks[excerpt.track].scale()).collect();
+                scales.resize(rows, 0.0);
+                BegunInputs::Pairs {
+                    words: Rows::new(rows, pairs::words(*samples)),
+                    scales,
+                    samples: *samples,
+                }
+            }
+            _ => BegunInputs::Numbers(Rows::new(rows, self.width())),
+        };
+        BegunBatch::new(inputs, targets, excerpts, rows)
     }
 
     /// Fetches one excerpt of a batch, once, on any thread. What goes wrong is told when the batch is finished.
     pub fn fetch(&self, batch: &BegunBatch, row: usize) {
-        let Excerpt { track, start } = batch.excerpts[row];
-        let fetched = batch.inputs.fill(row, |slots| match &self.inputs {
-            Inputs::Audio { tracks, samples, kept } => {
-                let audio = &tracks[track];
-                let count = audio.len().saturating_sub(start).min(*samples);
-                match kept.track(track, audio)? {
-                    Some(stored) if count > 0 => {
-                        Ok(audio.numbers(&stored[2 * start..][..2 * count], slots))
+        let Excerpt { track, start } = batch.excerpts()[row];
+        let fetched = match (&self.inputs, batch.inputs()) {
+            (Inputs::Audio { tracks, samples, kept }, BegunInputs::Numbers(rows)) => {
+                rows.fill(row, |slots| {
+                    let audio = &tracks[track];
+                    let count = audio.len().saturating_sub(start).min(*samples);
+                    match kept.stretch(track, audio, start, count)? {
+                        Some(stored) => Ok(audio.numbers(stored, slots)),
+                        None => audio.write(start, count, slots),
                     }
-                    _ => audio.write(start, count, slots),
-                }
+                })
             }
-            Inputs::Features { tracks, width } => {
-                Ok(slots.write_copy_of_slice(&tracks[track][start * width..][..*width]))
+            (Inputs::Audio { tracks, samples, kept }, BegunInputs::Pairs { words, .. }) => words
+                .fill(row, |slots| {
+                    let audio = &tracks[track];
+                    let count = audio.len().saturating_sub(start).min(*samples);
+                    match kept.stretch(track, audio, start, count)? {
+                        Some(stored) => Ok(pairs::pack(stored, slots)),
+                        None => {
+                            audio.with_stored(start, count, |stored| pairs::pack(stored, slots))
+                        }
+                    }
+                }),
+            (Inputs::Features { tracks, width }, BegunInputs::Numbers(rows)) => rows
+                .fill(row, |slots| {
+                    Ok(slots.write_copy_of_slice(&tracks[track][start * width..][..*width]))
+                }),
+            (Inputs::Features { .. }, BegunInputs::Pairs { .. }) => {
+                unreachable!("`begin` makes pairs of audio alone")
             }
-        });
+        };
         if let Err(error) = fetched {
             let id = &self.ids[track];
-            let error = Error::Data(format!("cannot read the audio of track {id}: {error}"));
-            let mut failure = batch.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whatever thread is first, the message is the same.
-            if failure.as_ref().is_none_or(|(first, _)| row < *first) {
-                *failure = Some((row, error));
-            }
+            batch.fail(row, Error::Data(format!("cannot read the audio of track {id}: {error}")));
         }
     }
 }
 
-/// A batch in the making.
-pub struct BegunBatch {
-    inputs: Rows,
-    targets: Vec<f32>,
-    excerpts: Vec<Excerpt>,
-    rows: usize,
-    /// Of the first row that could not be fetched.
-    failure: Mutex<Option<(usize, Error)>>,
-}
-
-impl BegunBatch {
-    /// How many excerpts are to be fetched.
-    pub fn len(&self) -> usize {
-        self.excerpts.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.excerpts.is_empty()
-    }
-
-    /// The batch; excerpts that were not fetched are silence.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if the audio of a track could not be read.
-    pub fn finish(self) -> Result<Batch> {
-        match self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some((_, error)) => Err(error),
-            None => Ok(Batch {
-                inputs: self.inputs.into_values(),
-                targets: self.targets,
-                excerpts: self.excerpts,
-                rows: self.rows,
-            }),
-        }
-    }
-}
-
-impl Batch {
-    /// Inputs `[row, sample]` (or feature) and targets `[row, output]` on the device.
-    pub fn into_tensors(self, device: &Device) -> (Tensor<2>, Tensor<2>) {
-        let rows = self.rows;
-        let tensor = |values: Vec<f32>| {
-            let columns = values.len() / rows;
-            Tensor::from_data(TensorData::new(values, [rows, columns]), device)
-        };
-        (tensor(self.inputs), tensor(self.targets))
-    }
+/// Whether it is audio, of 16 bits; a data set's features are not.
+fn are_files(tracks: &[CachedAudio]) -> bool {
+    tracks.first().is_some_and(|track| track.path().is_some())
 }

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use models::{Corpus, FitError, Fitted, Model, ModelConfig, Network, NetworkConfig};
 
+use crate::batch::Form;
 use crate::checksums::Checksums;
 use crate::error::{Error, Result};
 use crate::examples::{Examples, Inputs};
@@ -93,7 +94,7 @@ fn pass(
     stop: &AtomicBool,
     mut each: impl FnMut(usize, usize, &[usize], Tensor<2>) -> Result<()>,
 ) -> Result<()> {
-    let width = examples.width();
+    let form = Form::on(device);
     let excerpts = consecutive(&examples.lengths(), examples.excerpt_length());
     let total = excerpts.len();
     let chunks: Arc<Vec<Vec<Excerpt>>> =
@@ -102,7 +103,7 @@ fn pass(
     let batches = Loader::new(0, number, 1, 3, move |index| {
         let excerpts = chunks[index as usize].clone();
         let rows = excerpts.len();
-        read.batch(excerpts, rows)
+        read.batch(excerpts, rows, form)
     });
     let mut done = 0;
     for batch in batches {
@@ -111,9 +112,8 @@ fn pass(
         }
         let batch = batch?;
         let tracks: Vec<usize> = batch.excerpts.iter().map(|excerpt| excerpt.track).collect();
-        let waveforms = TensorData::new(batch.inputs, [batch.rows, width]);
         done += batch.rows;
-        each(done, total, &tracks, Tensor::from_data(waveforms, device))?;
+        each(done, total, &tracks, batch.into_inputs(device))?;
     }
     match done == total {
         true => Ok(()),

@@ -56,17 +56,36 @@ impl Kept {
         }
         Ok(kept.get().and_then(Option::as_deref))
     }
+
+    /// `count` samples of a track from `start` on as they are stored, if it is kept, or can be now, and they lie inside.
+    ///
+    /// # Errors
+    /// As [`Kept::track`].
+    pub fn stretch(
+        &self,
+        track: usize,
+        audio: &CachedAudio,
+        start: usize,
+        count: usize,
+    ) -> Result<Option<&[u8]>, AudioError> {
+        let stored = self.track(track, audio)?;
+        Ok(stored.and_then(|stored| stored.get(2 * start..)?.get(..2 * count)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
 
+    use burn::tensor::Device;
     use datasets::Audio;
     use tempfile::tempdir;
 
     use super::*;
+    use crate::audio::tests::{Store, wav};
     use crate::audio::{AudioCache, Limits};
+    use crate::batch::{BatchInputs, Form};
     use crate::examples::{Examples, Inputs};
     use crate::excerpts::Excerpt;
 
@@ -74,14 +93,10 @@ mod tests {
     fn tracks_are_kept_while_there_is_room_and_only_if_they_can_be_read() {
         let folder = tempdir().unwrap();
         let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
-        let track = |name: &str, samples: usize| {
-            let path = folder.path().join(name);
-            let values: Vec<i16> = (0..samples).map(|n| (n * 37 % 1000) as i16).collect();
-            std::fs::write(&path, wav(&values)).unwrap();
-            let audio = Audio::File { path, offset_s: 0.0, duration_s: None };
-            cache.load(&audio, 8_000, &Limits::default()).unwrap().audio
-        };
-        let tracks = [track("a.wav", 1000), track("b.wav", 2000), track("c.wav", 500)];
+        let tracks = [("a.wav", 1000), ("b.wav", 2000), ("c.wav", 500)].map(|(name, count)| {
+            let samples: Vec<i16> = (0..count).map(|n| (n * 37 % 1000) as i16).collect();
+            track(folder.path(), &cache, name, &samples)
+        });
         let kept = Kept::new(3, 2 * 1700);
         let sizes = || {
             let size = |at: usize| Ok(kept.track(at, &tracks[at])?.map(<[u8]>::len));
@@ -104,12 +119,9 @@ mod tests {
         let sample = |track: usize, n: usize| ((n * 37 + track * 11) % 1000) as i16;
         let lengths = [1000, 2000, 500];
         let tracks: Vec<CachedAudio> = (0..3)
-            .map(|track| {
-                let path = folder.path().join(format!("{track}.wav"));
-                let values: Vec<i16> = (0..lengths[track]).map(|n| sample(track, n)).collect();
-                std::fs::write(&path, wav(&values)).unwrap();
-                let audio = Audio::File { path, offset_s: 0.0, duration_s: None };
-                cache.load(&audio, 8_000, &Limits::default()).unwrap().audio
+            .map(|number| {
+                let samples: Vec<i16> = (0..lengths[number]).map(|n| sample(number, n)).collect();
+                track(folder.path(), &cache, &format!("{number}.wav"), &samples)
             })
             .collect();
         let places = [(0, 17), (1, 1900), (2, 450), (0, 0), (1, 3)];
@@ -124,35 +136,37 @@ mod tests {
         for room in [0, 2 * 1700, 1 << 20] {
             let kept = Arc::new(Kept::new(3, room));
             let inputs = Inputs::Audio { tracks: tracks.clone(), samples: 300, kept };
-            let examples = Examples { inputs, ..Examples::default() };
+            let ids = (0..3).map(|track| track.to_string()).collect();
+            let names = ["tag".to_string()].into();
+            let targets = vec![0.0, 1.0, 0.0];
+            let examples = Examples { ids, inputs, targets, names };
             for use_of_it in ["first", "second"] {
-                let batch = examples.batch(excerpts.clone(), 6).unwrap();
-                assert_eq!(batch.inputs, expected, "room for {room} bytes, {use_of_it} use");
+                let batch = |form| examples.batch(excerpts.clone(), 6, form).unwrap();
+                let what = format!("room for {room} bytes, {use_of_it} use");
+                assert_eq!(
+                    batch(Form::Numbers).inputs,
+                    BatchInputs::Numbers(expected.clone()),
+                    "{what}"
+                );
+                // Their way to a device is open to any, whether it suits or not.
+                let pairs = batch(Form::Pairs);
+                assert!(matches!(&pairs.inputs, BatchInputs::Pairs { .. }), "{what}");
+                for device in [Device::flex(), Device::flex().autodiff()] {
+                    let (inputs, _) = pairs.clone().into_tensors(&device);
+                    assert_eq!(inputs.device(), device);
+                    let numbers: Vec<f32> = inputs.into_data().try_into_vec().unwrap();
+                    assert_eq!(numbers, expected, "{what}");
+                }
             }
         }
     }
 
-    /// 16-bit mono at 8 kHz.
-    fn wav(samples: &[i16]) -> Vec<u8> {
-        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        let size = bytes.len() as u32;
-        let mut file = Vec::new();
-        file.extend(b"RIFF");
-        file.extend((36 + size).to_le_bytes());
-        file.extend(b"WAVEfmt ");
-        file.extend(16_u32.to_le_bytes());
-        for field in [1_u16, 1] {
-            file.extend(field.to_le_bytes());
-        }
-        for field in [8_000_u32, 16_000] {
-            file.extend(field.to_le_bytes());
-        }
-        for field in [2_u16, 16] {
-            file.extend(field.to_le_bytes());
-        }
-        file.extend(b"data");
-        file.extend(size.to_le_bytes());
-        file.extend(bytes);
-        file
+    /// A track of these samples, 16 bits each, from its file.
+    fn track(folder: &Path, cache: &AudioCache, name: &str, samples: &[i16]) -> CachedAudio {
+        let path = folder.join(name);
+        let numbers: Vec<f64> = samples.iter().map(|s| f64::from(*s) / 32_768.0).collect();
+        std::fs::write(&path, wav(8_000, 1, Store::I16, &numbers)).unwrap();
+        let audio = Audio::File { path, offset_s: 0.0, duration_s: None };
+        cache.load(&audio, 8_000, &Limits::default()).unwrap().audio
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod ahead;
 pub mod audio;
+pub mod batch;
 pub mod bench;
 pub mod bootstrap;
 pub mod catalogue;

@@ -10,16 +10,16 @@ const TAKEN: u8 = 1;
 const FULL: u8 = 2;
 
 /// See the head of this file.
-pub struct Rows {
-    values: Box<[UnsafeCell<MaybeUninit<f32>>]>,
+pub struct Rows<T> {
+    values: Box<[UnsafeCell<MaybeUninit<T>>]>,
     width: usize,
     states: Box<[AtomicU8]>,
 }
 
 // SAFETY: a row is reached through `fill` alone, which lets one thread in, once.
-unsafe impl Sync for Rows {}
+unsafe impl<T: Send> Sync for Rows<T> {}
 
-impl Rows {
+impl<T: Copy + Default> Rows<T> {
     /// `rows` rows of `width` numbers, all empty.
     pub fn new(rows: usize, width: usize) -> Self {
         let values = Box::new_uninit_slice(rows * width);
@@ -42,7 +42,7 @@ impl Rows {
     pub fn fill<E>(
         &self,
         row: usize,
-        write: impl for<'a> FnOnce(&'a mut [MaybeUninit<f32>]) -> Result<&'a mut [f32], E>,
+        write: impl for<'a> FnOnce(&'a mut [MaybeUninit<T>]) -> Result<&'a mut [T], E>,
     ) -> Result<(), E> {
         let before = self.states[row].swap(TAKEN, Ordering::Acquire);
         assert_eq!(before, EMPTY, "row {row} is filled once");
@@ -50,28 +50,30 @@ impl Rows {
         let first = UnsafeCell::raw_get(cells.as_ptr());
         // SAFETY: the numbers of this row, which the state keeps for this call.
         let slots = unsafe { std::slice::from_raw_parts_mut(first, self.width) };
-        let written = write(slots)?;
+        let written = write(slots).inspect_err(|_| {
+            self.states[row].store(EMPTY, Ordering::Release);
+        })?;
         assert!(std::ptr::eq(written.as_ptr(), first.cast()), "the beginning of the row");
         let count = written.len();
         for slot in &mut slots[count..] {
-            slot.write(0.0);
+            slot.write(T::default());
         }
         self.states[row].store(FULL, Ordering::Release);
         Ok(())
     }
 
     /// All numbers, row by row; those of rows that were not filled are 0.
-    pub fn into_values(self) -> Vec<f32> {
+    pub fn into_values(self) -> Vec<T> {
         let Self { mut values, width, states } = self;
         for (row, state) in states.into_iter().enumerate() {
             if state.into_inner() != FULL {
                 for cell in &mut values[row * width..][..width] {
-                    cell.get_mut().write(0.0);
+                    cell.get_mut().write(T::default());
                 }
             }
         }
         let length = values.len();
-        let first = Box::into_raw(values).cast::<f32>();
+        let first = Box::into_raw(values).cast::<T>();
         // SAFETY: a cell of a number is laid out as the number, and each was written above or by `fill`, whose
         // writes came before this thread became the only owner.
         unsafe { Vec::from_raw_parts(first, length, length) }
@@ -94,14 +96,15 @@ mod tests {
         let rows = Rows::new(4, 3);
         rows.fill(2, |slots| written(slots, &[1.0, 2.0])).unwrap();
         rows.fill(0, |slots| written(slots, &[3.0, 4.0, 5.0])).unwrap();
-        let error = rows.fill(1, |_| Err::<&mut [f32], _>("no"));
-        assert_eq!(error, Err("no"));
+        for _ in 0..2 {
+            assert_eq!(rows.fill(1, |_| Err::<&mut [f32], _>("no")), Err("no"));
+        }
         assert_eq!(
             rows.into_values(),
             [3.0, 4.0, 5.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0]
         );
-        assert!(Rows::new(0, 5).into_values().is_empty());
-        assert!(Rows::new(5, 0).into_values().is_empty());
+        assert!(Rows::<f32>::new(0, 5).into_values().is_empty());
+        assert!(Rows::<f32>::new(5, 0).into_values().is_empty());
     }
 
     #[test]
@@ -134,6 +137,6 @@ mod tests {
     #[should_panic(expected = "the beginning of the row")]
     fn other_numbers_are_no_row() {
         let other = Box::leak(Box::new([1.0]));
-        let _ = Rows::new(1, 1).fill(0, |_| Ok::<_, ()>(other));
+        let _ = Rows::<f32>::new(1, 1).fill(0, |_| Ok::<_, ()>(other));
     }
 }

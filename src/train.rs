@@ -9,10 +9,11 @@ use burn::tensor::{Device, Tensor};
 use models::Network;
 
 use crate::ahead::{Ahead, Work};
+use crate::batch::{Batch, BatchInputs, BegunBatch, Form};
 use crate::checkpoint::LoopState;
 use crate::clip::clip_by_global_norm;
 use crate::error::{Error, Result};
-use crate::examples::{Batch, BegunBatch, Examples};
+use crate::examples::Examples;
 use crate::excerpts::ExcerptSampler;
 use crate::experiment::Training;
 use crate::finite;
@@ -74,7 +75,8 @@ pub fn train<N: Network>(
     mut on_event: impl FnMut(Event<'_, N>) -> Result<bool>,
 ) -> Result<(N, End)> {
     let tracked = device.clone().autodiff();
-    let mut batches = batches(examples, sampler(examples, seed, training), training, state.step);
+    let order = sampler(examples, seed, training);
+    let mut batches = batches(examples, order, training, state.step, Form::on(device));
     let mut window = Window::new(if eager { 1 } else { training.log_every });
     let mut clock = Clock::start(state.seconds);
     let groups = ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
@@ -176,8 +178,10 @@ fn batches(
     sampler: ExcerptSampler,
     training: &Training,
     first: u64,
+    form: Form,
 ) -> Box<dyn Iterator<Item = Result<Batch>>> {
-    let batches = Batches { examples: examples.clone(), sampler, rows: training.batch_size };
+    let rows = training.batch_size;
+    let batches = Batches { examples: examples.clone(), sampler, rows, form };
     match training.loader_threads {
         0 => Box::new(Ahead::new(first, training.steps, AHEAD, batches)),
         threads => {
@@ -192,6 +196,7 @@ struct Batches {
     examples: Arc<Examples>,
     sampler: ExcerptSampler,
     rows: usize,
+    form: Form,
 }
 
 /// Numbers that a piece of a batch has at least: enough work to be worth a task, and some hundredths of a
@@ -200,7 +205,7 @@ const PIECE: usize = 1 << 14;
 
 impl Batches {
     fn make(&self, step: u64) -> Result<Batch> {
-        self.examples.batch(self.sampler.batch(step), self.rows)
+        self.examples.batch(self.sampler.batch(step), self.rows, self.form)
     }
 
     /// Excerpts of a piece.
@@ -214,7 +219,7 @@ impl Work for Batches {
     type Item = Result<Batch>;
 
     fn begin(&self, step: u64) -> (BegunBatch, usize) {
-        let batch = self.examples.begin(self.sampler.batch(step), self.rows);
+        let batch = self.examples.begin(self.sampler.batch(step), self.rows, self.form);
         let pieces = batch.len().div_ceil(self.rows_of_piece());
         (batch, pieces)
     }
@@ -248,9 +253,11 @@ fn diverged<N: Network>(
     let excerpts = sampler(examples, seed, training).batch(step);
     let name = |track: usize| examples.ids[track].as_str();
     let rows = excerpts.len();
-    let spoilt_track = examples.batch(excerpts.clone(), rows).ok().and_then(|batch| {
-        let width = batch.inputs.len() / rows.max(1);
-        let row = batch.inputs.iter().position(|value| !value.is_finite())? / width.max(1);
+    let batch = examples.batch(excerpts.clone(), rows, Form::Numbers).ok();
+    let spoilt_track = batch.and_then(|batch| {
+        let BatchInputs::Numbers(values) = &batch.inputs else { return None };
+        let width = values.len() / rows.max(1);
+        let row = values.iter().position(|value| !value.is_finite())? / width.max(1);
         Some(name(batch.excerpts[row].track))
     });
     let spoilt_weights = finite::first_not_finite(&model.valid());

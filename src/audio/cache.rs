@@ -149,10 +149,6 @@ impl CachedAudio {
         count: usize,
         out: &'a mut [MaybeUninit<f32>],
     ) -> Result<&'a mut [f32], AudioError> {
-        thread_local! {
-            /// Mapping the file instead makes every core forget its translations when it is unmapped.
-            static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
         if count > out.len() {
             let place = out.len();
             return Err(AudioError::Argument(format!("{count} samples are more than {place}")));
@@ -163,9 +159,26 @@ impl CachedAudio {
             let values: Vec<f32> = frames.bytes[start..start + count].iter().map(value).collect();
             return Ok(out[..count].write_copy_of_slice(&values));
         }
+        self.with_stored(start, count, |bytes| self.numbers(bytes, out))
+    }
+
+    /// What `make` makes of `count` samples from `start` on, given them as [`CachedAudio::stored`] does.
+    ///
+    /// # Errors
+    /// As [`CachedAudio::write`].
+    pub fn with_stored<T>(
+        &self,
+        start: usize,
+        count: usize,
+        make: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, AudioError> {
+        thread_local! {
+            /// Mapping the file instead makes every core forget its translations when it is unmapped.
+            static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
         BYTES.with_borrow_mut(|bytes| {
             self.stored(start, count, bytes)?;
-            Ok(self.numbers(bytes, out))
+            Ok(make(bytes))
         })
     }
 
@@ -198,6 +211,11 @@ impl CachedAudio {
         bytes.resize(2 * count, 0);
         read_exact_at(&file, bytes, (HEADER + 2 * start) as u64)
             .map_err(AudioError::cache("read", path))
+    }
+
+    /// The value of a step of what is stored.
+    pub fn scale(&self) -> f32 {
+        self.scale
     }
 
     /// Stored samples as numbers, at the beginning of `out`.

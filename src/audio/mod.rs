@@ -22,7 +22,7 @@ pub mod resample;
 pub mod scan;
 mod stream_end;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use cache::{AudioCache, CachedAudio, Loaded};
 pub use decode::{decode, decode_at, decode_resampled};

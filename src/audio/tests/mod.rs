@@ -17,7 +17,7 @@ mod shared_data;
 
 /// How a sample is stored in a file made by [`wav`] or [`aiff`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Store {
+pub(crate) enum Store {
     U8,
     I16,
     I24,
@@ -60,7 +60,7 @@ impl Store {
 }
 
 /// A RIFF WAVE file of interleaved samples.
-fn wav(rate: u32, channels: u16, store: Store, samples: &[f64]) -> Vec<u8> {
+pub(crate) fn wav(rate: u32, channels: u16, store: Store, samples: &[f64]) -> Vec<u8> {
     let data: Vec<u8> = samples.iter().flat_map(|&sample| store.little_endian(sample)).collect();
     let tag: u16 = if matches!(store, Store::F32 | Store::F64) { 3 } else { 1 };
     let frame = channels.wrapping_mul(store.bits() / 8);

@@ -21,8 +21,7 @@ fn audio_below(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn all_of_the_real_music_can_be_used() {
-    let shared =
-        std::env::var_os("TONOTOPY_SHARED").map_or("../shared/data".into(), PathBuf::from);
+    let shared = std::env::var_os("TONOTOPY_SHARED").map_or("../shared/data".into(), PathBuf::from);
     let mut paths = Vec::new();
     for name in ["rendered", "nsynth", "soundtracks"] {
         let folder = shared.join(name);

@@ -1,0 +1,77 @@
+//! Pairs of samples on GPUs: a unit a word.
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, DispatchDevice, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Int, Shape, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_dtype;
+
+/// Whether the kernel takes them.
+pub fn takes(words: &Tensor<2, Int>, scales: &Tensor<1>) -> bool {
+    matches!(words.device().as_dispatch(), DispatchDevice::Cube(_))
+        && words.dtype() == DType::I32
+        && scales.dtype() == DType::F32
+        && words.dims().iter().all(|&size| size > 0)
+}
+
+/// [`unpack`](super::unpack) of what the kernel takes.
+pub fn unpack(words: Tensor<2, Int>, scales: Tensor<1>, samples: usize) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as UnpackOnGpus>::unpack_pairs(
+        words.into_dispatch(),
+        scales.into_dispatch(),
+        samples,
+    ))
+}
+
+#[backend_extension(Cube, Fusion)]
+pub trait UnpackOnGpus: Backend {
+    #[fusion(dtype = scales, shape = Shape::from([words[0], *samples]))]
+    fn unpack_pairs(
+        words: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        samples: usize,
+    ) -> FloatTensor<Self>;
+}
+
+impl UnpackOnGpus for CubeBackend {
+    fn unpack_pairs(
+        words: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        samples: usize,
+    ) -> FloatTensor<Self> {
+        let [words, scales] = [words, scales].map(into_contiguous);
+        let client = words.client.clone();
+        let [rows, count] = words.shape().dims();
+        let shape = Shape::from([rows, samples]);
+        let out = empty_device_dtype(client.clone(), words.device.clone(), shape, scales.dtype);
+        let units = CubeDim::new(&client, rows * count);
+        halves::launch(
+            &client,
+            calculate_cube_count_elemwise(&client, rows * count, units),
+            units,
+            words.into_buffer_arg(),
+            scales.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            samples,
+        );
+        out
+    }
+}
+
+#[cube(launch)]
+fn halves(words: &[i32], scales: &[f32], out: &mut [f32], samples: usize) {
+    if ABSOLUTE_POS < words.len() {
+        let count = samples.div_ceil(2);
+        let row = ABSOLUTE_POS / count;
+        let at = ABSOLUTE_POS % count * 2;
+        let (word, scale) = (words[ABSOLUTE_POS], scales[row]);
+        // Up and down again, so that the sign of the lower half comes down with it.
+        out[row * samples + at] = f32::cast_from((word << 16) >> 16) * scale;
+        if at + 1 < samples {
+            out[row * samples + at + 1] = f32::cast_from(word >> 16) * scale;
+        }
+    }
+}
