@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What is made ahead, and how it falls into pieces.
 pub trait Work: Send + Sync + 'static {
@@ -46,6 +47,9 @@ pub struct Ahead<W: Work> {
     early: BTreeMap<u64, Option<W::Item>>,
     stopped: Arc<AtomicBool>,
 }
+
+/// How long a thread that has nothing to do waits before it looks again.
+const GLANCE: Duration = Duration::from_micros(200);
 
 /// A number and what was made of it; `None` if that panicked.
 type Made<T> = (u64, Option<T>);
@@ -159,8 +163,14 @@ impl<W: Work> Ahead<W> {
             }
             match rayon::yield_now() {
                 Some(rayon::Yield::Executed) => {}
-                // Nothing left: others are at it.
-                _ => return self.done.recv().ok(),
+                // Others are at it, or the feeder is about to hand out pieces that this thread alone is free to make.
+                Some(rayon::Yield::Idle) => match self.done.recv_timeout(GLANCE) {
+                    Ok(made) => return Some(made),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                },
+                // None of the pool's.
+                None => return self.done.recv().ok(),
             }
         }
     }

@@ -138,7 +138,7 @@ impl Checkpoints {
         if state.best.is_some_and(|best| best.step == state.step) {
             write_atomic(&self.folder.join("best"), name.as_bytes())?;
         }
-        self.prune(keep)
+        self.prune(keep, &name)
     }
 
     /// Removes what a killed run left half-written.
@@ -150,12 +150,20 @@ impl Checkpoints {
     }
 
     /// Sets the pointers right after a run was killed between a checkpoint and its pointers: `last` is the
-    /// one that the run goes on from, `best` the one that its state names.
+    /// one that the run goes on from, `best` the one that its state names. If that is gone (others were damaged, of
+    /// which one was better), the next to be validated is the best.
     ///
     /// # Errors
     /// [`Error::Io`] if a pointer cannot be written.
-    pub fn repair(&self, newest: &Checkpoint) -> Result<()> {
+    pub fn repair(&self, newest: &mut Checkpoint) -> Result<()> {
         let name = |step: u64| format!("step-{step:08}");
+        if newest.state.best.is_some_and(|best| !self.folder.join(name(best.step)).is_dir()) {
+            newest.state.best = None;
+            let path = self.folder.join("best");
+            if path.exists() {
+                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
         let best = newest.state.best.map(|best| name(best.step));
         for (pointer, name) in [("last", Some(name(newest.state.step))), ("best", best)] {
             let Some(name) = name.filter(|name| self.folder.join(name).is_dir()) else { continue };
@@ -221,7 +229,10 @@ impl Checkpoints {
     }
 
     /// The name of the checkpoint that a pointer names.
-    fn pointed(&self, which: Which) -> Result<String> {
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is none.
+    pub fn pointed(&self, which: Which) -> Result<String> {
         let pointer = self.folder.join(match which {
             Which::Best => "best",
             Which::Last => "last",
@@ -243,6 +254,14 @@ impl Checkpoints {
         Ok(name.to_string())
     }
 
+    /// Whether there is a checkpoint at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be read.
+    pub fn any(&self) -> Result<bool> {
+        Ok(!self.names()?.is_empty())
+    }
+
     /// Names of the complete checkpoints, oldest first.
     fn names(&self) -> Result<Vec<String>> {
         let entries = match fs::read_dir(&self.folder) {
@@ -259,10 +278,15 @@ impl Checkpoints {
         Ok(names)
     }
 
-    fn prune(&self, keep: usize) -> Result<()> {
+    /// Removes checkpoints before the last `keep`, but for the best; and what is above the newest, which was damaged and passed
+    /// over: its step will come again.
+    fn prune(&self, keep: usize, newest: &str) -> Result<()> {
         let best = fs::read_to_string(self.folder.join("best")).unwrap_or_default();
         let names = self.names()?;
-        for name in names.iter().rev().skip(keep.max(1)).filter(|name| **name != best) {
+        let end = names.iter().position(|name| name == newest).map_or(names.len(), |at| at + 1);
+        let (kept, above) = names.split_at(end);
+        let old = kept.iter().rev().skip(keep.max(1)).filter(|name| **name != best);
+        for name in old.chain(above) {
             let path = self.folder.join(name);
             fs::remove_dir_all(&path).map_err(Error::io("delete the old checkpoint", &path))?;
         }
@@ -397,6 +421,27 @@ mod tests {
         assert_eq!(checkpoints.newest().unwrap().unwrap().state.step, 1);
     }
 
+    /// The one that is damaged was the best, and the one that went before it as the best is gone.
+    #[test]
+    fn what_follows_a_damaged_checkpoint_takes_its_place() {
+        let (_folder, checkpoints, layer, optimizer) = checkpoints();
+        for (step, best) in [(10, 10), (20, 10), (30, 30), (40, 30), (50, 50)] {
+            checkpoints.save(&layer, &optimizer, &state(step, Some(best)), 2).unwrap();
+        }
+        assert_eq!(checkpoints.names().unwrap(), ["step-00000040", "step-00000050"]);
+        fs::write(checkpoints.folder.join("step-00000050").join(MODEL), "no model").unwrap();
+        let mut newest = checkpoints.newest().unwrap().unwrap();
+        assert_eq!((newest.state.step, newest.state.best.map(|best| best.step)), (40, Some(30)));
+        checkpoints.repair(&mut newest).unwrap();
+        assert_eq!(newest.state.best, None);
+        assert!(checkpoints.load(Which::Best).is_err());
+        checkpoints.save(&layer, &optimizer, &state(45, None), 1).unwrap();
+        assert_eq!(checkpoints.names().unwrap(), ["step-00000045"]);
+        assert_eq!(checkpoints.load(Which::Last).unwrap().state.step, 45);
+        checkpoints.save(&layer, &optimizer, &state(46, Some(46)), 1).unwrap();
+        assert_eq!(checkpoints.load(Which::Best).unwrap().state.step, 46);
+    }
+
     /// Killed after a checkpoint was whole and before its pointers were written.
     #[test]
     fn pointers_that_a_killed_run_left_behind_are_set_right() {
@@ -411,8 +456,8 @@ mod tests {
                     None => fs::remove_file(path).unwrap(),
                 }
             }
-            let newest = checkpoints.newest().unwrap().unwrap();
-            checkpoints.repair(&newest).unwrap();
+            let mut newest = checkpoints.newest().unwrap().unwrap();
+            checkpoints.repair(&mut newest).unwrap();
             for which in [Which::Last, Which::Best] {
                 assert_eq!(checkpoints.load(which).unwrap().state.step, 2);
             }

@@ -48,7 +48,13 @@ fn work_along() {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |threads| threads.get()));
     if threads > 1 {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
-        // It fails where the pool exists or a thread cannot be made; rayon's own then serves as well.
-        let _ = pool.build_global();
+        if let Err(error) = pool.build_global() {
+            // A second attempt is not open to anyone, and every loop would ask for it.
+            eprintln!(
+                "error: the system does not let {threads} threads begin ({error}): raise the limit on threads and \
+                 processes, or set RAYON_NUM_THREADS=1"
+            );
+            std::process::exit(1);
+        }
     }
 }

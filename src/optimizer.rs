@@ -136,9 +136,13 @@ impl Optimizer {
         };
         let rate = self.learning_rate();
         check("learning_rate", rate, rate > 0.0 && rate.is_finite(), "above 0 and finite")?;
+        // What steps are computed with, which what is close to 1 may be rounded to.
+        let below_1 = |value: f64| (0.0..1.0).contains(&(value as f32));
+        let at_least = |least: f32, value: f64| value as f32 >= least && value.is_finite();
+        let range = "from 0 to below 1, in single precision at most 0.99999994";
         match *self {
             Self::Sgd { momentum, nesterov, weight_decay, .. } => {
-                check("momentum", momentum, (0.0..1.0).contains(&momentum), "from 0 to below 1")?;
+                check("momentum", momentum, below_1(momentum), range)?;
                 if nesterov && momentum == 0.0 {
                     return Err(Error::Config(
                         "training.optimizer.nesterov is true without momentum: \
@@ -155,9 +159,15 @@ impl Optimizer {
             }
             Self::Adam { beta_1, beta_2, epsilon, weight_decay, .. }
             | Self::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => {
-                check("beta_1", beta_1, (0.0..1.0).contains(&beta_1), "from 0 to below 1")?;
-                check("beta_2", beta_2, (0.0..1.0).contains(&beta_2), "from 0 to below 1")?;
-                check("epsilon", epsilon, epsilon > 0.0 && epsilon.is_finite(), "above 0")?;
+                check("beta_1", beta_1, below_1(beta_1), range)?;
+                check("beta_2", beta_2, below_1(beta_2), range)?;
+                let least = f32::MIN_POSITIVE;
+                check(
+                    "epsilon",
+                    epsilon,
+                    at_least(least, epsilon),
+                    "1.2e-38 or above, and finite",
+                )?;
                 check(
                     "weight_decay",
                     weight_decay,
@@ -177,6 +187,39 @@ mod tests {
     use burn::tensor::{Device, Tensor};
 
     use super::*;
+
+    /// Numbers that are below 1, or above 0, only until a step is computed with them.
+    #[test]
+    fn what_single_precision_rounds_away_is_refused() {
+        let adam = |beta_1, beta_2, epsilon| Optimizer::Adam {
+            learning_rate: 0.001,
+            beta_1,
+            beta_2,
+            epsilon,
+            weight_decay: 0.0,
+        };
+        let sgd = |momentum| Optimizer::Sgd {
+            learning_rate: 0.001,
+            momentum,
+            nesterov: true,
+            weight_decay: 0.0,
+        };
+        for (optimizer, key) in [
+            (adam(0.99999999, 0.999, 1e-8), "beta_1 is 0.99999999"),
+            (adam(0.9, 0.99999999, 1e-8), "beta_2 is 0.99999999"),
+            (adam(0.9, 0.999, 1e-50), "epsilon is "),
+            (adam(0.9, f64::NAN, 1e-8), "beta_2 is NaN"),
+            (sgd(0.99999999), "momentum is 0.99999999"),
+        ] {
+            let message = optimizer.validate().unwrap_err().to_string();
+            assert!(message.contains(key), "{message}");
+        }
+        for optimizer in [adam(0.9999999, 0.9999999, 1e-37), sgd(0.9999999)] {
+            optimizer.validate().unwrap();
+            let end = walk(optimizer);
+            assert!(end.iter().all(|x| x.is_finite()), "{end:?}");
+        }
+    }
 
     #[derive(Module, Debug)]
     struct Point {

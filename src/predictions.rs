@@ -237,6 +237,14 @@ impl Predictions {
         Ok(())
     }
 
+    /// Brings what a regression gives beyond 0 and 1 to the nearer of the two, which takes it no further from what any
+    /// track is tagged with; probabilities stay as they are, and what is no number stays none.
+    pub fn keep_probable(&mut self) {
+        for value in &mut self.values {
+            *value = value.clamp(0.0, 1.0);
+        }
+    }
+
     fn check_probabilities(&self) -> Result<(), PredictionsError> {
         self.validate()?;
         match self.values.iter().position(|value| !(0.0..=1.0).contains(value)) {

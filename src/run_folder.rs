@@ -7,7 +7,7 @@ use datasets::manifest::{Paths, to_csv};
 use models::Fitted;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoints, Which};
 use crate::checksums::Checksums;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
@@ -279,6 +279,65 @@ impl RunFolder {
             .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
         let scores_path = self.file(&format!("scores{suffix}.json"));
         write_together(&[(&path, &csv), (&scores_path, scores)])
+    }
+
+    /// Whether `scores.json` is of this checkpoint.
+    ///
+    /// # Errors
+    /// Those of reading the checkpoint's name.
+    pub fn is_scored(&self, which: Which) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Source {
+            checkpoint: String,
+        }
+        let path = self.file("scores.json");
+        if !path.is_file() {
+            return Ok(false);
+        }
+        // What cannot be read is written anew.
+        let source = read_text(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let wanted = self.checkpoints().pointed(which)?;
+        Ok(source.is_some_and(|Source { checkpoint }| checkpoint == wanted))
+    }
+
+    /// Says so where training has not come to its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Data`] if the log or the experiment cannot be read.
+    pub fn warn_if_unfinished(&self) -> Result<()> {
+        if self.is_trained()? {
+            return Ok(());
+        }
+        let reached = self.log()?.iter().rev().find_map(|line| match line {
+            LogLine::Train { step, .. } | LogLine::End { step, .. } => Some(*step),
+            _ => None,
+        });
+        tracing::warn!(
+            "{} was trained for {} of its {} steps: `tonotopy train --resume` goes on",
+            self.path.display(),
+            reached.unwrap_or(0),
+            self.experiment()?.training.steps
+        );
+        Ok(())
+    }
+
+    /// Removes predictions and scores: they are of a model that is about to be trained further.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if one cannot be removed.
+    pub fn forget_scores(&self) -> Result<()> {
+        for suffix in ["", "-train", "-valid"] {
+            for file in [format!("scores{suffix}.json"), format!("predictions{suffix}.csv")] {
+                let path = self.file(&file);
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::io("remove", &path)(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Refuses to go on with other data or another experiment than the run began with.

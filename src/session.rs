@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use datasets::Split;
+use models::front_end::FrontEndConfig;
 use models::{Fitted, Model, Network, NetworkConfig};
 use serde::Serialize;
 
@@ -51,7 +52,7 @@ pub struct Session<'a> {
     pub progress: &'a Progress,
 }
 
-/// What an evaluation found; `scores.json` holds it.
+/// What an evaluation found.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Evaluated {
@@ -59,6 +60,16 @@ pub enum Evaluated {
     Tags(Scores),
     /// Of a run that predicts latent factors.
     Recommendation(Box<Recommendation>),
+}
+
+/// The same, with what it is said of.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// What was found.
+    #[serde(flatten)]
+    pub scores: Evaluated,
+    /// The name of the model's checkpoint.
+    pub checkpoint: String,
 }
 
 /// How training ended, and where it stood.
@@ -120,8 +131,12 @@ impl Session<'_> {
         resume: bool,
     ) -> Result<Trained> {
         if folder.exists() && !resume {
+            let remedy = match folder.checkpoints().any()? {
+                true => "add --resume to go on with it",
+                false => "it holds no checkpoint, so delete it",
+            };
             return Err(Error::Config(format!(
-                "{} exists: add --resume to go on with it, or give the experiment another name or seed",
+                "{} exists: {remedy}, or give the experiment another name or seed",
                 folder.path().display()
             )));
         }
@@ -162,6 +177,13 @@ impl Session<'_> {
                 "{name}: this processor has no instructions for it, so nothing is faster"
             ));
         }
+        let empty = experiment.model.front_end().map_or(0, FrontEndConfig::empty_bands);
+        if empty > 0 {
+            data.notes.push(format!(
+                "{empty} bands of the front end hold no frequency of its transform and stay silent: fewer n_mels or a \
+                 larger n_fft leave none"
+            ));
+        }
         ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
         let parameters = model.num_params();
 
@@ -169,8 +191,11 @@ impl Session<'_> {
         if folder.exists() {
             folder.check_same(experiment, &data)?;
             checkpoint = folder.checkpoints().newest()?;
-            if let Some(checkpoint) = &checkpoint {
+            if let Some(checkpoint) = &mut checkpoint {
                 folder.checkpoints().repair(checkpoint)?;
+            }
+            if checkpoint.as_ref().is_none_or(|reached| reached.state.step < training.steps) {
+                folder.forget_scores()?;
             }
         } else {
             let notes = data.notes.clone();
@@ -415,7 +440,7 @@ impl Session<'_> {
     /// # Errors
     /// [`Error::Config`] if the run is cross-validated, [`Error::Data`] or [`Error::Io`] if it, its checkpoint or its data
     /// cannot be read, or the results not written, [`Error::Device`] if the device fails, [`Error::Interrupted`] if it was stopped.
-    pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Evaluated> {
+    pub fn evaluate(&self, folder: &RunFolder, split: Split, which: Which) -> Result<Evaluation> {
         if folder.experiment()?.cross_validation.is_some() {
             return Err(Error::Config(format!(
                 "{} was scored by cross-validation, which has no splits: its scores.json and predictions.csv \
@@ -424,6 +449,7 @@ impl Session<'_> {
             )));
         }
         let _lock = folder.lock()?;
+        folder.warn_if_unfinished()?;
         let (experiment, mut data, model) = self.open(folder, which)?;
         let device = &self.device.device;
         if experiment.model.is_fitted() {
@@ -444,8 +470,11 @@ impl Session<'_> {
         bar.finish();
         let outcome = outcome?;
         let suffix = if split == Split::Test { String::new() } else { format!("-{split}") };
-        let json = |scores: &Evaluated| {
-            serde_json::to_vec_pretty(scores).expect("plain data becomes JSON")
+        let checkpoint = folder.checkpoints().pointed(which)?;
+        let with_its_source = |scores: Evaluated| {
+            let evaluation = Evaluation { scores, checkpoint };
+            let json = serde_json::to_vec_pretty(&evaluation).expect("plain data becomes JSON");
+            (evaluation, json)
         };
         match &data.latent {
             Some(latent) => {
@@ -460,15 +489,18 @@ impl Session<'_> {
                 };
                 let places = places.as_ref();
                 let found = recommend(latent, outcome, places, &data, split, experiment.seed)?;
-                let evaluated = Evaluated::Recommendation(Box::new(found));
-                write_atomic(&folder.file(&format!("scores{suffix}.json")), &json(&evaluated))?;
-                Ok(evaluated)
+                let (evaluation, json) =
+                    with_its_source(Evaluated::Recommendation(Box::new(found)));
+                write_atomic(&folder.file(&format!("scores{suffix}.json")), &json)?;
+                Ok(evaluation)
             }
             None => {
+                let mut outcome = outcome;
+                outcome.predictions.keep_probable();
                 let scores = score(experiment.training.loss, &outcome, &data, split)?;
-                let evaluated = Evaluated::Tags(scores);
-                folder.write_scored(&outcome.predictions, &json(&evaluated), &suffix)?;
-                Ok(evaluated)
+                let (evaluation, json) = with_its_source(Evaluated::Tags(scores));
+                folder.write_scored(&outcome.predictions, &json, &suffix)?;
+                Ok(evaluation)
             }
         }
     }

@@ -91,6 +91,10 @@ pub fn train<N: Network>(
             validate: true,
         })?;
     }
+    if state.step > 0 && training.patience.is_some_and(|patience| state.since_best >= patience) {
+        // It was at its end already, and may just not have come to say so.
+        return Ok((model, End::Patience));
+    }
     while state.step < training.steps {
         let batch = clock.waiting(|| batches.next()).ok_or_else(|| {
             Error::Data("a thread that makes batches failed; its message stands above".into())

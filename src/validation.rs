@@ -99,6 +99,13 @@ pub(crate) fn judge(
              negative track there"
         ))
     })?;
+    if value.is_nan() {
+        return Err(Error::Diverged(format!(
+            "{metric} is no number on the valid split after step {}: the network gives values that are not finite. Lower \
+             training.optimizer.learning_rate, or set training.clip_norm",
+            state.step
+        )));
+    }
     let larger = METRICS.iter().any(|(name, larger)| *name == metric && *larger);
     let best =
         state.best.is_none_or(|best| if larger { value > best.value } else { value < best.value });

@@ -227,8 +227,8 @@ fn checkpoint(bytes: &[u8]) {
     put("checkpoints/step-00000001/state.blake3", checksums::of(&meta).as_bytes());
     put("checkpoints/step-00000001/state.json", &meta);
     let checkpoints = Checkpoints::new(folder().join("checkpoints"));
-    if let Ok(Some(newest)) = checkpoints.newest() {
-        let _ = checkpoints.repair(&newest);
+    if let Ok(Some(mut newest)) = checkpoints.newest() {
+        let _ = checkpoints.repair(&mut newest);
     }
 }
 

@@ -36,7 +36,56 @@ fn training_ends_after_as_many_validations_that_are_no_better_as_patience_says()
             matches!(last, Some(LogLine::End { reason, .. }) if reason == "patience"),
             "{last:?}"
         );
+        // Its end is an end, until it is given more patience.
+        place.run("--device cpu train x.toml --resume").ok();
+        assert_eq!(self::log(&place).last().map(LogLine::step), last.map(LogLine::step));
+        place.run("--device cpu train x.toml --resume --set training.patience=20").ok();
+        assert_eq!(self::log(&place).last().map(LogLine::step), Some(40));
     }
+}
+
+/// Scores are of one checkpoint: trained further, or asked for another, a run is scored anew.
+#[test]
+fn scores_do_not_outlive_their_model() {
+    let place = Workplace::new();
+    let text = small(MEL).replace("steps = 12", "steps = 16\npatience = 1");
+    let text = text.replace("batch_size = 4", &format!("batch_size = 4\n{AT_REST}"));
+    place.write("x.toml", format!("name = \"x\"\n{text}"));
+    place.run("--device cpu train x.toml").ok();
+    let folder = place.path("runs/x-s1");
+    let checkpoint = || -> Option<String> {
+        let text = std::fs::read_to_string(folder.join("scores.json")).ok()?;
+        let scores: serde_json::Value = serde_json::from_str(&text).unwrap();
+        Some(scores["checkpoint"].as_str().unwrap().to_owned())
+    };
+    place.run("--device cpu evaluate runs/x-s1").ok();
+    place.run("--device cpu evaluate runs/x-s1 --split valid").ok();
+    assert_eq!(checkpoint().unwrap(), "step-00000004");
+    // Trained already: the same is seen, and nothing is done.
+    place.run("--device cpu train x.toml --resume").ok();
+    place.run("--device cpu train x.toml --resume --set training.patience=9").ok();
+    for name in ["scores.json", "predictions.csv", "scores-valid.json", "predictions-valid.csv"] {
+        assert!(!folder.join(name).exists(), "{name}");
+    }
+    place.run("--device cpu evaluate runs/x-s1 --checkpoint last").ok();
+    assert_eq!(checkpoint().unwrap(), "step-00000016");
+    place.run("--device cpu run x.toml --set training.patience=9").ok();
+    assert_eq!(checkpoint().unwrap(), "step-00000004");
+}
+
+/// What a regression gives for tags is no probability until it is brought between 0 and 1.
+#[test]
+fn tags_may_be_learned_by_regression() {
+    let place = Workplace::new();
+    let text = small(MEL)
+        .replace("steps = 12", "steps = 12\nloss = \"mean_squared_error\"\nmetric = \"loss\"");
+    place.write("x.toml", format!("name = \"x\"\n{text}"));
+    place.write("tone.wav", tone(2.0, 16_000, 440.0));
+    place.run("--device cpu run x.toml").ok();
+    let path = place.path("runs/x-s1/predictions.csv");
+    let predictions = tonotopy::predictions::Predictions::read(&path).unwrap();
+    assert!(predictions.values.iter().all(|value| (0.0..=1.0).contains(value)));
+    place.run("--device cpu predict runs/x-s1 tone.wav --csv").ok();
 }
 
 /// Of one track that is one excerpt long every batch is the same, and the weights rest: nothing but what

@@ -32,11 +32,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let folder = RunFolder::open(&arguments.run)?;
     let device = context.open_device()?;
     let session = context.session(&device);
-    let evaluated = session.evaluate(&folder, arguments.split, arguments.checkpoint)?;
+    let evaluation = session.evaluate(&folder, arguments.split, arguments.checkpoint)?;
     if arguments.json {
-        return print_json(&evaluated);
+        return print_json(&evaluation);
     }
-    match &evaluated {
+    match &evaluation.scores {
         Evaluated::Tags(scores) => print(&table(scores)),
         Evaluated::Recommendation(scores) => print(&recommendation(scores)),
     }

@@ -67,6 +67,9 @@ struct Window<'a> {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
+    if arguments.top == 0 {
+        return Err(Error::Config("--top is 0: ask for at least one".into()));
+    }
     let files = files(&arguments.audio)?;
     let pictures = arguments.taggram.as_deref().map(|out| pictures(out, &files)).transpose()?;
     let device = context.open_device()?;
@@ -116,7 +119,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         (_, true, Some(over_time)) => print_data(&windows_csv(&ids, &found, tags, over_time)?)?,
         (_, true, None) => {
             let values = found.into_iter().flat_map(|analysis| analysis.summary).collect();
-            let predictions = Predictions { ids, tags: tags.to_vec(), values };
+            let mut predictions = Predictions { ids, tags: tags.to_vec(), values };
+            predictions.keep_probable();
             let mut text = Vec::new();
             let broken =
                 |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
@@ -216,7 +220,14 @@ fn text(
 
 /// Where the picture of each file goes.
 fn pictures(out: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let svg = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg"));
+    let is = |known: &str| out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(known));
+    if let Some(other) = ["png", "jpg", "jpeg", "webp", "gif", "pdf"].into_iter().find(|e| is(e)) {
+        return Err(Error::Config(format!(
+            "--taggram {}: it is drawn as SVG, not as {other}; name a file that ends in .svg, or a folder",
+            out.display()
+        )));
+    }
+    let svg = is("svg");
     match (svg, files) {
         (true, [_]) => return Ok(vec![out.to_owned()]),
         (true, _) => {

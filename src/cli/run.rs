@@ -58,6 +58,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         match one(&session, experiment, &folder) {
             Ok(()) => done.push(folder.path().to_owned()),
             Err(error @ (Error::Interrupted(_) | Error::Device(_))) => return Err(error),
+            Err(error) if total == 1 => return Err(error),
             Err(error) => {
                 tracing::error!("{}: {error}", folder.path().display());
                 failed.push((folder.path().to_owned(), error));
@@ -84,10 +85,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     match failed.pop() {
         None => Ok(()),
-        Some((path, error)) if failed.is_empty() && total == 1 => {
-            tracing::debug!("{} failed", path.display());
-            Err(error)
-        }
         Some((path, error)) => {
             let message = format!(
                 "{} of {total} runs failed, the last {}: {error}",
@@ -119,10 +116,9 @@ fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Re
         if experiment.cross_validation.is_some() {
             return Ok(());
         }
-        // Scores of an earlier, shorter training.
-        let _ = std::fs::remove_file(folder.file("scores.json"));
     }
-    if !folder.file("scores.json").exists() {
+    let is_scored = experiment.cross_validation.is_some() || folder.is_scored(Which::Best)?;
+    if !is_scored {
         session.evaluate(folder, datasets::Split::Test, Which::Best)?;
     }
     Ok(())

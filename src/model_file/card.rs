@@ -166,7 +166,7 @@ impl Card {
         };
         let settings = toml::Table::try_from(&experiment.dataset).unwrap_or_default();
         let name = settings.get("name").and_then(|name| name.as_str()).unwrap_or_default();
-        let (evaluated, scores) = Summary::of(folder)?.unzip();
+        let (evaluated, scores) = Summary::of(folder, which)?.unzip();
         let name = evaluated.unwrap_or_else(|| name.to_string());
         let dataset = Dataset { name, settings: without_paths(&settings) };
         let named = folder.path().file_name().map(|name| name.to_string_lossy().into_owned());
@@ -277,8 +277,9 @@ fn without_paths(table: &toml::Table) -> toml::Table {
 }
 
 impl Summary {
-    /// The name of the data set and the numbers of a run's `scores.json`; `None` before it was evaluated.
-    fn of(folder: &RunFolder) -> Result<Option<(String, Summary)>> {
+    /// The name of the data set and the numbers of a run's `scores.json`; `None` before it was evaluated, or where they are
+    /// of another checkpoint.
+    fn of(folder: &RunFolder, which: Which) -> Result<Option<(String, Summary)>> {
         let path = folder.file("scores.json");
         if !path.is_file() {
             return Ok(None);
@@ -287,6 +288,11 @@ impl Summary {
         let value: serde_json::Value = serde_json::from_str(&text)
             .map_err(|error| Error::Data(format!("in {}: {error}", path.display())))?;
         let Some(object) = value.as_object() else { return Ok(None) };
+        // Of cross-validation there is none.
+        let source = object.get("checkpoint").and_then(|checkpoint| checkpoint.as_str());
+        if source.is_some() && source != Some(&folder.checkpoints().pointed(which)?) {
+            return Ok(None);
+        }
         let split = object.get("split").and_then(|split| split.as_str()).unwrap_or("test");
         let values =
             object.iter().filter_map(|(key, value)| Some((key.clone(), value.as_f64()?))).collect();

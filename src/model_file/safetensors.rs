@@ -88,6 +88,11 @@ fn checksum<'a>(
 /// If it is no such file, is damaged, or holds numbers of another kind than float32.
 pub fn read(path: &Path) -> Result<Contents> {
     let place = path.display();
+    if path.extension().is_some_and(|ending| ending == "toml") {
+        return Err(Error::Config(format!(
+            "{place} is an experiment, not a model: train it, and name the folder of its run"
+        )));
+    }
     let data = |problem: String| Error::Data(format!("{place} {problem}"));
     let mut file = File::open(path).map_err(Error::io("open", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();

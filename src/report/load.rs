@@ -81,6 +81,7 @@ fn load(path: &Path) -> Result<RunSummary> {
             path.display()
         )));
     }
+    folder.warn_if_unfinished()?;
     let result = if recommends { recommendation(&folder)? } else { tagging(&folder)? };
     let lines = folder.log()?;
     let (steps, seconds) = lines
