@@ -10,7 +10,7 @@ pub enum DatasetError {
     #[error("dataset {dataset}: {key} is {value}: {remedy}")]
     InvalidConfig { dataset: String, key: String, value: String, remedy: String },
     /// A file that the data set consists of is not there.
-    #[error("{} is missing: {remedy}", path.display())]
+    #[error("{} is missing{}: {remedy}", path.display(), sought(path))]
     Missing { path: PathBuf, remedy: String },
     #[error("cannot {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
@@ -70,5 +70,16 @@ pub(crate) fn shown(value: &str) -> String {
     match value.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}...", &value[..end]),
         None => format!("{value:?}"),
+    }
+}
+
+/// Where a relative path was sought, for the folder that a program is started in is easily another than the last time.
+fn sought(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(here) if path.is_relative() => format!(
+            " below {} (start there where it is, or name the folder above it with --data-dir)",
+            here.display()
+        ),
+        _ => String::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use datasets::{Collection, Interactions, Track};
+use datasets::{Audio, Collection, Interactions, Track};
 
 use crate::error::{Error, Result};
 use crate::factors::{self, FactorTables, Side};
@@ -39,6 +39,24 @@ pub struct Item {
     pub tags: Vec<String>,
     /// Of a run's tracks.
     pub track: Option<Track>,
+}
+
+impl Item {
+    /// The name of its audio file, if it has one.
+    pub fn file_name(&self) -> Option<String> {
+        match &self.track.as_ref()?.audio {
+            Audio::File { path, .. } => Some(path.file_name()?.to_string_lossy().into_owned()),
+            Audio::Synthetic(_) | Audio::Frames(_) => None,
+        }
+    }
+}
+
+/// An id with the name of the file, where that says more.
+pub fn titled(id: &str, file: Option<&str>) -> String {
+    match file {
+        Some(file) if !file.starts_with(id) && !id.ends_with(file) => format!("{id}  {file}"),
+        _ => id.to_owned(),
+    }
 }
 
 /// Items with a vector each.

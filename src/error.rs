@@ -53,6 +53,7 @@ fn remedy(kind: ErrorKind) -> &'static str {
         ErrorKind::ReadOnlyFilesystem => "; choose another place, or mount it for writing",
         ErrorKind::PermissionDenied => "; see to its permissions, or choose another place",
         ErrorKind::NotFound => "; see to how it is spelt, and whether it was moved",
+        ErrorKind::InvalidData => "; it is no text, so see whether it is the file that you mean",
         ErrorKind::IsADirectory => "; a file is wanted",
         ErrorKind::NotADirectory => "; a folder is wanted",
         _ => "",

@@ -242,11 +242,24 @@ impl Experiment {
         } else {
             let mut table: toml::Table = toml::from_str(text)
                 .map_err(|error| config(error.to_string().trim_end().to_string()))?;
+            let mut steps = vec![table.clone()];
             for assignment in set {
                 assign(&mut table, assignment)?;
+                steps.push(table.clone());
             }
-            table.try_into().map_err(|error: toml::de::Error| {
-                config(format!("with --set {}: {}", set.join(" --set "), error.message()))
+            let read = |table: &toml::Table| table.clone().try_into::<Experiment>();
+            read(&table).map_err(|error| {
+                // The first that brings this about is to blame; without any, it is the file.
+                let same = |table: &toml::Table| {
+                    read(table).is_err_and(|other| other.message() == error.message())
+                };
+                match (steps.iter().position(same), toml::from_str::<Experiment>(text)) {
+                    (Some(0), Err(error)) => config(error.to_string().trim_end().to_string()),
+                    (step, _) => {
+                        let blamed = &set[step.unwrap_or(set.len()).max(1) - 1];
+                        config(format!("--set {blamed}: {}", error.message()))
+                    }
+                }
             })?
         };
         experiment.validate()?;
@@ -494,6 +507,7 @@ fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
 
 /// Adds "did you mean" to serde's "unknown field `x`, expected one of `a`, `b`".
 fn with_nearest(message: &str) -> String {
+    let message = &in_words(message);
     let Some((_, rest)) = message.split_once("unknown ") else { return message.to_string() };
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let Some(given) = quoted.next() else { return message.to_string() };
@@ -503,8 +517,33 @@ fn with_nearest(message: &str) -> String {
         .filter(|(distance, known)| *distance <= 2.max(known.len() / 2));
     match nearest {
         Some((_, known)) => format!("{message}\ndid you mean `{known}`?"),
+        None if toml::Table::try_from(Training::default()).is_ok_and(|t| t.contains_key(given)) => {
+            format!("{message}\ndid you mean `training.{given}`?")
+        }
         None => message.to_string(),
     }
+}
+
+/// Names of Rust's types as what a user may write.
+fn in_words(message: &str) -> String {
+    let mut message = message.to_string();
+    for (kinds, words) in [
+        (
+            &["u64", "u32", "u16", "usize", "a nonzero u64"][..],
+            "a whole number that is not negative",
+        ),
+        (&["i64", "i32"][..], "a whole number"),
+        (&["f64", "f32"][..], "a number"),
+    ] {
+        for kind in kinds {
+            if let Some(start) = message.strip_suffix(&format!("expected {kind}")) {
+                message = format!("{start}expected {words}");
+            }
+            message =
+                message.replace(&format!("expected {kind}\n"), &format!("expected {words}\n"));
+        }
+    }
+    message
 }
 
 #[cfg(test)]
@@ -554,6 +593,13 @@ mod tests {
         assert!(error(&SMALL.replace("tagger", "taggr"), &[]).contains("did you mean `tagger`?"));
         assert!(error(&SMALL.replace("length", "lenght"), &[]).contains("did you mean `length`?"));
         assert!(error(SMALL, &["training.batchsize=3"]).contains("did you mean `batch_size`?"));
+        let many = ["training.steps=7", "training.batch_size=-3", "seed=30"];
+        let message = error(SMALL, &many);
+        assert!(message.starts_with("--set training.batch_size=-3: "), "{message}");
+        assert!(message.ends_with("a whole number that is not negative"), "{message}");
+        let message = error(&SMALL.replace("steps = 5", "steps = \"5\""), &["seed=30"]);
+        assert!(message.contains("steps = \"5\"") && !message.contains("--set"), "{message}");
+        assert!(error(SMALL, &["steps=5"]).contains("did you mean `training.steps`?"));
         assert!(error(SMALL, &["training.batch_size=0"]).contains("training.batch_size is 0"));
         assert!(error(SMALL, &["training.steps"]).contains("there is no '='"));
         assert!(error(SMALL, &["training.steps.deep=1"]).contains("not a table"));

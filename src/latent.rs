@@ -149,6 +149,13 @@ impl Latent {
             }
             by_user.end_row();
         }
+        if by_user.is_empty() {
+            return Err(Error::Data(format!(
+                "none of the {} plays is of a track in the train split, of which alone factors are learned (those of the \
+                 other splits are held out): have more tracks that were played in it",
+                plays.len()
+            )));
+        }
         let matrix = by_user.matrix(seen as usize).map_err(|error| broken(&error))?;
         let mut wmf = Wmf::new(config, &matrix).map_err(from_wmf)?;
         while wmf.sweep() < config.iterations {
@@ -432,6 +439,10 @@ impl Entries {
     fn push(&mut self, column: u32, value: f32) {
         self.columns.push(column);
         self.values.push(value);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.columns.is_empty()
     }
 
     fn end_row(&mut self) {

@@ -1,5 +1,6 @@
 //! From an experiment to examples: load the data set, scan its audio, split.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -196,6 +197,15 @@ pub fn prepare(
         if count > 0 {
             notes.push(format!("{count} tracks that nobody played are left out"));
         }
+        let known: HashSet<&str> = tracks.iter().map(|track| track.id.as_str()).collect();
+        let unknown = plays.items().iter().filter(|item| !known.contains(item.as_str())).count();
+        if unknown > 0 {
+            notes.push(format!(
+                "{unknown} of {} items of the listening data are no tracks of {name}: they tell what listeners like, and \
+                 nothing of a sound",
+                plays.items().len()
+            ));
+        }
         let mut silent = silent.into_iter();
         tracks.retain(|_| !silent.next().unwrap_or(false));
     }
@@ -274,12 +284,22 @@ pub fn prepare(
         let needed = experiment.cross_validation.is_none() || split == Split::Train;
         match examples.is_empty() && needed {
             true => Err(Error::Data(format!(
-                "the {split} split of {name} has no track that can be used ({} of its tracks are in quarantine)",
+                "the {split} split of {name} has no track that can be used ({} tracks are in quarantine): see why with \
+                 `tonotopy scan`, or put others into the split",
                 report.quarantine.len()
             ))),
             false => Ok(Arc::new(examples)),
         }
     };
+    let excerpt = experiment.excerpt_samples();
+    let short = audio.iter().filter(|audio| audio.len() < excerpt).count();
+    if short > 0 {
+        notes.push(format!(
+            "{short} of {} tracks are shorter than an excerpt of {} s (training.excerpt_seconds): silence fills the rest",
+            audio.len(),
+            experiment.training.excerpt_seconds
+        ));
+    }
     let (train, valid, test) = (select(Split::Train)?, select(Split::Valid)?, select(Split::Test)?);
     for (split, examples) in [(Split::Train, &train), (Split::Valid, &valid), (Split::Test, &test)]
     {

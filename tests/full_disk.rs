@@ -70,7 +70,7 @@ fn results_are_whole_or_as_they_were() {
          try report-again tonotopy report small/run --out small/report
          try map tonotopy --device cpu map small/run --perplexity 5 --out small/map.html
          try embed tonotopy --device cpu embed small/run audio --out small/features.npy
-         try embed-again tonotopy --device cpu embed small/run audio --out small/features.npy
+         try embed-again tonotopy --device cpu embed small/run audio --out small/features.npy --force
          for format in safetensors onnx burnpack web; do
              try $format tonotopy --device cpu export small/run --format $format --out small/model.$format
              try $format-again tonotopy --device cpu export small/run --format $format --out small/model.$format --force

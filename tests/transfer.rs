@@ -199,6 +199,8 @@ fn embeddings_are_written_with_their_ids() {
         .run(&format!("embed {run} tones --out some.npy"))
         .fails(3, &["broken.wav", "1 tracks could not be read"]);
     assert_eq!(std::fs::read_to_string(place.path("some.txt")).unwrap().lines().count(), 18);
+    place.run(&format!("embed {run} tones --out some.npy")).fails(2, &["some.npy", "--force"]);
+    place.run(&format!("embed {run} tones --out some.npy --force")).fails(3, &["broken.wav"]);
     place.run(&format!("embed {run} x.toml --out x.csv")).fails(2, &["x.csv", ".npy"]);
     place.run(&format!("embed {run} nowhere --out x.npy")).fails(3, &["nowhere"]);
 }
@@ -223,7 +225,9 @@ fn training_begins_where_another_run_ended() {
     let arrays = |run: &str, out: &str| {
         // The first stage's output decides the embedding of nothing else: compare weights by what they do.
         let by = if out == "e" { "embedding" } else { "factors" };
-        place.run(&format!("-q embed runs/{run} tones --out {run}-{out}.npy --by {by}")).ok();
+        place
+            .run(&format!("-q embed runs/{run} tones --out {run}-{out}.npy --by {by} --force"))
+            .ok();
         std::fs::read(place.path(&format!("{run}-{out}.npy"))).unwrap()
     };
     assert_ne!(arrays("source-s1", "e"), arrays("x-s1", "e"), "hidden layers have learned");

@@ -102,6 +102,16 @@ fn scan_reports_and_splits_ones_own_music() {
     let splits: std::collections::BTreeSet<&String> = of_artist.values().collect();
     assert_eq!(splits.len(), 3, "{split}");
 
+    // A split is made once: a scan without one does not take it away.
+    place.run("scan music").fails(2, &["manifest-scanned.csv", "--split", "delete it"]);
+    assert_eq!(std::fs::read_to_string(place.path("music/manifest-scanned.csv")).unwrap(), split);
+    // Where nothing is left there is nothing to split, and nothing to be replaced.
+    place
+        .run("scan music --split artist:8/1/1 --min-seconds 60")
+        .fails(3, &["none of the 20 tracks", "quarantine.csv"]);
+    assert_eq!(std::fs::read_to_string(place.path("music/manifest-scanned.csv")).unwrap(), split);
+    place.run("scan music --split artist:8/1/1").ok();
+
     // A manifest takes no files from outside its folder, so a split is not written where it cannot be read.
     place.run("scan music --split artist:8/1/1 --out there").fails(2, &["--out there", "music"]);
     assert!(!place.path("there").exists());

@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>, DatasetError> {
     if !path.is_file() {
         return Err(DatasetError::Missing {
             path: path.to_owned(),
-            remedy: "write a CSV file with the columns id,path,split,tags there".into(),
+            remedy: "a manifest is a CSV file with the columns id,path,split,tags".into(),
         });
     }
     let io = |source| DatasetError::Io { action: "read", path: path.to_owned(), source };

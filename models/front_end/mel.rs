@@ -153,6 +153,19 @@ impl MelConfig {
         Ok(())
     }
 
+    /// Bands that lie between two frequencies of the transform and are 0 whatever is heard.
+    pub fn empty_bands(&self) -> usize {
+        let bins = self.n_fft / 2 + 1;
+        let filters = self.filters();
+        filters.chunks_exact(bins).filter(|band| band.iter().all(|&weight| weight == 0.0)).count()
+    }
+
+    /// `[band, bin]`
+    fn filters(&self) -> Vec<f32> {
+        let range = (self.f_min, self.highest_frequency());
+        mel_filters(self.sample_rate, self.n_fft, self.n_mels, range, self.mel_scale, self.norm)
+    }
+
     /// # Errors
     /// Where a value makes it impossible; see [`MelConfig::validate`].
     pub fn init(&self) -> Result<Mel, ModelError> {
@@ -165,15 +178,7 @@ impl MelConfig {
     }
 
     fn init_compressed(&self, compression: Option<f32>) -> Result<Mel, ModelError> {
-        let range = (self.f_min, self.highest_frequency());
-        let filters = mel_filters(
-            self.sample_rate,
-            self.n_fft,
-            self.n_mels,
-            range,
-            self.mel_scale,
-            self.norm,
-        );
+        let filters = self.filters();
         let exponent = if self.power == 1.0 { Exponent::Magnitude } else { Exponent::Power };
         let window = hann_window(self.window_length(), self.n_fft);
         let plan = MelPlan::new(window, self.hop_length, &filters, exponent, compression);

@@ -98,7 +98,7 @@ impl MfccConfig {
         if self.deltas > 0 && frames < self.delta_frames { 0 } else { frames }
     }
 
-    fn mel(&self) -> MelConfig {
+    pub(super) fn mel(&self) -> MelConfig {
         MelConfig {
             sample_rate: self.sample_rate,
             n_fft: self.n_fft,

@@ -140,6 +140,19 @@ impl FrontEndConfig {
         }
     }
 
+    /// Mel bands, those of all levels, that lie between two frequencies of the transform and are 0 whatever is heard.
+    pub fn empty_bands(&self) -> usize {
+        match self {
+            Self::Frames(_) | Self::Strided(_) => 0,
+            Self::Mel(config) => config.empty_bands(),
+            Self::Mfcc(config) => config.mel().empty_bands(),
+            Self::Multiresolution(config) => {
+                config.windows.iter().map(|&window| config.mel(window).empty_bands()).sum()
+            }
+            Self::Pyramid(config) => config.levels * config.mel().empty_bands(),
+        }
+    }
+
     /// # Errors
     /// Names the first value that the front end cannot be built with, or an excerpt too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {

@@ -56,7 +56,7 @@ impl Default for MultiresolutionConfig {
 pub(super) const MAX_LEVELS: usize = 16;
 
 impl MultiresolutionConfig {
-    fn mel(&self, window: usize) -> MelConfig {
+    pub(super) fn mel(&self, window: usize) -> MelConfig {
         MelConfig {
             sample_rate: self.sample_rate,
             n_fft: window,

@@ -83,7 +83,7 @@ impl Default for PyramidConfig {
 }
 
 impl PyramidConfig {
-    fn mel(&self) -> MelConfig {
+    pub(super) fn mel(&self) -> MelConfig {
         MelConfig {
             sample_rate: self.sample_rate,
             n_fft: self.n_fft,

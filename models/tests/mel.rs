@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::mel::log_mel_composite;
 use models::front_end::MelConfig;
+use models::front_end::filterbank::MelScale;
 use models::front_end::mel::PadKind;
 
 #[derive(serde::Deserialize)]
@@ -77,5 +78,24 @@ fn check(config: &MelConfig, output: Tensor<3>, expected: &[f64]) {
         let allowed = TOLERANCE * expected + FLOOR * loudest;
         let difference = (value - expected).abs();
         assert!(difference <= allowed, "{config:?}, value {i}: {value}, librosa has {expected}");
+    }
+}
+
+/// Bands between two frequencies of the transform, by the formula of the mel scale.
+#[test]
+fn bands_that_hold_no_frequency_are_counted() {
+    let mel = |hz: f64| 2595.0 * (1.0 + hz / 700.0).log10();
+    let hz = |mel: f64| 700.0 * (10f64.powf(mel / 2595.0) - 1.0);
+    for (n_fft, n_mels) in [(512, 40), (512, 128), (512, 1000), (2048, 128)] {
+        let config = MelConfig { n_fft, n_mels, mel_scale: MelScale::Htk, ..MelConfig::default() };
+        let edge = |at: usize| hz(mel(8_000.0) * at as f64 / (n_mels + 1) as f64);
+        let expected = (0..n_mels).filter(|&band| {
+            let inside = |bin: usize| {
+                let frequency = bin as f64 * 16_000.0 / n_fft as f64;
+                edge(band) < frequency && frequency < edge(band + 2)
+            };
+            !(0..=n_fft / 2).any(inside)
+        });
+        assert_eq!(config.empty_bands(), expected.count(), "{n_fft}, {n_mels}");
     }
 }

@@ -70,11 +70,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     );
     text.push_str(&match arguments.inference {
         true => format!(
-            "load {:.2}, front end {:.2}, the rest {:.2} ms\n",
+            "in parts, each waited for: load {:.2}, front end {:.2}, what follows it {:.2} ms\n",
             stages.load, stages.front_end, stages.forward
         ),
         false => format!(
-            "load {:.2}, front end {:.2}, forward {:.2}, backward {:.2}, optimizer {:.2} ms\n",
+            "in parts, each waited for: load {:.2}, front end {:.2}, forward after it {:.2}, backward {:.2}, optimizer {:.2} ms\n",
             stages.load, stages.front_end, stages.forward, stages.backward, stages.optimizer
         ),
     });

@@ -45,7 +45,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         print(&text)?;
     }
-    verdict(&rows)
+    verdict(&rows)?;
+    if arguments.check && !arguments.json {
+        let count: usize = rows.iter().flat_map(|row| &row.check).map(Vec::len).sum();
+        print(&format!("all {count} comparisons are within their tolerance\n"))?;
+    }
+    Ok(())
 }
 
 /// # Errors

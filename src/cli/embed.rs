@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Take the one folder that is named as audio files, not as a data set.
     #[arg(long)]
     files: bool,
+    /// Replace what is there.
+    #[arg(long)]
+    force: bool,
     /// Which checkpoint to use.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
@@ -65,6 +68,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if out.extension().is_none_or(|ending| ending != "npy") {
         return Err(Error::Config(format!(
             "--out {}: give a name that ends in .npy",
+            out.display()
+        )));
+    }
+    if !arguments.force && out.exists() {
+        return Err(Error::Config(format!(
+            "{} exists: give another --out, or --force to replace it",
             out.display()
         )));
     }

@@ -9,6 +9,7 @@ use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::export::{Format, Options, export};
 use crate::predict::Predictor;
+use crate::run_folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -51,6 +52,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         return Err(Error::Config(
             "--runtime goes with --format web, whose page needs it: leave it out".into(),
         ));
+    }
+    if let Ok(folder) = RunFolder::open(&arguments.model) {
+        folder.warn_if_unfinished()?;
     }
     let device = context.open_device()?;
     let predictor = Predictor::open(&arguments.model, arguments.checkpoint, &device.device)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use datasets::{Audio, Split};
 
 use super::{Context, print, print_json};
-use crate::catalogue::{By, Catalogue, Item};
+use crate::catalogue::{By, Catalogue, Item, titled};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::files::check_place;
@@ -80,14 +80,23 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let fitted = map::tsne(&vectors, &config, |step| bar.predict(step, steps));
     bar.finish();
     let fitted = fitted.map_err(from_map)?;
+    if fitted.perplexity < arguments.perplexity {
+        tracing::warn!(
+            "--perplexity is {}: {} tracks have neighbours for {:.1}, which was taken",
+            arguments.perplexity,
+            rows.len(),
+            fitted.perplexity
+        );
+    }
 
     let (mut titles, mut tags, mut audio) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let item = &items[row as usize];
         let track = item.track.as_ref();
+        let title = titled(&item.id, item.file_name().as_deref());
         titles.push(match track.and_then(|track| track.artist.as_ref()) {
-            Some(artist) => format!("{} ({artist})", item.id),
-            None => item.id.clone(),
+            Some(artist) => format!("{title} ({artist})"),
+            None => title,
         });
         tags.push(item.tags.clone());
         // A file that is named relative to here would be sought beside the page.

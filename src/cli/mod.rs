@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -156,7 +156,10 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TONOTOPY_CO
 /// # Errors
 /// What a user should know; see [`Error::exit_code`].
 pub fn run() -> Result<()> {
-    let arguments = Arguments::parse();
+    // So that a value that must not be negative is refused for that, and not as a flag that nobody knows.
+    let command = Arguments::command().mut_subcommands(|verb| verb.allow_negative_numbers(true));
+    let arguments =
+        Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     start_log(&arguments);
     let context = Context {
         device: arguments.device,

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::catalogue::{By, Catalogue, Item, Listening, is_factors, open_factors};
+use crate::catalogue::{By, Catalogue, Item, Listening, is_factors, open_factors, titled};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -22,7 +22,7 @@ use crate::topk::{Measure, top_k};
     after_help = "With --user: the items with the highest scores, a list a user. With --audio: where a \
                         new song stands among the items, for all users or for those of --user, and who \
                         would like it best.\n\n\
-                        JSON: {\"users\": [{\"user\", \"recommended\": [{\"id\", \"score\", \"tags\"}]}], \
+                        JSON: {\"users\": [{\"user\", \"recommended\": [{\"id\", \"file\", \"score\", \"tags\"}]}], \
                         \"songs\": [{\"file\", \"items\", \"users\", \"median_rank\", \"share_in_top\", \"top\", \
                         \"listeners\": [{\"user\", \"score\", \"rank\"}]}]}"
 )]
@@ -71,6 +71,9 @@ struct ForUser {
 #[derive(Serialize)]
 struct Recommended {
     id: String,
+    /// Name of its audio file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     score: f32,
     tags: Vec<String>,
 }
@@ -153,6 +156,19 @@ fn from_factors(arguments: &Arguments) -> Result<Sources> {
     let tables = open_factors(folder)?;
     let width = tables.n_factors;
     let catalogue = Catalogue::of_tables(tables.items, width, folder)?;
+    match &plays {
+        None if !arguments.include_heard => tracing::warn!(
+            "what a user has heard is recommended too: --interactions TABLE says what that is (--include-heard if it is meant so)"
+        ),
+        Some(plays) if plays.items().iter().all(|item| catalogue.position(item).is_none()) => {
+            return Err(Error::Data(format!(
+                "--interactions: none of its {} items is one of {}: both must use the same ids",
+                plays.items().len(),
+                folder.display()
+            )));
+        }
+        _ => {}
+    }
     let listening = Listening::of_tables(tables.users, width, folder, plays.as_ref())?;
     let none = Matrix::new(0, width, Vec::new()).map_err(|error| data(&error))?;
     Ok((catalogue, listening, none))
@@ -224,7 +240,12 @@ fn for_users(
             .iter()
             .map(|hit| {
                 let item = &catalogue.items[hit.item as usize];
-                Recommended { id: item.id.clone(), score: hit.score, tags: item.tags.clone() }
+                Recommended {
+                    id: item.id.clone(),
+                    file: item.file_name(),
+                    score: hit.score,
+                    tags: item.tags.clone(),
+                }
             })
             .collect(),
     });
@@ -305,8 +326,10 @@ fn text(output: &Output) -> String {
     let mut text = String::new();
     for ForUser { user, recommended } in &output.users {
         text += &format!("{user}\n");
-        for Recommended { id, score, tags } in recommended {
-            text += &format!("  {score:>7.3}  {id}  {}\n", tags.join(", "));
+        for Recommended { id, file, score, tags } in recommended {
+            let line =
+                format!("  {score:>7.3}  {}  {}", titled(id, file.as_deref()), tags.join(", "));
+            text += &format!("{}\n", line.trim_end());
         }
     }
     for song in &output.songs {

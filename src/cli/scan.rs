@@ -11,7 +11,7 @@ use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, quarantine_csv, scan};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::files::{check_place, create_folder, write_together};
+use crate::files::{check_place, create_folder, write_atomic, write_together};
 use crate::prepare::from_dataset;
 use crate::report::format::duration;
 use crate::source;
@@ -105,6 +105,21 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         Error::Data(format!("{error}: --out DIR puts manifest.csv and quarantine.csv elsewhere"))
     })?;
     let mut collection = context.places.load(&dataset)?;
+    // One's own manifest is never replaced by what was made from it.
+    let manifest = match out.join("manifest.csv") {
+        taken if taken.exists() => out.join("manifest-scanned.csv"),
+        free => free,
+    };
+    if arguments.split.is_none()
+        && collection.tracks.iter().all(|track| track.split.is_none())
+        && has_splits(&manifest)
+    {
+        return Err(Error::Config(format!(
+            "{} gives every track a split, which a scan without --split would take away: give the --split and --seed \
+             that it was made with, or another --out, or delete it",
+            manifest.display()
+        )));
+    }
     let cache = context.places.open_cache()?;
     let options = ScanOptions {
         min_seconds: arguments.min_seconds,
@@ -122,21 +137,28 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let mut usable = report.audio.iter().map(Option::is_some);
     collection.tracks.retain(|_| usable.next().unwrap_or(false));
     let mut notes = collection.notes.clone();
-    if let Some(spec) = &arguments.split {
+    let is_usable = !collection.tracks.is_empty();
+    if let Some(spec) = arguments.split.as_ref().filter(|_| is_usable) {
         let split = assign_splits(&mut collection, spec, arguments.seed).map_err(from_dataset)?;
         notes.push(split.to_string());
     }
 
     create_folder(&out)?;
-    // One's own manifest is never replaced by what was made from it.
-    let manifest = match out.join("manifest.csv") {
-        taken if taken.exists() => out.join("manifest-scanned.csv"),
-        free => free,
-    };
     let quarantine = out.join("quarantine.csv");
     let csv = to_csv(&collection, Paths::RelativeTo(&out)).map_err(from_dataset)?;
     let quarantined = quarantine_csv(&report.quarantine);
-    write_together(&[(&manifest, &csv), (&quarantine, &quarantined)])?;
+    match is_usable {
+        true => write_together(&[(&manifest, &csv), (&quarantine, &quarantined)])?,
+        false => {
+            write_atomic(&quarantine, &quarantined)?;
+            return Err(Error::Data(format!(
+                "none of the {tracks} tracks of {} can be used, the first because of: {}; {} has them all",
+                collection.name,
+                report.quarantine.first().map_or("nothing", |entry| &entry.message),
+                quarantine.display()
+            )));
+        }
+    }
 
     let summary = Summary {
         dataset: collection.name.clone(),
@@ -175,6 +197,17 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     text += &format!("manifest: {}\nquarantine: {}\n", summary.manifest, summary.quarantine);
     print(&text)
+}
+
+/// Whether a manifest of an earlier scan says of any track which split it is in. One that cannot be read says nothing.
+fn has_splits(manifest: &Path) -> bool {
+    let Ok(mut reader) = csv::ReaderBuilder::new().flexible(true).from_path(manifest) else {
+        return false;
+    };
+    let column =
+        reader.headers().ok().and_then(|names| names.iter().position(|name| name == "split"));
+    let filled = |row: csv::StringRecord| row.get(column?).map(|split| !split.is_empty());
+    reader.into_records().flatten().any(|row| filled(row).unwrap_or(false))
 }
 
 /// The folder, or what is there of those above it.

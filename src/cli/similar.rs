@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::catalogue::{By, Catalogue, Listening, is_factors, open_factors};
+use crate::catalogue::{By, Catalogue, Listening, is_factors, open_factors, titled};
 use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -48,6 +48,9 @@ struct Neighbours<'a> {
 #[derive(Serialize)]
 struct Neighbour<'a> {
     id: &'a str,
+    /// Name of its audio file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     /// Cosine of the angle between the two vectors.
     similarity: f32,
     tags: &'a [String],
@@ -77,7 +80,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
                 .iter()
                 .map(|hit| {
                     let item = &catalogue.items[hit.item as usize];
-                    Neighbour { id: &item.id, similarity: hit.score, tags: &item.tags }
+                    Neighbour {
+                        id: &item.id,
+                        file: item.file_name(),
+                        similarity: hit.score,
+                        tags: &item.tags,
+                    }
                 })
                 .collect(),
         })
@@ -88,8 +96,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let mut text = String::new();
     for Neighbours { query, similar } in all {
         text += &format!("{query}\n");
-        for Neighbour { id, similarity, tags } in similar {
-            text += &format!("  {similarity:.3}  {id}  {}\n", tags.join(", "));
+        for Neighbour { id, file, similarity, tags } in similar {
+            let line =
+                format!("  {similarity:.3}  {}  {}", titled(id, file.as_deref()), tags.join(", "));
+            text += &format!("{}\n", line.trim_end());
         }
     }
     print(&text)

@@ -47,6 +47,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         experiment.seed = seed;
     }
     let folder = RunFolder::of(&arguments.runs, &experiment);
+    if arguments.resume && !folder.exists() {
+        tracing::warn!("there is no {} to go on with: it is begun", folder.path().display());
+    }
     let device = context.open_device()?;
     let session = context.session(&device);
     let Trained { end, state } = session.train(&experiment, &folder, arguments.resume)?;
