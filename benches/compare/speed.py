@@ -98,7 +98,12 @@ class Torch:
         self.torch, self.device, self.inference, self.rounded = torch, device, inference, rounded
         model, samples, self.loss = networks()(name)
         self.model = model.to(device).train(not inference)
-        self.apply = torch.compile(self.model) if compiled else self.model
+        self.apply = self.model
+        if compiled:
+            # What was compiled for rows before counts against a limit, beyond which all is eager again and nothing says so.
+            torch._dynamo.reset()
+            torch._dynamo.config.fail_on_recompile_limit_hit = True
+            self.apply = torch.compile(self.model)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.001, momentum=0.9, nesterov=True)
         self.x = torch.rand(batch, samples) - 0.5
         self.targets = (torch.rand(batch, OUTPUTS) < 0.1).float()
