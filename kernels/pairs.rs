@@ -9,7 +9,7 @@
 //! Audio is stored in 16 bits, and what a network takes is 32: whoever turns the one into the other before the
 //! way to a GPU carries twice as much, and has the host do it. Counted for 32 excerpts of 48 000 samples: 3.1 MB go to the
 //! device instead of 6.1, and the host copies 3.1 MB where it read 3.1 and wrote 6.1; the device reads 3.1 and writes 6.1
-//! once more, which it does some ten times as fast as the way to it is.
+//! once more, in a memory that is many times as fast as the way to it.
 //!
 //! [`unpack`] is one kernel on GPUs (`cube.rs`), and [`unpack_composite`] elsewhere. Both give the numbers that
 //! [`samples::write`](crate::samples::write) gives, to the bit.

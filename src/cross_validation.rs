@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use burn::module::Module;
-use datasets::Track;
+use datasets::{Split, Track};
 use models::Network;
 use models::cross_validation::{
     CrossValidated, CrossValidationConfig, CrossValidationError, Fold, Labelled,
@@ -179,7 +179,7 @@ fn write(found: &CrossValidated, data: &Prepared, folder: &RunFolder) -> Result<
         folds: found.folds.clone(),
     });
     let text = serde_json::to_vec_pretty(&scores).expect("plain data becomes JSON");
-    folder.write_scored(&predictions, &text, "")?;
+    folder.write_scored(&predictions, &text, Split::Test)?;
     Ok(scores.accuracy)
 }
 

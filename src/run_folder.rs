@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use datasets::Split;
 use datasets::manifest::{Paths, to_csv};
 use models::Fitted;
 use serde::{Deserialize, Serialize};
@@ -261,8 +262,7 @@ impl RunFolder {
         write_atomic(&self.file(EXPERIMENT), text.as_bytes())
     }
 
-    /// Writes the predictions of a split and the scores that these got, both or neither; `suffix` is empty for the
-    /// test split.
+    /// Writes the predictions of a split and the scores that these got, both or neither.
     ///
     /// # Errors
     /// [`Error::Data`] if a prediction is no probability; [`Error::Io`] if the disk refuses.
@@ -270,15 +270,19 @@ impl RunFolder {
         &self,
         predictions: &Predictions,
         scores: &[u8],
-        suffix: &str,
+        split: Split,
     ) -> Result<()> {
-        let path = self.file(&format!("predictions{suffix}.csv"));
+        let path = self.file(&format!("predictions{}.csv", suffix(split)));
         let mut csv = Vec::new();
         predictions
             .to_writer(&mut csv)
             .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
-        let scores_path = self.file(&format!("scores{suffix}.json"));
-        write_together(&[(&path, &csv), (&scores_path, scores)])
+        write_together(&[(&path, &csv), (&self.scores(split), scores)])
+    }
+
+    /// Where the scores of a split are.
+    pub fn scores(&self, split: Split) -> PathBuf {
+        self.file(&format!("scores{}.json", suffix(split)))
     }
 
     /// Whether `scores.json` is of this checkpoint.
@@ -290,7 +294,7 @@ impl RunFolder {
         struct Source {
             checkpoint: String,
         }
-        let path = self.file("scores.json");
+        let path = self.scores(Split::Test);
         if !path.is_file() {
             return Ok(false);
         }
@@ -326,9 +330,9 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`] if one cannot be removed.
     pub fn forget_scores(&self) -> Result<()> {
-        for suffix in ["", "-train", "-valid"] {
-            for file in [format!("scores{suffix}.json"), format!("predictions{suffix}.csv")] {
-                let path = self.file(&file);
+        for split in [Split::Train, Split::Valid, Split::Test] {
+            let predictions = self.file(&format!("predictions{}.csv", suffix(split)));
+            for path in [self.scores(split), predictions] {
                 match std::fs::remove_file(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                         return Err(Error::io("remove", &path)(error));
@@ -380,6 +384,11 @@ impl RunFolder {
             ))),
         }
     }
+}
+
+/// What the names of files have that are of another split than test.
+pub fn suffix(split: Split) -> String {
+    if split == Split::Test { String::new() } else { format!("-{split}") }
 }
 
 /// Keys whose values differ; those that may change between a run and its resumption are left out.

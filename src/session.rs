@@ -35,7 +35,7 @@ use crate::param_groups::ParamGroups;
 use crate::prepare::{Places, Prepared, prepare};
 use crate::progress::Progress;
 use crate::recommendation::{Recommendation, matrix, neighbours, recommend};
-use crate::run_folder::{Environment, RunFolder};
+use crate::run_folder::{Environment, RunFolder, suffix};
 use crate::source;
 use crate::train::{End, Event, train};
 use crate::validation::{judge, listeners, measure, score};
@@ -469,7 +469,6 @@ impl Session<'_> {
         );
         bar.finish();
         let outcome = outcome?;
-        let suffix = if split == Split::Test { String::new() } else { format!("-{split}") };
         let checkpoint = folder.checkpoints().pointed(which)?;
         let with_its_source = |scores: Evaluated| {
             let evaluation = Evaluation { scores, checkpoint };
@@ -482,7 +481,7 @@ impl Session<'_> {
                     false => Some(self.places_of(&model, &data)?),
                     true => {
                         let predictions = &outcome.predictions;
-                        let predicted = folder.file(&format!("predicted{suffix}"));
+                        let predicted = folder.file(&format!("predicted{}", suffix(split)));
                         factors::write_items(&predicted, &predictions.ids, &predictions.values)?;
                         None
                     }
@@ -491,7 +490,7 @@ impl Session<'_> {
                 let found = recommend(latent, outcome, places, &data, split, experiment.seed)?;
                 let (evaluation, json) =
                     with_its_source(Evaluated::Recommendation(Box::new(found)));
-                write_atomic(&folder.file(&format!("scores{suffix}.json")), &json)?;
+                write_atomic(&folder.scores(split), &json)?;
                 Ok(evaluation)
             }
             None => {
@@ -499,7 +498,7 @@ impl Session<'_> {
                 outcome.predictions.keep_probable();
                 let scores = score(experiment.training.loss, &outcome, &data, split)?;
                 let (evaluation, json) = with_its_source(Evaluated::Tags(scores));
-                folder.write_scored(&outcome.predictions, &json, &suffix)?;
+                folder.write_scored(&outcome.predictions, &json, split)?;
                 Ok(evaluation)
             }
         }

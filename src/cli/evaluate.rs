@@ -36,10 +36,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print_json(&evaluation);
     }
-    match &evaluation.scores {
-        Evaluated::Tags(scores) => print(&table(scores)),
-        Evaluated::Recommendation(scores) => print(&recommendation(scores)),
-    }
+    let text = match &evaluation.scores {
+        Evaluated::Tags(scores) => table(scores),
+        Evaluated::Recommendation(scores) => recommendation(scores),
+    };
+    let path = folder.scores(arguments.split);
+    print(&format!("{text}\nscores, and predictions beside them: {}\n", path.display()))
 }
 
 /// Scores of recommendations as text, beside the best there could be.

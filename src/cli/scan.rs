@@ -143,6 +143,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         notes.push(split.to_string());
     }
 
+    let without = collection.tracks.iter().filter(|track| track.split.is_none()).count();
+    if 0 < without && without < collection.tracks.len() {
+        notes.push(format!(
+            "{without} tracks have no split and the others have: fill the column before you train, or give --split"
+        ));
+    }
+
     create_folder(&out)?;
     let quarantine = out.join("quarantine.csv");
     let csv = to_csv(&collection, Paths::RelativeTo(&out)).map_err(from_dataset)?;
