@@ -47,7 +47,7 @@ impl Error {
 }
 
 /// What to do about a place, after what is wrong with it.
-fn remedy(kind: ErrorKind) -> &'static str {
+pub(crate) fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room, then go on",
         ErrorKind::ReadOnlyFilesystem => "; choose another place, or mount it for writing",

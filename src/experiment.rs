@@ -13,7 +13,7 @@ use models::wmf::WmfConfig;
 use models::{ModelConfig, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, remedy};
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
 use crate::schedule::Shape;
@@ -220,7 +220,8 @@ impl Experiment {
             )));
         }
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::Config(format!("cannot read the experiment {place}: {error}"))
+            let remedy = remedy(error.kind());
+            Error::Config(format!("cannot read the experiment {place}: {error}{remedy}"))
         })?;
         let mut experiment = Self::parse(&text, set)
             .map_err(|error| Error::Config(format!("in the experiment {place}: {error}")))?;
