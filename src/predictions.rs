@@ -356,6 +356,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_regression_gives_beyond_0_and_1_is_brought_there() {
+        let ids = names(&["a", "b"]);
+        let found =
+            |values: [f32; 2]| Predictions::new(ids.clone(), names(&["tag"]), values.into());
+        let mut predictions = found([-0.003, 1.2]).unwrap();
+        assert!(predictions.to_writer(Vec::new()).is_err());
+        predictions.keep_probable();
+        assert_eq!(predictions.values, [0.0, 1.0]);
+        predictions.to_writer(Vec::new()).unwrap();
+        let mut predictions = found([0.25, f32::NAN]).unwrap();
+        predictions.keep_probable();
+        assert!(predictions.values[0] == 0.25 && predictions.values[1].is_nan());
+    }
+
+    #[test]
     fn every_f32_survives() {
         // A walk with a large odd stride through all bit patterns from 0.0 to 1.0.
         let values: Vec<f32> =
