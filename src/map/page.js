@@ -63,7 +63,7 @@
   const few = Math.min(slots.length, data.tags.length);
   const chooser = by("colour");
   const option = (value, text) => { const o = document.createElement("option"); o.value = value; o.textContent = text; chooser.append(o); };
-  if (few > 0) option("most", few === 1 ? "by the only tag" : "by the rarest of the " + few + " most frequent tags");
+  if (few > 0) option("most", few === 1 ? "by the only tag" : "by the rarest of " + few + " top tags");
   data.tags.forEach((tag, t) => option(String(t), tag + " (" + whole(data.counts[t]) + ")"));
   option("none", "all alike");
   const colourOf = new Uint8Array(count); // 0 is the ground's grey, slot + 1 else
