@@ -167,17 +167,6 @@ kernels! {
         assert!(out.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT);
     } => combine;
 
-    /// `out[k] = row k of a . w`.
-    ///
-    /// # Shapes
-    /// - `a`: `depth` rows of `columns`, every `ld`; zero from there to the next whole register
-    /// - `w`: `columns` rounded up to [`ALIGNMENT`]
-    /// - `out`: `depth` values
-    pub fn apply(self, a: &[f32], ld: usize, depth: usize, columns: usize, w: &[f32], out: &mut [f32]) {
-        check(a.len(), depth, columns, ld);
-        assert!(w.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT && out.len() >= depth);
-    } => apply;
-
     /// `out = w' a`: the rows of `a` weighted and added.
     ///
     /// # Shapes
@@ -188,6 +177,48 @@ kernels! {
         check(a.len(), depth, columns, ld);
         assert!(w.len() >= depth && out.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT);
     } => apply_transposed;
+
+    /// `product += A' t` with `t = targets - A x`, or `t = A x` without targets: one pass over the rows
+    /// of `A`, which are picked rows, scaled; `dots` gets `A x`.
+    ///
+    /// # Shapes
+    /// - `rows`: every `ld_rows`, of which the first `columns` are taken; zero from there to the
+    ///   next whole register
+    /// - `scales`, `targets`: one an index
+    /// - `x`, `product`: `columns` rounded up to [`ALIGNMENT`]
+    /// - `dots`: at least one an index
+    /// - `ahead`: rows to bring near on the way, as many as there are indices at most; which do not
+    ///   change the result
+    pub fn normal_product(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32], ahead: &[u32], scales: &[f32], targets: Option<&[f32]>, x: &[f32], dots: &mut [f32], product: &mut [f32]) {
+        check_indices(rows, ld_rows, columns, indices, scales);
+        let whole = columns.div_ceil(ALIGNMENT) * ALIGNMENT;
+        assert!(x.len() >= whole && product.len() >= whole && dots.len() >= indices.len());
+        assert!(targets.is_none_or(|targets| targets.len() == indices.len()));
+    } => normal_product;
+
+    /// `a . b`.
+    ///
+    /// # Shapes
+    /// - `a`, `b`: of one length
+    pub fn dot(self, a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+    } => dot;
+
+    /// `y += factor x`.
+    ///
+    /// # Shapes
+    /// - `x`, `y`: of one length
+    pub fn add_scaled(self, factor: f32, x: &[f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len());
+    } => add_scaled;
+
+    /// `y = x + factor y`.
+    ///
+    /// # Shapes
+    /// - `x`, `y`: of one length
+    pub fn scale_and_add(self, factor: f32, x: &[f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len());
+    } => scale_and_add;
 
     /// Asks for the beginnings of picked rows to be brought near.
     pub fn prefetch(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32]) {
@@ -601,38 +632,6 @@ unsafe fn combine<S: Simd, const R: usize>(
 }
 
 #[inline(always)]
-unsafe fn apply<S: Simd, const R: usize>(
-    a: &[f32],
-    ld: usize,
-    depth: usize,
-    columns: usize,
-    w: &[f32],
-    out: &mut [f32],
-) {
-    let registers = columns.div_ceil(S::LANES);
-    let mut row = 0;
-    while row < depth {
-        // SAFETY: as checked.
-        unsafe {
-            let a = a.as_ptr().add(row * ld);
-            let mut sums = [S::zero(); R];
-            let rows = R.min(depth - row);
-            for register in 0..registers {
-                let x = S::load(w.as_ptr().add(register * S::LANES));
-                for r in 0..rows {
-                    let y = S::load(a.add(r * ld + register * S::LANES));
-                    sums[r] = S::multiply_add(x, y, sums[r]);
-                }
-            }
-            for r in 0..rows {
-                out[row + r] = S::sum(sums[r]);
-            }
-        }
-        row += R;
-    }
-}
-
-#[inline(always)]
 unsafe fn apply_transposed<S: Simd, const R: usize>(
     a: &[f32],
     ld: usize,
@@ -670,6 +669,127 @@ unsafe fn apply_transposed<S: Simd, const R: usize>(
             }
         };
     }
+}
+
+/// [`normal_product`] of `N` rows.
+#[inline(always)]
+unsafe fn normal_product_of<S: Simd, const N: usize>(
+    rows: [*const f32; N],
+    ahead: [*const f32; N],
+    registers: usize,
+    scales: &[f32],
+    targets: Option<&[f32]>,
+    x: *const f32,
+    dots: &mut [f32],
+    product: *mut f32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [S::zero(); N];
+        for at in (0..registers).map(|register| register * S::LANES) {
+            let x = S::load(x.add(at));
+            // A few at a time: many at once would wait for each other.
+            if at.is_multiple_of(ALIGNMENT) {
+                for n in 0..N {
+                    S::prefetch(ahead[n].wrapping_add(at));
+                }
+            }
+            for n in 0..N {
+                sums[n] = S::multiply_add(x, S::load(rows[n].add(at)), sums[n]);
+            }
+        }
+        let mut weights = [S::zero(); N];
+        for n in 0..N {
+            dots[n] = scales[n] * S::sum(sums[n]);
+            let weight = targets.map_or(dots[n], |targets| targets[n] - dots[n]);
+            weights[n] = S::splat(scales[n] * weight);
+        }
+        for at in (0..registers).map(|register| register * S::LANES) {
+            let mut sum = S::load(product.add(at));
+            for n in 0..N {
+                sum = S::multiply_add(weights[n], S::load(rows[n].add(at)), sum);
+            }
+            S::store(product.add(at), sum);
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "as above")]
+unsafe fn normal_product<S: Simd, const R: usize>(
+    rows: &[f32],
+    ld_rows: usize,
+    columns: usize,
+    indices: &[u32],
+    ahead: &[u32],
+    scales: &[f32],
+    targets: Option<&[f32]>,
+    x: &[f32],
+    dots: &mut [f32],
+    product: &mut [f32],
+) {
+    let registers = columns.div_ceil(S::LANES);
+    let (x, product) = (x.as_ptr(), product.as_mut_ptr());
+    let row = |index: u32| rows.as_ptr().wrapping_add(index as usize * ld_rows);
+    let mut k = 0;
+    while k < indices.len() {
+        let left = indices.len() - k;
+        let n = if left >= 8 { 8 } else { 1 << left.ilog2() };
+        let (scales, dots) = (&scales[k..k + n], &mut dots[k..k + n]);
+        let targets = targets.map(|targets| &targets[k..k + n]);
+        macro_rules! some {
+            ($n:literal) => {{
+                let mut rows = [x; $n];
+                let mut next = [x; $n];
+                for n in 0..$n {
+                    rows[n] = row(indices[k + n]);
+                    next[n] = ahead.get(k + n).map_or(rows[n], |&index| row(index));
+                }
+                // SAFETY: indices and sizes were checked.
+                unsafe {
+                    normal_product_of::<S, $n>(
+                        rows, next, registers, scales, targets, x, dots, product,
+                    );
+                }
+            }};
+        }
+        match n {
+            8 => some!(8),
+            4 => some!(4),
+            2 => some!(2),
+            _ => some!(1),
+        }
+        k += n;
+    }
+}
+
+#[inline(always)]
+unsafe fn dot<S: Simd, const R: usize>(a: &[f32], b: &[f32]) -> f32 {
+    let whole = a.len() / S::LANES * S::LANES;
+    // Several sums, for one would wait for itself.
+    // SAFETY: the processor has the instructions.
+    let mut sums = [unsafe { S::zero() }; 4];
+    for (k, at) in (0..whole).step_by(S::LANES).enumerate() {
+        // SAFETY: below `whole`.
+        unsafe {
+            let (a, b) = (S::load(a.as_ptr().add(at)), S::load(b.as_ptr().add(at)));
+            sums[k % 4] = S::multiply_add(a, b, sums[k % 4]);
+        }
+    }
+    // SAFETY: as above.
+    let sum = unsafe { S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]))) };
+    sum + a[whole..].iter().zip(&b[whole..]).map(|(a, b)| a * b).sum::<f32>()
+}
+
+#[inline(always)]
+unsafe fn add_scaled<S: Simd, const R: usize>(factor: f32, x: &[f32], y: &mut [f32]) {
+    // Simple enough for the compiler to see.
+    y.iter_mut().zip(x).for_each(|(y, x)| *y += factor * x);
+}
+
+#[inline(always)]
+unsafe fn scale_and_add<S: Simd, const R: usize>(factor: f32, x: &[f32], y: &mut [f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = x + factor * *y);
 }
 
 #[inline(always)]

@@ -158,8 +158,6 @@ fn gathered_rows() {
                 let before = sum.clone();
                 width.combine(&rows, ld, n, &indices, &scales, &mut sum);
                 let w = matrix(1, n, ld, 9);
-                let mut dots = vec![7.0; picked as usize];
-                width.apply(&out, ld, picked as usize, n, &w, &mut dots);
                 let mut dots_across = vec![7.0; ldt];
                 width.apply_transposed(&across, ldt, n, picked as usize, &w, &mut dots_across);
                 width.prefetch(&rows, ld, n, &indices);
@@ -171,7 +169,6 @@ fn gathered_rows() {
                         assert_eq!(across[j * ldt + k], expected);
                         dot += f64::from(expected) * f64::from(w[j]);
                     }
-                    close(dots[k], dot, n as f64);
                     close(dots_across[k], dot, n as f64);
                 }
                 for j in 0..n {
@@ -189,6 +186,74 @@ fn gathered_rows() {
 }
 
 #[test]
+fn normal_products() {
+    for width in Width::all() {
+        for n in SIZES {
+            for picked in [0, 1, 2, 3, 4, 7, 8, 15, 22, 39] {
+                let (ld, whole) = (padded(n), n.div_ceil(ALIGNMENT) * ALIGNMENT);
+                let rows = matrix(40, n, ld, 6);
+                let indices: Vec<u32> = (0..picked).map(|k| (k * 17 + 3) % 40).collect();
+                let ahead: Vec<u32> = (0..picked / 2).collect();
+                let scales = numbers(picked as usize, 7);
+                let goals = numbers(picked as usize, 8);
+                let x = matrix(1, n, whole, 9);
+                for targets in [None, Some(&goals[..])] {
+                    let mut dots = vec![7.0; picked as usize + 1];
+                    let mut product = matrix(1, n, whole, 10);
+                    let before = product.clone();
+                    width.normal_product(
+                        &rows,
+                        ld,
+                        n,
+                        &indices,
+                        &ahead,
+                        &scales,
+                        targets,
+                        &x,
+                        &mut dots,
+                        &mut product,
+                    );
+                    let mut expected: Vec<f64> = before.iter().map(|x| f64::from(*x)).collect();
+                    for (k, &index) in indices.iter().enumerate() {
+                        let row: Vec<f64> = (0..n)
+                            .map(|j| {
+                                f64::from(scales[k]) * f64::from(rows[index as usize * ld + j])
+                            })
+                            .collect();
+                        let dot: f64 = row.iter().zip(&x).map(|(a, b)| a * f64::from(*b)).sum();
+                        close(dots[k], dot, n as f64);
+                        let weight = targets.map_or(dot, |targets| f64::from(targets[k]) - dot);
+                        expected.iter_mut().zip(&row).for_each(|(sum, a)| *sum += weight * a);
+                    }
+                    assert_eq!(dots[picked as usize], 7.0);
+                    for (product, expected) in product.iter().zip(expected) {
+                        close(*product, expected, n as f64 * (1.0 + f64::from(picked)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn vectors_scaled_and_added() {
+    for width in Width::all() {
+        for n in SIZES {
+            let (x, y) = (numbers(n, 1), numbers(n, 2));
+            let pairs = || x.iter().zip(&y).map(|(x, y)| (f64::from(*x), f64::from(*y)));
+            close(width.dot(&x, &y), pairs().map(|(x, y)| x * y).sum(), n as f64);
+            let (mut sum, mut turned) = (y.clone(), y.clone());
+            width.add_scaled(-0.3, &x, &mut sum);
+            width.scale_and_add(-0.3, &x, &mut turned);
+            for ((sum, turned), (x, y)) in sum.iter().zip(turned).zip(pairs()) {
+                close(*sum, y - 0.3 * x, 1.0);
+                close(turned, x - 0.3 * y, 1.0);
+            }
+        }
+    }
+}
+
+#[test]
 fn wrong_dimensions_panic() {
     let width = Width::best();
     let catch =
@@ -197,4 +262,14 @@ fn wrong_dimensions_panic() {
     assert!(catch(&|| width.gram(&[0.0; 32], 16, 2, &mut [0.0; 64], 3, 4, false)));
     assert!(catch(&|| width.gather(&[0.0; 32], 16, 4, &[2], &[1.0], &mut [0.0; 16], 16)));
     assert!(catch(&|| width.combine(&[0.0; 32], 16, 4, &[1], &[], &mut [0.0; 16])));
+    let normal_product = |index, targets: &[f32], dots: &mut [f32]| {
+        let (rows, x, mut product) = ([0.0; 32], [0.0; 16], [0.0; 16]);
+        let targets = Some(targets);
+        width.normal_product(&rows, 16, 4, &[index], &[], &[1.0], targets, &x, dots, &mut product);
+    };
+    assert!(!catch(&|| normal_product(1, &[1.0], &mut [0.0])));
+    assert!(catch(&|| normal_product(2, &[1.0], &mut [0.0])));
+    assert!(catch(&|| normal_product(1, &[], &mut [0.0])));
+    assert!(catch(&|| normal_product(1, &[1.0], &mut [])));
+    assert!(catch(&|| assert_eq!(width.dot(&[0.0; 3], &[0.0; 2]), 0.0)));
 }

@@ -23,6 +23,8 @@ use super::{Solver, WmfConfig, WmfError};
 const ROWS_PER_TASK: usize = 32;
 /// Entries of a row that are gathered at a time.
 const BLOCK: usize = 128;
+/// Numbers that a core's own cache keeps from one pass to the next.
+const NEAR: usize = 1 << 17;
 /// Steps of conjugate gradients.
 const CG_STEPS: usize = 3;
 /// Factors that are asked for ahead of the row that needs them; the hardware finds the rest.
@@ -59,15 +61,18 @@ pub(super) fn solve(
                 }
                 let mut sum = 0.0;
                 for index in 0..n {
-                    if first + index + 1 < by_row.n_rows() {
-                        let next = by_row.row(first + index + 1).0;
+                    let next = match first + index + 1 < by_row.n_rows() {
+                        true => by_row.row(first + index + 1).0,
+                        false => &[],
+                    };
+                    if config.solver == Solver::Cholesky {
                         let next = &next[..next.len().min(PREFETCH_ENTRIES)];
                         let near = columns.min(PREFETCH_COLUMNS);
                         side.width.prefetch(&side.rows, side.ld, near, next);
                     }
                     let (entries, more) = by_row.row(first + index);
                     let objective = match config.solver {
-                        Solver::Cg => Some(scratch.descend(side, entries, more, index)),
+                        Solver::Cg => Some(scratch.descend(side, entries, more, next, index)),
                         Solver::Cholesky if entries.len() <= dual_limit => {
                             scratch.dual(side, entries, more, index)
                         }
@@ -118,8 +123,8 @@ struct Scratch {
     /// `w` of the task's rows, `[row, ld]`.
     solutions: Vec<f32>,
     turned: Vec<f32>,
-    /// Conjugate gradients: residual, direction, product, part of a product.
-    vectors: [Vec<f32>; 4],
+    /// Conjugate gradients: residual, direction, product.
+    vectors: [Vec<f32>; 3],
 }
 
 impl Scratch {
@@ -237,114 +242,65 @@ impl Scratch {
 
     /// Conjugate gradients from the solution that stands in `solutions`. The system's eigenvalues
     /// lie between 1 and the largest confidence, most of them near 1, so few steps go far.
-    fn descend(&mut self, side: &Side, entries: &[u32], more: &[f32], index: usize) -> f64 {
-        self.weigh(side, entries, more);
-        let (columns, n) = (side.columns, entries.len());
-        let grown = n.next_multiple_of(ALIGNMENT);
-        self.per_entry.resize(grown.max(self.per_entry.len()), 0.0);
-        self.more_per_entry.resize(grown.max(self.more_per_entry.len()), 0.0);
-        let mut w = self.solutions[index * side.ld..][..side.ld].to_vec();
-        w.resize(padded(columns + 1), 0.0);
-        w[columns..].fill(0.0);
-
-        // Residual h + A'b - w - A'A w, for which A w is needed, which is kept up to date.
-        let [mut residual, mut direction, mut product, mut part] =
-            std::mem::replace(&mut self.vectors, std::array::from_fn(|_| Vec::new()));
-        let mut scores = std::mem::take(&mut self.per_entry);
-        let mut steps = std::mem::take(&mut self.more_per_entry);
-        let targets = std::mem::take(&mut self.targets);
-        residual[..columns].copy_from_slice(&side.pull[..columns]);
-        residual[columns..].fill(0.0);
-        for i in 0..columns {
-            residual[i] -= w[i];
-        }
-        self.through(side, entries, &w, &mut scores, &mut part, &mut product, true, |k, score| {
-            targets[k] - score
-        });
-        for i in 0..columns {
-            residual[i] += product[i];
-        }
-        direction.copy_from_slice(&residual);
-        let mut size = squares(&residual[..columns]);
-        for _ in 0..CG_STEPS {
-            if size <= 1e-20 {
-                break;
-            }
-            self.through(
-                side,
-                entries,
-                &direction,
-                &mut steps,
-                &mut part,
-                &mut product,
-                false,
-                |_, x| x,
-            );
-            let mut curvature = 0.0;
-            for i in 0..columns {
-                product[i] += direction[i];
-                curvature += f64::from(product[i]) * f64::from(direction[i]);
-            }
-            let length = (size / curvature) as f32;
-            for i in 0..columns {
-                w[i] += length * direction[i];
-                residual[i] -= length * product[i];
-            }
-            for (score, step) in scores[..n].iter_mut().zip(&steps[..n]) {
-                *score += length * step;
-            }
-            let next = squares(&residual[..columns]);
-            let turn = (next / size) as f32;
-            size = next;
-            for i in 0..columns {
-                direction[i] = residual[i] + turn * direction[i];
-            }
-        }
-        self.solutions[index * side.ld..][..columns].copy_from_slice(&w[..columns]);
-        let result = objective(side, entries, more, &self.roots, &scores[..n], &w[..columns]);
-        self.vectors = [residual, direction, product, part];
-        (self.per_entry, self.more_per_entry, self.targets) = (scores, steps, targets);
-        result
-    }
-
-    /// `dots = A x` and `product = A' weight(dots)`, block by block.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one product")]
-    fn through(
+    fn descend(
         &mut self,
         side: &Side,
         entries: &[u32],
-        x: &[f32],
-        dots: &mut [f32],
-        part: &mut [f32],
-        product: &mut [f32],
-        first_time: bool,
-        weight: impl Fn(usize, f32) -> f32,
-    ) {
-        let (width, columns, ld) = (side.width, side.columns, side.ld);
-        product.fill(0.0);
-        for (block, some) in entries.chunks(BLOCK).enumerate() {
-            let first = block * BLOCK;
-            let roots = &self.roots[first..first + some.len()];
-            // A single block is still there from the first product.
-            if first_time || entries.len() > BLOCK {
-                width.gather(&side.rows, ld, columns, some, roots, &mut self.gathered, ld);
+        more: &[f32],
+        next: &[u32],
+        index: usize,
+    ) -> f64 {
+        self.weigh(side, entries, more);
+        let (width, columns, n) = (side.width, side.columns, entries.len());
+        let grown = n.max(self.per_entry.len());
+        self.per_entry.resize(grown, 0.0);
+        self.more_per_entry.resize(grown, 0.0);
+        let (scores, steps) = (&mut self.per_entry[..n], &mut self.more_per_entry[..n]);
+        // Whole registers; zero beyond `columns`, and so they stay.
+        let whole = columns.div_ceil(ALIGNMENT) * ALIGNMENT;
+        let w = &mut self.solutions[index * side.ld..][..whole];
+        w[columns..].fill(0.0);
+        let [residual, direction, product] = &mut self.vectors;
+        let (residual, direction) = (&mut residual[..whole], &mut direction[..whole]);
+        let product = &mut product[..whole];
+        let (rows, roots, ld) = (&side.rows, &self.roots, side.ld);
+        // What the cache holds once is read from memory once; meanwhile comes what the next row needs.
+        let fits = n <= NEAR / ld;
+        let rest = &entries[n.min(8)..];
+        let ahead = |pass: usize| match pass {
+            1.. if fits => {
+                let begin = next.len().min((pass - 1) * n);
+                &next[begin..next.len().min(begin + n)]
             }
-            let dots = &mut dots[first..first + some.len()];
-            width.apply(&self.gathered, ld, some.len(), columns, x, dots);
-            let weighted = &mut self.system[..some.len()];
-            for (k, (to, &dot)) in weighted.iter_mut().zip(dots.iter()).enumerate() {
-                *to = weight(first + k, dot);
-            }
-            width.apply_transposed(&self.gathered, ld, some.len(), columns, weighted, part);
-            for i in 0..columns {
-                product[i] += part[i];
-            }
-        }
-    }
-}
+            _ => rest,
+        };
+        let normal_product = |pass, targets, x: &[f32], dots: &mut [f32], sum: &mut [f32]| {
+            let ahead = ahead(pass);
+            width.normal_product(rows, ld, columns, entries, ahead, roots, targets, x, dots, sum);
+        };
 
-fn squares(values: &[f32]) -> f64 {
-    values.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+        // Residual h - w + A'(b - A w); `A w` is kept up to date.
+        residual.copy_from_slice(&side.pull[..whole]);
+        width.add_scaled(-1.0, w, residual);
+        normal_product(0, Some(&self.targets), w, scores, residual);
+        direction.copy_from_slice(residual);
+        let mut size = width.dot(residual, residual);
+        for step in 1..=CG_STEPS {
+            if size <= 1e-20 {
+                break;
+            }
+            product.copy_from_slice(direction);
+            normal_product(step, None, direction, steps, product);
+            let length = size / width.dot(product, direction);
+            width.add_scaled(length, direction, w);
+            width.add_scaled(-length, product, residual);
+            width.add_scaled(length, steps, scores);
+            let next = width.dot(residual, residual);
+            width.scale_and_add(next / size, residual, direction);
+            size = next;
+        }
+        objective(side, entries, more, &self.roots, scores, &w[..columns])
+    }
 }
 
 /// The objective's part that a row with the solution `w` decides: over all columns
