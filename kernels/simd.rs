@@ -105,7 +105,7 @@ pub(crate) trait Kernel {
 ///
 /// # Safety
 /// Every method asks that the processor has the instructions, and that pointers are good for
-/// [`Simd::LANES`] values (aligned as `f32`).
+/// [`Simd::LANES`] values, aligned or not.
 pub(crate) trait Simd {
     type V: Copy;
     /// Values a register; divides [`crate::dense::ALIGNMENT`].
@@ -116,6 +116,8 @@ pub(crate) trait Simd {
     unsafe fn zero() -> Self::V;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
+    /// Numbers of 16 bits, one a lane.
+    unsafe fn load_i16(from: *const i16) -> Self::V;
     unsafe fn store(to: *mut f32, x: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
@@ -163,6 +165,11 @@ impl Simd for Portable {
     unsafe fn load(from: *const f32) -> Self::V {
         // SAFETY: the caller's.
         unsafe { from.cast::<[f32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_i16(from: *const i16) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe { from.cast::<[i16; 8]>().read_unaligned() }.map(f32::from)
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, x: Self::V) {
@@ -235,6 +242,11 @@ mod x86 {
         unsafe fn load(from: *const f32) -> Self::V {
             // SAFETY: the caller's: the processor has AVX, and the pointer is good for eight values.
             unsafe { _mm256_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn load_i16(from: *const i16) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX2, and the pointer is good for eight values.
+            unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(from.cast()))) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut f32, x: Self::V) {
@@ -324,6 +336,11 @@ mod x86 {
         unsafe fn load(from: *const f32) -> Self::V {
             // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
             unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn load_i16(from: *const i16) -> Self::V {
+            // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
+            unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256(from.cast()))) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut f32, x: Self::V) {

@@ -40,6 +40,7 @@ pub mod wmf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kernels::pairs::Pairs;
 use serde::{Deserialize, Serialize};
 
 pub use bag_of_words::{BagOfWords, BagOfWordsConfig};
@@ -204,9 +205,27 @@ macro_rules! networks {
                 }
             }
 
+            fn learned_of_pairs(&self, waveforms: Pairs) -> Tensor<2> {
+                match self {
+                    $(Self::$network(model) => model.learned_of_pairs(waveforms),)*
+                }
+            }
+
+            fn takes_pairs(&self, device: &Device) -> bool {
+                match self {
+                    $(Self::$network(model) => model.takes_pairs(device),)*
+                }
+            }
+
             fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
                 match self {
                     $(Self::$network(model) => model.front_end(waveforms),)*
+                }
+            }
+
+            fn front_end_of_pairs(&self, waveforms: Pairs) -> Option<Tensor<3>> {
+                match self {
+                    $(Self::$network(model) => model.front_end_of_pairs(waveforms),)*
                 }
             }
 

@@ -38,6 +38,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 use kernels::conv::{ConvOptions, End, conv};
+use kernels::pairs::Pairs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
@@ -307,15 +308,10 @@ fn around_each_frame(x: Tensor<3>) -> Tensor<3> {
     x.reshape([batch * frames, LENGTH, bands])
 }
 
-impl Network for Musicnn {
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        let features = self.embed(waveforms);
-        self.output.forward(self.dropout.forward(features))
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        let x = self.front_end.forward(waveforms).unsqueeze_dim::<4>(1);
-        let x = self.spectrogram_norm.forward(x).squeeze_dim::<3>(1); // [batch, band, frame]
+impl Musicnn {
+    /// [`Network::embed`] from `[batch, band, frame]` on.
+    fn features(&self, bands: Tensor<3>) -> Tensor<2> {
+        let x = self.spectrogram_norm.forward(bands.unsqueeze_dim::<4>(1)).squeeze_dim::<3>(1);
         let [_, _, frames] = x.dims();
         let (patches, energy) = (around_each_frame(x.clone()), x.mean_dim(1));
         let timbral = self.timbral.iter().map(|layer| layer.over_bands(patches.clone(), frames));
@@ -332,9 +328,33 @@ impl Network for Musicnn {
         let x = self.dropout.forward(self.pooled_norm.forward(x));
         self.hidden_norm.forward(relu(self.hidden.forward(x)))
     }
+}
+
+impl Network for Musicnn {
+    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        let features = self.embed(waveforms);
+        self.output.forward(self.dropout.forward(features))
+    }
+
+    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        self.features(self.front_end.forward(waveforms))
+    }
+
+    fn learned_of_pairs(&self, waveforms: Pairs) -> Tensor<2> {
+        let features = self.features(self.front_end.of_pairs(waveforms));
+        self.output.forward(self.dropout.forward(features))
+    }
+
+    fn takes_pairs(&self, device: &Device) -> bool {
+        self.front_end.takes_pairs(device)
+    }
 
     fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
         Some(self.front_end.forward(waveforms))
+    }
+
+    fn front_end_of_pairs(&self, waveforms: Pairs) -> Option<Tensor<3>> {
+        Some(self.front_end.of_pairs(waveforms))
     }
 
     fn filters(&self) -> Option<LearnedFilters> {

@@ -6,6 +6,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use kernels::pairs::Pairs;
+
 use crate::front_end::{FrontEndConfig, LearnedFilters};
 use crate::onnx::Lower;
 use crate::{Corpus, FitError, Fitted, ModelError};
@@ -130,9 +132,25 @@ pub trait Network: Module {
         self.forward(features)
     }
 
+    /// [`Network::learned`] of audio as it is stored: the same, to the bit. Only for networks without a part that is fixed, whose
+    /// features are the waveforms themselves.
+    fn learned_of_pairs(&self, waveforms: Pairs) -> Tensor<2> {
+        self.learned(waveforms.numbers())
+    }
+
+    /// Whether that is the faster way on a device where the host would else make numbers of 32 bits.
+    fn takes_pairs(&self, _device: &Device) -> bool {
+        false
+    }
+
     /// What the front end alone gives, `[batch, band, frame]`; `None` for networks without one.
     fn front_end(&self, _waveforms: Tensor<2>) -> Option<Tensor<3>> {
         None
+    }
+
+    /// The same of audio as it is stored.
+    fn front_end_of_pairs(&self, waveforms: Pairs) -> Option<Tensor<3>> {
+        self.front_end(waveforms.numbers())
     }
 
     /// The first layer, where it learns on raw audio in strides.

@@ -2,8 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use kernels::pairs;
+use burn::tensor::{Device, Tensor, TensorData};
+use kernels::pairs::{self, Pairs};
+use models::Network;
 
 use crate::error::{Error, Result};
 use crate::excerpts::Excerpt;
@@ -14,17 +15,25 @@ use crate::rows::Rows;
 pub enum Form {
     /// As numbers of 32 bits.
     Numbers,
-    /// As it is stored, two samples of 16 bits in a word: half as much to carry to a GPU, and nothing for the host to work
-    /// out. Features, which are not stored so, are numbers all the same.
+    /// As it is stored, two samples of 16 bits in a word: half as much to carry, and nothing for whoever makes batches to
+    /// work out. Features, which are not stored so, are numbers all the same.
     Pairs,
 }
 
 impl Form {
-    /// What suits a device.
+    /// What suits a device, whatever is made of it there.
     pub fn on(device: &Device) -> Self {
         match pairs::suit(device) {
             true => Self::Pairs,
             false => Self::Numbers,
+        }
+    }
+
+    /// What suits a model, on a device, to learn on.
+    pub fn of<N: Network>(model: &N, device: &Device) -> Self {
+        match model.takes_pairs(device) {
+            true => Self::Pairs,
+            false => Self::on(device),
         }
     }
 }
@@ -45,24 +54,52 @@ pub enum BatchInputs {
     },
 }
 
+/// [`BatchInputs`] on a device.
+#[derive(Clone, Debug)]
+pub enum DeviceInputs {
+    /// `[row, sample]`, or `[row, feature]`.
+    Numbers(Tensor<2>),
+    /// `[row, sample]` as it is stored.
+    Pairs(Pairs),
+}
+
+impl DeviceInputs {
+    /// Logits `[row, output]`, of inputs that a model learns on.
+    pub fn learned_by<N: Network>(self, model: &N) -> Tensor<2> {
+        match self {
+            Self::Numbers(inputs) => model.learned(inputs),
+            Self::Pairs(waveforms) => model.learned_of_pairs(waveforms),
+        }
+    }
+
+    /// What a model's front end makes of it, `[row, band, frame]`, if it has one.
+    pub fn in_front_end_of<N: Network>(self, model: &N) -> Option<Tensor<3>> {
+        match self {
+            Self::Numbers(waveforms) => model.front_end(waveforms),
+            Self::Pairs(waveforms) => model.front_end_of_pairs(waveforms),
+        }
+    }
+
+    /// `[row, sample]`, or `[row, feature]`.
+    pub fn numbers(self) -> Tensor<2> {
+        match self {
+            Self::Numbers(values) => values,
+            Self::Pairs(waveforms) => waveforms.numbers(),
+        }
+    }
+}
+
 impl BatchInputs {
-    /// `[row, sample]` (or feature) on the device.
-    fn into_tensor(self, rows: usize, device: &Device) -> Tensor<2> {
-        let (words, scales, samples) = match self {
+    fn onto(self, rows: usize, device: &Device) -> DeviceInputs {
+        match self {
             Self::Numbers(values) => {
                 let width = values.len() / rows;
-                return Tensor::from_data(TensorData::new(values, [rows, width]), device);
+                let values = TensorData::new(values, [rows, width]);
+                DeviceInputs::Numbers(Tensor::from_data(values, device))
             }
-            Self::Pairs { words, scales, samples } => (words, scales, samples),
-        };
-        let plain = device.clone().without_autodiff();
-        let width = words.len() / rows;
-        let words = Tensor::from_data(TensorData::new(words, [rows, width]), (&plain, DType::I32));
-        let scales = Tensor::from_data(TensorData::new(scales, [rows]), &plain);
-        let samples = pairs::unpack(words, scales, samples);
-        match device.is_autodiff() {
-            true => samples.autodiff(),
-            false => samples,
+            Self::Pairs { words, scales, samples } => {
+                DeviceInputs::Pairs(Pairs::new(words, scales, samples, device))
+            }
         }
     }
 }
@@ -81,17 +118,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Inputs `[row, sample]` (or feature) and targets `[row, output]` on the device.
-    pub fn into_tensors(self, device: &Device) -> (Tensor<2>, Tensor<2>) {
+    /// Inputs and targets `[row, output]` on the device.
+    pub fn onto(self, device: &Device) -> (DeviceInputs, Tensor<2>) {
         let Self { inputs, targets, rows, .. } = self;
         let outputs = targets.len() / rows;
         let targets = Tensor::from_data(TensorData::new(targets, [rows, outputs]), device);
-        (inputs.into_tensor(rows, device), targets)
+        (inputs.onto(rows, device), targets)
     }
 
     /// The inputs alone.
-    pub fn into_inputs(self, device: &Device) -> Tensor<2> {
-        self.inputs.into_tensor(self.rows, device)
+    pub fn inputs_onto(self, device: &Device) -> DeviceInputs {
+        self.inputs.onto(self.rows, device)
     }
 }
 

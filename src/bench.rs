@@ -11,7 +11,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use kernels::pairs;
 use kernels::precision::Precision;
-use models::{Fitted, Model, Network, NetworkConfig};
+use models::{Fitted, Model, NetworkConfig};
 use serde::Serialize;
 
 use crate::batch::{Batch, BatchInputs, Form};
@@ -100,7 +100,7 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
         model = model.valid();
     }
     let rows = experiment.training.batch_size;
-    let form = Form::on(&device.device);
+    let form = Form::of(&model, &device.device);
     let batch = noise(rows, experiment.excerpt_samples(), plan.outputs, form);
     let loss = match experiment.training.loss {
         // It asks for listeners; without them it is this one.
@@ -207,10 +207,10 @@ struct Runner {
 impl Runner {
     /// One step; `done` hears of every part's end.
     fn step(&mut self, batch: Batch, done: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
-        let (waveforms, targets) = batch.into_tensors(&self.tracked);
+        let (inputs, targets) = batch.onto(&self.tracked);
         done(Part::Load)?;
         let model = self.model.take().expect("put back below");
-        let logits = self.precision.during(|| model.forward(waveforms));
+        let logits = self.precision.during(|| inputs.learned_by(&model));
         if self.inference {
             let _ = logits.into_data();
             done(Part::Forward)?;
@@ -231,10 +231,10 @@ impl Runner {
     /// Milliseconds of the front end alone, if there is one.
     fn front_end(&self, batch: &Batch) -> Result<Option<f64>> {
         let model = self.model.as_ref().expect("put back after every step").valid();
-        let waveforms = batch.clone().into_inputs(&self.host);
+        let inputs = batch.clone().inputs_onto(&self.host);
         wait(&self.host)?;
         let began = Instant::now();
-        let bands = model.front_end(waveforms);
+        let bands = inputs.in_front_end_of(&model);
         wait(&self.host)?;
         Ok(bands.map(|_| milliseconds(began)))
     }

@@ -57,7 +57,7 @@ pub fn embed(
         }
         let batch = batch?;
         let (rows, excerpts) = (batch.rows, batch.excerpts.clone());
-        let features = apply(batch.into_inputs(device));
+        let features = apply(batch.inputs_onto(device).numbers());
         let values = features.into_data().convert::<f32>();
         width = values.num_elements() / rows;
         sums.resize(tracks.len() * width, 0.0);

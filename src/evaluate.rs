@@ -48,7 +48,7 @@ pub fn predict<N: Network>(
     let chunks: Arc<Vec<Vec<Excerpt>>> =
         Arc::new(excerpts.chunks(ROWS).map(<[Excerpt]>::to_vec).collect());
     let (number, read) = (chunks.len() as u64, examples.clone());
-    let form = Form::on(device);
+    let form = Form::of(model, device);
     let batches = Loader::new(0, number, 1, 3, move |index| {
         read.batch(chunks[index as usize].clone(), ROWS, form)
     });
@@ -60,8 +60,7 @@ pub fn predict<N: Network>(
         let batch = batch?;
         let rows = batch.excerpts.clone();
         let targets = batch.targets.clone();
-        let (inputs, _) = batch.into_tensors(device);
-        let logits = model.learned(inputs);
+        let logits = batch.inputs_onto(device).learned_by(model);
         outputs = logits.dims()[1];
         sums.resize(examples.len() * outputs, 0.0);
         let logits_host = host(logits.clone())?;

@@ -188,7 +188,7 @@ impl Default for Training {
             keep_checkpoints: 2,
             min_track_seconds: 0.5,
             loader_threads: 0,
-            audio_in_memory_mb: 256,
+            audio_in_memory_mb: 1024,
         }
     }
 }

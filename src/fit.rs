@@ -113,7 +113,7 @@ fn pass(
         let batch = batch?;
         let tracks: Vec<usize> = batch.excerpts.iter().map(|excerpt| excerpt.track).collect();
         done += batch.rows;
-        each(done, total, &tracks, batch.into_inputs(device))?;
+        each(done, total, &tracks, batch.inputs_onto(device).numbers())?;
     }
     match done == total {
         true => Ok(()),

@@ -152,7 +152,7 @@ mod tests {
                 let pairs = batch(Form::Pairs);
                 assert!(matches!(&pairs.inputs, BatchInputs::Pairs { .. }), "{what}");
                 for device in [Device::flex(), Device::flex().autodiff()] {
-                    let (inputs, _) = pairs.clone().into_tensors(&device);
+                    let inputs = pairs.clone().inputs_onto(&device).numbers();
                     assert_eq!(inputs.device(), device);
                     let numbers: Vec<f32> = inputs.into_data().try_into_vec().unwrap();
                     assert_eq!(numbers, expected, "{what}");

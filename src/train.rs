@@ -76,7 +76,7 @@ pub fn train<N: Network>(
 ) -> Result<(N, End)> {
     let tracked = device.clone().autodiff();
     let order = sampler(examples, seed, training);
-    let mut batches = batches(examples, order, training, state.step, Form::on(device));
+    let mut batches = batches(examples, order, training, state.step, Form::of(&model, device));
     let mut window = Window::new(if eager { 1 } else { training.log_every });
     let mut clock = Clock::start(state.seconds);
     let groups = ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
@@ -103,8 +103,8 @@ pub fn train<N: Network>(
         tracked.seed(philox([seed, 3], [state.step, 0, 0, 0])[0]);
 
         let tracks: Vec<usize> = batch.excerpts.iter().map(|excerpt| excerpt.track).collect();
-        let (inputs, targets) = batch.into_tensors(&tracked);
-        let outputs = training.precision.during(|| model.learned(inputs));
+        let (inputs, targets) = batch.onto(&tracked);
+        let outputs = training.precision.during(|| inputs.learned_by(&model));
         let loss = objective.forward(outputs, targets, &tracks);
         window.push(state.step, loss.clone().inner());
         if window.is_full() {

@@ -27,6 +27,8 @@ use burn::backend::DispatchDevice;
 use burn::tensor::{Device, Tensor};
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
+use crate::pairs::Pairs;
+
 pub use composite::log_mel_composite;
 
 /// Added to `|X|^2` before the root where the exponent is 1: the root has no finite slope at 0.
@@ -262,6 +264,37 @@ pub fn log_mel(waveforms: Tensor<2>, plan: &Arc<MelPlan>) -> Tensor<3> {
             None => log_mel_composite(waveforms, plan),
         },
         _ => log_mel_composite(waveforms, plan),
+    }
+}
+
+/// Whether [`log_mel_of_pairs`] on this device works on 16 bits as they are.
+pub fn takes_pairs(plan: &MelPlan, device: &Device) -> bool {
+    match device.clone().without_autodiff().as_dispatch() {
+        DispatchDevice::Flex(_) => flex::takes_pairs(plan),
+        _ => false,
+    }
+}
+
+/// [`log_mel`] of audio as it is stored: the same, to the bit.
+///
+/// # Shapes
+/// - `pairs`: `[batch, sample]`, at least `n_fft` samples
+/// - returns: `[batch, band, frame]`
+///
+/// # Panics
+/// If the waveforms are shorter than a frame.
+pub fn log_mel_of_pairs(pairs: Pairs, plan: &Arc<MelPlan>) -> Tensor<3> {
+    if !takes_pairs(plan, pairs.device()) {
+        return log_mel(pairs.numbers(), plan);
+    }
+    let (samples, n_fft) = (pairs.samples(), plan.n_fft);
+    assert!(samples >= n_fft, "{samples} samples are fewer than one frame of {n_fft}");
+    let tracked = pairs.device().is_autodiff();
+    let (words, scales) = pairs.into_parts();
+    let bands = flex::log_mel_of_pairs(words, scales, samples, plan.clone());
+    match tracked {
+        true => bands.autodiff(),
+        false => bands,
     }
 }
 

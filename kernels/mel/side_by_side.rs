@@ -14,16 +14,32 @@ use crate::simd::{Kernel, Simd, Width};
 /// Groups of frames that one task transforms.
 const GROUPS: usize = 4;
 
-/// Bands `[batch, frame, band]` of `[batch, samples]` values.
+/// Waveforms as they lie in memory.
+#[derive(Clone, Copy)]
+pub(super) enum Waveforms<'a> {
+    /// `[row, sample]`.
+    Numbers(&'a [f32]),
+    /// `[row, sample]` in 16 bits, an even number of samples a row, and the value of a step of each row.
+    Stored(&'a [i16], &'a [f32]),
+}
+
+/// Bands `[row, frame, band]` of waveforms that lie `stride` samples apart, `samples` of each of them.
 pub(super) fn forward(
     plan: &MelPlan,
     tables: &Tables,
-    waveforms: &[f32],
-    samples: usize,
+    waveforms: Waveforms<'_>,
+    (samples, stride): (usize, usize),
     width: Width,
 ) -> Vec<f32> {
     let (n_frames, n_bands) = (plan.n_frames(samples), plan.n_bands());
-    let rows = waveforms.len() / samples.max(1) * n_frames;
+    let length = match waveforms {
+        Waveforms::Numbers(values) => values.len(),
+        Waveforms::Stored(values, scales) => {
+            assert!(scales.len() * stride == values.len());
+            values.len()
+        }
+    };
+    let rows = length / stride.max(1) * n_frames;
     // Not cleared: every band of every frame is written below.
     let mut out = Vec::with_capacity(rows * n_bands);
     let lanes = width.lanes();
@@ -38,10 +54,19 @@ pub(super) fn forward(
                     // The last frame once more where there are fewer than lanes.
                     let starts = (first..first + lanes).map(|row| {
                         let row = row.min(rows - 1);
-                        row / n_frames * samples + row % n_frames * plan.hop_length
+                        let waveform = row / n_frames;
+                        let scale = match waveforms {
+                            Waveforms::Numbers(_) => 1.0,
+                            Waveforms::Stored(_, scales) => scales[waveform],
+                        };
+                        (waveform * stride + row % n_frames * plan.hop_length, scale)
                     });
                     scratch.starts.clear();
-                    scratch.starts.extend(starts);
+                    scratch.scales.clear();
+                    for (start, scale) in starts {
+                        scratch.starts.push(start);
+                        scratch.scales.push(scale);
+                    }
                     width.run(Group { scratch, plan, tables, waveforms, out });
                 }
             },
@@ -51,12 +76,50 @@ pub(super) fn forward(
     out
 }
 
+/// A sample as it lies in memory.
+trait Sample: Copy {
+    /// Its value, with steps of `scale`.
+    fn value(self, scale: f32) -> f32;
+
+    /// The values of as many as a register has lanes.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`, and so many samples lie there.
+    unsafe fn load<S: Simd>(from: *const Self, scale: f32) -> S::V;
+}
+
+impl Sample for f32 {
+    #[inline(always)]
+    fn value(self, _scale: f32) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(from: *const f32, _scale: f32) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { S::load(from) }
+    }
+}
+
+impl Sample for i16 {
+    #[inline(always)]
+    fn value(self, scale: f32) -> f32 {
+        f32::from(self) * scale
+    }
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(from: *const i16, scale: f32) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { S::mul(S::load_i16(from), S::splat(scale)) }
+    }
+}
+
 /// As many frames as a register has lanes.
 struct Group<'a> {
     scratch: &'a mut Scratch,
     plan: &'a MelPlan,
     tables: &'a Tables,
-    waveforms: &'a [f32],
+    waveforms: Waveforms<'a>,
     /// `[frame, band]`
     out: &'a mut [MaybeUninit<f32>],
 }
@@ -75,6 +138,8 @@ impl Kernel for Group<'_> {
 struct Scratch {
     /// Where the frames begin.
     starts: Vec<usize>,
+    /// Values of a step of theirs.
+    scales: Vec<f32>,
     signal: Vec<f32>,
     other: Vec<f32>,
     bins: Vec<f32>,
@@ -86,6 +151,7 @@ impl Scratch {
     fn new(plan: &MelPlan, tables: &Tables, lanes: usize) -> Self {
         Self {
             starts: Vec::new(),
+            scales: Vec::new(),
             signal: vec![0.0; 2 * tables.half * lanes],
             other: vec![0.0; 2 * tables.half * lanes],
             bins: vec![0.0; (tables.half + 1) * lanes],
@@ -100,11 +166,16 @@ impl Scratch {
         &mut self,
         plan: &MelPlan,
         tables: &Tables,
-        waveforms: &[f32],
+        waveforms: Waveforms<'_>,
         out: &mut [MaybeUninit<f32>],
     ) {
         // SAFETY: the caller's.
-        unsafe { self.turn_in::<S>(plan, waveforms) };
+        unsafe {
+            match waveforms {
+                Waveforms::Numbers(values) => self.turn_in::<S, f32>(plan, values),
+                Waveforms::Stored(values, _) => self.turn_in::<S, i16>(plan, values),
+            }
+        }
         // SAFETY: the caller's.
         let transformed = unsafe { fft::transform::<S>(tables, &mut self.signal, &mut self.other) };
         // SAFETY: the caller's.
@@ -140,17 +211,19 @@ impl Scratch {
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
-    unsafe fn turn_in<S: Simd>(&mut self, plan: &MelPlan, waveforms: &[f32]) {
+    unsafe fn turn_in<S: Simd, T: Sample>(&mut self, plan: &MelPlan, waveforms: &[T]) {
         let n = plan.n_fft;
         assert!(self.starts.len() == S::LANES && self.signal.len() == n * S::LANES);
+        assert!(self.scales.len() == S::LANES);
         assert!(self.starts.iter().all(|start| start + n <= waveforms.len()));
         for block in (0..n).step_by(S::LANES) {
             let count = S::LANES.min(n - block);
             if count < S::LANES {
                 // Frames shorter than a register has lanes.
-                for (lane, start) in self.starts.iter().enumerate() {
+                for (lane, (start, scale)) in self.starts.iter().zip(&self.scales).enumerate() {
                     for at in block..n {
-                        self.signal[at * S::LANES + lane] = waveforms[start + at] * plan.window[at];
+                        let value = waveforms[start + at].value(*scale);
+                        self.signal[at * S::LANES + lane] = value * plan.window[at];
                     }
                 }
                 return;
@@ -158,8 +231,9 @@ impl Scratch {
             // SAFETY: frames lie inside the waveforms, samples inside a frame.
             unsafe {
                 let mut square = [S::zero(); 16];
-                for (row, start) in square.iter_mut().zip(&self.starts) {
-                    *row = S::load(waveforms.as_ptr().add(start + block));
+                let frames = self.starts.iter().zip(&self.scales);
+                for (row, (start, scale)) in square.iter_mut().zip(frames) {
+                    *row = T::load::<S>(waveforms.as_ptr().add(start + block), *scale);
                 }
                 S::transpose(&mut square);
                 let to = self.signal.as_mut_ptr().add(block * S::LANES);
@@ -262,11 +336,27 @@ mod tests {
                 let scale = expected.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
                 for width in Width::all() {
                     let tables = plan.lanes.as_ref().unwrap();
-                    let out = forward(&plan, tables, &wave, samples, width);
+                    let given = Waveforms::Numbers(&wave);
+                    let out = forward(&plan, tables, given, (samples, samples), width);
                     assert_eq!(out.len(), expected.len());
                     for (a, b) in out.iter().zip(&expected) {
                         assert!((a - b).abs() < 3e-6 * scale, "{n_fft} {width:?}: {a}, {b}");
                     }
+                    // Stored samples are the same numbers, to the bit; here one more a row than are used.
+                    let stored: Vec<i16> = (0..2 * (samples + 1))
+                        .map(|i| (i * 40_503 % 65_536) as u16 as i16)
+                        .collect();
+                    let scales = [1.0 / 32_768.0, 0.7 / 32_767.0];
+                    let numbers: Vec<f32> = stored
+                        .chunks(samples + 1)
+                        .zip(scales)
+                        .flat_map(|(row, scale)| row.iter().map(move |&x| f32::from(x) * scale))
+                        .collect();
+                    let lie = (samples, samples + 1);
+                    let expected = forward(&plan, tables, Waveforms::Numbers(&numbers), lie, width);
+                    let stored = Waveforms::Stored(&stored, &scales);
+                    assert_eq!(forward(&plan, tables, stored, lie, width), expected);
+                    assert!(expected.iter().any(|x| *x != 0.0));
                 }
             }
         }

@@ -5,6 +5,7 @@
 mod on_gpus;
 
 use super::*;
+use crate::pairs;
 use crate::test_numbers::{error, noise};
 use burn::tensor::TensorData;
 
@@ -155,6 +156,33 @@ fn both_agree_on_a_batch_that_is_not_contiguous() {
         assert!(error(&fast.0, &wide(&composite.0)) < TOLERANCE, "values, {plan:?}");
         assert!(error(&fast.1, &wide(&composite.1)) < 2e-5, "gradients, {plan:?}");
     }
+}
+
+/// Rows of odd and even length, with a scale each; plans with lanes, and without.
+#[test]
+fn audio_in_pairs_gives_what_its_numbers_give() {
+    let mut by_kernel = 0;
+    for plan in plans() {
+        for samples in [plan.n_fft(), 60, 61] {
+            let rows = 3;
+            let words: Vec<i32> = (0..(rows * pairs::words(samples)) as i32)
+                .map(|at| at.wrapping_mul(0x6c07_8965))
+                .collect();
+            let scales = vec![1.0 / 32_768.0, 0.7 / 32_767.0, 0.0];
+            for device in [Device::flex(), Device::flex().autodiff()] {
+                by_kernel += usize::from(takes_pairs(&plan, &device));
+                let pairs = || Pairs::new(words.clone(), scales.clone(), samples, &device);
+                assert_eq!((pairs().samples(), pairs().device()), (samples, &device));
+                let output = log_mel_of_pairs(pairs(), &plan);
+                assert_eq!(output.device(), device);
+                assert_eq!(output.dims(), [rows, plan.n_bands(), plan.n_frames(samples)]);
+                let expected = values(log_mel(pairs().numbers(), &plan));
+                assert!(expected.iter().any(|x| *x != 0.0));
+                assert_eq!(values(output), expected, "{samples} samples, {plan:?}");
+            }
+        }
+    }
+    assert!(by_kernel > 0 || cfg!(target_endian = "big"));
 }
 
 #[test]

@@ -11,9 +11,12 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use kernels::mel::{Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel};
+use burn::tensor::{Device, Tensor};
+use kernels::mel::{
+    Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel, log_mel_of_pairs, takes_pairs,
+};
+use kernels::pairs::Pairs;
 use serde::{Deserialize, Serialize};
 
 use super::filterbank::{FilterNorm, MelScale, mel_filters};
@@ -240,6 +243,19 @@ impl Mel {
             }
         };
         log_mel(waveforms, &self.plan)
+    }
+
+    /// Whether [`Mel::of_pairs`] on this device works on 16 bits as they are.
+    pub fn takes_pairs(&self, device: &Device) -> bool {
+        self.padding.is_none() && takes_pairs(&self.plan, device)
+    }
+
+    /// [`Mel::forward`] of audio as it is stored.
+    pub fn of_pairs(&self, waveforms: Pairs) -> Tensor<3> {
+        match self.padding {
+            None => log_mel_of_pairs(waveforms, &self.plan),
+            Some(_) => self.forward(waveforms.numbers()),
+        }
     }
 
     /// The transform in numbers, for exporters.

@@ -14,6 +14,7 @@ pub mod strided;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kernels::pairs::Pairs;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -206,6 +207,30 @@ impl FrontEnd {
             Self::Multiresolution(front_end) => front_end.forward(waveforms),
             Self::Pyramid(front_end) => front_end.forward(waveforms),
             Self::Strided(front_end) => front_end.forward(waveforms),
+        }
+    }
+
+    /// Whether [`FrontEnd::of_pairs`] on this device works on 16 bits as they are.
+    pub fn takes_pairs(&self, device: &Device) -> bool {
+        match self {
+            Self::Mel(front_end) => front_end.takes_pairs(device),
+            Self::Frames(_)
+            | Self::Mfcc(_)
+            | Self::Multiresolution(_)
+            | Self::Pyramid(_)
+            | Self::Strided(_) => false,
+        }
+    }
+
+    /// [`FrontEnd::forward`] of audio as it is stored: the same, to the bit.
+    pub fn of_pairs(&self, waveforms: Pairs) -> Tensor<3> {
+        match self {
+            Self::Mel(front_end) => front_end.of_pairs(waveforms),
+            Self::Frames(_)
+            | Self::Mfcc(_)
+            | Self::Multiresolution(_)
+            | Self::Pyramid(_)
+            | Self::Strided(_) => self.forward(waveforms.numbers()),
         }
     }
 
