@@ -56,6 +56,7 @@ pub enum BatchInputs {
 
 /// [`BatchInputs`] on a device.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one exists at a time")]
 pub enum DeviceInputs {
     /// `[row, sample]`, or `[row, feature]`.
     Numbers(Tensor<2>),

@@ -673,6 +673,7 @@ unsafe fn apply_transposed<S: Simd, const R: usize>(
 
 /// [`normal_product`] of `N` rows.
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "as above")]
 unsafe fn normal_product_of<S: Simd, const N: usize>(
     rows: [*const f32; N],
     ahead: [*const f32; N],
