@@ -36,25 +36,36 @@ pub(super) struct Arriving<'a> {
 }
 
 impl Arriving<'_> {
-    /// The windows that some pools of a filter pass their gradient to.
-    fn list(
+    /// The windows that some pools of a filter pass their gradient to, at the beginning of `list`, which has room for as
+    /// many as there are pools.
+    fn list<'l>(
         &self,
         geometry: &Geometry,
         item: usize,
         filter: usize,
         pools: std::ops::Range<usize>,
-        list: &mut Vec<Reached>,
-    ) {
-        list.clear();
-        for pool in pools {
-            let at = (item * geometry.pools + pool) * geometry.filters + filter;
-            let value = self.values[at];
-            let place = if self.places.is_empty() { 0 } else { self.places[at] };
-            // Nothing comes of nothing; what is no number is not nothing.
-            if place != NOWHERE && value != 0.0 {
-                list.push(((pool * geometry.pool) as u32 + place, value));
-            }
+        list: &'l mut [Reached],
+    ) -> &'l [Reached] {
+        let first = (item * geometry.pools + pools.start) * geometry.filters + filter;
+        let list = &mut list[..pools.len()];
+        let mut count = 0;
+        // Nothing comes of nothing; what is no number is not nothing. Where a rectifier let nothing through no processor
+        // foresees: without a branch, the next window takes the place of one that is left out.
+        let mut add = |window, value, is_reached| {
+            list[count] = (window, value);
+            count += usize::from(is_reached);
+        };
+        let values = self.values[first..].iter().step_by(geometry.filters).zip(pools);
+        let windows = values.map(|(value, pool)| ((pool * geometry.pool) as u32, *value));
+        if self.places.is_empty() {
+            windows.for_each(|(window, value)| add(window, value, value != 0.0));
+        } else {
+            let places = self.places[first..].iter().step_by(geometry.filters);
+            windows.zip(places).for_each(|((window, value), place)| {
+                add(window.wrapping_add(*place), value, (*place != NOWHERE) & (value != 0.0));
+            });
         }
+        &list[..count]
     }
 }
 
@@ -95,17 +106,17 @@ pub(super) fn weights(
     let tasks = weights.par_chunks_mut(several * depth).zip(bias.par_chunks_mut(several));
     tasks.enumerate().for_each(|(task, (weights, bias))| {
         let mut sums = vec![0.0; weights.len()];
-        let mut list = Vec::with_capacity(block);
+        let mut list = vec![(0, 0.0); block.min(pools)];
         for item in 0..batch {
             let x = &x[item * geometry.item()..][..geometry.item()];
             for first in (0..pools).step_by(block) {
                 let block = first..pools.min(first + block);
                 for (number, sums) in sums.chunks_exact_mut(depth).enumerate() {
                     let filter = task * several + number;
-                    arriving.list(geometry, item, filter, block.clone(), &mut list);
+                    let list = arriving.list(geometry, item, filter, block.clone(), &mut list);
                     bias[number] += list.iter().map(|(_, value)| value).sum::<f32>();
-                    check(depth, x.len(), geometry.hop(), &list);
-                    width.run(Gather { sums, x, hop: geometry.hop(), list: &list });
+                    check(depth, x.len(), geometry.hop(), list);
+                    width.run(Gather { sums, x, hop: geometry.hop(), list });
                 }
             }
         }
@@ -316,13 +327,13 @@ pub(super) fn input(
     let mut out = vec![0.0; batch * geometry.item()];
     let block = geometry.pools_per_block();
     out.par_chunks_exact_mut(geometry.item()).enumerate().for_each(|(item, out)| {
-        let mut list = Vec::with_capacity(block);
+        let mut list = vec![(0, 0.0); block.min(pools)];
         for first in (0..pools).step_by(block) {
             let block = first..pools.min(first + block);
             for (filter, row) in rows.chunks_exact(depth).enumerate() {
-                arriving.list(geometry, item, filter, block.clone(), &mut list);
-                check(depth, out.len(), geometry.hop(), &list);
-                width.run(Scatter { row, out, hop: geometry.hop(), list: &list });
+                let list = arriving.list(geometry, item, filter, block.clone(), &mut list);
+                check(depth, out.len(), geometry.hop(), list);
+                width.run(Scatter { row, out, hop: geometry.hop(), list });
             }
         }
     });
