@@ -4,8 +4,10 @@
     python benches/compare/loading.py EXPERIMENT ... --data-dir DIR [--rounds N] [--steps N] [--tonotopy PROGRAM]
 
 Both train the same network, in turn, on two threads, batches of 32. What is compared is excerpts a second: the median of the
-lines that training logs, without the first, and that of `bench`'s steps. `bench` waits for every step's end, training does not, so
-on a CPU nothing but loading and the log lies between the two.
+lines that training logs, without the first tenth of its steps, in which tracks are read for the first time, and that of
+`bench`'s steps. A line is the mean of as many steps as `--log-every` says: of many, it holds whatever else the machine did
+meanwhile, which the median of single steps leaves out; of one, nothing of a batch that was made during another step. `bench`
+waits for every step's end, training does not, so on a CPU nothing but loading and the log lies between the two.
 """
 
 import argparse
@@ -25,6 +27,7 @@ def main():
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--log-every", type=int, default=10, help="steps that training logs a line of")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--tonotopy", default="target/release/tonotopy")
     arguments = parser.parse_args()
@@ -42,12 +45,12 @@ def main():
         with tempfile.TemporaryDirectory() as place:
             steps = arguments.steps
             settings = [f"batch_size={arguments.batch_size}", f"steps={steps}", f"valid_every={steps}"]
-            settings += [f"log_every={max(1, steps // 10)}"]
+            settings += [f"log_every={arguments.log_every}"]
             words = [word for setting in settings for word in ("--set", f"training.{setting}")]
             run("--data-dir", arguments.data_dir, "train", experiment, "--runs", place, *words)
             (log,) = Path(place).glob("*/metrics.jsonl")
             lines = [json.loads(line) for line in log.read_text().splitlines()]
-        lines = [line for line in lines if "excerpts_per_second" in line][1:]
+        lines = [line for line in lines if "excerpts_per_second" in line and line["step"] > arguments.steps // 10]
         waiting = statistics.median(line["waiting"] for line in lines)
         return statistics.median(line["excerpts_per_second"] for line in lines), waiting
 
