@@ -21,6 +21,7 @@ pub mod philox;
 pub mod precision;
 pub mod samples;
 mod simd;
+pub mod stretches;
 #[cfg(all(test, feature = "wgpu"))]
 mod test_gpus;
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Samples in pairs: two of 16 bits in a word of 32, as which they travel to a GPU, and into a mel-spectrogram on the CPU
-//! ([`mel::log_mel_of_pairs`](crate::mel::log_mel_of_pairs)).
+//! Samples in pairs: two of 16 bits in a word of 32, as which they travel to a GPU.
 //!
 //! ```text
 //! word = first + 65536 second                     first as 0 to 65535, second as -32768 to 32767
@@ -23,67 +22,10 @@ mod tests;
 use std::mem::MaybeUninit;
 
 use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
 
-/// Audio on a device, in pairs.
-#[derive(Clone, Debug)]
-pub struct Pairs {
-    /// `[row, word]`, without autodiff.
-    words: Tensor<2, Int>,
-    /// `[row]`, likewise.
-    scales: Tensor<1>,
-    samples: usize,
-    /// Where what is made of them belongs.
-    device: Device,
-}
-
-impl Pairs {
-    /// Brings them to a device.
-    ///
-    /// # Shapes
-    /// - `words`: row-major `[row, word]`, as [`pack`] makes them
-    /// - `scales`: `[row]`, the value of a step
-    ///
-    /// # Panics
-    /// If they are not as many words as so many rows of so many samples have.
-    pub fn new(words: Vec<i32>, scales: Vec<f32>, samples: usize, device: &Device) -> Self {
-        let plain = device.clone().without_autodiff();
-        let shape = [scales.len(), self::words(samples)];
-        Self {
-            words: Tensor::from_data(TensorData::new(words, shape), (&plain, DType::I32)),
-            scales: Tensor::from_data(TensorData::new(scales, [shape[0]]), &plain),
-            samples,
-            device: device.clone(),
-        }
-    }
-
-    /// Of a row.
-    pub fn samples(&self) -> usize {
-        self.samples
-    }
-
-    /// The device that they were brought to, with autodiff or without.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// `[row, sample]`.
-    pub fn numbers(self) -> Tensor<2> {
-        let numbers = unpack(self.words, self.scales, self.samples);
-        match self.device.is_autodiff() {
-            true => numbers.autodiff(),
-            false => numbers,
-        }
-    }
-
-    /// `[row, word]` and `[row]`, without autodiff.
-    pub(crate) fn into_parts(self) -> (Tensor<2, Int>, Tensor<1>) {
-        (self.words, self.scales)
-    }
-}
-
-/// Whether audio should go to this device in pairs whatever is made of it there: what the host computes on has them as
-/// numbers already, unless it is for an operation that takes pairs (see [`mel::takes_pairs`](crate::mel::takes_pairs)).
+/// Whether audio should go to this device in pairs: what the host computes on needs them as numbers, or takes them where
+/// they lie ([`stretches`](crate::stretches)).
 pub fn suit(device: &Device) -> bool {
     match device.clone().without_autodiff().as_dispatch() {
         DispatchDevice::Flex(_) => false,

@@ -40,7 +40,7 @@ pub mod wmf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kernels::pairs::Pairs;
+use kernels::stretches::Stretches;
 use serde::{Deserialize, Serialize};
 
 pub use bag_of_words::{BagOfWords, BagOfWordsConfig};
@@ -51,7 +51,7 @@ pub use latentnet::{LatentNet, LatentNetConfig};
 pub use metric::{Metric, MetricConfig};
 pub use multiscale::{Multiscale, MultiscaleConfig};
 pub use musicnn::{Musicnn, MusicnnConfig};
-pub use network::{Example, Network, NetworkConfig};
+pub use network::{Example, Network, NetworkConfig, OnFrontEnd};
 pub use samplecnn::{SampleCnn, SampleCnnConfig};
 pub use tagger::{Tagger, TaggerConfig};
 pub use transferred::{Transferred, TransferredConfig};
@@ -205,15 +205,15 @@ macro_rules! networks {
                 }
             }
 
-            fn learned_of_pairs(&self, waveforms: Pairs) -> Tensor<2> {
+            fn learned_of_stretches(&self, waveforms: &Stretches) -> Tensor<2> {
                 match self {
-                    $(Self::$network(model) => model.learned_of_pairs(waveforms),)*
+                    $(Self::$network(model) => model.learned_of_stretches(waveforms),)*
                 }
             }
 
-            fn takes_pairs(&self, device: &Device) -> bool {
+            fn takes_stretches(&self, device: &Device) -> bool {
                 match self {
-                    $(Self::$network(model) => model.takes_pairs(device),)*
+                    $(Self::$network(model) => model.takes_stretches(device),)*
                 }
             }
 
@@ -223,9 +223,9 @@ macro_rules! networks {
                 }
             }
 
-            fn front_end_of_pairs(&self, waveforms: Pairs) -> Option<Tensor<3>> {
+            fn front_end_of_stretches(&self, waveforms: &Stretches) -> Option<Tensor<3>> {
                 match self {
-                    $(Self::$network(model) => model.front_end_of_pairs(waveforms),)*
+                    $(Self::$network(model) => model.front_end_of_stretches(waveforms),)*
                 }
             }
 

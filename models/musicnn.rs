@@ -38,15 +38,14 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 use kernels::conv::{ConvOptions, End, conv};
-use kernels::pairs::Pairs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
-use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters, MelConfig};
+use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig};
 use crate::init::{output_linear, rectified_conv1d, rectified_linear};
 use crate::onnx::{Graph, Lower, Lowered, Padding, Value, Windows, numbers};
 use crate::stages::{PartialPools, Plan};
-use crate::{Example, Fitted, ModelError, Network, NetworkConfig, batch_norm};
+use crate::{Example, Fitted, ModelError, NetworkConfig, OnFrontEnd, batch_norm};
 
 /// Everything that [`Musicnn`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -308,8 +307,11 @@ fn around_each_frame(x: Tensor<3>) -> Tensor<3> {
     x.reshape([batch * frames, LENGTH, bands])
 }
 
-impl Musicnn {
-    /// [`Network::embed`] from `[batch, band, frame]` on.
+impl OnFrontEnd for Musicnn {
+    fn stands_on(&self) -> &FrontEnd {
+        &self.front_end
+    }
+
     fn features(&self, bands: Tensor<3>) -> Tensor<2> {
         let x = self.spectrogram_norm.forward(bands.unsqueeze_dim::<4>(1)).squeeze_dim::<3>(1);
         let [_, _, frames] = x.dims();
@@ -328,37 +330,9 @@ impl Musicnn {
         let x = self.dropout.forward(self.pooled_norm.forward(x));
         self.hidden_norm.forward(relu(self.hidden.forward(x)))
     }
-}
 
-impl Network for Musicnn {
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        let features = self.embed(waveforms);
+    fn outputs(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(self.dropout.forward(features))
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.features(self.front_end.forward(waveforms))
-    }
-
-    fn learned_of_pairs(&self, waveforms: Pairs) -> Tensor<2> {
-        let features = self.features(self.front_end.of_pairs(waveforms));
-        self.output.forward(self.dropout.forward(features))
-    }
-
-    fn takes_pairs(&self, device: &Device) -> bool {
-        self.front_end.takes_pairs(device)
-    }
-
-    fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
-        Some(self.front_end.forward(waveforms))
-    }
-
-    fn front_end_of_pairs(&self, waveforms: Pairs) -> Option<Tensor<3>> {
-        Some(self.front_end.of_pairs(waveforms))
-    }
-
-    fn filters(&self) -> Option<LearnedFilters> {
-        self.front_end.filters()
     }
 }
 

@@ -1,14 +1,14 @@
 //! What a network is to everything else: its config before there are weights, and its module after.
 //!
-//! A network's file implements both traits, and [`Lower`]; the list in `lib.rs` hands every call on to the
+//! A network's file implements both traits (or [`OnFrontEnd`] for [`Network`]), and [`Lower`]; the list in `lib.rs` hands every call on to the
 //! member that it is for.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use kernels::pairs::Pairs;
+use kernels::stretches::Stretches;
 
-use crate::front_end::{FrontEndConfig, LearnedFilters};
+use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters};
 use crate::onnx::Lower;
 use crate::{Corpus, FitError, Fitted, ModelError};
 
@@ -132,14 +132,14 @@ pub trait Network: Module {
         self.forward(features)
     }
 
-    /// [`Network::learned`] of audio as it is stored: the same, to the bit. Only for networks without a part that is fixed, whose
-    /// features are the waveforms themselves.
-    fn learned_of_pairs(&self, waveforms: Pairs) -> Tensor<2> {
+    /// [`Network::learned`] of audio as it is stored, where it lies: the same, to the bit. Only for networks without a part
+    /// that is fixed, whose features are the waveforms themselves.
+    fn learned_of_stretches(&self, waveforms: &Stretches) -> Tensor<2> {
         self.learned(waveforms.numbers())
     }
 
-    /// Whether that is the faster way on a device where the host would else make numbers of 32 bits.
-    fn takes_pairs(&self, _device: &Device) -> bool {
+    /// Whether that needs no numbers of 32 bits made first.
+    fn takes_stretches(&self, _device: &Device) -> bool {
         false
     }
 
@@ -148,8 +148,8 @@ pub trait Network: Module {
         None
     }
 
-    /// The same of audio as it is stored.
-    fn front_end_of_pairs(&self, waveforms: Pairs) -> Option<Tensor<3>> {
+    /// The same of audio as it is stored, where it lies.
+    fn front_end_of_stretches(&self, waveforms: &Stretches) -> Option<Tensor<3>> {
         self.front_end(waveforms.numbers())
     }
 
@@ -174,5 +174,61 @@ pub trait Network: Module {
     /// If it does not.
     fn check(&self, _excerpt_samples: usize) -> Result<(), ModelError> {
         Ok(())
+    }
+}
+
+/// A network that is a front end and what is made of its bands, all of it learned together.
+pub trait OnFrontEnd: Module {
+    /// The front end.
+    fn stands_on(&self) -> &FrontEnd;
+
+    /// # Panics
+    /// If the network was built for excerpts of one length alone, and `samples` is another.
+    fn check_length(&self, _samples: usize) {}
+
+    /// The last hidden layer.
+    ///
+    /// # Shapes
+    /// - `bands`: `[batch, band, frame]`
+    /// - returns: `[batch, feature]`
+    fn features(&self, bands: Tensor<3>) -> Tensor<2>;
+
+    /// Logits of it.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, feature]`
+    /// - returns: `[batch, output]`
+    fn outputs(&self, features: Tensor<2>) -> Tensor<2>;
+}
+
+impl<N: OnFrontEnd> Network for N {
+    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        self.outputs(self.embed(waveforms))
+    }
+
+    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        self.check_length(waveforms.dims()[1]);
+        self.features(self.stands_on().forward(waveforms))
+    }
+
+    fn learned_of_stretches(&self, waveforms: &Stretches) -> Tensor<2> {
+        self.check_length(waveforms.samples());
+        self.outputs(self.features(self.stands_on().of_stretches(waveforms)))
+    }
+
+    fn takes_stretches(&self, device: &Device) -> bool {
+        self.stands_on().takes_stretches(device)
+    }
+
+    fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
+        Some(self.stands_on().forward(waveforms))
+    }
+
+    fn front_end_of_stretches(&self, waveforms: &Stretches) -> Option<Tensor<3>> {
+        Some(self.stands_on().of_stretches(waveforms))
+    }
+
+    fn filters(&self) -> Option<LearnedFilters> {
+        self.stands_on().filters()
     }
 }

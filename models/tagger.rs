@@ -22,16 +22,15 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kernels::pairs::Pairs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
 use crate::front_end::strided::{FeaturePool, PoolKind};
-use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters, MelConfig, StridedConfig};
+use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig, StridedConfig};
 use crate::init::{output_linear, rectified_linear};
 use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::stages::{self, PartialPools, Plan, Stage, StageConfig};
-use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
+use crate::{Example, Fitted, ModelError, NetworkConfig, OnFrontEnd};
 
 /// Everything that [`Tagger`] leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,53 +141,24 @@ pub struct Tagger {
     samples: usize,
 }
 
-impl Tagger {
-    /// # Panics
-    /// If excerpts of so many samples are not what the model was built for.
+impl OnFrontEnd for Tagger {
+    fn stands_on(&self) -> &FrontEnd {
+        &self.front_end
+    }
+
     fn check_length(&self, samples: usize) {
         assert_eq!(samples, self.samples, "the model was built for excerpts of another length");
     }
 
-    /// [`Network::embed`] from `[batch, band, frame]` on.
     fn features(&self, mut x: Tensor<3>) -> Tensor<2> {
         for stage in &self.stages {
             x = stage.forward(x);
         }
         relu(self.hidden.forward(x.flatten(1, 2)))
     }
-}
 
-impl Network for Tagger {
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        let features = self.embed(waveforms);
+    fn outputs(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(self.dropout.forward(features))
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.check_length(waveforms.dims()[1]);
-        self.features(self.front_end.forward(waveforms))
-    }
-
-    fn learned_of_pairs(&self, waveforms: Pairs) -> Tensor<2> {
-        self.check_length(waveforms.samples());
-        let features = self.features(self.front_end.of_pairs(waveforms));
-        self.output.forward(self.dropout.forward(features))
-    }
-
-    fn takes_pairs(&self, device: &Device) -> bool {
-        self.front_end.takes_pairs(device)
-    }
-
-    fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
-        Some(self.front_end.forward(waveforms))
-    }
-
-    fn front_end_of_pairs(&self, waveforms: Pairs) -> Option<Tensor<3>> {
-        Some(self.front_end.of_pairs(waveforms))
-    }
-
-    fn filters(&self) -> Option<LearnedFilters> {
-        self.front_end.filters()
     }
 }
 

@@ -1,23 +1,25 @@
 //! Excerpts and targets of one step, on the host and on the way to a device.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use burn::tensor::{Device, Tensor, TensorData};
-use kernels::pairs::{self, Pairs};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use kernels::pairs;
+use kernels::stretches::{Stretch, Stretches};
 use models::Network;
 
 use crate::error::{Error, Result};
 use crate::excerpts::Excerpt;
 use crate::rows::Rows;
 
-/// How audio lies in a batch.
+/// How audio lies in a batch. Features, which are not stored as audio is, are numbers in any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// As numbers of 32 bits.
     Numbers,
-    /// As it is stored, two samples of 16 bits in a word: half as much to carry, and nothing for whoever makes batches to
-    /// work out. Features, which are not stored so, are numbers all the same.
+    /// As it is stored, two samples of 16 bits in a word: half as much to carry, and nothing for the host to work out.
     Pairs,
+    /// Where it lies, as it is stored: nothing to carry.
+    Stretches,
 }
 
 impl Form {
@@ -31,8 +33,8 @@ impl Form {
 
     /// What suits a model, on a device, to learn on.
     pub fn of<N: Network>(model: &N, device: &Device) -> Self {
-        match model.takes_pairs(device) {
-            true => Self::Pairs,
+        match model.takes_stretches(device) {
+            true => Self::Stretches,
             false => Self::on(device),
         }
     }
@@ -52,16 +54,23 @@ pub enum BatchInputs {
         /// Of an excerpt.
         samples: usize,
     },
+    /// The same samples as [`stretches`](kernels::stretches) has them.
+    Stretches {
+        /// Where each excerpt lies.
+        rows: Vec<Stretch>,
+        /// Of an excerpt.
+        samples: usize,
+    },
 }
 
-/// [`BatchInputs`] on a device.
+/// [`BatchInputs`] for a device.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one exists at a time")]
 pub enum DeviceInputs {
-    /// `[row, sample]`, or `[row, feature]`.
+    /// On the device, `[row, sample]`, or `[row, feature]`.
     Numbers(Tensor<2>),
-    /// `[row, sample]` as it is stored.
-    Pairs(Pairs),
+    /// On the host, which computes.
+    Stretches(Stretches),
 }
 
 impl DeviceInputs {
@@ -69,7 +78,7 @@ impl DeviceInputs {
     pub fn learned_by<N: Network>(self, model: &N) -> Tensor<2> {
         match self {
             Self::Numbers(inputs) => model.learned(inputs),
-            Self::Pairs(waveforms) => model.learned_of_pairs(waveforms),
+            Self::Stretches(waveforms) => model.learned_of_stretches(&waveforms),
         }
     }
 
@@ -77,7 +86,7 @@ impl DeviceInputs {
     pub fn in_front_end_of<N: Network>(self, model: &N) -> Option<Tensor<3>> {
         match self {
             Self::Numbers(waveforms) => model.front_end(waveforms),
-            Self::Pairs(waveforms) => model.front_end_of_pairs(waveforms),
+            Self::Stretches(waveforms) => model.front_end_of_stretches(&waveforms),
         }
     }
 
@@ -85,23 +94,33 @@ impl DeviceInputs {
     pub fn numbers(self) -> Tensor<2> {
         match self {
             Self::Numbers(values) => values,
-            Self::Pairs(waveforms) => waveforms.numbers(),
+            Self::Stretches(waveforms) => waveforms.numbers(),
         }
     }
 }
 
 impl BatchInputs {
     fn onto(self, rows: usize, device: &Device) -> DeviceInputs {
-        match self {
+        let (words, scales, samples) = match self {
             Self::Numbers(values) => {
                 let width = values.len() / rows;
                 let values = TensorData::new(values, [rows, width]);
-                DeviceInputs::Numbers(Tensor::from_data(values, device))
+                return DeviceInputs::Numbers(Tensor::from_data(values, device));
             }
-            Self::Pairs { words, scales, samples } => {
-                DeviceInputs::Pairs(Pairs::new(words, scales, samples, device))
+            Self::Stretches { rows, samples } => {
+                return DeviceInputs::Stretches(Stretches::new(rows, samples, device));
             }
-        }
+            Self::Pairs { words, scales, samples } => (words, scales, samples),
+        };
+        let plain = device.clone().without_autodiff();
+        let width = words.len() / rows;
+        let words = Tensor::from_data(TensorData::new(words, [rows, width]), (&plain, DType::I32));
+        let scales = Tensor::from_data(TensorData::new(scales, [rows]), &plain);
+        let numbers = pairs::unpack(words, scales, samples);
+        DeviceInputs::Numbers(match device.is_autodiff() {
+            true => numbers.autodiff(),
+            false => numbers,
+        })
     }
 }
 
@@ -138,6 +157,8 @@ pub struct BegunBatch {
     inputs: BegunInputs,
     targets: Vec<f32>,
     excerpts: Vec<Excerpt>,
+    /// Rows that are to be fetched.
+    missing: Vec<usize>,
     rows: usize,
     /// Of the first row that could not be fetched.
     failure: Mutex<Option<(usize, Error)>>,
@@ -150,37 +171,41 @@ pub enum BegunInputs {
     /// Rows of as many words as its samples take.
     #[allow(missing_docs, reason = "as in BatchInputs")]
     Pairs { words: Rows<i32>, scales: Vec<f32>, samples: usize },
+    /// Where rows lie, of which each is found once.
+    #[allow(missing_docs, reason = "as in BatchInputs")]
+    Stretches { rows: Box<[OnceLock<Stretch>]>, samples: usize },
 }
 
 impl BegunBatch {
-    /// Of `rows` rows, of which the first are these excerpts.
+    /// Of `rows` rows, of which the first are these excerpts; those that `inputs` has already are not to be fetched.
     pub fn new(
         inputs: BegunInputs,
         targets: Vec<f32>,
         excerpts: Vec<Excerpt>,
         rows: usize,
     ) -> Self {
-        Self { inputs, targets, excerpts, rows, failure: Mutex::default() }
+        let missing = match &inputs {
+            BegunInputs::Numbers(_) | BegunInputs::Pairs { .. } => (0..excerpts.len()).collect(),
+            BegunInputs::Stretches { rows, .. } => {
+                (0..excerpts.len()).filter(|&row| rows[row].get().is_none()).collect()
+            }
+        };
+        Self { inputs, targets, excerpts, missing, rows, failure: Mutex::default() }
     }
 
-    /// What is to be fetched.
+    /// What its rows are.
     pub fn excerpts(&self) -> &[Excerpt] {
         &self.excerpts
     }
 
-    /// Where it goes.
+    /// Where they go.
     pub fn inputs(&self) -> &BegunInputs {
         &self.inputs
     }
 
-    /// How many excerpts are to be fetched.
-    pub fn len(&self) -> usize {
-        self.excerpts.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.excerpts.is_empty()
+    /// Rows that are to be fetched.
+    pub fn missing(&self) -> &[usize] {
+        &self.missing
     }
 
     /// Notes that a row could not be fetched.
@@ -197,7 +222,7 @@ impl BegunBatch {
     /// # Errors
     /// The one that [`fail`](Self::fail) was given for the first of all rows.
     pub fn finish(self) -> Result<Batch> {
-        let Self { inputs, targets, excerpts, rows, failure } = self;
+        let Self { inputs, targets, excerpts, rows, failure, .. } = self;
         if let Some((_, error)) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
@@ -205,6 +230,15 @@ impl BegunBatch {
             BegunInputs::Numbers(rows) => BatchInputs::Numbers(rows.into_values()),
             BegunInputs::Pairs { words, scales, samples } => {
                 BatchInputs::Pairs { words: words.into_values(), scales, samples }
+            }
+            BegunInputs::Stretches { rows, samples } => {
+                let silence = OnceLock::new();
+                let silence = || {
+                    let track: &Arc<_> = silence.get_or_init(|| Arc::new(vec![0; 2 * samples]));
+                    Stretch::new(track.clone(), 0, 1.0)
+                };
+                let rows = rows.into_iter().map(|row| row.into_inner().unwrap_or_else(silence));
+                BatchInputs::Stretches { rows: rows.collect(), samples }
             }
         };
         Ok(Batch { inputs, targets, excerpts, rows })

@@ -4,6 +4,7 @@
 //! default in the pauses of the threads that compute, so that it takes longer than this says where they have
 //! few, or the disk is slow.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -11,6 +12,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use kernels::pairs;
 use kernels::precision::Precision;
+use kernels::stretches::Stretch;
 use models::{Fitted, Model, NetworkConfig};
 use serde::Serialize;
 
@@ -178,6 +180,13 @@ fn noise(rows: usize, samples: usize, outputs: usize, form: Form) -> Batch {
             scales: vec![1.0 / 65_536.0; rows],
             samples,
         },
+        Form::Stretches => {
+            let word = |at: usize| (bits(at) as u32).to_le_bytes();
+            let bytes = (0..(rows * samples).div_ceil(2)).flat_map(word).collect();
+            let track: Arc<Vec<u8>> = Arc::new(bytes);
+            let row = |row| Stretch::new(track.clone(), row * samples, 1.0 / 65_536.0);
+            BatchInputs::Stretches { rows: (0..rows).map(row).collect(), samples }
+        }
     };
     let targets = (0..rows * outputs).map(|at| (value(at) + 0.1).floor()).collect();
     Batch { inputs, targets, excerpts: Vec::new(), rows }

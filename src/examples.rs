@@ -1,11 +1,12 @@
 //! What training reads: tracks with their audio (or features of it) at hand and their targets as
 //! numbers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kernels::pairs;
+use kernels::stretches::Stretch;
 
-use crate::audio::CachedAudio;
+use crate::audio::{AudioError, CachedAudio};
 use crate::batch::{Batch, BegunBatch, BegunInputs, Form};
 use crate::error::{Error, Result};
 use crate::excerpts::Excerpt;
@@ -109,11 +110,12 @@ impl Examples {
     /// [`Error::Data`] if the audio of a track cannot be read.
     pub fn batch(&self, excerpts: Vec<Excerpt>, rows: usize, form: Form) -> Result<Batch> {
         let begun = self.begin(excerpts, rows, form);
-        (0..begun.len()).for_each(|row| self.fetch(&begun, row));
+        begun.missing().iter().for_each(|&row| self.fetch(&begun, row));
         begun.finish()
     }
 
-    /// The same, in pieces: a batch whose excerpts are still to be fetched, each by [`fetch`](Self::fetch).
+    /// The same, in pieces: a batch whose [`missing`](BegunBatch::missing) excerpts are still to be fetched, each by
+    /// [`fetch`](Self::fetch).
     pub fn begin(&self, excerpts: Vec<Excerpt>, rows: usize, form: Form) -> BegunBatch {
         let outputs = self.outputs();
         let mut targets = vec![0.0; rows * outputs];
@@ -131,6 +133,19 @@ impl Examples {
                     scales,
                     samples: *samples,
                 }
+            }
+            (Inputs::Audio { tracks, samples, kept }, Form::Stretches) if are_files(tracks) => {
+                // What is at hand takes less to find than to hand to another thread.
+                let found = |&Excerpt { track, start }: &Excerpt| {
+                    let (audio, stored) = (&tracks[track], kept.at_hand(track)?);
+                    let is_whole =
+                        start.checked_add(*samples).is_some_and(|end| end <= audio.len());
+                    is_whole.then(|| Stretch::new(stored.clone(), start, audio.scale()).into())
+                };
+                let found = excerpts.iter().map(|excerpt| found(excerpt).unwrap_or_default());
+                let padding = excerpts.len()..rows;
+                let rows = found.chain(padding.map(|_| OnceLock::new())).collect();
+                BegunInputs::Stretches { rows, samples: *samples }
             }
             _ => BegunInputs::Numbers(Rows::new(rows, self.width())),
         };
@@ -166,15 +181,43 @@ impl Examples {
                 .fill(row, |slots| {
                     Ok(slots.write_copy_of_slice(&tracks[track][start * width..][..*width]))
                 }),
-            (Inputs::Features { .. }, BegunInputs::Pairs { .. }) => {
-                unreachable!("`begin` makes pairs of audio alone")
+            (Inputs::Audio { tracks, samples, kept }, BegunInputs::Stretches { rows, .. }) => {
+                stretch(kept, track, &tracks[track], start, *samples).map(|stretch| {
+                    rows[row].set(stretch).expect("a row is fetched once");
+                })
             }
+            (
+                Inputs::Features { .. },
+                BegunInputs::Pairs { .. } | BegunInputs::Stretches { .. },
+            ) => unreachable!("`begin` makes them of audio alone"),
         };
         if let Err(error) = fetched {
             let id = &self.ids[track];
             batch.fail(row, Error::Data(format!("cannot read the audio of track {id}: {error}")));
         }
     }
+}
+
+/// `samples` samples of a track from `start` on: in the track itself where that is kept, else in a copy. Silence pads what lies
+/// behind the end.
+fn stretch(
+    kept: &Kept,
+    track: usize,
+    audio: &CachedAudio,
+    start: usize,
+    samples: usize,
+) -> Result<Stretch, AudioError> {
+    let count = audio.len().saturating_sub(start).min(samples);
+    let mut bytes = Vec::new();
+    match kept.track(track, audio)? {
+        Some(stored) if count == samples => {
+            return Ok(Stretch::new(stored.clone(), start, audio.scale()));
+        }
+        Some(stored) => bytes.extend_from_slice(&stored[2 * start.min(audio.len())..][..2 * count]),
+        None => audio.stored(start, count, &mut bytes)?,
+    }
+    bytes.resize(2 * samples, 0);
+    Ok(Stretch::new(Arc::new(bytes), 0, audio.scale()))
 }
 
 /// Whether it is audio, of 16 bits; a data set's features are not.

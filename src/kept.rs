@@ -3,8 +3,8 @@
 //! The audio cache is files, and reading a stretch of one costs a copy out of the system's memory even where the disk is not
 //! asked: on small networks a tenth of a step.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::audio::{AudioError, CachedAudio};
 
@@ -17,7 +17,7 @@ pub struct Kept {
 }
 
 /// What is kept of a track, or that nothing is; open before its first use.
-type Track = OnceLock<Option<Box<[u8]>>>;
+type Track = OnceLock<Option<Arc<Vec<u8>>>>;
 
 impl Kept {
     /// Room for `bytes` of so many tracks. Tracks take it in the order of their first use.
@@ -29,14 +29,23 @@ impl Kept {
         Self { tracks, left: AtomicU64::new(bytes) }
     }
 
+    /// The stored bytes of a track, if they are kept already.
+    pub fn at_hand(&self, track: usize) -> Option<&Arc<Vec<u8>>> {
+        self.tracks.get(track)?.get()?.as_ref()
+    }
+
     /// The stored bytes of a track, if they are kept, or can be now; one that there is no room for is not read.
     ///
     /// # Errors
     /// As [`CachedAudio::stored`], at the first use of a track.
-    pub fn track(&self, track: usize, audio: &CachedAudio) -> Result<Option<&[u8]>, AudioError> {
+    pub fn track(
+        &self,
+        track: usize,
+        audio: &CachedAudio,
+    ) -> Result<Option<&Arc<Vec<u8>>>, AudioError> {
         let Some(kept) = self.tracks.get(track) else { return Ok(None) };
         if let Some(known) = kept.get() {
-            return Ok(known.as_deref());
+            return Ok(known.as_ref());
         }
         let needed = 2 * audio.len() as u64;
         let take = |left: u64| left.checked_sub(needed);
@@ -47,14 +56,14 @@ impl Kept {
             self.left.fetch_add(needed, Ordering::Relaxed);
             return Err(error);
         }
-        let read = is_taken.then(|| bytes.into_boxed_slice());
+        let read = is_taken.then(|| Arc::new(bytes));
         if let Err(again) = kept.set(read)
             && again.is_some()
         {
             // Another thread was at the same track, and its bytes are the ones that are kept.
             self.left.fetch_add(needed, Ordering::Relaxed);
         }
-        Ok(kept.get().and_then(Option::as_deref))
+        Ok(kept.get().and_then(Option::as_ref))
     }
 
     /// `count` samples of a track from `start` on as they are stored, if it is kept, or can be now, and they lie inside.
@@ -76,7 +85,6 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Arc;
 
     use burn::tensor::Device;
     use datasets::Audio;
@@ -99,7 +107,7 @@ mod tests {
         });
         let kept = Kept::new(3, 2 * 1700);
         let sizes = || {
-            let size = |at: usize| Ok(kept.track(at, &tracks[at])?.map(<[u8]>::len));
+            let size = |at: usize| Ok(kept.track(at, &tracks[at])?.map(|stored| stored.len()));
             (0..3).map(size).collect::<Result<Vec<_>, AudioError>>()
         };
         assert_eq!(sizes().unwrap(), [Some(2000), None, Some(1000)]);
@@ -149,13 +157,16 @@ mod tests {
                     "{what}"
                 );
                 // Their way to a device is open to any, whether it suits or not.
-                let pairs = batch(Form::Pairs);
+                let (pairs, stretches) = (batch(Form::Pairs), batch(Form::Stretches));
                 assert!(matches!(&pairs.inputs, BatchInputs::Pairs { .. }), "{what}");
-                for device in [Device::flex(), Device::flex().autodiff()] {
-                    let inputs = pairs.clone().inputs_onto(&device).numbers();
-                    assert_eq!(inputs.device(), device);
-                    let numbers: Vec<f32> = inputs.into_data().try_into_vec().unwrap();
-                    assert_eq!(numbers, expected, "{what}");
+                assert!(matches!(&stretches.inputs, BatchInputs::Stretches { .. }), "{what}");
+                for batch in [pairs, stretches] {
+                    for device in [Device::flex(), Device::flex().autodiff()] {
+                        let inputs = batch.clone().inputs_onto(&device).numbers();
+                        assert_eq!(inputs.device(), device);
+                        let numbers: Vec<f32> = inputs.into_data().try_into_vec().unwrap();
+                        assert_eq!(numbers, expected, "{what}");
+                    }
                 }
             }
         }

@@ -224,14 +224,14 @@ impl Work for Batches {
 
     fn begin(&self, step: u64) -> (BegunBatch, usize) {
         let batch = self.examples.begin(self.sampler.batch(step), self.rows, self.form);
-        let pieces = batch.len().div_ceil(self.rows_of_piece());
+        let pieces = batch.missing().len().div_ceil(self.rows_of_piece());
         (batch, pieces)
     }
 
     fn piece(&self, batch: &BegunBatch, piece: usize) {
         let first = piece * self.rows_of_piece();
-        let end = (first + self.rows_of_piece()).min(batch.len());
-        (first..end).for_each(|row| self.examples.fetch(batch, row));
+        let end = (first + self.rows_of_piece()).min(batch.missing().len());
+        batch.missing()[first..end].iter().for_each(|&row| self.examples.fetch(batch, row));
     }
 
     fn finish(&self, batch: BegunBatch) -> Result<Batch> {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -14,9 +14,10 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 
-use super::side_by_side::{self, Waveforms};
+use super::side_by_side::{self, Row};
 use super::{Exponent, MelPlan, ROOT_FLOOR};
 use crate::simd::Width;
+use crate::stretches::Stretches;
 
 /// Frames that one task transforms: enough work to be worth a task.
 const FRAMES_PER_TASK: usize = 16;
@@ -72,67 +73,34 @@ impl<C: CheckpointStrategy> MelOps for Autodiff<Flex, C> {
     }
 }
 
-/// Whether [`log_mel_of_pairs`] can be called.
-pub fn takes_pairs(plan: &MelPlan) -> bool {
-    // Words have the first sample in their lower half, which comes first in the memory of such processors.
-    cfg!(target_endian = "little") && plan.lanes.is_some()
+/// Whether [`log_mel_of_stretches`] can be called.
+pub fn takes_stretches(plan: &MelPlan) -> bool {
+    plan.lanes.is_some()
 }
 
-#[backend_extension(Flex)]
-pub trait MelOfPairsOps: Backend {
-    fn log_mel_of_pairs(
-        words: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        samples: usize,
-        plan: Arc<MelPlan>,
-    ) -> FloatTensor<Self>;
-}
-
-/// [`log_mel`] of `[row, word]`, without turning them into numbers before.
+/// [`log_mel`] of audio where it lies, on a device without autodiff.
 ///
 /// # Panics
-/// If [`takes_pairs`] denies.
-pub fn log_mel_of_pairs(
-    words: Tensor<2, Int>,
-    scales: Tensor<1>,
-    samples: usize,
-    plan: Arc<MelPlan>,
-) -> Tensor<3> {
-    let (words, scales) = (words.into_dispatch(), scales.into_dispatch());
-    let bands = <Dispatch as MelOfPairsOps>::log_mel_of_pairs(words, scales, samples, plan);
-    Tensor::from_dispatch(bands)
-}
-
-impl MelOfPairsOps for Flex {
-    fn log_mel_of_pairs(
-        words: FlexTensor,
-        scales: FlexTensor,
-        samples: usize,
-        plan: Arc<MelPlan>,
-    ) -> FlexTensor {
-        let (words, scales) = (words.to_contiguous(), scales.to_contiguous());
-        let [rows, count] = words.shape().dims();
-        let (words, scales) = (words.storage::<i32>(), scales.storage::<f32>());
-        // SAFETY: a number of 32 bits is two of 16, which any bits are.
-        let stored = unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), 2 * words.len()) };
-        let Some(tables) = plan.lanes.as_ref().filter(|_| takes_pairs(&plan)) else {
-            panic!("no kernel takes pairs for a plan of {} samples", plan.n_fft)
-        };
-        let waveforms = Waveforms::Stored(stored, scales);
-        let lie = (samples, 2 * count);
-        let bands = side_by_side::forward(&plan, tables, waveforms, lie, Width::best());
-        let shape = [rows, plan.n_frames(samples), plan.n_bands()];
-        FlexTensor::from_data(TensorData::new(bands, shape)).transpose(1, 2)
-    }
+/// If [`takes_stretches`] denies.
+pub fn log_mel_of_stretches(stretches: &Stretches, plan: &MelPlan, device: &Device) -> Tensor<3> {
+    let Some(tables) = plan.lanes.as_ref().filter(|_| takes_stretches(plan)) else {
+        panic!("no kernel takes stretches for a plan of {} samples", plan.n_fft)
+    };
+    let rows = stretches.rows().map(|(bytes, scale)| Row { samples: bytes.as_chunks().0, scale });
+    let rows: Vec<Row<'_, [u8; 2]>> = rows.collect();
+    let samples = stretches.samples();
+    let bands = side_by_side::forward(plan, tables, &rows, samples, Width::best());
+    let shape = [rows.len(), plan.n_frames(samples), plan.n_bands()];
+    Tensor::<3>::from_data(TensorData::new(bands, shape), device).swap_dims(1, 2)
 }
 
 /// Bands `[batch, frame, band]` of `[batch, samples]` values.
 fn forward(plan: &MelPlan, waveforms: &[f32], samples: usize) -> Vec<f32> {
     match &plan.lanes {
         Some(tables) => {
-            let waveforms = Waveforms::Numbers(waveforms);
-            let lie = (samples, samples);
-            side_by_side::forward(plan, tables, waveforms, lie, Width::best())
+            let rows = waveforms.chunks_exact(samples).map(|samples| Row { samples, scale: 1.0 });
+            let rows: Vec<Row<'_, f32>> = rows.collect();
+            side_by_side::forward(plan, tables, &rows, samples, Width::best())
         }
         None => one_by_one(plan, waveforms, samples),
     }

@@ -27,7 +27,7 @@ use burn::backend::DispatchDevice;
 use burn::tensor::{Device, Tensor};
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use crate::pairs::Pairs;
+use crate::stretches::Stretches;
 
 pub use composite::log_mel_composite;
 
@@ -267,32 +267,31 @@ pub fn log_mel(waveforms: Tensor<2>, plan: &Arc<MelPlan>) -> Tensor<3> {
     }
 }
 
-/// Whether [`log_mel_of_pairs`] on this device works on 16 bits as they are.
-pub fn takes_pairs(plan: &MelPlan, device: &Device) -> bool {
+/// Whether [`log_mel_of_stretches`] for this device takes audio where it lies.
+pub fn takes_stretches(plan: &MelPlan, device: &Device) -> bool {
     match device.clone().without_autodiff().as_dispatch() {
-        DispatchDevice::Flex(_) => flex::takes_pairs(plan),
+        DispatchDevice::Flex(_) => flex::takes_stretches(plan),
         _ => false,
     }
 }
 
-/// [`log_mel`] of audio as it is stored: the same, to the bit.
+/// [`log_mel`] of audio as it is stored, where it lies: the same, to the bit.
 ///
 /// # Shapes
-/// - `pairs`: `[batch, sample]`, at least `n_fft` samples
+/// - `waveforms`: `[batch, sample]`, at least `n_fft` samples
 /// - returns: `[batch, band, frame]`
 ///
 /// # Panics
 /// If the waveforms are shorter than a frame.
-pub fn log_mel_of_pairs(pairs: Pairs, plan: &Arc<MelPlan>) -> Tensor<3> {
-    if !takes_pairs(plan, pairs.device()) {
-        return log_mel(pairs.numbers(), plan);
+pub fn log_mel_of_stretches(waveforms: &Stretches, plan: &Arc<MelPlan>) -> Tensor<3> {
+    if !takes_stretches(plan, waveforms.device()) {
+        return log_mel(waveforms.numbers(), plan);
     }
-    let (samples, n_fft) = (pairs.samples(), plan.n_fft);
+    let (samples, n_fft) = (waveforms.samples(), plan.n_fft);
     assert!(samples >= n_fft, "{samples} samples are fewer than one frame of {n_fft}");
-    let tracked = pairs.device().is_autodiff();
-    let (words, scales) = pairs.into_parts();
-    let bands = flex::log_mel_of_pairs(words, scales, samples, plan.clone());
-    match tracked {
+    let plain = waveforms.device().clone().without_autodiff();
+    let bands = flex::log_mel_of_stretches(waveforms, plan, &plain);
+    match waveforms.device().is_autodiff() {
         true => bands.autodiff(),
         false => bands,
     }

@@ -11,39 +11,50 @@ use super::fft::{self, Tables};
 use super::{Exponent, MelPlan, ROOT_FLOOR};
 use crate::simd::{Kernel, Simd, Width};
 
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
 /// Groups of frames that one task transforms.
 const GROUPS: usize = 4;
 
-/// Waveforms as they lie in memory.
+/// A waveform as it lies in memory.
 #[derive(Clone, Copy)]
-pub(super) enum Waveforms<'a> {
-    /// `[row, sample]`.
-    Numbers(&'a [f32]),
-    /// `[row, sample]` in 16 bits, an even number of samples a row, and the value of a step of each row.
-    Stored(&'a [i16], &'a [f32]),
+pub(super) struct Row<'a, T> {
+    pub samples: &'a [T],
+    /// The value of a step, where samples are stored in steps.
+    pub scale: f32,
 }
 
-/// Bands `[row, frame, band]` of waveforms that lie `stride` samples apart, `samples` of each of them.
-pub(super) fn forward(
+/// A frame a lane, as many as there are lanes.
+type Frames<'a, T> = [Row<'a, T>; 16];
+
+/// Bands `[row, frame, band]` of rows of `samples` samples.
+///
+/// # Panics
+/// If a row has another length.
+pub(super) fn forward<T: Sample>(
     plan: &MelPlan,
     tables: &Tables,
-    waveforms: Waveforms<'_>,
-    (samples, stride): (usize, usize),
+    rows: &[Row<'_, T>],
+    samples: usize,
     width: Width,
 ) -> Vec<f32> {
     let (n_frames, n_bands) = (plan.n_frames(samples), plan.n_bands());
-    let length = match waveforms {
-        Waveforms::Numbers(values) => values.len(),
-        Waveforms::Stored(values, scales) => {
-            assert!(scales.len() * stride == values.len());
-            values.len()
-        }
-    };
-    let rows = length / stride.max(1) * n_frames;
+    assert!(rows.iter().all(|row| row.samples.len() == samples));
+    let count = rows.len() * n_frames;
     // Not cleared: every band of every frame is written below.
-    let mut out = Vec::with_capacity(rows * n_bands);
+    let mut out = Vec::with_capacity(count * n_bands);
     let lanes = width.lanes();
-    out.spare_capacity_mut()[..rows * n_bands]
+    let frames_from = |first: usize| -> Frames<'_, T> {
+        std::array::from_fn(|lane| {
+            // The last frame once more where there are fewer than lanes.
+            let frame = (first + lane.min(lanes - 1)).min(count - 1);
+            let Row { samples, scale } = rows[frame / n_frames];
+            let start = frame % n_frames * plan.hop_length;
+            Row { samples: &samples[start..start + plan.n_fft], scale }
+        })
+    };
+    out.spare_capacity_mut()[..count * n_bands]
         .par_chunks_mut(GROUPS * lanes * n_bands)
         .enumerate()
         .for_each_init(
@@ -51,33 +62,18 @@ pub(super) fn forward(
             |scratch, (task, out)| {
                 for (group, out) in out.chunks_mut(lanes * n_bands).enumerate() {
                     let first = (task * GROUPS + group) * lanes;
-                    // The last frame once more where there are fewer than lanes.
-                    let starts = (first..first + lanes).map(|row| {
-                        let row = row.min(rows - 1);
-                        let waveform = row / n_frames;
-                        let scale = match waveforms {
-                            Waveforms::Numbers(_) => 1.0,
-                            Waveforms::Stored(_, scales) => scales[waveform],
-                        };
-                        (waveform * stride + row % n_frames * plan.hop_length, scale)
-                    });
-                    scratch.starts.clear();
-                    scratch.scales.clear();
-                    for (start, scale) in starts {
-                        scratch.starts.push(start);
-                        scratch.scales.push(scale);
-                    }
-                    width.run(Group { scratch, plan, tables, waveforms, out });
+                    let (frames, next) = (&frames_from(first), &frames_from(first + lanes));
+                    width.run(Group { scratch, plan, tables, frames, next, out });
                 }
             },
         );
     // SAFETY: reserved, and written: tasks cover all frames, blocks of lanes all bands.
-    unsafe { out.set_len(rows * n_bands) };
+    unsafe { out.set_len(count * n_bands) };
     out
 }
 
 /// A sample as it lies in memory.
-trait Sample: Copy {
+pub(super) trait Sample: Copy + Sync {
     /// Its value, with steps of `scale`.
     fn value(self, scale: f32) -> f32;
 
@@ -101,45 +97,55 @@ impl Sample for f32 {
     }
 }
 
-impl Sample for i16 {
+/// Stored in 16 bits, the lower byte first.
+impl Sample for [u8; 2] {
     #[inline(always)]
     fn value(self, scale: f32) -> f32 {
-        f32::from(self) * scale
+        f32::from(i16::from_le_bytes(self)) * scale
     }
 
     #[inline(always)]
-    unsafe fn load<S: Simd>(from: *const i16, scale: f32) -> S::V {
-        // SAFETY: the caller's.
-        unsafe { S::mul(S::load_i16(from), S::splat(scale)) }
+    unsafe fn load<S: Simd>(from: *const [u8; 2], scale: f32) -> S::V {
+        if cfg!(target_endian = "little") {
+            // SAFETY: the caller's; any address will do.
+            return unsafe { S::mul(S::load_i16(from.cast()), S::splat(scale)) };
+        }
+        let mut values = [0.0_f32; 16];
+        for (at, value) in values.iter_mut().enumerate().take(S::LANES) {
+            // SAFETY: the caller's.
+            *value = unsafe { from.add(at).read() }.value(scale);
+        }
+        // SAFETY: the caller's; no register has more lanes.
+        unsafe { S::load(values.as_ptr()) }
     }
 }
 
 /// As many frames as a register has lanes.
-struct Group<'a> {
+struct Group<'a, T> {
     scratch: &'a mut Scratch,
     plan: &'a MelPlan,
     tables: &'a Tables,
-    waveforms: Waveforms<'a>,
+    frames: &'a Frames<'a, T>,
+    /// Those of the next group, of which nothing is read yet.
+    next: &'a Frames<'a, T>,
     /// `[frame, band]`
     out: &'a mut [MaybeUninit<f32>],
 }
 
-impl Kernel for Group<'_> {
+impl<T: Sample> Kernel for Group<'_, T> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         // SAFETY: the caller's.
-        unsafe { self.scratch.lanes::<S>(self.plan, self.tables, self.waveforms, self.out) };
+        unsafe {
+            self.scratch.lanes::<S, T>(self.plan, self.tables, self.frames, self.next, self.out)
+        };
     }
 }
 
 /// Buffers of one thread, each `[.., lane]`.
 struct Scratch {
-    /// Where the frames begin.
-    starts: Vec<usize>,
-    /// Values of a step of theirs.
-    scales: Vec<f32>,
     signal: Vec<f32>,
     other: Vec<f32>,
     bins: Vec<f32>,
@@ -150,8 +156,6 @@ struct Scratch {
 impl Scratch {
     fn new(plan: &MelPlan, tables: &Tables, lanes: usize) -> Self {
         Self {
-            starts: Vec::new(),
-            scales: Vec::new(),
             signal: vec![0.0; 2 * tables.half * lanes],
             other: vec![0.0; 2 * tables.half * lanes],
             bins: vec![0.0; (tables.half + 1) * lanes],
@@ -162,20 +166,16 @@ impl Scratch {
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
-    unsafe fn lanes<S: Simd>(
+    unsafe fn lanes<S: Simd, T: Sample>(
         &mut self,
         plan: &MelPlan,
         tables: &Tables,
-        waveforms: Waveforms<'_>,
+        frames: &Frames<'_, T>,
+        next: &Frames<'_, T>,
         out: &mut [MaybeUninit<f32>],
     ) {
         // SAFETY: the caller's.
-        unsafe {
-            match waveforms {
-                Waveforms::Numbers(values) => self.turn_in::<S, f32>(plan, values),
-                Waveforms::Stored(values, _) => self.turn_in::<S, i16>(plan, values),
-            }
-        }
+        unsafe { self.turn_in::<S, T>(plan, frames, next) };
         // SAFETY: the caller's.
         let transformed = unsafe { fft::transform::<S>(tables, &mut self.signal, &mut self.other) };
         // SAFETY: the caller's.
@@ -211,29 +211,39 @@ impl Scratch {
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
-    unsafe fn turn_in<S: Simd, T: Sample>(&mut self, plan: &MelPlan, waveforms: &[T]) {
+    unsafe fn turn_in<S: Simd, T: Sample>(
+        &mut self,
+        plan: &MelPlan,
+        frames: &Frames<'_, T>,
+        next: &Frames<'_, T>,
+    ) {
         let n = plan.n_fft;
-        assert!(self.starts.len() == S::LANES && self.signal.len() == n * S::LANES);
-        assert!(self.scales.len() == S::LANES);
-        assert!(self.starts.iter().all(|start| start + n <= waveforms.len()));
+        assert!(self.signal.len() == n * S::LANES);
+        assert!(frames.iter().all(|frame| frame.samples.len() == n));
         for block in (0..n).step_by(S::LANES) {
             let count = S::LANES.min(n - block);
             if count < S::LANES {
                 // Frames shorter than a register has lanes.
-                for (lane, (start, scale)) in self.starts.iter().zip(&self.scales).enumerate() {
+                for (lane, frame) in frames[..S::LANES].iter().enumerate() {
                     for at in block..n {
-                        let value = waveforms[start + at].value(*scale);
+                        let value = frame.samples[at].value(frame.scale);
                         self.signal[at * S::LANES + lane] = value * plan.window[at];
                     }
                 }
                 return;
             }
-            // SAFETY: frames lie inside the waveforms, samples inside a frame.
+            // SAFETY: a block lies inside a frame; a prefetch may name any address.
             unsafe {
+                if (block * size_of::<T>()).is_multiple_of(LINE) {
+                    // Where the next frames overlap, the earlier one has asked already.
+                    let whole = if block < plan.hop_length { 0 } else { S::LANES - 1 };
+                    for frame in &next[whole..S::LANES] {
+                        S::prefetch(frame.samples.as_ptr().wrapping_add(block).cast());
+                    }
+                }
                 let mut square = [S::zero(); 16];
-                let frames = self.starts.iter().zip(&self.scales);
-                for (row, (start, scale)) in square.iter_mut().zip(frames) {
-                    *row = T::load::<S>(waveforms.as_ptr().add(start + block), *scale);
+                for (row, frame) in square.iter_mut().zip(&frames[..S::LANES]) {
+                    *row = T::load::<S>(frame.samples.as_ptr().add(block), frame.scale);
                 }
                 S::transpose(&mut square);
                 let to = self.signal.as_mut_ptr().add(block * S::LANES);
@@ -317,6 +327,11 @@ mod tests {
         assert!(ln_1p(f32::NAN).is_nan() && ln_1p(f32::INFINITY).is_nan());
     }
 
+    fn rows_of<T>(values: &[T], samples: usize, scales: [f32; 2]) -> Vec<Row<'_, T>> {
+        let rows = values.chunks_exact(samples).zip(scales);
+        rows.map(|(samples, scale)| Row { samples, scale }).collect()
+    }
+
     #[test]
     fn every_width_gives_what_one_by_one_gives() {
         for n_fft in [8, 16, 32, 64, 512, 2048] {
@@ -336,26 +351,30 @@ mod tests {
                 let scale = expected.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
                 for width in Width::all() {
                     let tables = plan.lanes.as_ref().unwrap();
-                    let given = Waveforms::Numbers(&wave);
-                    let out = forward(&plan, tables, given, (samples, samples), width);
+                    let out =
+                        forward(&plan, tables, &rows_of(&wave, samples, [1.0; 2]), samples, width);
                     assert_eq!(out.len(), expected.len());
                     for (a, b) in out.iter().zip(&expected) {
                         assert!((a - b).abs() < 3e-6 * scale, "{n_fft} {width:?}: {a}, {b}");
                     }
-                    // Stored samples are the same numbers, to the bit; here one more a row than are used.
-                    let stored: Vec<i16> = (0..2 * (samples + 1))
-                        .map(|i| (i * 40_503 % 65_536) as u16 as i16)
+                    // Stored samples are the same numbers, to the bit.
+                    let stored: Vec<[u8; 2]> = (0..2 * samples)
+                        .map(|i| ((i * 40_503 % 65_536) as u16).to_le_bytes())
                         .collect();
                     let scales = [1.0 / 32_768.0, 0.7 / 32_767.0];
+                    let stored = rows_of(&stored, samples, scales);
                     let numbers: Vec<f32> = stored
-                        .chunks(samples + 1)
-                        .zip(scales)
-                        .flat_map(|(row, scale)| row.iter().map(move |&x| f32::from(x) * scale))
+                        .iter()
+                        .flat_map(|row| row.samples.iter().map(|x| x.value(row.scale)))
                         .collect();
-                    let lie = (samples, samples + 1);
-                    let expected = forward(&plan, tables, Waveforms::Numbers(&numbers), lie, width);
-                    let stored = Waveforms::Stored(&stored, &scales);
-                    assert_eq!(forward(&plan, tables, stored, lie, width), expected);
+                    let expected = forward(
+                        &plan,
+                        tables,
+                        &rows_of(&numbers, samples, [1.0; 2]),
+                        samples,
+                        width,
+                    );
+                    assert_eq!(forward(&plan, tables, &stored, samples, width), expected);
                     assert!(expected.iter().any(|x| *x != 0.0));
                 }
             }

@@ -14,9 +14,9 @@ use burn::module::Module;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 use kernels::mel::{
-    Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel, log_mel_of_pairs, takes_pairs,
+    Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel, log_mel_of_stretches, takes_stretches,
 };
-use kernels::pairs::Pairs;
+use kernels::stretches::Stretches;
 use serde::{Deserialize, Serialize};
 
 use super::filterbank::{FilterNorm, MelScale, mel_filters};
@@ -245,15 +245,15 @@ impl Mel {
         log_mel(waveforms, &self.plan)
     }
 
-    /// Whether [`Mel::of_pairs`] on this device works on 16 bits as they are.
-    pub fn takes_pairs(&self, device: &Device) -> bool {
-        self.padding.is_none() && takes_pairs(&self.plan, device)
+    /// Whether [`Mel::of_stretches`] for this device takes audio where it lies.
+    pub fn takes_stretches(&self, device: &Device) -> bool {
+        self.padding.is_none() && takes_stretches(&self.plan, device)
     }
 
-    /// [`Mel::forward`] of audio as it is stored.
-    pub fn of_pairs(&self, waveforms: Pairs) -> Tensor<3> {
+    /// [`Mel::forward`] of audio as it is stored, where it lies.
+    pub fn of_stretches(&self, waveforms: &Stretches) -> Tensor<3> {
         match self.padding {
-            None => log_mel_of_pairs(waveforms, &self.plan),
+            None => log_mel_of_stretches(waveforms, &self.plan),
             Some(_) => self.forward(waveforms.numbers()),
         }
     }

@@ -14,7 +14,7 @@ pub mod strided;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kernels::pairs::Pairs;
+use kernels::stretches::Stretches;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -210,10 +210,10 @@ impl FrontEnd {
         }
     }
 
-    /// Whether [`FrontEnd::of_pairs`] on this device works on 16 bits as they are.
-    pub fn takes_pairs(&self, device: &Device) -> bool {
+    /// Whether [`FrontEnd::of_stretches`] for this device takes audio where it lies.
+    pub fn takes_stretches(&self, device: &Device) -> bool {
         match self {
-            Self::Mel(front_end) => front_end.takes_pairs(device),
+            Self::Mel(front_end) => front_end.takes_stretches(device),
             Self::Frames(_)
             | Self::Mfcc(_)
             | Self::Multiresolution(_)
@@ -222,10 +222,10 @@ impl FrontEnd {
         }
     }
 
-    /// [`FrontEnd::forward`] of audio as it is stored: the same, to the bit.
-    pub fn of_pairs(&self, waveforms: Pairs) -> Tensor<3> {
+    /// [`FrontEnd::forward`] of audio as it is stored, where it lies: the same, to the bit.
+    pub fn of_stretches(&self, waveforms: &Stretches) -> Tensor<3> {
         match self {
-            Self::Mel(front_end) => front_end.of_pairs(waveforms),
+            Self::Mel(front_end) => front_end.of_stretches(waveforms),
             Self::Frames(_)
             | Self::Mfcc(_)
             | Self::Multiresolution(_)
