@@ -1,13 +1,17 @@
 """What loading costs: training from the audio cache beside `bench`, whose batches lie in memory.
 
     cargo build --release
-    python benches/compare/loading.py EXPERIMENT ... --data-dir DIR [--rounds N] [--steps N] [--tonotopy PROGRAM]
+    python benches/compare/loading.py EXPERIMENT ... --data-dir DIR [--rounds N] [--steps N] [--set KEY=VALUE] [--tonotopy PROGRAM]
 
 Both train the same network, in turn, on two threads, batches of 32. What is compared is excerpts a second: the median of the
 lines that training logs, without the first tenth of its steps, in which tracks are read for the first time, and that of
 `bench`'s steps. A line is the mean of as many steps as `--log-every` says: of many, it holds whatever else the machine did
 meanwhile, which the median of single steps leaves out; of one, nothing of a batch that was made during another step. `bench`
-waits for every step's end, training does not, so on a CPU nothing but loading and the log lies between the two.
+waits for every step's end, training does not.
+
+On a CPU a gradient is summed over the windows that it reaches, and how many those are depends on what a network learned: of
+music more than of noise. `--set training.optimizer.learning_rate=1e-12` leaves both at their beginning, so that nothing but
+loading, the log and what the processor's caches hold lies between the two.
 """
 
 import argparse
@@ -29,6 +33,7 @@ def main():
     parser.add_argument("--steps", type=int, default=1_000)
     parser.add_argument("--log-every", type=int, default=10, help="steps that training logs a line of")
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for both, as `train` takes it")
     parser.add_argument("--tonotopy", default="target/release/tonotopy")
     arguments = parser.parse_args()
     environment = os.environ | {"RAYON_NUM_THREADS": str(THREADS)}
@@ -39,6 +44,7 @@ def main():
 
     def bench(experiment):
         words = ["--batch-size", arguments.batch_size, "--outputs", 25, "--steps", arguments.steps // 4, "--json"]
+        words += [word for setting in arguments.set for word in ("--set", setting)]
         return json.loads(run("bench", experiment, *words))["excerpts_per_second"]
 
     def train(experiment):
@@ -46,7 +52,8 @@ def main():
             steps = arguments.steps
             settings = [f"batch_size={arguments.batch_size}", f"steps={steps}", f"valid_every={steps}"]
             settings += [f"log_every={arguments.log_every}"]
-            words = [word for setting in settings for word in ("--set", f"training.{setting}")]
+            settings = arguments.set + [f"training.{setting}" for setting in settings]
+            words = [word for setting in settings for word in ("--set", setting)]
             run("--data-dir", arguments.data_dir, "train", experiment, "--runs", place, *words)
             (log,) = Path(place).glob("*/metrics.jsonl")
             lines = [json.loads(line) for line in log.read_text().splitlines()]
