@@ -1,7 +1,7 @@
 //! Networks from waveforms to logits, with their front ends.
 //!
 //! What exists is one closed list, [`ModelConfig`]; every member passes the same contract
-//! (`tests/contract.rs`). To add a network: write its file, which implements [`NetworkConfig`], [`Network`] and
+//! (`tests/contract.rs`). To add a network: write its file, which implements [`NetworkConfig`], [`Network`] (or [`OnFrontEnd`]) and
 //! [`onnx::Lower`], and add its line to the list below.
 
 pub mod bag;
