@@ -38,7 +38,8 @@ pub struct LatentNetConfig {
     pub stages: Vec<StageConfig>,
     /// What becomes of frames that do not fill a pool.
     pub partial_pools: PartialPools,
-    /// Units of each dense layer in turn; the last are the features of [`Network::embed`].
+    /// Units of each dense layer in turn; the last are the features of
+    /// [`Network::embed`](crate::Network::embed).
     pub hidden: Vec<usize>,
     /// Probability of dropping the input of a dense layer after the first, in training.
     pub dropout: f64,

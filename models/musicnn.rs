@@ -63,7 +63,7 @@ pub struct MusicnnConfig {
     pub temporal_lengths: Vec<usize>,
     /// Filters of each of the convolutions that follow.
     pub filters: usize,
-    /// Units of the dense layer, the features of [`Network::embed`].
+    /// Units of the dense layer, the features of [`Network::embed`](crate::Network::embed).
     pub hidden: usize,
     /// Probability of dropping an input of a dense layer in training.
     pub dropout: f64,

@@ -42,7 +42,7 @@ pub struct TaggerConfig {
     pub stages: Vec<StageConfig>,
     /// What becomes of frames that do not fill a pool.
     pub partial_pools: PartialPools,
-    /// Units of the dense layer, the features of [`Network::embed`].
+    /// Units of the dense layer, the features of [`Network::embed`](crate::Network::embed).
     pub hidden: usize,
     /// Probability of dropping one of them in training.
     pub dropout: f64,
