@@ -137,10 +137,7 @@ impl Examples {
             (Inputs::Audio { tracks, samples, kept }, Form::Stretches) if are_files(tracks) => {
                 // What is at hand takes less to find than to hand to another thread.
                 let found = |&Excerpt { track, start }: &Excerpt| {
-                    let (audio, stored) = (&tracks[track], kept.at_hand(track)?);
-                    let is_whole =
-                        start.checked_add(*samples).is_some_and(|end| end <= audio.len());
-                    is_whole.then(|| Stretch::new(stored.clone(), start, audio.scale()).into())
+                    whole(kept.at_hand(track)?, &tracks[track], start, *samples).map(OnceLock::from)
                 };
                 let found = excerpts.iter().map(|excerpt| found(excerpt).unwrap_or_default());
                 let padding = excerpts.len()..rows;
@@ -198,6 +195,17 @@ impl Examples {
     }
 }
 
+/// `samples` samples of a kept track from `start` on, if it has as many.
+fn whole(
+    stored: &Arc<Vec<u8>>,
+    audio: &CachedAudio,
+    start: usize,
+    samples: usize,
+) -> Option<Stretch> {
+    let end = start.checked_add(samples)?;
+    (end <= audio.len()).then(|| Stretch::new(stored.clone(), start, audio.scale()))
+}
+
 /// `samples` samples of a track from `start` on: in the track itself where that is kept, else in a copy. Silence pads what lies
 /// behind the end.
 fn stretch(
@@ -207,12 +215,13 @@ fn stretch(
     start: usize,
     samples: usize,
 ) -> Result<Stretch, AudioError> {
+    let stored = kept.track(track, audio)?;
+    if let Some(stretch) = stored.and_then(|stored| whole(stored, audio, start, samples)) {
+        return Ok(stretch);
+    }
     let count = audio.len().saturating_sub(start).min(samples);
     let mut bytes = Vec::new();
-    match kept.track(track, audio)? {
-        Some(stored) if count == samples => {
-            return Ok(Stretch::new(stored.clone(), start, audio.scale()));
-        }
+    match stored {
         Some(stored) => bytes.extend_from_slice(&stored[2 * start.min(audio.len())..][..2 * count]),
         None => audio.stored(start, count, &mut bytes)?,
     }
