@@ -17,6 +17,7 @@ pub mod mel;
 pub mod memory;
 pub mod optimizer;
 pub mod pairs;
+pub mod pcm16;
 pub mod philox;
 pub mod precision;
 pub mod samples;
