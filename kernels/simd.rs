@@ -116,8 +116,6 @@ pub(crate) trait Simd {
     unsafe fn zero() -> Self::V;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
-    /// Numbers of 16 bits, one a lane.
-    unsafe fn load_i16(from: *const i16) -> Self::V;
     unsafe fn store(to: *mut f32, x: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
@@ -165,11 +163,6 @@ impl Simd for Portable {
     unsafe fn load(from: *const f32) -> Self::V {
         // SAFETY: the caller's.
         unsafe { from.cast::<[f32; 8]>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn load_i16(from: *const i16) -> Self::V {
-        // SAFETY: the caller's.
-        unsafe { from.cast::<[i16; 8]>().read_unaligned() }.map(f32::from)
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, x: Self::V) {
@@ -242,11 +235,6 @@ mod x86 {
         unsafe fn load(from: *const f32) -> Self::V {
             // SAFETY: the caller's: the processor has AVX, and the pointer is good for eight values.
             unsafe { _mm256_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn load_i16(from: *const i16) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX2, and the pointer is good for eight values.
-            unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(from.cast()))) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut f32, x: Self::V) {
@@ -336,11 +324,6 @@ mod x86 {
         unsafe fn load(from: *const f32) -> Self::V {
             // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
             unsafe { _mm512_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn load_i16(from: *const i16) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
-            unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256(from.cast()))) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut f32, x: Self::V) {

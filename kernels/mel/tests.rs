@@ -5,7 +5,6 @@
 mod on_gpus;
 
 use super::*;
-use crate::stretches::Stretch;
 use crate::test_numbers::{error, noise};
 use burn::tensor::TensorData;
 
@@ -156,37 +155,6 @@ fn both_agree_on_a_batch_that_is_not_contiguous() {
         assert!(error(&fast.0, &wide(&composite.0)) < TOLERANCE, "values, {plan:?}");
         assert!(error(&fast.1, &wide(&composite.1)) < 2e-5, "gradients, {plan:?}");
     }
-}
-
-/// Rows that begin anywhere, with a scale each; plans with lanes, and without.
-#[test]
-fn audio_where_it_lies_gives_what_its_numbers_give() {
-    let mut by_kernel = 0;
-    let track = |number: i32| -> Arc<Vec<u8>> {
-        let word = |at: i32| (at + 99 * number).wrapping_mul(0x6c07_8965).to_le_bytes();
-        Arc::new((0..60).flat_map(word).collect())
-    };
-    let tracks = [track(0), track(1)];
-    for plan in plans() {
-        for samples in [plan.n_fft(), 60, 61] {
-            let rows = vec![
-                Stretch::new(tracks[0].clone(), 1, 1.0 / 32_768.0),
-                Stretch::new(tracks[1].clone(), 120 - samples, 0.7 / 32_767.0),
-                Stretch::new(tracks[0].clone(), 0, 0.0),
-            ];
-            for device in [Device::flex(), Device::flex().autodiff()] {
-                by_kernel += usize::from(takes_stretches(&plan, &device));
-                let stretches = Stretches::new(rows.clone(), samples, &device);
-                let output = log_mel_of_stretches(&stretches, &plan);
-                assert_eq!(output.device(), device);
-                assert_eq!(output.dims(), [rows.len(), plan.n_bands(), plan.n_frames(samples)]);
-                let expected = values(log_mel(stretches.numbers(), &plan));
-                assert!(expected.iter().any(|x| *x != 0.0));
-                assert_eq!(values(output), expected, "{samples} samples, {plan:?}");
-            }
-        }
-    }
-    assert!(by_kernel > 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Pairs of samples on GPUs: a unit a word.
+//! Unpacking on GPUs: one unit (thread) per word.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, DispatchDevice, TensorMetadata, backend_extension};
@@ -9,7 +9,7 @@ use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_dtype;
 
-/// Whether the kernel takes them.
+/// Whether the kernel supports these tensors.
 pub fn takes(words: &Tensor<2, Int>, scales: &Tensor<1>) -> bool {
     matches!(words.device().as_dispatch(), DispatchDevice::Cube(_))
         && words.dtype() == DType::I32
@@ -17,9 +17,9 @@ pub fn takes(words: &Tensor<2, Int>, scales: &Tensor<1>) -> bool {
         && words.dims().iter().all(|&size| size > 0)
 }
 
-/// [`unpack`](super::unpack) of what the kernel takes.
+/// [`unpack`](super::unpack) for tensors that [`takes`] accepts.
 pub fn unpack(words: Tensor<2, Int>, scales: Tensor<1>, samples: usize) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as UnpackOnGpus>::unpack_pairs(
+    Tensor::from_dispatch(<Dispatch as UnpackOnGpus>::unpack_pcm16(
         words.into_dispatch(),
         scales.into_dispatch(),
         samples,
@@ -29,7 +29,7 @@ pub fn unpack(words: Tensor<2, Int>, scales: Tensor<1>, samples: usize) -> Tenso
 #[backend_extension(Cube, Fusion)]
 pub trait UnpackOnGpus: Backend {
     #[fusion(dtype = scales, shape = Shape::from([words[0], *samples]))]
-    fn unpack_pairs(
+    fn unpack_pcm16(
         words: IntTensor<Self>,
         scales: FloatTensor<Self>,
         samples: usize,
@@ -37,7 +37,7 @@ pub trait UnpackOnGpus: Backend {
 }
 
 impl UnpackOnGpus for CubeBackend {
-    fn unpack_pairs(
+    fn unpack_pcm16(
         words: IntTensor<Self>,
         scales: FloatTensor<Self>,
         samples: usize,
@@ -48,7 +48,7 @@ impl UnpackOnGpus for CubeBackend {
         let shape = Shape::from([rows, samples]);
         let out = empty_device_dtype(client.clone(), words.device.clone(), shape, scales.dtype);
         let units = CubeDim::new(&client, rows * count);
-        halves::launch(
+        split::launch(
             &client,
             calculate_cube_count_elemwise(&client, rows * count, units),
             units,
@@ -62,13 +62,13 @@ impl UnpackOnGpus for CubeBackend {
 }
 
 #[cube(launch)]
-fn halves(words: &[i32], scales: &[f32], out: &mut [f32], samples: usize) {
+fn split(words: &[i32], scales: &[f32], out: &mut [f32], samples: usize) {
     if ABSOLUTE_POS < words.len() {
         let count = samples.div_ceil(2);
         let row = ABSOLUTE_POS / count;
         let at = ABSOLUTE_POS % count * 2;
         let (word, scale) = (words[ABSOLUTE_POS], scales[row]);
-        // Up and down again, so that the sign of the lower half comes down with it.
+        // The arithmetic shift right extends the sign of the lower half.
         out[row * samples + at] = f32::cast_from((word << 16) >> 16) * scale;
         if at + 1 < samples {
             out[row * samples + at + 1] = f32::cast_from(word >> 16) * scale;
