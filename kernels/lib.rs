@@ -13,6 +13,8 @@ pub mod conv;
 pub mod csr;
 pub mod dense;
 pub mod feature_pool;
+#[cfg(feature = "wgpu")]
+mod gpu;
 pub mod mel;
 pub mod memory;
 pub mod optimizer;

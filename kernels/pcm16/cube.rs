@@ -4,10 +4,11 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, DispatchDevice, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Int, Shape, Tensor};
 use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
+
+use crate::gpu::{empty, per_value};
 
 /// Whether the kernel supports these tensors.
 pub fn takes(words: &Tensor<2, Int>, scales: &Tensor<1>) -> bool {
@@ -43,14 +44,12 @@ impl UnpackOnGpus for CubeBackend {
         samples: usize,
     ) -> FloatTensor<Self> {
         let [words, scales] = [words, scales].map(into_contiguous);
-        let client = words.client.clone();
-        let [rows, count] = words.shape().dims();
-        let shape = Shape::from([rows, samples]);
-        let out = empty_device_dtype(client.clone(), words.device.clone(), shape, scales.dtype);
-        let units = CubeDim::new(&client, rows * count);
+        let [rows, words_per_row] = words.shape().dims();
+        let out = empty(&words, Shape::from([rows, samples]), scales.dtype);
+        let (count, units) = per_value(&words, rows * words_per_row);
         split::launch(
-            &client,
-            calculate_cube_count_elemwise(&client, rows * count, units),
+            &words.client.clone(),
+            count,
             units,
             words.into_buffer_arg(),
             scales.into_buffer_arg(),

@@ -91,7 +91,7 @@ fn gradients_follow_finite_differences() {
 #[test]
 fn a_second_run_changes_no_bit() {
     let case = case([5, 16, 131], [40, 3], 1, pooled(2, true));
-    assert!(cube::Share::new(&case.geometry()).parts > 1);
+    assert!(cube::Partition::new(&case.geometry()).parts > 1);
     for device in adapters() {
         let bits =
             || all(&case, conv, &device).map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
