@@ -11,10 +11,10 @@
 pub mod bands;
 pub mod conv;
 pub mod csr;
-pub mod dense;
 pub mod feature_pool;
 #[cfg(feature = "wgpu")]
 mod gpu;
+pub mod linalg;
 pub mod mel;
 pub mod memory;
 pub mod optimizer;
@@ -22,7 +22,5 @@ pub mod pcm16;
 pub mod philox;
 pub mod precision;
 mod simd;
-#[cfg(all(test, feature = "wgpu"))]
-mod test_gpus;
 #[cfg(test)]
-mod test_numbers;
+mod testing;

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::*;
 #[cfg(feature = "wgpu")]
 use crate::conv;
-use crate::test_numbers::{error, noise};
+use crate::testing::{devices, error, noise, values, wide};
 
 /// For a root or logarithm of sums of up to a few thousand products in single precision.
 const TOLERANCE: f64 = 5e-6;
@@ -116,14 +116,6 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// Devices with kernels.
-fn devices() -> Vec<Device> {
-    let devices = vec![Device::flex()];
-    #[cfg(feature = "wgpu")]
-    let devices = [devices, crate::test_gpus::adapters()].concat();
-    devices
-}
-
 type Bands = fn(Tensor<3>, Tensor<3>, Tensor<1>, BandOptions) -> Tensor<3>;
 
 fn tensors(case: &Case, device: &Device) -> (Tensor<3>, Tensor<3>, Tensor<1>, Tensor<3>) {
@@ -150,14 +142,6 @@ fn all(case: &Case, operation: Bands, device: &Device) -> [Vec<f32>; 4] {
         values(weights.grad(&gradients).unwrap()),
         values(bias.grad(&gradients).unwrap()),
     ]
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_to_vec().unwrap()
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&x| x.into()).collect()
 }
 
 #[test]
@@ -279,7 +263,7 @@ fn gradients_of_silence_are_finite_and_nan_propagates() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn pools_of_1_2_4_and_8_filters_are_one_kernel_on_gpus() {
-    for device in crate::test_gpus::adapters() {
+    for device in crate::testing::adapters() {
         for case in cases() {
             let (x, weights, _, _) = tensors(&case, &device);
             let linear = ConvOptions { stride: case.options.stride, end: End::Linear };
@@ -293,7 +277,7 @@ fn pools_of_1_2_4_and_8_filters_are_one_kernel_on_gpus() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn gpu_results_are_bit_identical_in_a_second_run() {
-    for device in crate::test_gpus::adapters() {
+    for device in crate::testing::adapters() {
         for case in cases() {
             let bits =
                 || all(&case, bands, &device).map(|v| v.iter().map(|x| x.to_bits()).collect());

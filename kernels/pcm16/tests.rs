@@ -130,7 +130,7 @@ fn cpu_unpacks_to_the_converted_samples() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn gpus_unpack_to_the_converted_samples() {
-    for device in crate::test_gpus::adapters() {
+    for device in crate::testing::adapters() {
         assert!(suits(&device) && suits(&device.clone().autodiff()));
         equals_conversion_on_the_host(unpack, &device, DType::I32);
         equals_conversion_on_the_host(unpack_composite, &device, DType::I32);

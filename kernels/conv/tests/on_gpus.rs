@@ -4,7 +4,7 @@ use burn::backend::DispatchDevice;
 
 use super::super::cube;
 use super::*;
-use crate::test_gpus::adapters;
+use crate::testing::adapters;
 
 /// Whether [`conv`] runs the kernels on what this case gives.
 fn taken(case: &Case, device: &Device) -> bool {
