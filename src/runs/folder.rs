@@ -8,7 +8,8 @@ use datasets::tracks::manifest::{Paths, to_csv};
 use models::Fitted;
 use serde::{Deserialize, Serialize};
 
-use crate::data::prepare::{Prepared, factor_names, from_dataset};
+use crate::data::directories::from_dataset;
+use crate::data::prepare::{Prepared, factor_names};
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::evaluation::predictions::Predictions;
@@ -107,7 +108,12 @@ impl RunFolder {
         &self.path
     }
 
-    /// The folder that it lies in, with other runs.
+    /// The name of the run.
+    pub fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// The folder that holds this run and its neighbours.
     pub fn beside(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
