@@ -1,6 +1,6 @@
 //! The command line: one enum of verbs, one match.
 
-mod audio_files;
+mod paths;
 mod bench;
 mod devices;
 mod embed;
@@ -14,7 +14,6 @@ mod recommend;
 mod report;
 mod run;
 mod scan;
-mod search;
 mod similar;
 mod train;
 mod verify;

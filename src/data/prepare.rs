@@ -14,7 +14,8 @@ use crate::data::track_cache::TrackCache;
 use crate::error::{Error, Result};
 use crate::experiment::{Experiment, Factorization};
 use crate::listening::factors;
-use crate::listening::latent_factors::{Latent, unheard};
+use crate::listening::latent_factors::LatentFactors;
+use crate::listening::track_plays::unplayed;
 
 /// Where data and cache are on this machine; no experiment should depend on it.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +111,7 @@ pub struct Prepared {
     /// Those of the test split.
     pub test: Arc<Examples>,
     /// The factors that are learned instead of tags, where the experiment has listening data.
-    pub latent: Option<Latent>,
+    pub latent: Option<LatentFactors>,
     /// Tracks that cannot be used; they are not in the collection.
     pub quarantine: Vec<QuarantineEntry>,
     /// Sentences on what was left out or cannot be scored.
@@ -183,7 +184,7 @@ pub fn prepare(
     if let Some(plays) = &plays {
         notes.extend(plays.notes.iter().cloned());
         // Before they are decoded: of a million songs only some may have been played.
-        let silent = unheard(plays, &tracks);
+        let silent = unplayed(plays, &tracks);
         let count = silent.iter().filter(|silent| **silent).count();
         if count == tracks.len() {
             let example = |ids: Option<&String>| ids.cloned().unwrap_or_default();
@@ -239,17 +240,17 @@ pub fn prepare(
             let latent = match (kept.filter(|folder| folder.exists()), root) {
                 (Some(folder), _) => {
                     let tables = factors::read(folder)?;
-                    Latent::restore(&plays, &tracks, tables, &config)
+                    LatentFactors::restore(&plays, &tracks, tables, &config)
                         .map_err(|error| Error::Data(format!("{}: {error}", folder.display())))?
                 }
                 (None, Some(root)) => {
                     let tables = factors::read(&places.at(&root))
                         .map_err(|error| Error::Data(format!("in factorization.root: {error}")))?;
-                    let (latent, found) = Latent::adopt(&plays, &tracks, tables, &config)?;
+                    let (latent, found) = LatentFactors::adopt(&plays, &tracks, tables, &config)?;
                     notes.extend(found);
                     latent
                 }
-                (None, None) => Latent::fit(&plays, &tracks, &config, stop, sweep)?,
+                (None, None) => LatentFactors::fit(&plays, &tracks, &config, stop, sweep)?,
             };
             (tracks, audio, Some(latent))
         }
