@@ -248,7 +248,12 @@ pub fn read_items(folder: &Path) -> Result<(FactorTable, usize)> {
     read_side(folder, ITEMS, ITEM_FACTORS, ITEM_BIASES)
 }
 
-fn read_side(folder: &Path, ids: &str, factors: &str, biases: &str) -> Result<(FactorTable, usize)> {
+fn read_side(
+    folder: &Path,
+    ids: &str,
+    factors: &str,
+    biases: &str,
+) -> Result<(FactorTable, usize)> {
     let list = folder.join(ids);
     let ids = read_ids(&list)?;
     let path = folder.join(factors);
@@ -337,7 +342,9 @@ fn read_array(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
         let value = values[at];
         return Err(wrong(
             path,
-            format!("row {row} (from 0) contains {value}; values must be finite, so factorize again"),
+            format!(
+                "row {row} (from 0) contains {value}; values must be finite, so factorize again"
+            ),
         ));
     }
     Ok((shape, values))
