@@ -34,7 +34,7 @@ use crate::data::prepare::Places;
 use crate::device::failure;
 use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::error::{Error, Result};
-use crate::io::terminal::{LogOutput, visible};
+use crate::io::terminal::{LogOutput, escape_for_terminal};
 use crate::progress::Progress;
 use crate::runs::session::Session;
 
@@ -238,13 +238,13 @@ fn catch_signals() -> Result<Arc<AtomicBool>> {
 
 /// Writes a result for people to stdout.
 fn print(text: &str) -> Result<()> {
-    print_data(&visible(text))
+    print_data(&escape_for_terminal(text))
 }
 
 /// Writes a result for programs to stdout, as it is unless that is a terminal; a reader that has gone away is no
 /// error.
 fn print_data(text: &str) -> Result<()> {
-    let shown = std::io::stdout().is_terminal().then(|| visible(text));
+    let shown = std::io::stdout().is_terminal().then(|| escape_for_terminal(text));
     let text = shown.as_deref().unwrap_or(text);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::io::checksums;
 use crate::io::files::{
-    WRITING, create_folder, read_text, renamed, sweep_abandoned, sync_folder, write_atomic,
+    WRITING, create_folder, read_text, with_path_in, sweep_abandoned, sync_folder, write_atomic,
 };
 use crate::training::state::LoopState;
 
@@ -97,7 +97,7 @@ impl Checkpoints {
         if let Err(error) = write_files(&staging, &target, model, optimizer, state) {
             // A full disk needs the room.
             let _ = fs::remove_dir_all(&staging);
-            return Err(renamed(error, &staging, &target));
+            return Err(with_path_in(error, &staging, &target));
         }
 
         if target.exists() {

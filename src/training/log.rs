@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::io::files::{full, read_text, write_atomic};
+use crate::io::files::{with_needed_bytes, read_text, write_atomic};
 use crate::training::tensorboard::EventWriter;
 
 /// One line of `metrics.jsonl`.
@@ -158,7 +158,7 @@ impl Log {
 
     /// Adds a line whole or not at all: half of one in the middle would spoil the log.
     fn append(&mut self, line: &str) -> Result<()> {
-        let failed = |error| Error::io("write", &self.path)(full(error, line.len()));
+        let failed = |error| Error::io("write", &self.path)(with_needed_bytes(error, line.len()));
         let before = self.file.metadata().map_err(failed)?.len();
         self.file.write_all(line.as_bytes()).map_err(|error| {
             // What fails here too is found out when the log is read.
