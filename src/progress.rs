@@ -28,9 +28,10 @@ impl Progress {
             // Hidden automatically if standard error is not a terminal.
             false => ProgressDrawTarget::stderr_with_hz(8),
         };
-        let style = ProgressStyle::with_template(&format!("{{prefix}} [{{bar:{width}}}] {position}"))
-            .expect("the template is one of those below")
-            .progress_chars("█▉▊▋▌▍▎▏ ");
+        let style =
+            ProgressStyle::with_template(&format!("{{prefix}} [{{bar:{width}}}] {position}"))
+                .expect("the template is one of those below")
+                .progress_chars("█▉▊▋▌▍▎▏ ");
         let bar = ProgressBar::with_draw_target(Some(length), target)
             .with_style(style)
             .with_prefix(name.to_string());

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::io::checksums;
 use crate::io::files::{
-    WRITING, create_folder, read_text, with_path_in, sweep_abandoned, sync_folder, write_atomic,
+    WRITING, create_folder, read_text, sweep_abandoned, sync_folder, with_path_in, write_atomic,
 };
 use crate::training::state::LoopState;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::io::files::{with_needed_bytes, read_text, write_atomic};
+use crate::io::files::{read_text, with_needed_bytes, write_atomic};
 use crate::training::tensorboard::EventWriter;
 
 /// One line of `metrics.jsonl`.
