@@ -5,11 +5,8 @@
 //! y[b, g, t] = max_i x[b, g size + i, t]                      maximum
 //! ```
 //!
-//! [`feature_pool`] has kernels for the CPU (one pass forward and one backward over interleaved filters) and for GPUs
-//! (`cube.rs`). Other devices run [`feature_pool_composite`].
-
-#[cfg(feature = "wgpu")]
-mod cube;
+//! [`feature_pool`] has a kernel for the CPU: one pass forward and one backward over interleaved filters. Other devices run
+//! [`feature_pool_composite`]; on GPUs, common sizes are part of the kernel of a filterbank ([`bands`](crate::bands)).
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
@@ -46,8 +43,6 @@ pub fn feature_pool(x: Tensor<3>, size: usize, pooling: FeaturePooling) -> Tenso
         DispatchDevice::Flex(_) => Tensor::from_dispatch(
             <Dispatch as FeaturePoolOps>::feature_pool(x.into_dispatch(), size, pooling),
         ),
-        #[cfg(feature = "wgpu")]
-        DispatchDevice::Cube(_) if cube::takes(&x) => cube::feature_pool(x, size, pooling),
         _ => feature_pool_composite(x, size, pooling),
     }
 }
