@@ -1,7 +1,7 @@
 //! The mel spectrogram of as many frames at once as a register has lanes.
 //!
-//! Frames are turned into lanes once, on the way in, and bands into rows once, on the way out. Between them
-//! every step (window, transform, power, filters, logarithm) is the same operation in every lane.
+//! Frames are transposed into lanes on input, and bands into rows on output. In between, every step (window, transform,
+//! power, filters, logarithm) is the same operation in every lane.
 
 use std::mem::MaybeUninit;
 
@@ -11,7 +11,7 @@ use super::fft::{self, Tables};
 use super::{Exponent, MelPlan, ROOT_FLOOR};
 use crate::simd::{Kernel, Simd, Width};
 
-/// Groups of frames that one task transforms.
+/// Groups of frames per task.
 const GROUPS: usize = 4;
 
 /// Bands `[row, frame, band]` of waveforms `[row, sample]` with `samples` samples per row.
@@ -45,17 +45,17 @@ pub(super) fn forward(
                 }
             },
         );
-    // SAFETY: tasks write every frame, and `turn_out` every band of it.
+    // SAFETY: tasks write every frame, and `store_bands` every band of it.
     unsafe { out.set_len(count * n_bands) };
     out
 }
 
-/// As many frames as a register has lanes.
+/// One group of frames, one frame per lane.
 struct Group<'a> {
     scratch: &'a mut Scratch,
     plan: &'a MelPlan,
     tables: &'a Tables,
-    /// One frame per lane; registers have at most 16 lanes.
+    /// Registers have at most 16 lanes.
     frames: [&'a [f32]; 16],
     /// `[frame, band]`
     out: &'a mut [MaybeUninit<f32>],
@@ -71,12 +71,12 @@ impl Kernel for Group<'_> {
     }
 }
 
-/// Buffers of one thread, each `[.., lane]`.
+/// Buffers of one thread; the last dimension of each is the lane.
 struct Scratch {
     signal: Vec<f32>,
     other: Vec<f32>,
     bins: Vec<f32>,
-    /// Bands rounded up to whole squares.
+    /// Padded to a multiple of the number of lanes.
     bands: Vec<f32>,
 }
 
@@ -91,7 +91,7 @@ impl Scratch {
     }
 
     /// # Safety
-    /// The processor has the instructions of `S`.
+    /// The processor supports the instructions of `S`.
     #[inline(always)]
     unsafe fn lanes<S: Simd>(
         &mut self,
@@ -101,7 +101,7 @@ impl Scratch {
         out: &mut [MaybeUninit<f32>],
     ) {
         // SAFETY: the caller's.
-        unsafe { self.turn_in::<S>(plan, frames) };
+        unsafe { self.load_frames::<S>(plan, frames) };
         // SAFETY: the caller's.
         let transformed = unsafe { fft::transform::<S>(tables, &mut self.signal, &mut self.other) };
         // SAFETY: the caller's.
@@ -114,7 +114,7 @@ impl Scratch {
         let bands = self.bands.chunks_exact_mut(S::LANES);
         for (to, band) in bands.zip(&plan.bands) {
             let bins = &self.bins[band.first_bin * S::LANES..][..band.weights.len() * S::LANES];
-            // SAFETY: the caller's; chunks of `LANES` values are read and written.
+            // SAFETY: the caller's; chunks have `LANES` values.
             unsafe {
                 let mut sum = S::zero();
                 for (bin, weight) in bins.chunks_exact(S::LANES).zip(&band.weights) {
@@ -129,15 +129,15 @@ impl Scratch {
             }
         }
         // SAFETY: the caller's.
-        unsafe { self.turn_out::<S>(plan.n_bands(), out) };
+        unsafe { self.store_bands::<S>(plan.n_bands(), out) };
     }
 
-    /// The windowed frames, a lane each: even samples real, odd ones imaginary.
+    /// Transposes and windows the frames; even samples are real parts, odd ones imaginary parts.
     ///
     /// # Safety
-    /// The processor has the instructions of `S`.
+    /// The processor supports the instructions of `S`.
     #[inline(always)]
-    unsafe fn turn_in<S: Simd>(&mut self, plan: &MelPlan, frames: &[&[f32]; 16]) {
+    unsafe fn load_frames<S: Simd>(&mut self, plan: &MelPlan, frames: &[&[f32]; 16]) {
         let n = plan.n_fft;
         assert!(self.signal.len() == n * S::LANES);
         assert!(frames.iter().all(|frame| frame.len() == n));
@@ -151,7 +151,7 @@ impl Scratch {
                 }
                 return;
             }
-            // SAFETY: a block lies inside a frame.
+            // SAFETY: the block is within the frame.
             unsafe {
                 let mut square = [S::zero(); 16];
                 for (row, frame) in square.iter_mut().zip(&frames[..S::LANES]) {
@@ -167,16 +167,16 @@ impl Scratch {
         }
     }
 
-    /// Bands of the frames, a row each: `out` is `[frame, band]`, with no more frames than lanes.
+    /// Transposes the bands: `out` is `[frame, band]`, with at most as many frames as lanes.
     ///
     /// # Safety
-    /// The processor has the instructions of `S`.
+    /// The processor supports the instructions of `S`.
     #[inline(always)]
-    unsafe fn turn_out<S: Simd>(&self, n_bands: usize, out: &mut [MaybeUninit<f32>]) {
+    unsafe fn store_bands<S: Simd>(&self, n_bands: usize, out: &mut [MaybeUninit<f32>]) {
         for (block, bands) in self.bands.chunks_exact(S::LANES * S::LANES).enumerate() {
             let first = block * S::LANES;
             let mut values = [0.0_f32; 16];
-            // SAFETY: a block is `LANES` registers, of at most 16 values.
+            // SAFETY: a block is `LANES` registers of at most 16 values.
             unsafe {
                 let mut square = [S::zero(); 16];
                 for (row, bands) in square.iter_mut().zip(bands.chunks_exact(S::LANES)) {
@@ -198,14 +198,13 @@ impl Scratch {
     }
 }
 
-/// `ln(1 + x)` for `x >= 0`, without branches or calls, so that it is done in all lanes at once; what is no finite
-/// number gives NaN.
+/// `ln(1 + x)` for `x >= 0`, without branches or calls, so that the compiler vectorises it; NaN if `x` is not finite.
 ///
-/// With `1 + x` rounded to `u = 2^e m`, `2/3 <= m < 4/3`: `e ln 2 + 2 artanh((m - 1) / (m + 1))`, its series as far as
-/// `f32` sees it, and what rounding took, to first order.
+/// With `1 + x` rounded to `u = 2^e m`, `2/3 <= m < 4/3`, this is `e ln 2 + 2 artanh((m - 1) / (m + 1))`, as a series to
+/// the precision of `f32`, plus a first-order correction of the rounding.
 #[inline(always)]
 fn ln_1p(x: f32) -> f32 {
-    /// ln 2 in two parts, of which the first has few enough digits that its multiples are exact.
+    /// ln 2 in two parts; multiples of the first are exact.
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     let u = 1.0 + x;
     let lost = (x - (u - 1.0)) / u;
@@ -223,8 +222,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logarithms_are_those_of_double_precision() {
-        // Every magnitude from the smallest numbers on, and 0.
+    fn ln_1p_equals_double_precision() {
+        // All magnitudes from the smallest subnormal numbers on, and 0.
         let mut worst = 0.0_f64;
         let values = (0..200_000).map(|i| 2.0_f32.powf(i as f32 / 1000.0 - 140.0));
         for x in values.chain([0.0]) {
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn every_width_gives_what_one_by_one_gives() {
+    fn all_widths_equal_one_fft_per_frame() {
         for n_fft in [8, 16, 32, 64, 512, 2048] {
             let (hop, bands) = (n_fft / 4 + 1, 21);
             let bins = n_fft / 2 + 1;
@@ -254,10 +253,10 @@ mod tests {
                     MelPlan::new(window.clone(), hop, &filters, exponent, compression).unwrap();
                 let samples = n_fft + 36 * hop + 3;
                 let wave: Vec<f32> = (0..2 * samples).map(|i| (i as f32 * 1.7).sin()).collect();
-                let expected = super::super::flex::one_by_one(&plan, &wave, samples);
+                let expected = super::super::flex::per_frame(&plan, &wave, samples);
                 let scale = expected.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
                 for width in Width::all() {
-                    let tables = plan.lanes.as_ref().unwrap();
+                    let tables = plan.tables.as_ref().unwrap();
                     let out = forward(&plan, tables, &wave, samples, width);
                     assert_eq!(out.len(), expected.len());
                     for (a, b) in out.iter().zip(&expected) {
