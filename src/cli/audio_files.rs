@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use datasets::tracks::folders::ENDINGS;
+use datasets::tracks::folders::EXTENSIONS;
 
 use super::search::files_below;
 use crate::error::{Error, Result};
@@ -12,13 +12,13 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let found = files_below(path, &ENDINGS)?;
+            let found = files_below(path, &EXTENSIONS)?;
             if found.is_empty() {
                 return Err(Error::Data(format!(
                     "there is no audio file in {}: name a folder that holds some (their names end in {}), or \
                      the files themselves",
                     path.display(),
-                    ENDINGS.join(", ")
+                    EXTENSIONS.join(", ")
                 )));
             }
             files.extend(found);

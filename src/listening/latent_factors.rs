@@ -521,7 +521,7 @@ mod tests {
             .filter(|track| track.split == Some(Split::Train))
             .map(|track| track.id.as_str())
             .collect();
-        let only = datasets::listening::hold_out::only_items(&plays, |item| {
+        let only = plays.only_items(|item| {
             train.contains(&plays.items()[item].as_str())
         });
         let blind = fit(&only, tracks, &config()).unwrap();
