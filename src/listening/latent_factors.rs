@@ -521,9 +521,7 @@ mod tests {
             .filter(|track| track.split == Some(Split::Train))
             .map(|track| track.id.as_str())
             .collect();
-        let only = plays.only_items(|item| {
-            train.contains(&plays.items()[item].as_str())
-        });
+        let only = plays.only_items(|item| train.contains(&plays.items()[item].as_str()));
         let blind = fit(&only, tracks, &config()).unwrap();
         // Up to the one scale of all factors, which the held-out tracks have a part in.
         let (a, b) = (latent.users.data(), blind.users.data());
