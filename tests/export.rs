@@ -178,7 +178,7 @@ fn pytorch_example_gives_equal_predictions() {
     let place = Workplace::new();
     trained(&place, "raw", STRIDED);
     place.run("--device cpu export runs/raw-s1 --format safetensors --out raw.safetensors").ok();
-    let script = root().join("src/export/example.py");
+    let script = root().join("src/inference/export/example.py");
     let out = Command::new(python).arg(script).arg(place.path("raw.safetensors")).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let off = text.trim().rsplit(' ').next().and_then(|word| word.parse::<f64>().ok());
