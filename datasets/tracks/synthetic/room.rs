@@ -1,8 +1,8 @@
 //! Reverberation: a feedback delay network.
 //!
 //! The outputs of eight delay lines are mixed by a Householder reflection, which preserves energy, and fed back
-//! through a gain, which sets the reverberation time, and a low-pass, which damps high frequencies. Jot and Chaigne (1991), "Digital delay networks for designing artificial
-//! reverberators".
+//! through a gain, which sets the reverberation time, and a low-pass, which damps high frequencies. Jot and
+//! Chaigne (1991), "Digital delay networks for designing artificial reverberators".
 
 use crate::math::{exp, pow};
 use crate::random::Stream;
