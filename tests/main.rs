@@ -1,4 +1,4 @@
-//! The program as its users meet it: its verbs, its messages, its exit codes.
+//! Tests of the program from outside: verbs, messages, exit codes.
 
 mod bad_input;
 mod devices;

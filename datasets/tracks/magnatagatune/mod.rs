@@ -1,33 +1,35 @@
-//! MagnaTagATune: 25 863 clips of 29 s with 188 tags collected by a game.
+//! MagnaTagATune: 25 863 clips of 29 s with 188 tags collected in a game.
 //!
-//! E. Law, K. West, M. Mandel, M. Bay and J. S. Downie, *Evaluation of algorithms using games: the
-//! case of music tagging*, ISMIR 2009. For research; the audio and the files below come from its
-//! authors and are not shipped here.
+//! E. Law, K. West, M. Mandel, M. Bay and J. S. Downie, *Evaluation of algorithms using games: the case of music
+//! tagging*, ISMIR 2009. For research; the audio and the files below come from its authors and are not part of this
+//! repository.
 //!
-//! What is read, as published: `annotations_final.csv` (tab-separated: `clip_id`, 188 columns of 0 or
-//! 1, `mp3_path`), `clip_info_final.csv` for the artists, and sixteen folders of mp3 files, `0` to `9`
-//! and `a` to `f`, below the root or below its `mp3`, `audio`, `raw` or `mtat/mp3`.
+//! The published files are read: `annotations_final.csv` (tab-separated: `clip_id`, 188 columns of 0 or 1,
+//! `mp3_path`), `clip_info_final.csv` for the artists, and sixteen directories of mp3 files, `0` to `9` and `a` to
+//! `f`, in the root or in its `mp3`, `audio`, `raw` or `mtat/mp3`.
 //!
-//! Splits go by folder: 0 to b train, c valid, d to f test. Tracks and albums stay whole, artists do
-//! not: 56 of 230 are on more than one side. `pons2017` takes all clips but three broken files,
-//! `won2020` also leaves out those without any of the 50 most frequent tags; scores on the two are not
-//! comparable (the tags are a fifth rarer on the first).
+//! Splits are by directory: 0 to b train, c valid, d to f test. They do not divide tracks and albums, but 56 of 230
+//! artists are in more than one. `pons2017` has all clips except three broken files; `won2020` also skips clips
+//! without any of the 50 most frequent tags. Scores on the two are not comparable (tags are a fifth rarer on the
+//! first).
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{line_at, shown};
+use crate::error::{line_at, quoted};
+use crate::text_files::read_file;
+use crate::tracks::find_place;
 use crate::{Audio, Collection, DatasetError, Split, Track};
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// Clips whose mp3 files do not decode, in folders 6, 8 and 9.
+/// Clips whose mp3 files cannot be decoded, in the directories 6, 8 and 9.
 const BROKEN: [&str; 3] = ["35644", "55753", "57881"];
 
-/// The 50 most frequent tags, most frequent first, in the published order.
+/// The 50 most frequent tags in the published order, most frequent first.
 pub const TOP_50: [&str; 50] = [
     "guitar",
     "classical",
@@ -81,30 +83,32 @@ pub const TOP_50: [&str; 50] = [
     "choral",
 ];
 
+/// The file of clips and tags.
 pub(crate) const ANNOTATIONS: &str = "annotations_final.csv";
+/// The file of artists.
 const CLIP_INFO: &str = "clip_info_final.csv";
 
-/// Which clips are used, and how they are split.
+/// The clips and their split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClipSelection {
-    /// All clips but the broken ones (Pons et al. 2017, and, as far as is known, Dieleman and
-    /// Schrauwen 2014).
+    /// All clips except the broken ones (Pons et al. 2017, and probably Dieleman and Schrauwen 2014).
     #[default]
     Pons2017,
-    /// The same without the clips that have none of the 50 tags (Won et al. 2020, Lee et al. 2017).
+    /// Without clips that have none of the 50 tags (Won et al. 2020, Lee et al. 2017).
     Won2020,
 }
 
-/// `[dataset] name = "magnatagatune"`.
+/// `[dataset] name = "magnatagatune"`: MagnaTagATune.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MagnatagatuneConfig {
-    /// The folder with `annotations_final.csv`.
+    /// The directory with `annotations_final.csv`, relative to the data directory. Default: `magnatagatune`.
     pub root: PathBuf,
-    /// Which clips are used, and how they are divided.
+    /// The clips and their split: `pons2017` (all clips) or `won2020` (clips with at least one of the 50 most
+    /// frequent tags). Default: `pons2017`.
     pub split: ClipSelection,
-    /// 50 for the most frequent tags, or 188 for all; the notes say how frequent all are.
+    /// Number of tags: 50 (the most frequent) or 188 (all). Default: 50.
     pub tags: usize,
 }
 
@@ -114,57 +118,42 @@ impl Default for MagnatagatuneConfig {
     }
 }
 
+/// A row of the annotations.
 struct Clip {
     id: String,
     /// `f/artist-album-01-title-0-29.mp3`
     path: String,
-    /// Columns that are 1.
+    /// Indices of the tags that are 1, ascending.
     tags: Vec<usize>,
 }
 
 impl MagnatagatuneConfig {
-    /// Loads the data set at `root`, relative to `data_dir` if given.
+    /// Loads the dataset at `root`; a relative root is resolved against `data_dir` if given.
     ///
     /// # Errors
-    /// If a table is missing or a line of it is wrong. A missing mp3 is no error here.
+    /// If a setting is out of bounds, or a table is missing or wrong. mp3 files may be missing.
     pub fn load(&self, data_dir: Option<&Path>) -> Result<Collection, DatasetError> {
-        let root = crate::below(data_dir, &self.root);
+        let remedy = "name the directory with annotations_final.csv";
+        let root = crate::resolve(data_dir, ("magnatagatune", "root", &self.root), remedy)?;
         if self.tags != 50 && self.tags != 188 {
-            return Err(DatasetError::InvalidConfig {
-                dataset: "magnatagatune".into(),
-                key: "tags".into(),
-                value: self.tags.to_string(),
-                remedy: "it must be 50 (the most frequent) or 188 (all)".into(),
-            });
-        }
-        if self.root.as_os_str().is_empty() {
-            return Err(DatasetError::InvalidConfig {
-                dataset: "magnatagatune".into(),
-                key: "root".into(),
-                value: "empty".into(),
-                remedy: "name the folder with annotations_final.csv".into(),
-            });
+            let remedy = "set it to 50 (the most frequent) or 188 (all)";
+            return Err(DatasetError::config("magnatagatune", "tags", self.tags, remedy));
         }
         let path = root.join(ANNOTATIONS);
         let (columns, clips) = annotations(&path)?;
         if self.tags == 188 && columns.len() != 188 {
-            return Err(DatasetError::Table {
-                path,
-                problem: format!(
-                    "there are {} tags, not 188: take the published file, or set dataset.tags to 50",
-                    columns.len()
-                ),
-            });
+            let problem = format!(
+                "the table has {} tags, not 188: use the published file, or set dataset.tags to 50",
+                columns.len()
+            );
+            return Err(DatasetError::content(&path, problem));
         }
-        let top: Vec<usize> = TOP_50
-            .iter()
-            .map(|tag| {
-                columns.iter().position(|column| column == tag).ok_or_else(|| DatasetError::Table {
-                    path: path.clone(),
-                    problem: format!("there is no column {tag:?}: take the published file"),
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let column_of = |tag: &&str| {
+            let missing = || format!("column {tag:?} is missing: use the published file");
+            let column = columns.iter().position(|column| column == tag);
+            column.ok_or_else(|| DatasetError::content(&path, missing()))
+        };
+        let top: Vec<usize> = TOP_50.iter().map(column_of).collect::<Result<_, _>>()?;
         let outputs: Vec<usize> =
             if self.tags == 50 { top.clone() } else { (0..columns.len()).collect() };
         let mut output_of = vec![None; columns.len()];
@@ -177,10 +166,10 @@ impl MagnatagatuneConfig {
         let mut notes: Vec<String> =
             other_frequent_tags(&columns, &clips, &is_top).into_iter().collect();
         let artists = artists(&root.join(CLIP_INFO), &mut notes)?;
-        let audio = audio_folder(&root).unwrap_or_else(|| {
+        let audio = audio_directory(&root).unwrap_or_else(|| {
             notes.push(format!(
-                "{} holds none of the folders 0 to f, nor do mp3, audio, raw and mtat/mp3 in it: unpack \
-                 the audio there",
+                "{} contains none of the directories 0 to f, nor do mp3, audio, raw and mtat/mp3 in it: \
+                 unpack the audio there",
                 root.display()
             ));
             root.clone()
@@ -199,25 +188,18 @@ impl MagnatagatuneConfig {
             let mut tags: Vec<usize> = clip.tags.iter().filter_map(|&tag| output_of[tag]).collect();
             tags.sort_unstable();
             tracks.push(Track {
-                audio: Audio::File {
-                    path: audio.join(&clip.path),
-                    offset_s: 0.0,
-                    duration_s: None,
-                },
+                audio: Audio::file(audio.join(&clip.path)),
                 split: Some(split_of(&clip.path)),
                 tags,
                 artist: artists.get(&clip.id).cloned(),
                 id: clip.id,
             });
         }
-        if broken > 0 {
-            notes.push(format!("clips left out because their files are broken: {broken}"));
-        }
-        if untagged > 0 {
-            notes.push(format!("clips left out because they have none of the 50 tags: {untagged}"));
-        }
+        crate::note_count(&mut notes, "clips skipped because their files are broken", broken);
+        let what = "clips skipped because they have none of the 50 tags";
+        crate::note_count(&mut notes, what, untagged);
         if self.tags == 188 {
-            notes.push(clips_per_tag(&tracks, outputs.len()));
+            notes.push(tag_frequencies(&tracks, outputs.len()));
         }
         let split = match self.split {
             ClipSelection::Pons2017 => "pons2017",
@@ -233,12 +215,7 @@ impl MagnatagatuneConfig {
     }
 }
 
-/// Whether a folder looks like the data set.
-pub(crate) fn is_root(root: &Path) -> bool {
-    root.join(ANNOTATIONS).is_file()
-}
-
-/// The split of a clip, by the folder that its path begins with; checked on reading.
+/// The split of a clip, from the directory at the start of its path.
 fn split_of(path: &str) -> Split {
     match path.as_bytes().first() {
         Some(b'c') => Split::Valid,
@@ -247,16 +224,14 @@ fn split_of(path: &str) -> Split {
     }
 }
 
-/// The folder that holds the sixteen, or those of them that are there.
-fn audio_folder(root: &Path) -> Option<PathBuf> {
-    ["", "mp3", "audio", "raw", "mtat/mp3"]
-        .iter()
-        .map(|folder| if folder.is_empty() { root.to_owned() } else { root.join(folder) })
-        .find(|folder| (0..16).any(|number| folder.join(format!("{number:x}")).is_dir()))
+/// The directory with at least one of the sixteen directories of clips.
+fn audio_directory(root: &Path) -> Option<PathBuf> {
+    find_place(root, &["", "mp3", "audio", "raw", "mtat/mp3"], |place| {
+        (0..16).any(|number| place.join(format!("{number:x}")).is_dir())
+    })
 }
 
-/// A sentence if the 50 tags are not the most frequent in this table: then it is not the published
-/// one, or a part of it.
+/// A note if the 50 tags are not the most frequent in this table, which is then not the published one, or a part.
 fn other_frequent_tags(columns: &[String], clips: &[Clip], is_top: &[bool]) -> Option<String> {
     let mut counts = vec![0usize; columns.len()];
     clips.iter().flat_map(|clip| &clip.tags).for_each(|&tag| counts[tag] += 1);
@@ -264,23 +239,21 @@ fn other_frequent_tags(columns: &[String], clips: &[Clip], is_top: &[bool]) -> O
     let other = (0..columns.len()).filter(|&tag| !is_top[tag]).max_by_key(|&tag| counts[tag])?;
     (counts[other] > counts[rarest]).then(|| {
         format!(
-            "the 50 published tags are not the most frequent in {ANNOTATIONS}: {} is on {} clips, {} \
-             on {}",
+            "the 50 published tags are not the most frequent in {ANNOTATIONS}: {} has {} clips, {} has {}",
             columns[rarest], counts[rarest], columns[other], counts[other]
         )
     })
 }
 
-/// A sentence on how frequent the tags are: what is on a handful of clips is not learned, and what is
-/// on none cannot be scored.
-fn clips_per_tag(tracks: &[Track], tags: usize) -> String {
+/// A note on the frequency of the tags: tags with few clips are not learned, tags without a clip have no score.
+fn tag_frequencies(tracks: &[Track], tags: usize) -> String {
     let mut counts = vec![0_usize; tags];
     tracks.iter().flat_map(|track| &track.tags).for_each(|&tag| counts[tag] += 1);
     counts.sort_unstable();
     let below = |least: usize| counts.partition_point(|&count| count < least);
     format!(
-        "of the {tags} tags half are on {} clips or fewer, the most frequent on {}; on fewer than 50: {}; \
-         on none: {}",
+        "clips per tag for {tags} tags: median {}, maximum {}; tags with fewer than 50 clips: {}; tags without a \
+         clip: {}",
         counts[(tags - 1) / 2],
         counts[tags - 1],
         below(50),
@@ -289,25 +262,19 @@ fn clips_per_tag(tracks: &[Track], tags: usize) -> String {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DatasetError> {
-    std::fs::read(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => DatasetError::Missing {
-            path: path.to_owned(),
-            remedy: "get MagnaTagATune from its authors and name its folder as root".into(),
-        },
-        _ => DatasetError::Io { action: "read", path: path.to_owned(), source },
-    })
+    read_file(path, "get MagnaTagATune from its authors, and set root to its directory")
 }
 
 fn tab_separated(text: &[u8]) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new().delimiter(b'\t').from_reader(text)
 }
 
-/// Tag columns and clips.
+/// The tags (columns) and the clips (rows) of the annotations.
 fn annotations(path: &Path) -> Result<(Vec<String>, Vec<Clip>), DatasetError> {
     let text = read(path)?;
     let mut reader = tab_separated(&text);
     let broken = |error: csv::Error| DatasetError::csv(path, &text, &error);
-    let table = |problem: String| DatasetError::Table { path: path.to_owned(), problem };
+    let table = |problem: String| DatasetError::content(path, problem);
     let header = reader.headers().map_err(broken)?.clone();
     let columns = header.len();
     if columns < 3
@@ -315,14 +282,14 @@ fn annotations(path: &Path) -> Result<(Vec<String>, Vec<Clip>), DatasetError> {
         || header.get(columns - 1) != Some("mp3_path")
     {
         return Err(table(
-            "the first line is not clip_id, tags, mp3_path, separated by tabs: take the published file"
+            "the first line is not clip_id, tags and mp3_path, separated by tabs: use the published file"
                 .into(),
         ));
     }
     let tags: Vec<String> = header.iter().skip(1).take(columns - 2).map(str::to_string).collect();
     let mut names = HashSet::new();
     if let Some(twice) = tags.iter().find(|tag| !names.insert(tag.as_str())) {
-        return Err(table(format!("there are two columns {}: remove one", shown(twice))));
+        return Err(table(format!("the column {} occurs twice: remove one", quoted(twice))));
     }
     let mut clips = Vec::new();
     let mut seen: HashMap<String, u64> = HashMap::new();
@@ -337,7 +304,7 @@ fn annotations(path: &Path) -> Result<(Vec<String>, Vec<Clip>), DatasetError> {
         let clip = clip(&record, &tags).map_err(wrong)?;
         if let Some(first) = seen.insert(clip.id.clone(), byte) {
             return Err(wrong(format!(
-                "clip {} stands in line {} already: remove one",
+                "clip {} is already in line {}: remove one",
                 clip.id,
                 line_at(&text, first)
             )));
@@ -345,27 +312,28 @@ fn annotations(path: &Path) -> Result<(Vec<String>, Vec<Clip>), DatasetError> {
         clips.push(clip);
     }
     match clips.is_empty() {
-        true => Err(table("there is no clip below the first line: take the published file".into())),
+        true => {
+            Err(table("the table has no clips below the first line: use the published file".into()))
+        }
         false => Ok((tags, clips)),
     }
 }
 
-/// A row of as many values as the header has.
+/// A clip from a row with as many values as the header.
 fn clip(record: &csv::StringRecord, tags: &[String]) -> Result<Clip, String> {
     let id = record.get(0).unwrap_or_default();
     if id.is_empty() || !id.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(format!("the clip_id {} is not a number: take the published file", shown(id)));
+        return Err(format!("the clip_id {} is not a number: use the published file", quoted(id)));
     }
     let path = record.get(record.len() - 1).unwrap_or_default();
-    let in_folder = path.len() > 2
+    let is_valid = path.len() > 2
         && matches!(path.as_bytes(), [b'0'..=b'9' | b'a'..=b'f', b'/', ..])
         && !path.contains(char::is_control)
         && !path.split('/').any(|part| part == "..");
-    if !in_folder {
+    if !is_valid {
         return Err(format!(
-            "the mp3_path {} of clip {id} does not lie in one of the folders 0 to f: take the published \
-             file",
-            shown(path)
+            "the mp3_path {} of clip {id} is not in one of the directories 0 to f: use the published file",
+            quoted(path)
         ));
     }
     let mut own = Vec::new();
@@ -374,21 +342,18 @@ fn clip(record: &csv::StringRecord, tags: &[String]) -> Result<Clip, String> {
             "0" => {}
             "1" => own.push(tag),
             _ => {
-                return Err(format!(
-                    "{} of clip {id} is {}: it must be 0 or 1",
-                    shown(&tags[tag]),
-                    shown(value)
-                ));
+                let tag = quoted(&tags[tag]);
+                return Err(format!("{tag} of clip {id} is {}: it must be 0 or 1", quoted(value)));
             }
         }
     }
     Ok(Clip { id: id.to_string(), path: path.to_string(), tags: own })
 }
 
-/// The artist of each clip; none, with a note, where the table is absent.
+/// The artists by clip id; none, with a note, if the table is missing.
 fn artists(path: &Path, notes: &mut Vec<String>) -> Result<HashMap<String, String>, DatasetError> {
     if !path.exists() {
-        notes.push(format!("{CLIP_INFO} is absent: artists are not known"));
+        notes.push(format!("{CLIP_INFO} is missing: artists are unknown"));
         return Ok(HashMap::new());
     }
     let text = read(path)?;
@@ -396,21 +361,20 @@ fn artists(path: &Path, notes: &mut Vec<String>) -> Result<HashMap<String, Strin
     let broken = |error: csv::Error| DatasetError::csv(path, &text, &error);
     let header = reader.headers().map_err(broken)?.clone();
     let column = |name: &str| {
-        header.iter().position(|column| column == name).ok_or_else(|| DatasetError::Table {
-            path: path.to_owned(),
-            problem: format!(
-                "there is no column {name}: take the published file, or remove this one"
-            ),
+        header.iter().position(|column| column == name).ok_or_else(|| {
+            let problem =
+                format!("column {name} is missing: use the published file, or remove this one");
+            DatasetError::content(path, problem)
         })
     };
     let (id, artist) = (column("clip_id")?, column("artist")?);
     let mut artists = HashMap::new();
     let mut record = csv::ByteRecord::new();
-    // Bytes: titles and addresses, which are not used, may hold anything.
+    // Titles and addresses, which are not used, may be in any encoding.
     while reader.read_byte_record(&mut record).map_err(broken)? {
         let value = |column: usize| {
             let bytes = record.get(column).unwrap_or_default();
-            // What is not UTF-8 is taken as Latin-1: names that differ stay different.
+            // Text that is not UTF-8 is read as Latin-1, so that different names stay different.
             let latin_1 = || bytes.iter().copied().map(char::from).collect();
             std::str::from_utf8(bytes).map_or_else(|_| latin_1(), |text| text.trim().to_string())
         };

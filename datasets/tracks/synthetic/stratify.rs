@@ -1,17 +1,15 @@
-//! Splits that share out every tag.
+//! Stratified splits.
 //!
-//! A random split of a few hundred tracks easily leaves a rare tag without a positive in the
-//! smallest part. Iterative stratification takes the rarest tag first and gives its tracks to the
-//! split that still wants most of them: Sechidis, Tsoumakas and Vlahavas (2011), "On the
-//! stratification of multi-label data", algorithm 1, with sizes that are kept exactly.
+//! A random split of a few hundred tracks often leaves a rare tag without a positive in the smallest split.
+//! Iterative stratification begins with the rarest tag and assigns each of its tracks to the split that lacks the
+//! most of them: Sechidis, Tsoumakas and Vlahavas (2011), "On the stratification of multi-label data", algorithm 1,
+//! but with exact sizes.
 
 use crate::Split;
 use crate::random::{Purpose, Stream};
 
-const SPLITS: [Split; 3] = [Split::Train, Split::Valid, Split::Test];
-
-/// Tracks in train, valid and test out of `total`: rounded shares, and one at least where the
-/// share is above zero and there are enough tracks.
+/// Tracks in train, valid and test: rounded shares of `total`, but at least 1 for a share above 0 of at least 3
+/// tracks.
 fn sizes(total: usize, valid_share: f64, test_share: f64) -> [usize; 3] {
     let part = |share: f64| {
         let rounded = (total as f64 * share).round() as usize;
@@ -22,7 +20,7 @@ fn sizes(total: usize, valid_share: f64, test_share: f64) -> [usize; 3] {
     [total - valid - test, valid, test]
 }
 
-/// A split for each track of which `tags` gives the tags, as indices below `vocabulary`.
+/// The split of each track from its `tags`, indices below `vocabulary`.
 pub(super) fn assign(
     seed: u64,
     tags: &[Vec<usize>],
@@ -32,28 +30,23 @@ pub(super) fn assign(
 ) -> Vec<Split> {
     let total = tags.len();
     let sizes = sizes(total, valid_share, test_share);
-    let mut order: Vec<usize> = (0..total).collect();
-    let mut stream = Stream::new(seed, 0, Purpose::Split, 0);
-    for i in (1..total).rev() {
-        order.swap(i, stream.below(i + 1));
-    }
-
-    let mut bearers: Vec<Vec<usize>> = vec![Vec::new(); vocabulary];
+    let order = Stream::new(seed, 0, Purpose::Split, 0).permutation(total);
+    let mut tracks_of: Vec<Vec<usize>> = vec![Vec::new(); vocabulary];
     for track in &order {
         for tag in &tags[*track] {
-            bearers[*tag].push(*track);
+            tracks_of[*tag].push(*track);
         }
     }
     let share = sizes.map(|size| size as f64 / total.max(1) as f64);
     let mut room = sizes;
     let mut wanted: Vec<[f64; 3]> =
-        bearers.iter().map(|tracks| share.map(|share| share * tracks.len() as f64)).collect();
-    let mut open: Vec<usize> = bearers.iter().map(Vec::len).collect();
+        tracks_of.iter().map(|tracks| share.map(|share| share * tracks.len() as f64)).collect();
+    let mut open: Vec<usize> = tracks_of.iter().map(Vec::len).collect();
     let mut splits: Vec<Option<usize>> = vec![None; total];
 
     let mut place =
         |track: usize, by: Option<usize>, wanted: &mut [[f64; 3]], open: &mut [usize]| {
-            // Most wanted of the tag, then most room beside the split's size.
+            // The split that lacks the most tracks of the tag, then the one with the most room.
             let want = |split: usize| {
                 let left = room[split] as f64 / sizes[split].max(1) as f64;
                 (by.map_or(0.0, |tag| wanted[tag][split]), left)
@@ -77,7 +70,7 @@ pub(super) fn assign(
     while let Some(tag) =
         (0..vocabulary).filter(|tag| open[*tag] > 0).min_by_key(|tag| (open[*tag], *tag))
     {
-        for track in &bearers[tag] {
+        for track in &tracks_of[tag] {
             if !std::mem::replace(&mut placed[*track], true) {
                 place(*track, Some(tag), &mut wanted, &mut open);
             }
@@ -88,7 +81,7 @@ pub(super) fn assign(
             place(*track, None, &mut wanted, &mut open);
         }
     }
-    splits.into_iter().map(|split| SPLITS[split.unwrap_or(0)]).collect()
+    splits.into_iter().map(|split| Split::ALL[split.unwrap_or(0)]).collect()
 }
 
 #[cfg(test)]
@@ -108,9 +101,9 @@ mod tests {
         }
     }
 
-    /// Ten bearers of a rare tag among 300 tracks are shared 8, 1, 1, whatever the seed.
+    /// Ten of 300 tracks with a rare tag are split 8, 1, 1 with every seed.
     #[test]
-    fn rare_tags_are_shared_out() {
+    fn rare_tags_are_in_every_split() {
         let tags: Vec<Vec<usize>> = (0..300)
             .map(|i| match (i % 30, i % 2) {
                 (0, _) => vec![0, 1],
@@ -124,9 +117,9 @@ mod tests {
                 let bears = |tags: &Vec<usize>| tag.is_none_or(|tag| tags.contains(&tag));
                 splits.iter().zip(&tags).filter(|(s, tags)| **s == split && bears(tags)).count()
             };
-            assert_eq!(SPLITS.map(|split| count(split, Some(0))), [8, 1, 1]);
-            assert_eq!(SPLITS.map(|split| count(split, Some(1))), [120, 15, 15]);
-            assert_eq!(SPLITS.map(|split| count(split, None)), [240, 30, 30]);
+            assert_eq!(Split::ALL.map(|split| count(split, Some(0))), [8, 1, 1]);
+            assert_eq!(Split::ALL.map(|split| count(split, Some(1))), [120, 15, 15]);
+            assert_eq!(Split::ALL.map(|split| count(split, None)), [240, 30, 30]);
         }
     }
 }

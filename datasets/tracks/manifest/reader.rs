@@ -1,17 +1,18 @@
-//! The rows of a manifest, each checked.
+//! Reads and checks the rows of a manifest.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::{COLUMNS, folder_of};
-use crate::error::{line_at, shown};
+use super::{COLUMNS, directory_of};
+use crate::error::{line_at, quoted};
+use crate::text_files::read_file;
 use crate::{DatasetError, Split};
 
-/// Columns that must be there: the first of [`COLUMNS`].
-const NEEDED: usize = 4;
+/// Number of required columns, the first of [`COLUMNS`].
+const REQUIRED: usize = 4;
 
-pub(super) struct Row {
+/// A row of a manifest.
+pub(super) struct ManifestRow {
     pub id: String,
     pub path: PathBuf,
     pub split: Option<Split>,
@@ -21,19 +22,13 @@ pub(super) struct Row {
     pub duration_s: Option<f64>,
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<Row>, DatasetError> {
-    if !path.is_file() {
-        return Err(DatasetError::Missing {
-            path: path.to_owned(),
-            remedy: "a manifest is a CSV file with the columns id,path,split,tags".into(),
-        });
-    }
-    let io = |source| DatasetError::Io { action: "read", path: path.to_owned(), source };
-    let bytes = fs::read(path).map_err(io)?;
+/// Reads all rows.
+pub(super) fn read(path: &Path) -> Result<Vec<ManifestRow>, DatasetError> {
+    let bytes = read_file(path, "write a CSV file with the columns id,path,split,tags")?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut inside = Inside::new(folder_of(path)).map_err(io)?;
+    let mut paths = PathCheck::new(directory_of(path)).map_err(DatasetError::io("read", path))?;
     let mut reader = csv::Reader::from_reader(bytes);
-    let table = |problem: String| DatasetError::Table { path: path.to_owned(), problem };
+    let table = |problem: String| DatasetError::content(path, problem);
 
     let headers = reader.headers().map_err(|error| DatasetError::csv(path, bytes, &error))?;
     let columns = columns(headers).map_err(table)?;
@@ -47,41 +42,41 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>, DatasetError> {
             line: line_at(bytes, byte),
             problem,
         };
-        let row = row(&record, &columns, &mut inside).map_err(wrong)?;
+        let row = row(&record, &columns, &mut paths).map_err(wrong)?;
         if let Some(first) = first.insert(row.id.clone(), byte) {
             return Err(wrong(format!(
-                "the id {} stands in line {} already: ids must differ",
-                shown(&row.id),
+                "the id {} is already in line {}: ids must be unique",
+                quoted(&row.id),
                 line_at(bytes, first)
             )));
         }
         rows.push(row);
     }
     match rows.is_empty() {
-        true => Err(table("there is no row below the header: add your tracks".into())),
+        true => Err(table("the table has no rows below the header: add your tracks".into())),
         false => Ok(rows),
     }
 }
 
-/// Where each of [`COLUMNS`] stands.
+/// The index of each of [`COLUMNS`] in the header.
 fn columns(headers: &csv::StringRecord) -> Result<[Option<usize>; COLUMNS.len()], String> {
     let mut columns = [None; COLUMNS.len()];
     for (index, header) in headers.iter().enumerate() {
         let name = header.trim();
         let Some(known) = COLUMNS.iter().position(|column| *column == name) else {
             return Err(format!(
-                "the column {} is not known: there are {}, separated by commas",
-                shown(header),
+                "the column {} is not one of {}: rename or remove it, and separate columns by commas",
+                quoted(header),
                 COLUMNS.join(", ")
             ));
         };
         if columns[known].replace(index).is_some() {
-            return Err(format!("there are two columns {name}: remove one"));
+            return Err(format!("the column {name} occurs twice: remove one"));
         }
     }
-    match (0..NEEDED).find(|&column| columns[column].is_none()) {
+    match (0..REQUIRED).find(|&column| columns[column].is_none()) {
         Some(missing) => Err(format!(
-            "the column {} is missing: the first line must be {}",
+            "the column {} is missing: write the first line {}",
             COLUMNS[missing],
             COLUMNS.join(",")
         )),
@@ -89,23 +84,24 @@ fn columns(headers: &csv::StringRecord) -> Result<[Option<usize>; COLUMNS.len()]
     }
 }
 
+/// Checks a row.
 fn row(
     record: &csv::StringRecord,
     columns: &[Option<usize>; COLUMNS.len()],
-    inside: &mut Inside,
-) -> Result<Row, String> {
+    paths: &mut PathCheck,
+) -> Result<ManifestRow, String> {
     let field = |column: usize| columns[column].and_then(|index| record.get(index)).unwrap_or("");
-    // A quote that is not closed makes one value of all lines that follow; it shows here.
+    // An unclosed quote turns all following lines into one value.
     if let Some(column) = (0..COLUMNS.len()).find(|&c| field(c).trim().contains(char::is_control)) {
         return Err(format!(
-            "the {} {} holds a line break or another control character: remove it, or close the quote",
+            "the {} {} contains a line break or another control character: remove it, or close the quote",
             COLUMNS[column],
-            shown(field(column))
+            quoted(field(column))
         ));
     }
     let id = field(0).trim().to_string();
     if id.is_empty() {
-        return Err("the id is empty: give every track one".into());
+        return Err("the id is empty: give every track an id".into());
     }
     let split = match field(2).trim() {
         "" => None,
@@ -116,8 +112,8 @@ fn row(
         for tag in field(3).split('|').map(str::trim) {
             if tag.is_empty() {
                 return Err(format!(
-                    "a tag in {} is empty: put one | between tags, and none around them",
-                    shown(field(3))
+                    "a tag in {} is empty: write one | between two tags, and none before or after",
+                    quoted(field(3))
                 ));
             }
             tags.insert(tag.to_string());
@@ -126,12 +122,12 @@ fn row(
     let seconds = |column: usize| match field(column).trim() {
         "" => Ok(None),
         text => match text.parse::<f64>() {
-            // Adding zero turns -0 into 0.
+            // Adding 0 turns -0 into 0.
             Ok(value) if value.is_finite() && value >= 0.0 => Ok(Some(value + 0.0)),
             _ => Err(format!(
-                "{} is {}: it must be a number of seconds, 0 or more",
+                "{} is {}: write a number of seconds, at least 0",
                 COLUMNS[column],
-                shown(text)
+                quoted(text)
             )),
         },
     };
@@ -139,8 +135,8 @@ fn row(
     if duration_s == Some(0.0) {
         return Err("duration_s is 0: leave it empty for the whole file".into());
     }
-    Ok(Row {
-        path: inside.check(field(1))?,
+    Ok(ManifestRow {
+        path: paths.check(field(1))?,
         id,
         split,
         tags,
@@ -150,40 +146,41 @@ fn row(
     })
 }
 
-/// Keeps paths below the manifest's folder, links included.
-struct Inside {
-    /// As the user wrote it.
-    folder: PathBuf,
+/// Checks that paths, with links resolved, are below the manifest's directory.
+struct PathCheck {
+    /// The manifest's directory as given.
+    directory: PathBuf,
     /// The same without links.
-    real: PathBuf,
-    /// Whether a folder of the manifest lies inside; those that do not exist do.
-    folders: HashMap<PathBuf, bool>,
+    resolved: PathBuf,
+    /// Whether a directory with audio files is below it; missing ones are.
+    known: HashMap<PathBuf, bool>,
 }
 
-impl Inside {
-    fn new(folder: &Path) -> std::io::Result<Inside> {
-        let real = folder.canonicalize()?;
-        Ok(Inside { folder: folder.to_owned(), real, folders: HashMap::new() })
+impl PathCheck {
+    fn new(directory: &Path) -> std::io::Result<PathCheck> {
+        let resolved = directory.canonicalize()?;
+        Ok(PathCheck { directory: directory.to_owned(), resolved, known: HashMap::new() })
     }
 
-    /// The path of the audio file that a row names.
+    /// The path of a row's audio file.
     fn check(&mut self, text: &str) -> Result<PathBuf, String> {
         let outside = |why: &str| {
-            Err(format!("the path {} {why}: put the file below the manifest's folder", shown(text)))
+            let remedy = "put the file below the manifest's directory";
+            Err(format!("the path {} {why}: {remedy}", quoted(text)))
         };
         if text.trim().is_empty() {
             return Err("the path is empty: name the audio file".into());
         }
         let path = Path::new(text);
         let mut depth = 0i64;
-        let mut winding = false;
+        let mut goes_up = false;
         for component in path.components() {
             match component {
                 Component::Normal(_) => depth += 1,
                 Component::CurDir => {}
                 Component::ParentDir => {
                     depth -= 1;
-                    winding = true;
+                    goes_up = true;
                 }
                 Component::RootDir | Component::Prefix(_) => return outside("is absolute"),
             }
@@ -192,31 +189,31 @@ impl Inside {
             }
         }
         if !matches!(path.components().next_back(), Some(Component::Normal(_))) {
-            return Err(format!("the path {} names a folder: name the audio file", shown(text)));
+            return Err(format!("the path {} is a directory: name the audio file", quoted(text)));
         }
-        let joined = self.folder.join(path);
-        // A look at the file itself is dear on a network: folders are resolved once, and a file is
-        // resolved only if it is a link or if its path goes up.
+        let joined = self.directory.join(path);
+        // Looking at every file is slow on a network: directories are resolved once, and files only if they are
+        // links or their path contains `..`.
         let is_inside = match joined.parent() {
-            Some(parent) if !winding => {
-                let known = match self.folders.get(parent) {
+            Some(parent) if !goes_up => {
+                let known = match self.known.get(parent) {
                     Some(known) => *known,
                     None => {
-                        let known = is_below(parent, &self.real);
-                        self.folders.insert(parent.to_owned(), known);
+                        let known = is_below(parent, &self.resolved);
+                        self.known.insert(parent.to_owned(), known);
                         known
                     }
                 };
                 let is_link = || joined.symlink_metadata().is_ok_and(|about| about.is_symlink());
-                known && (!is_link() || is_below(&joined, &self.real))
+                known && (!is_link() || is_below(&joined, &self.resolved))
             }
-            _ => is_below(&joined, &self.real),
+            _ => is_below(&joined, &self.resolved),
         };
         if is_inside { Ok(joined) } else { outside("is a link that leads outside") }
     }
 }
 
-/// Whether a file or folder, links resolved, lies below `real`, or is not there at all.
-fn is_below(path: &Path, real: &Path) -> bool {
-    path.canonicalize().map_or(true, |path| path.starts_with(real))
+/// Whether a file or directory, with links resolved, is below `directory` or missing.
+fn is_below(path: &Path, directory: &Path) -> bool {
+    path.canonicalize().map_or(true, |path| path.starts_with(directory))
 }

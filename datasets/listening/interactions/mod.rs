@@ -1,10 +1,6 @@
-//! Who listened to what, and how often: listening data as a sparse matrix, a row a user.
-//!
-//! [`Interactions::read`] takes a table of user, item and count from anywhere; data sets with files of
-//! their own have files of their own here.
+//! Play counts as a sparse matrix with one row per user and one column per item.
 
-pub mod file;
-mod table;
+mod delimited;
 #[cfg(test)]
 mod tests;
 
@@ -12,43 +8,42 @@ use std::path::Path;
 
 use crate::DatasetError;
 
-/// Listening data. Rows are in the order in which users first appear, columns in that of items.
+/// Play counts. Rows are in the order in which the users first appear, columns in the order of the items.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interactions {
     users: Vec<String>,
     items: Vec<String>,
-    /// Where each user's interactions begin in the two lists below, and where the last end.
+    /// Start of every user's interactions in the two lists below, and the end of the last, `[users + 1]`.
     offsets: Vec<usize>,
-    /// Items, rising within a user, without repeats.
+    /// Items, ascending within a user, without duplicates.
     columns: Vec<u32>,
-    /// Above 0.
+    /// Finite and above 0.
     counts: Vec<f32>,
-    /// What was added up or left out while reading, one sentence each, with counts.
+    /// What was merged or skipped while reading, one note each, with counts.
     pub notes: Vec<String>,
 }
 
-/// One user's plays of one item, before they are put in order.
+/// The number of times that a user played an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Play {
-    /// Row.
+    /// The user's row.
     pub user: u32,
-    /// Column.
+    /// The item's column.
     pub item: u32,
-    /// Finite, 0 or more.
+    /// Finite, at least 0.
     pub count: f32,
 }
 
-/// The parts of [`Interactions`]: `offsets`, `columns` and `counts` are a matrix in compressed
-/// sparse rows, `[users, items]`.
+/// [`Interactions`] as a matrix in compressed sparse rows, `[users, items]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
-    /// Ids of the rows.
+    /// Ids of the rows, `[users]`.
     pub users: Vec<String>,
-    /// Ids of the columns.
+    /// Ids of the columns, `[items]`.
     pub items: Vec<String>,
-    /// Where each row begins in the two lists below, and where the last ends.
+    /// Start of every row in the two lists below, and the end of the last, `[users + 1]`.
     pub offsets: Vec<usize>,
-    /// Rising within a row, without repeats.
+    /// Ascending within a row, without duplicates.
     pub columns: Vec<u32>,
     /// Finite and above 0.
     pub counts: Vec<f32>,
@@ -57,33 +52,31 @@ pub struct Parts {
 impl Interactions {
     /// Reads a table of user, item and count (`.csv`, `.tsv` or any other name).
     ///
-    /// - Values are separated by commas, semicolons or tabs, whichever the first line has. Between
-    ///   commas and semicolons, values may stand in double quotes; between tabs quotes are letters.
-    /// - A first line that names a column of users is a header, as is one of three values or more with
-    ///   no number among them. Columns are then found by name (`user`, `item`, `count` and what
-    ///   others call these), and further ones are passed over. Without a header they are user, item
-    ///   and count, in this order.
-    /// - Two columns are users and items that were played once a row.
-    /// - Ids are any text. Rows of one user and item are added up; rows with a count of 0 are left
-    ///   out.
+    /// - Commas, semicolons or tabs separate the values, whichever the first line contains. Values may be in
+    ///   double quotes unless tabs separate them.
+    /// - The first line is a header if it names a user column, or if it has at least three values and none is
+    ///   a number. Columns are then found by name (`user`, `item`, `count` or a common synonym), and other
+    ///   columns are ignored. Without a header the columns are user, item and count, in this order.
+    /// - In a table of two columns every row is one play.
+    /// - Ids are any text. Rows of the same user and item are summed; rows with a count of 0 are skipped.
     ///
     /// # Errors
-    /// If the file cannot be read, or a line is not what it should be; the message has the line.
+    /// If the file cannot be read, or a line is wrong.
     pub fn read(path: &Path) -> Result<Interactions, DatasetError> {
-        table::read(path)
+        delimited::read(path)
     }
 
-    /// Puts plays in order. Those of one user and item are added up, those with a count of 0 are
-    /// left out; the notes say how many.
+    /// Builds the matrix. Plays of the same user and item are summed, plays with a count of 0 are skipped; the
+    /// notes have the numbers.
     ///
     /// # Panics
-    /// If a play names a user or an item that is not there.
+    /// If a play's user or item is out of range.
     pub fn from_plays(users: Vec<String>, items: Vec<String>, plays: Vec<Play>) -> Interactions {
-        // Sorting by counting: rows keep the order of the plays, in linear time and one copy.
+        // A counting sort keeps the order of the plays within a row, in linear time and with one copy.
         let mut offsets = vec![0_usize; users.len() + 1];
         let total = plays.len();
         for play in plays.iter().filter(|play| play.count > 0.0) {
-            assert!((play.item as usize) < items.len(), "item {} does not exist", play.item);
+            assert!((play.item as usize) < items.len(), "item {} is out of range", play.item);
             offsets[play.user as usize + 1] += 1;
         }
         for user in 0..users.len() {
@@ -93,9 +86,9 @@ impl Interactions {
         let mut next = offsets.clone();
         let mut pairs = vec![(0_u32, 0.0_f32); kept];
         for play in plays.iter().filter(|play| play.count > 0.0) {
-            let place = &mut next[play.user as usize];
-            pairs[*place] = (play.item, play.count);
-            *place += 1;
+            let index = &mut next[play.user as usize];
+            pairs[*index] = (play.item, play.count);
+            *index += 1;
         }
         drop(plays);
 
@@ -104,7 +97,7 @@ impl Interactions {
         for user in 0..users.len() {
             let ends = offsets[user + 1];
             let row = &mut pairs[begins..ends];
-            // Stable: sums do not depend on how the sort is done.
+            // The sort is stable, so that sums do not depend on the algorithm.
             row.sort_by_key(|pair| pair.0);
             for same in row.chunk_by(|a, b| a.0 == b.0) {
                 columns.push(same[0].0);
@@ -116,32 +109,24 @@ impl Interactions {
             offsets[user + 1] = columns.len();
         }
         let mut notes = Vec::new();
-        if total > kept {
-            notes.push(format!("rows with a count of 0, left out: {}", total - kept));
-        }
-        if kept > columns.len() {
-            notes.push(format!(
-                "rows whose user and item stood in an earlier row, added to it: {}",
-                kept - columns.len()
-            ));
-        }
-        if too_large > 0 {
-            notes.push(format!("sums above {:e}, cut to that: {too_large}", f32::MAX));
-        }
+        crate::note_count(&mut notes, "rows skipped because their count is 0", total - kept);
+        let merged = "rows added to an earlier row of the same user and item";
+        crate::note_count(&mut notes, merged, kept - columns.len());
+        crate::note_count(&mut notes, &format!("sums clamped to {:e}", f32::MAX), too_large);
         Interactions { users, items, offsets, columns, counts, notes }
     }
 
-    /// Ids of the users, in the order of the rows.
+    /// Ids of the users in the order of the rows, `[users]`.
     pub fn users(&self) -> &[String] {
         &self.users
     }
 
-    /// Ids of the items, in the order of the columns.
+    /// Ids of the items in the order of the columns, `[items]`.
     pub fn items(&self) -> &[String] {
         &self.items
     }
 
-    /// Pairs of a user and an item that the user played.
+    /// Number of pairs of a user and an item that the user played.
     pub fn len(&self) -> usize {
         self.columns.len()
     }
@@ -151,16 +136,16 @@ impl Interactions {
         self.columns.is_empty()
     }
 
-    /// The items that a user played, rising, and how often each.
+    /// The items that a user played, ascending, and their counts.
     ///
     /// # Panics
-    /// If there is no such user.
+    /// If `user` is out of range.
     pub fn of_user(&self, user: usize) -> (&[u32], &[f32]) {
         let range = self.offsets[user]..self.offsets[user + 1];
         (&self.columns[range.clone()], &self.counts[range])
     }
 
-    /// All plays, by user and then by item.
+    /// All plays, ordered by user, then by item.
     pub fn plays(&self) -> impl Iterator<Item = Play> {
         (0..self.users.len()).flat_map(|user| {
             let (items, counts) = self.of_user(user);
@@ -172,7 +157,13 @@ impl Interactions {
         })
     }
 
-    /// The parts, for a matrix without copying.
+    /// The plays of some items; the lists of users and items do not change.
+    pub fn only_items(&self, keep: impl Fn(usize) -> bool) -> Interactions {
+        let kept = self.plays().filter(|play| keep(play.item as usize)).collect();
+        Interactions::from_plays(self.users.clone(), self.items.clone(), kept)
+    }
+
+    /// The matrix, without copying.
     pub fn into_parts(self) -> Parts {
         let Interactions { users, items, offsets, columns, counts, .. } = self;
         Parts { users, items, offsets, columns, counts }
