@@ -4,57 +4,34 @@
 //! (`tests/contract.rs`). To add a network: write its file, which implements [`NetworkConfig`], [`Network`] (or [`OnFrontEnd`]) and
 //! [`onnx::Lower`], and add its line to the list below.
 
-pub mod bag;
-pub mod bag_of_words;
-mod batch_norm;
-pub mod cross_validation;
-mod dense;
-pub mod encoding;
 pub mod error;
-mod even_sample;
+pub mod factorization;
 pub mod fitted;
-pub mod folds;
 pub mod front_end;
-mod init;
-pub mod kmeans;
-pub mod latentnet;
-pub mod logistic;
-pub mod metric;
-pub mod mlr;
-mod moments;
-pub mod multiscale;
-pub mod musicnn;
+pub mod layers;
+pub mod linear;
 mod network;
+pub mod networks;
 pub mod onnx;
-pub mod parity;
-pub mod pca;
-pub mod pool;
-pub mod samplecnn;
-pub mod stages;
-pub mod svm;
-pub mod tagger;
-pub mod transferred;
-pub mod whitening;
-mod windows;
-pub mod wmf;
+pub mod self_check;
+pub mod unsupervised;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kernels::stretches::Stretches;
 use serde::{Deserialize, Serialize};
 
-pub use bag_of_words::{BagOfWords, BagOfWordsConfig};
 pub use error::ModelError;
 pub use fitted::{Corpus, FitError, Fitted};
 pub use front_end::{FrontEndConfig, LearnedFilters};
-pub use latentnet::{LatentNet, LatentNetConfig};
-pub use metric::{Metric, MetricConfig};
-pub use multiscale::{Multiscale, MultiscaleConfig};
-pub use musicnn::{Musicnn, MusicnnConfig};
 pub use network::{Example, Network, NetworkConfig, OnFrontEnd};
-pub use samplecnn::{SampleCnn, SampleCnnConfig};
-pub use tagger::{Tagger, TaggerConfig};
-pub use transferred::{Transferred, TransferredConfig};
+pub use networks::bag_of_words::{BagOfWords, BagOfWordsConfig};
+pub use networks::latentnet::{LatentNet, LatentNetConfig};
+pub use networks::mlr::{Metric, MetricConfig};
+pub use networks::multiscale::{Multiscale, MultiscaleConfig};
+pub use networks::musicnn::{Musicnn, MusicnnConfig};
+pub use networks::samplecnn::{SampleCnn, SampleCnnConfig};
+pub use networks::tagger::{Tagger, TaggerConfig};
+pub use networks::transferred::{Transferred, TransferredConfig};
 
 /// Makes the two enums of a list of networks, and hands every call on to the member.
 macro_rules! networks {
@@ -205,27 +182,9 @@ macro_rules! networks {
                 }
             }
 
-            fn learned_of_stretches(&self, waveforms: &Stretches) -> Tensor<2> {
-                match self {
-                    $(Self::$network(model) => model.learned_of_stretches(waveforms),)*
-                }
-            }
-
-            fn takes_stretches(&self, device: &Device) -> bool {
-                match self {
-                    $(Self::$network(model) => model.takes_stretches(device),)*
-                }
-            }
-
             fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
                 match self {
                     $(Self::$network(model) => model.front_end(waveforms),)*
-                }
-            }
-
-            fn front_end_of_stretches(&self, waveforms: &Stretches) -> Option<Tensor<3>> {
-                match self {
-                    $(Self::$network(model) => model.front_end_of_stretches(waveforms),)*
                 }
             }
 
@@ -287,7 +246,7 @@ impl ModelConfig {
         device: &Device,
     ) -> Result<Model, ModelError> {
         let model = self.init(outputs, excerpt_samples, fitted, device)?;
-        init::draw(&model);
+        layers::init::draw(&model);
         model.check(excerpt_samples)?;
         Ok(model)
     }

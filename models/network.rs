@@ -6,8 +6,6 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use kernels::stretches::Stretches;
-
 use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters};
 use crate::onnx::Lower;
 use crate::{Corpus, FitError, Fitted, ModelError};
@@ -29,7 +27,7 @@ pub trait NetworkConfig: Sized {
     type Network: Network + Lower;
 
     /// Small ones, which between them use every option that decides what is computed: the contract test and
-    /// [`parity`](crate::parity) run them. Without dropout, so that nothing is left to chance.
+    /// [`parity`](crate::self_check) run them. Without dropout, so that nothing is left to chance.
     fn examples() -> Vec<Example<Self>>;
 
     /// The front end that it stands on; `None` for networks without one.
@@ -132,25 +130,9 @@ pub trait Network: Module {
         self.forward(features)
     }
 
-    /// [`Network::learned`] of audio as it is stored, where it lies: the same, to the bit. Only for networks without a part
-    /// that is fixed, whose features are the waveforms themselves.
-    fn learned_of_stretches(&self, waveforms: &Stretches) -> Tensor<2> {
-        self.learned(waveforms.numbers())
-    }
-
-    /// Whether that needs no numbers of 32 bits made first.
-    fn takes_stretches(&self, _device: &Device) -> bool {
-        false
-    }
-
     /// What the front end alone gives, `[batch, band, frame]`; `None` for networks without one.
     fn front_end(&self, _waveforms: Tensor<2>) -> Option<Tensor<3>> {
         None
-    }
-
-    /// The same of audio as it is stored, where it lies.
-    fn front_end_of_stretches(&self, waveforms: &Stretches) -> Option<Tensor<3>> {
-        self.front_end(waveforms.numbers())
     }
 
     /// The first layer, where it learns on raw audio in strides.
@@ -211,21 +193,8 @@ impl<N: OnFrontEnd> Network for N {
         self.features(self.stands_on().forward(waveforms))
     }
 
-    fn learned_of_stretches(&self, waveforms: &Stretches) -> Tensor<2> {
-        self.check_length(waveforms.samples());
-        self.outputs(self.features(self.stands_on().of_stretches(waveforms)))
-    }
-
-    fn takes_stretches(&self, device: &Device) -> bool {
-        self.stands_on().takes_stretches(device)
-    }
-
     fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
         Some(self.stands_on().forward(waveforms))
-    }
-
-    fn front_end_of_stretches(&self, waveforms: &Stretches) -> Option<Tensor<3>> {
-        Some(self.stands_on().of_stretches(waveforms))
     }
 
     fn filters(&self) -> Option<LearnedFilters> {

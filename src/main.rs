@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match tonotopy::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", tonotopy::visible::visible(&error.to_string()));
+            eprintln!("error: {}", tonotopy::io::terminal::visible(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audio::ScanProgress;
-use crate::log::LogLine;
-use crate::visible::visible;
+use crate::io::terminal::visible;
+use crate::training::log::LogLine;
 
 /// Makes the bars of a verb.
 #[derive(Clone, Debug)]

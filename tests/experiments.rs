@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use models::{Corpus, Fitted, Model, ModelConfig, Network, NetworkConfig};
 use tonotopy::experiment::Experiment;
-use tonotopy::model::initial;
+use tonotopy::runs::model::initial;
 
 fn shipped() -> Vec<PathBuf> {
     fn search(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::{MEL, STRIDED, Workplace, small, wav};
 use tonotopy::Predictor;
 use tonotopy::audio::{Limits, decode_at};
-use tonotopy::model_file::test_signals::Signal;
+use tonotopy::inference::model_file::test_signals::Signal;
 
 /// A Python with these modules: `TONOTOPY_PYTHON`, else `python3`; says what is missing.
 fn python(modules: &str) -> Option<String> {

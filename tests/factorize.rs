@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tonotopy::factors::{self, FactorTables};
+use tonotopy::listening::factors::{self, FactorTables};
 
 use crate::support::Workplace;
 

@@ -5,22 +5,24 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use datasets::audioset::{self, Vocabulary};
-use datasets::hetrec;
-use datasets::interactions::Interactions;
-use datasets::magnatagatune::MagnatagatuneConfig;
-use datasets::manifest::{ManifestConfig, Paths, to_csv};
-use datasets::msd::MsdConfig;
-use datasets::synthetic::SyntheticConfig;
-use datasets::{Audio, taste_profile};
+use datasets::Audio;
+use datasets::listening::hetrec;
+use datasets::listening::interactions::Interactions;
+use datasets::listening::taste_profile;
+use datasets::tracks::audioset::{self, Vocabulary};
+use datasets::tracks::magnatagatune::MagnatagatuneConfig;
+use datasets::tracks::manifest::{ManifestConfig, Paths, to_csv};
+use datasets::tracks::msd::MsdConfig;
+use datasets::tracks::synthetic::SyntheticConfig;
 use tonotopy::audio::{AudioCache, Limits, decode};
-use tonotopy::checkpoint::Checkpoints;
-use tonotopy::checksums::{self, Checksums};
+use tonotopy::evaluation::predictions::Predictions;
 use tonotopy::experiment::Experiment;
-use tonotopy::import::Imported;
-use tonotopy::model_file::{Card, safetensors};
-use tonotopy::predictions::Predictions;
-use tonotopy::{factors, log};
+use tonotopy::inference::import::Imported;
+use tonotopy::inference::model_file::{Card, safetensors};
+use tonotopy::io::checksums::{self, Checksums};
+use tonotopy::listening::factors;
+use tonotopy::runs::checkpoint::Checkpoints;
+use tonotopy::training::log;
 
 /// How a kind of file is read.
 pub type Parser = fn(&[u8]);

@@ -1,7 +1,7 @@
 //! Songs for people, people for songs, and songs like songs: from runs and from folders of factors.
 
 use serde_json::Value;
-use tonotopy::factors::{self, FactorTables, Side};
+use tonotopy::listening::factors::{self, FactorTables, Side};
 
 use crate::support::{MEL, Workplace, small, wav};
 

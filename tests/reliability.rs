@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tonotopy::checkpoint::Which;
-use tonotopy::checksums::Checksums;
-use tonotopy::factors;
-use tonotopy::run_folder::RunFolder;
+use tonotopy::io::checksums::Checksums;
+use tonotopy::listening::factors;
+use tonotopy::runs::checkpoint::Which;
+use tonotopy::runs::folder::RunFolder;
 
 use crate::resume::weights;
 use crate::support::{Finished, MEL, Workplace, small};
@@ -43,13 +43,14 @@ fn seen(run: &Path) -> BTreeMap<&'static str, Option<Vec<u8>>> {
     let folder = RunFolder::open(run).unwrap();
     let text = |text: String| text.into_bytes();
     let debug = |value: &dyn std::fmt::Debug| format!("{value:?}").into_bytes();
-    let whole = |which: &str, checkpoint: tonotopy::Result<tonotopy::checkpoint::Checkpoint>| {
-        let checkpoint = checkpoint.ok()?;
-        let mut bytes = format!("{which} {:?} ", checkpoint.state).into_bytes();
-        bytes.extend(checkpoint.model.into_bytes().unwrap().iter());
-        bytes.extend(checkpoint.optimizer.into_bytes().unwrap().iter());
-        Some(bytes)
-    };
+    let whole =
+        |which: &str, checkpoint: tonotopy::Result<tonotopy::runs::checkpoint::Checkpoint>| {
+            let checkpoint = checkpoint.ok()?;
+            let mut bytes = format!("{which} {:?} ", checkpoint.state).into_bytes();
+            bytes.extend(checkpoint.model.into_bytes().unwrap().iter());
+            bytes.extend(checkpoint.optimizer.into_bytes().unwrap().iter());
+            Some(bytes)
+        };
     let newest = folder
         .checkpoints()
         .newest()

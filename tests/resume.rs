@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use tonotopy::checkpoint::Which;
-use tonotopy::log::LogLine;
-use tonotopy::model::{initial, with_weights};
-use tonotopy::run_folder::RunFolder;
+use tonotopy::runs::checkpoint::Which;
+use tonotopy::runs::folder::RunFolder;
+use tonotopy::runs::model::{initial, with_weights};
+use tonotopy::training::log::LogLine;
 
 use crate::support::{MEL, STRIDED, Workplace, small};
 

@@ -1,7 +1,7 @@
 //! What the training loop keeps to, seen from outside.
 
-use tonotopy::log::LogLine;
-use tonotopy::run_folder::RunFolder;
+use tonotopy::runs::folder::RunFolder;
+use tonotopy::training::log::LogLine;
 
 use crate::resume::weights;
 use crate::small_data::{data, write};
@@ -83,7 +83,7 @@ fn tags_may_be_learned_by_regression() {
     place.write("tone.wav", tone(2.0, 16_000, 440.0));
     place.run("--device cpu run x.toml").ok();
     let path = place.path("runs/x-s1/predictions.csv");
-    let predictions = tonotopy::predictions::Predictions::read(&path).unwrap();
+    let predictions = tonotopy::evaluation::predictions::Predictions::read(&path).unwrap();
     assert!(predictions.values.iter().all(|value| (0.0..=1.0).contains(value)));
     place.run("--device cpu predict runs/x-s1 tone.wav --csv").ok();
 }

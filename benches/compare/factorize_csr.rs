@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use kernels::csr::Csr;
-use models::wmf::{Factors, Wmf, WmfConfig};
+use models::factorization::wmf::{Factors, Wmf, WmfConfig};
 
 type Failure = Box<dyn Error + Send + Sync>;
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use models::kmeans::KMeansConfig;
+use models::unsupervised::kmeans::KMeansConfig;
 
 type Failure = Box<dyn Error + Send + Sync>;
 

@@ -10,10 +10,10 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use models::FrontEndConfig;
 use models::front_end::MelConfig;
+use tonotopy::evaluation::metrics::{Targets, score};
+use tonotopy::evaluation::predictions::Predictions;
+use tonotopy::listening::matrix::Matrix;
 use tonotopy::map::{TsneConfig, tsne};
-use tonotopy::matrix::Matrix;
-use tonotopy::metrics::{Targets, score};
-use tonotopy::predictions::Predictions;
 use tonotopy::rng::philox;
 
 type Failure = Box<dyn Error + Send + Sync>;

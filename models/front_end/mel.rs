@@ -5,18 +5,15 @@
 //! at 16 kHz are those of the re-implementations; the paper sweeps both. Which mel scale and
 //! normalisation the paper used is not known here: librosa's defaults (Slaney) are taken.
 //!
-//! With the network of [`tagger`](crate::tagger) on top, the paper reports ROC-AUC 0.8815 on
+//! With the network of [`tagger`](crate::networks::tagger) on top, the paper reports ROC-AUC 0.8815 on
 //! MagnaTagATune (window and hop 256), 0.8690 (1024 and 1024).
 
 use std::sync::Arc;
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use burn::tensor::{Device, Tensor};
-use kernels::mel::{
-    Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel, log_mel_of_stretches, takes_stretches,
-};
-use kernels::stretches::Stretches;
+use kernels::mel::{Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel};
 use serde::{Deserialize, Serialize};
 
 use super::filterbank::{FilterNorm, MelScale, mel_filters};
@@ -243,19 +240,6 @@ impl Mel {
             }
         };
         log_mel(waveforms, &self.plan)
-    }
-
-    /// Whether [`Mel::of_stretches`] for this device takes audio where it lies.
-    pub fn takes_stretches(&self, device: &Device) -> bool {
-        self.padding.is_none() && takes_stretches(&self.plan, device)
-    }
-
-    /// [`Mel::forward`] of audio as it is stored, where it lies.
-    pub fn of_stretches(&self, waveforms: &Stretches) -> Tensor<3> {
-        match self.padding {
-            None => log_mel_of_stretches(waveforms, &self.plan),
-            Some(_) => self.forward(waveforms.numbers()),
-        }
     }
 
     /// The transform in numbers, for exporters.

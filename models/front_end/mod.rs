@@ -14,7 +14,6 @@ pub mod strided;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kernels::stretches::Stretches;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -207,30 +206,6 @@ impl FrontEnd {
             Self::Multiresolution(front_end) => front_end.forward(waveforms),
             Self::Pyramid(front_end) => front_end.forward(waveforms),
             Self::Strided(front_end) => front_end.forward(waveforms),
-        }
-    }
-
-    /// Whether [`FrontEnd::of_stretches`] for this device takes audio where it lies.
-    pub fn takes_stretches(&self, device: &Device) -> bool {
-        match self {
-            Self::Mel(front_end) => front_end.takes_stretches(device),
-            Self::Frames(_)
-            | Self::Mfcc(_)
-            | Self::Multiresolution(_)
-            | Self::Pyramid(_)
-            | Self::Strided(_) => false,
-        }
-    }
-
-    /// [`FrontEnd::forward`] of audio as it is stored, where it lies: the same, to the bit.
-    pub fn of_stretches(&self, waveforms: &Stretches) -> Tensor<3> {
-        match self {
-            Self::Mel(front_end) => front_end.of_stretches(waveforms),
-            Self::Frames(_)
-            | Self::Mfcc(_)
-            | Self::Multiresolution(_)
-            | Self::Pyramid(_)
-            | Self::Strided(_) => self.forward(waveforms.numbers()),
         }
     }
 

@@ -6,7 +6,7 @@
 //! of the paper's figure; its 200 bands and the hop of 512 are from memory; the bands' range is not
 //! known, nor the compression: log(1 + 10 000 x) is taken.
 //!
-//! To reproduce, with [`multiscale`](crate::multiscale) on top: ROC-AUC 0.888 on MagnaTagATune.
+//! To reproduce, with [`multiscale`](crate::networks::multiscale) on top: ROC-AUC 0.888 on MagnaTagATune.
 
 use burn::module::Module;
 use burn::tensor::Tensor;

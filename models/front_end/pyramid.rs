@@ -11,7 +11,7 @@
 //! made of the compressed spectrogram of 200 bands, window 1024, hop 512, is from memory; the kernel
 //! is not known: that of Burt & Adelson with a = 3/8 is taken. Beyond the ends stands what is at the end.
 //!
-//! To reproduce, with [`multiscale`](crate::multiscale) on top: ROC-AUC 0.898 on MagnaTagATune with the
+//! To reproduce, with [`multiscale`](crate::networks::multiscale) on top: ROC-AUC 0.898 on MagnaTagATune with the
 //! Laplacian pyramid and windows of one frame, the best of the paper.
 
 use burn::module::Module;

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use super::{check_sample_rate, excerpt_too_short, output_length};
 use crate::ModelError;
 use crate::error::{fits_memory, in_range};
-use crate::init::he_uniform;
+use crate::layers::init::he_uniform;
 use crate::onnx::{Graph, Value, Windows, numbers};
 
 /// Added to a sum of squares before its root, whose slope at 0 is infinite. Silence gives 1e-6

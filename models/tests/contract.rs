@@ -1,11 +1,8 @@
 //! What every model must do, over the whole list.
 
-use std::sync::Arc;
-
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::store::ModuleRecord;
 use burn::tensor::{Device, Gradients, Tensor};
-use kernels::stretches::{Stretch, Stretches};
 use models::front_end::{FrontEndConfig, StridedConfig};
 use models::{Fitted, Model, ModelConfig, Network, NetworkConfig, SampleCnnConfig};
 
@@ -266,41 +263,6 @@ fn the_fixed_part_and_the_learned_part_are_the_whole() {
         assert_eq!(case.config.is_fitted(), values(fixed.clone()) != values(x.clone()));
         assert_eq!(values(model.learned(fixed)), values(model.forward(x)), "{:?}", case.config);
     }
-}
-
-/// To the bit, and with a gradient for every parameter, whether the front end takes audio where it lies or not.
-#[test]
-fn audio_where_it_lies_gives_what_its_numbers_give() {
-    let mut taken = 0;
-    for device in [Device::flex(), Device::flex().autodiff()] {
-        for case in
-            cases().iter().filter(|case| !case.config.is_fitted() && case.config.takes_audio())
-        {
-            let model = build(case, 2, &device);
-            let word = |at: i32| at.wrapping_mul(0x6c07_8965).to_le_bytes();
-            let track: Arc<Vec<u8>> = Arc::new((0..case.samples as i32).flat_map(word).collect());
-            let rows = [(0, 1.0 / 32_768.0), (case.samples, 0.3 / 32_767.0), (7, 1e-5)];
-            let rows = rows.map(|(start, scale)| Stretch::new(track.clone(), start, scale));
-            let stored = Stretches::new(rows.to_vec(), case.samples, &device);
-            taken += usize::from(model.takes_stretches(&device));
-            let from_stored = model.learned_of_stretches(&stored);
-            let from_numbers = model.learned(stored.numbers());
-            assert_eq!(values(from_stored.clone()), values(from_numbers), "{:?}", case.config);
-            let bands = |bands: Option<Tensor<3>>| bands.map(values);
-            assert_eq!(
-                bands(model.front_end_of_stretches(&stored)),
-                bands(model.front_end(stored.numbers())),
-                "{:?}",
-                case.config
-            );
-            if device.is_autodiff() {
-                let gradients = from_stored.square().sum().backward();
-                let bad = Bad::of(&model, &gradients);
-                assert!(bad.missing.is_empty() && bad.infinite.is_empty(), "{:?}", bad.missing);
-            }
-        }
-    }
-    assert!(taken > 0);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Other backends against the CPU reference.
 
 use burn::tensor::Device;
+use models::self_check::compare;
 #[cfg(feature = "wgpu")]
-use models::kmeans::KMeansConfig;
-use models::parity::compare;
+use models::unsupervised::kmeans::KMeansConfig;
 #[cfg(feature = "wgpu")]
 use std::io::Write as _;
 
@@ -33,7 +33,7 @@ fn ndarray_agrees() {
 /// Rows that belong to their means clearly, so that rounding moves none.
 #[cfg(feature = "wgpu")]
 fn assert_means_agree(device: &Device, name: &str) {
-    let go_on = |_: &models::kmeans::Iteration| std::ops::ControlFlow::Continue(());
+    let go_on = |_: &models::unsupervised::kmeans::Iteration| std::ops::ControlFlow::Continue(());
     let rows: Vec<f32> = (0..20_000 * 6)
         .map(|at| {
             let (row, column) = (at / 6, at % 6);

@@ -35,11 +35,9 @@
 //! and not made by this process; a damaged one is made anew. Several processes may share a folder.
 //! It may be deleted at any time when nothing runs.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -131,62 +129,37 @@ impl CachedAudio {
     /// Fills `out` with the samples from `start` on.
     ///
     /// # Errors
-    /// As [`CachedAudio::write`].
+    /// As [`CachedAudio::stored`].
     pub fn read(&self, start: usize, out: &mut [f32]) -> Result<(), AudioError> {
-        let mut samples = vec![MaybeUninit::uninit(); out.len()];
-        out.copy_from_slice(self.write(start, out.len(), &mut samples)?);
+        match self.features(start, out.len()) {
+            Some(values) => {
+                self.check(start, out.len())?;
+                out.copy_from_slice(&values);
+            }
+            None => {
+                let mut bytes = Vec::new();
+                self.stored(start, out.len(), &mut bytes)?;
+                kernels::pcm16::convert(&bytes, self.scale, out);
+            }
+        }
         Ok(())
     }
 
-    /// Writes `count` samples from `start` on to the beginning of `out`, and gives that part of it back.
-    ///
-    /// # Errors
-    /// [`AudioError::Argument`] if the stretch does not lie inside the track, or is longer than `out`,
-    /// [`AudioError::Cache`] if the entry is gone or has changed its length.
-    pub fn write<'a>(
-        &self,
-        start: usize,
-        count: usize,
-        out: &'a mut [MaybeUninit<f32>],
-    ) -> Result<&'a mut [f32], AudioError> {
-        if count > out.len() {
-            let place = out.len();
-            return Err(AudioError::Argument(format!("{count} samples are more than {place}")));
-        }
-        if let Place::Frames(frames) = &self.place {
-            self.check(start, count)?;
-            let value = |byte: &u8| frames.lowest + frames.step * f32::from(*byte);
-            let values: Vec<f32> = frames.bytes[start..start + count].iter().map(value).collect();
-            return Ok(out[..count].write_copy_of_slice(&values));
-        }
-        self.with_stored(start, count, |bytes| self.numbers(bytes, out))
-    }
-
-    /// What `make` makes of `count` samples from `start` on, given them as [`CachedAudio::stored`] does.
-    ///
-    /// # Errors
-    /// As [`CachedAudio::write`].
-    pub fn with_stored<T>(
-        &self,
-        start: usize,
-        count: usize,
-        make: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, AudioError> {
-        thread_local! {
-            /// Mapping the file instead makes every core forget its translations when it is unmapped.
-            static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
-        BYTES.with_borrow_mut(|bytes| {
-            self.stored(start, count, bytes)?;
-            Ok(make(bytes))
-        })
+    /// Up to `count` values from `start` on if these are features, fewer where the track ends; `None` for audio.
+    pub fn features(&self, start: usize, count: usize) -> Option<Vec<f32>> {
+        let Place::Frames(frames) = &self.place else { return None };
+        let start = start.min(self.samples);
+        let end = start.saturating_add(count).min(self.samples);
+        let value = |byte: &u8| frames.lowest + frames.step * f32::from(*byte);
+        Some(frames.bytes[start..end].iter().map(value).collect())
     }
 
     /// Replaces `bytes` by `count` samples from `start` on as they are stored: little-endian, of 16 bits, in steps of the
     /// entry's scale; none of features, which are not stored.
     ///
     /// # Errors
-    /// As [`CachedAudio::write`].
+    /// [`AudioError::Argument`] if the range does not lie inside the track, [`AudioError::Cache`] if the entry is gone or its
+    /// length has changed.
     pub fn stored(
         &self,
         start: usize,
@@ -216,14 +189,6 @@ impl CachedAudio {
     /// The value of a step of what is stored.
     pub fn scale(&self) -> f32 {
         self.scale
-    }
-
-    /// Stored samples as numbers, at the beginning of `out`.
-    ///
-    /// # Panics
-    /// If they are more than `out` has room for.
-    pub fn numbers<'a>(&self, stored: &[u8], out: &'a mut [MaybeUninit<f32>]) -> &'a mut [f32] {
-        kernels::samples::write(stored, self.scale, out)
     }
 
     fn check(&self, start: usize, count: usize) -> Result<(), AudioError> {

@@ -21,7 +21,7 @@ use super::decoding::{Decoding, Excerpt, Sink, SourceInfo};
 use super::error::{AudioError, Reason};
 use super::limits::{Limits, check_file};
 use super::resample::StreamingResampler;
-use crate::contain::contain;
+use crate::io::catch_panic::contain;
 
 /// Names the decoder and all that its output depends on; part of the cache key.
 pub const DECODER: &str = "symphonia 0.6.1; mean of channels; trimmed; 1";

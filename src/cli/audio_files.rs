@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use datasets::folders::ENDINGS;
+use datasets::tracks::folders::ENDINGS;
 
 use super::search::files_below;
 use crate::error::{Error, Result};

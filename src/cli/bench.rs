@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use models::NetworkConfig;
 
 use super::{Context, print, print_json};
-use crate::bench::{Plan, bench};
+use crate::device::bench::{Plan, bench};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 

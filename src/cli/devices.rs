@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{print, print_json};
+use crate::device::check;
 use crate::device::{DeviceInfo, devices};
 use crate::error::{Error, Result};
-use crate::parity;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -22,14 +22,14 @@ struct Row {
     #[serde(flatten)]
     device: DeviceInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
-    check: Option<Vec<models::parity::Row>>,
+    check: Option<Vec<models::self_check::Row>>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut rows = Vec::new();
     for device in devices() {
         let check =
-            arguments.check.then(|| parity::compare(&device.device, &burn::tensor::Device::flex()));
+            arguments.check.then(|| check::compare(&device.device, &burn::tensor::Device::flex()));
         rows.push(Row { device, check });
     }
     if arguments.json {
@@ -80,7 +80,7 @@ mod tests {
         let rows = |wrong: usize| -> Vec<Row> {
             let flex = burn::tensor::Device::flex();
             let computed = std::cell::Cell::new(0);
-            let check = models::parity::compare_by("layer", &flex, &flex, |_| {
+            let check = models::self_check::compare_by("layer", &flex, &flex, |_| {
                 let value = if computed.replace(computed.get() + 1) == wrong { 1.01 } else { 1.0 };
                 Ok(vec![("output".into(), vec![value; 3]), ("gradient".into(), vec![1.0])])
             });

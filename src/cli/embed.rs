@@ -3,24 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use datasets::folders::ENDINGS;
+use datasets::tracks::folders::ENDINGS;
 use datasets::{DatasetConfig, discover};
 use serde::Serialize;
 
 use super::audio_files::files;
 use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, scan};
-use crate::catalogue::By;
-use crate::checkpoint::Which;
-use crate::embed::embed;
-use crate::ensemble::Ensemble;
+use crate::data::prepare::from_dataset;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::files::{check_place, write_together};
-use crate::matrix::Matrix;
-use crate::npy;
-use crate::predict::Predictor;
-use crate::prepare::from_dataset;
+use crate::inference::embeddings::embed;
+use crate::inference::ensemble::Ensemble;
+use crate::inference::predictor::Predictor;
+use crate::io::files::{check_place, write_together};
+use crate::io::npy;
+use crate::listening::catalogue::By;
+use crate::listening::matrix::Matrix;
+use crate::runs::checkpoint::Which;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use datasets::Split;
 
 use super::{Context, number, print, print_json};
-use crate::checkpoint::Which;
 use crate::error::Result;
-use crate::metrics::Scores;
-use crate::metrics::recommendation::RecommendationScores;
-use crate::recommendation::Recommendation;
-use crate::run_folder::RunFolder;
-use crate::session::Evaluated;
+use crate::evaluation::metrics::Scores;
+use crate::evaluation::metrics::recommendation::RecommendationScores;
+use crate::evaluation::recommendation::Recommendation;
+use crate::runs::checkpoint::Which;
+use crate::runs::folder::RunFolder;
+use crate::runs::session::Evaluated;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

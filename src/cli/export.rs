@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::checkpoint::Which;
 use crate::error::{Error, Result};
-use crate::export::{Format, Options, export};
-use crate::predict::Predictor;
-use crate::run_folder::RunFolder;
+use crate::inference::export::{Format, Options, export};
+use crate::inference::predictor::Predictor;
+use crate::runs::checkpoint::Which;
+use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
-use models::wmf::{Solver, WmfConfig};
+use models::factorization::wmf::{Solver, WmfConfig};
 use serde::Serialize;
 
 use super::{Context, print, print_json};
+use crate::data::prepare::from_dataset;
 use crate::error::Result;
-use crate::factorize::{Listener, LogLine, factorize, partial};
-use crate::prepare::from_dataset;
+use crate::listening::factorization::{Listener, LogLine, factorize, partial};
 use crate::progress::Bar;
 use crate::report::format::duration;
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{Context, number, print, print_json};
 use crate::error::Result;
 use crate::experiment::Experiment;
-use crate::import::{Imported, Rename};
-use crate::run_folder::RunFolder;
+use crate::inference::import::{Imported, Rename};
+use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use datasets::{Audio, Split};
 
 use super::{Context, print, print_json};
-use crate::catalogue::{By, Catalogue, Item, titled};
-use crate::checkpoint::Which;
 use crate::error::{Error, Result};
-use crate::files::check_place;
+use crate::io::files::check_place;
+use crate::listening::catalogue::{By, Catalogue, Item, titled};
 use crate::map::{self, MapError, Page, TsneConfig};
-use crate::run_folder::RunFolder;
+use crate::runs::checkpoint::Which;
+use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

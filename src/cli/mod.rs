@@ -30,13 +30,13 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::data::prepare::Places;
+use crate::device::failure;
 use crate::device::{self, DeviceChoice, DeviceInfo};
-use crate::device_failure;
 use crate::error::{Error, Result};
-use crate::prepare::Places;
+use crate::io::terminal::{LogOutput, visible};
 use crate::progress::Progress;
-use crate::session::Session;
-use crate::visible::{LogOutput, visible};
+use crate::runs::session::Session;
 
 /// Heading of the options that every verb takes.
 const EVERYWHERE: &str = "Options of every verb";
@@ -138,7 +138,7 @@ impl Context {
         let device = device::open(self.device)?;
         tracing::info!("computing on {} ({}, {})", device.id, device.name, device.backend);
         if !device.is_cpu() {
-            device_failure::silence();
+            failure::silence();
         }
         let _ = self.opened.set(device.clone());
         Ok(device)
@@ -171,7 +171,7 @@ pub fn run() -> Result<()> {
     let done = panic::catch_unwind(AssertUnwindSafe(|| do_verb(&context, arguments.verb)));
     done.unwrap_or_else(|panic| match context.opened.get() {
         Some(device) if !device.is_cpu() => {
-            Err(device_failure::error(device, panic.as_ref(), device_failure::no_advice))
+            Err(failure::error(device, panic.as_ref(), failure::no_advice))
         }
         _ => panic::resume_unwind(panic),
     })

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::audio_files::files;
 use super::{Context, print, print_data, print_json};
-use crate::checkpoint::Which;
-use crate::ensemble::{Analysis, Ensemble, OverTime};
 use crate::error::{Error, Result};
-use crate::files::{create_folder, write_atomic};
-use crate::predictions::Predictions;
-use crate::taggram::{Taggram, clock};
+use crate::evaluation::predictions::Predictions;
+use crate::inference::ensemble::{Analysis, Ensemble, OverTime};
+use crate::io::files::{create_folder, write_atomic};
+use crate::report::taggram::{Taggram, clock};
+use crate::runs::checkpoint::Which;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -122,8 +122,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             let mut predictions = Predictions { ids, tags: tags.to_vec(), values };
             predictions.keep_probable();
             let mut text = Vec::new();
-            let broken =
-                |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
+            let broken = |error: crate::evaluation::predictions::PredictionsError| {
+                Error::Data(error.to_string())
+            };
             predictions.to_writer(&mut text).map_err(broken)?;
             print_data(&String::from_utf8_lossy(&text))?;
         }

@@ -7,15 +7,17 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::catalogue::{By, Catalogue, Item, Listening, is_factors, open_factors, titled};
-use crate::checkpoint::Which;
+use crate::data::prepare::from_dataset;
 use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use crate::metrics::recommendation::ItemLists;
-use crate::predict::Predictor;
-use crate::prepare::from_dataset;
-use crate::run_folder::RunFolder;
-use crate::topk::{Measure, top_k};
+use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::inference::predictor::Predictor;
+use crate::listening::catalogue::{
+    By, Catalogue, Item, Listening, is_factors, open_factors, titled,
+};
+use crate::listening::matrix::Matrix;
+use crate::listening::top_k::{Measure, top_k};
+use crate::runs::checkpoint::Which;
+use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -303,13 +305,13 @@ fn ranks(users: &Matrix, items: &Matrix, songs: &Matrix) -> Vec<Vec<usize>> {
     let block = |users: &[f32]| -> Vec<Vec<usize>> {
         let count = users.len() / width;
         let mut own = vec![0.0; count * songs.rows()];
-        crate::matrix::products(users, songs.data(), width, &mut own);
+        crate::listening::matrix::products(users, songs.data(), width, &mut own);
         let mut ranks = vec![vec![1; songs.rows()]; count];
         let mut scores = Vec::new();
         for items in items.data().chunks(ITEMS * width) {
             let n = items.len() / width;
             scores.resize(count * n, 0.0);
-            crate::matrix::products(users, items, width, &mut scores);
+            crate::listening::matrix::products(users, items, width, &mut scores);
             for (user, scores) in scores.chunks_exact(n).enumerate() {
                 for (song, rank) in ranks[user].iter_mut().enumerate() {
                     let own = own[user * songs.rows() + song];
@@ -355,14 +357,14 @@ fn text(output: &Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::tests::noise;
+    use crate::listening::matrix::tests::noise;
 
     #[test]
     fn ranks_are_those_of_a_full_sort() {
         let (users, items, songs) = (noise(1, 37, 6), noise(2, 5_000, 6), noise(3, 3, 6));
         let score = |user: usize, row: &[f32]| -> f32 {
             let mut out = [0.0];
-            crate::matrix::products(users.row(user), row, 6, &mut out);
+            crate::listening::matrix::products(users.row(user), row, 6, &mut out);
             out[0]
         };
         let ranks = ranks(&users, &items, &songs);

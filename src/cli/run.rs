@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 
 use super::search::files_below;
 use super::{Context, print, print_json};
-use crate::checkpoint::Which;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::report;
-use crate::run_folder::RunFolder;
-use crate::session::Session;
-use crate::train::End;
+use crate::runs::checkpoint::Which;
+use crate::runs::folder::RunFolder;
+use crate::runs::session::Session;
+use crate::training::training_loop::End;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use datasets::manifest::{Paths, to_csv};
+use datasets::tracks::manifest::{Paths, to_csv};
 use datasets::{SplitSpec, assign_splits, discover};
 use models::NetworkConfig;
 use serde::Serialize;
 
 use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, quarantine_csv, scan};
+use crate::data::prepare::from_dataset;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::files::{check_place, create_folder, write_atomic, write_together};
-use crate::prepare::from_dataset;
+use crate::io::files::{check_place, create_folder, write_atomic, write_together};
 use crate::report::format::duration;
-use crate::source;
+use crate::runs::transfer_source;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -64,8 +64,10 @@ struct Summary {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let is_experiment = arguments.target.extension().is_some_and(|ending| ending == "toml");
     let (dataset, rate) = if is_experiment {
-        let experiment =
-            source::resolved(&Experiment::read(&arguments.target, &[])?, Path::new("runs"))?;
+        let experiment = transfer_source::resolved(
+            &Experiment::read(&arguments.target, &[])?,
+            Path::new("runs"),
+        )?;
         (experiment.dataset.clone(), experiment.model.sample_rate())
     } else {
         (discover(&arguments.target).map_err(from_dataset)?, 16_000)

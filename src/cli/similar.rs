@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::catalogue::{By, Catalogue, Listening, is_factors, open_factors, titled};
-use crate::checkpoint::Which;
 use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use crate::metrics::recommendation::ItemLists;
-use crate::predict::Predictor;
-use crate::run_folder::RunFolder;
-use crate::topk::{Measure, top_k};
-use crate::usage::usage_space;
+use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::inference::predictor::Predictor;
+use crate::listening::catalogue::{By, Catalogue, Listening, is_factors, open_factors, titled};
+use crate::listening::matrix::Matrix;
+use crate::listening::top_k::{Measure, top_k};
+use crate::listening::usage_space::usage_space;
+use crate::runs::checkpoint::Which;
+use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -128,7 +128,7 @@ fn from_factors(arguments: &Arguments) -> Result<Sources> {
                 return Err(Error::Data(format!(
                     "there is no item {query:?} in {}: its items stand in {}",
                     folder.display(),
-                    folder.join(crate::factors::ITEMS).display()
+                    folder.join(crate::listening::factors::ITEMS).display()
                 )));
             }
         }
@@ -179,7 +179,7 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
     if by == By::Embedding {
         return Ok((catalogue, own, queries));
     }
-    let tables = crate::factors::read(&folder.factors())?;
+    let tables = crate::listening::factors::read(&folder.factors())?;
     if tables.n_factors != width {
         // What is predicted is not in the space of the users: it is compared as it is.
         return Ok((catalogue, own, queries));

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Context, number, print, print_json};
-use crate::checkpoint::LoopState;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::run_folder::RunFolder;
-use crate::session::Trained;
-use crate::train::End;
+use crate::runs::folder::RunFolder;
+use crate::runs::session::Trained;
+use crate::training::state::LoopState;
+use crate::training::training_loop::End;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

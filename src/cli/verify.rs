@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Context, print, print_json};
-use crate::checkpoint::Which;
 use crate::error::{Error, Result};
-use crate::export::verify;
-use crate::predict::Predictor;
+use crate::inference::export::verify;
+use crate::inference::predictor::Predictor;
+use crate::runs::checkpoint::Which;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -34,7 +34,7 @@ impl Adapter {
     pub fn open(self) -> Option<DeviceInfo> {
         let Self { index, device } = self;
         // A driver that fails to open must not take the others down with it.
-        let identity = crate::contain::contain(|| device.identity());
+        let identity = crate::io::catch_panic::contain(|| device.identity());
         let Ok(Some(identity)) = identity else {
             let why = identity.err().map(|message| format!(": {message}")).unwrap_or_default();
             tracing::warn!("adapter wgpu:{index} is listed but does not open{why}");

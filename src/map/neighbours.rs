@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::MapError;
-use crate::matrix::Matrix;
-use crate::metrics::recommendation::ItemLists;
-use crate::topk::{Index, Measure};
+use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::listening::matrix::Matrix;
+use crate::listening::top_k::{Index, Measure};
 
 /// Symmetric affinities of pairs of points that sum to 1; those that are not there are 0.
 pub(super) struct Affinities {

@@ -6,8 +6,8 @@ use maud::{DOCTYPE, PreEscaped, html};
 use serde::Serialize;
 
 use super::MapError;
-use crate::files::write_atomic;
-use crate::matrix::Matrix;
+use crate::io::files::write_atomic;
+use crate::listening::matrix::Matrix;
 use crate::report::format;
 
 /// What the page says of itself.
@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn made(titles: &[&str], tags: &[&[&str]], audio: &[Option<&str>]) -> Result<String, MapError> {
-        let points = crate::matrix::tests::noise(1, 2, 2);
+        let points = crate::listening::matrix::tests::noise(1, 2, 2);
         let titles: Vec<String> = titles.iter().map(|title| title.to_string()).collect();
         let tags: Vec<Vec<String>> =
             tags.iter().map(|tags| tags.iter().map(|tag| tag.to_string()).collect()).collect();

@@ -319,7 +319,7 @@ fn directly(points: &[[f32; 2]], forces: &mut [[f32; 2]]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::tests::noise;
+    use crate::listening::matrix::tests::noise;
 
     /// The sums written out, in double precision.
     fn by_definition(points: &[[f32; 2]]) -> (Vec<[f64; 2]>, f64) {

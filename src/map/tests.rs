@@ -4,8 +4,8 @@ use super::neighbours::affinities;
 use super::repulsion::Repulsion;
 use super::tsne::attraction;
 use super::*;
-use crate::matrix::Matrix;
-use crate::matrix::tests::noise;
+use crate::listening::matrix::Matrix;
+use crate::listening::matrix::tests::noise;
 
 /// Written by `reference.py` with scikit-learn.
 #[derive(Deserialize)]

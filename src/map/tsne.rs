@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::MapError;
 use super::neighbours::{Affinities, affinities};
 use super::repulsion::Repulsion;
-use crate::matrix::{Matrix, products};
+use crate::listening::matrix::{Matrix, products};
 use crate::rng::philox;
 
 /// How the map is made. The defaults suit maps of hundreds to hundreds of thousands of points.
@@ -139,7 +139,8 @@ fn check(points: &Matrix, config: &TsneConfig) -> Result<(), MapError> {
         return Err(MapError::NoPoints);
     }
     if u32::try_from(points.rows()).is_err() {
-        let error = crate::matrix::MatrixError::TooMany { what: "points", rows: points.rows() };
+        let error =
+            crate::listening::matrix::MatrixError::TooMany { what: "points", rows: points.rows() };
         return Err(MapError::Matrix(error));
     }
     points.check_finite("points")?;

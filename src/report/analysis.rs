@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::data::{ReportError, RunSummary, Task};
-use crate::bootstrap::{Bootstrap, Comparison};
+use crate::evaluation::bootstrap::{Bootstrap, Comparison};
+use crate::evaluation::metrics::recommendation::RecommendationScores;
+use crate::evaluation::metrics::{Scores, score, score_genres};
+use crate::evaluation::recommendation::Recommendation;
+use crate::evaluation::spread::Spread;
 use crate::experiment::PaperFigure;
-use crate::metrics::recommendation::RecommendationScores;
-use crate::metrics::{Scores, score, score_genres};
-use crate::recommendation::Recommendation;
-use crate::spread::Spread;
 
 /// Up to this many groups each is compared with each; beyond, each with the best.
 const ALL_PAIRS_UP_TO: usize = 4;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::bootstrap::BootstrapError;
+use crate::evaluation::bootstrap::BootstrapError;
+use crate::evaluation::metrics::{MetricError, Targets};
+use crate::evaluation::predictions::Predictions;
+use crate::evaluation::recommendation::Recommendation;
 use crate::experiment::PaperFigure;
-use crate::log::LogLine;
-use crate::metrics::{MetricError, Targets};
-use crate::predictions::Predictions;
-use crate::recommendation::Recommendation;
+use crate::training::log::LogLine;
 
 /// What the outputs of a model stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -46,7 +46,7 @@ pub struct RunSummary {
     pub task: Task,
     /// The model in words, such as `tagger on strided 256/256, l2 pools of 4`.
     pub model: String,
-    /// As [`Environment::parameters`](crate::run_folder::Environment::parameters).
+    /// As [`Environment::parameters`](crate::runs::folder::Environment::parameters).
     pub parameters: usize,
     /// Steps done when training ended.
     pub steps: u64,

@@ -11,7 +11,7 @@ use super::learning::{self, Line};
 use super::operating::{Curves, INTERVALS, false_positive_rate, recall};
 use super::svg::{Axis, Frame, area, extent, line, px};
 use super::{format, png};
-use crate::bootstrap::Estimate;
+use crate::evaluation::bootstrap::Estimate;
 
 /// Different colours there are; then they come again with broken lines.
 const COLOURS: usize = 7;

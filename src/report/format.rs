@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::spread::Spread;
+use crate::evaluation::spread::Spread;
 
 /// What stands where there is no number.
 pub const NONE: &str = "–";

@@ -1,7 +1,7 @@
 //! Learning curves: what a run logged while it was trained.
 
 use super::data::RunSummary;
-use crate::log::LogLine;
+use crate::training::log::LogLine;
 
 /// Points of a drawn line, at most.
 const MAX_POINTS: usize = 300;

@@ -14,17 +14,17 @@ use super::data::{Filters, Multiscale, Patches, Pool, Quarantined, ReportError, 
 use super::multiscale::DRAWN;
 use super::page::{Options, render_analysis};
 use super::terminal;
-use crate::checkpoint::Which;
 use crate::error::{Error, Result};
+use crate::evaluation::metrics::{Scores, Targets};
+use crate::evaluation::predictions::Predictions;
+use crate::evaluation::recommendation::Recommendation;
 use crate::experiment::Experiment;
-use crate::files::{create_folder, read_text, write_atomic};
-use crate::log::LogLine;
-use crate::loss::Loss;
-use crate::metrics::{Scores, Targets};
-use crate::model;
-use crate::predictions::Predictions;
-use crate::recommendation::Recommendation;
-use crate::run_folder::RunFolder;
+use crate::io::files::{create_folder, read_text, write_atomic};
+use crate::runs::checkpoint::Which;
+use crate::runs::folder::RunFolder;
+use crate::runs::model;
+use crate::training::log::LogLine;
+use crate::training::loss::Loss;
 
 /// The comparison that [`write()`] wrote, for the terminal and for programs.
 pub struct Comparison {
@@ -146,7 +146,8 @@ struct Evaluation {
 }
 
 fn tagging(folder: &RunFolder) -> Result<Evaluation> {
-    let data = |error: crate::predictions::PredictionsError| Error::Data(error.to_string());
+    let data =
+        |error: crate::evaluation::predictions::PredictionsError| Error::Data(error.to_string());
     let predictions = Predictions::read(&folder.file("predictions.csv")).map_err(data)?;
     let scores =
         Scores::read(&folder.file("scores.json")).map_err(|e| Error::Data(e.to_string()))?;

@@ -10,7 +10,7 @@ use super::analysis::{Group, Section};
 use super::data::{Multiscale, Patches, RunSummary};
 use super::svg::{Axis, Frame, extent, px};
 use super::{figures, format, png};
-use crate::spread::Spread;
+use crate::evaluation::spread::Spread;
 
 /// Height of a row, in pixels.
 const PITCH: f64 = 22.0;

@@ -1,7 +1,7 @@
 //! ROC and precision-recall curves, averaged over runs and tags at fixed places.
 
 use super::data::{ReportError, RunSummary};
-use crate::metrics::{PrPoint, RocPoint, pr_curve, roc_curve};
+use crate::evaluation::metrics::{PrPoint, RocPoint, pr_curve, roc_curve};
 
 /// Intervals between the places at which curves are read.
 pub const INTERVALS: usize = 80;

@@ -9,9 +9,9 @@ use super::data::{Filters, ReportError, RunSummary, Task};
 use super::filters::{FilterBank, PoolFits, mel_centre};
 use super::operating::{self, Curves};
 use super::{figures, format, learning, multiscale, recommendation};
-use crate::bootstrap::{Bootstrap, Compared};
+use crate::evaluation::bootstrap::{Bootstrap, Compared};
+use crate::evaluation::spread::Spread;
 use crate::experiment::PaperFigure;
-use crate::spread::Spread;
 
 /// How a report is made.
 #[derive(Clone, Debug, Default)]
@@ -366,7 +366,7 @@ fn difference_table(section: &Section) -> Markup {
 }
 
 /// How many tags have an interval above 0, below 0, or around it.
-fn verdicts(tags: &[crate::bootstrap::ComparedTag]) -> (usize, usize, usize) {
+fn verdicts(tags: &[crate::evaluation::bootstrap::ComparedTag]) -> (usize, usize, usize) {
     let known = tags.iter().filter_map(|tag| tag.roc_auc.as_ref()).map(|c| c.difference);
     known.fold((0, 0, 0), |(up, down, open), d| match (d.low > 0.0, d.high < 0.0) {
         (true, _) => (up + 1, down, open),

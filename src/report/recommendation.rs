@@ -8,9 +8,9 @@ use maud::{Markup, html};
 use super::analysis::{Group, Section};
 use super::data::RunSummary;
 use super::{figures, format};
-use crate::similar_tracks::{Example, SimilarTracks};
-use crate::spread::Spread;
-use crate::tag_check::{TagAuc, TagCheck};
+use crate::evaluation::similar_tracks::{Example, SimilarTracks};
+use crate::evaluation::spread::Spread;
+use crate::evaluation::tag_probe::{TagAuc, TagCheck};
 
 /// A group with its number, and what those of its runs have that have it.
 type Found<'a, T> = (usize, &'a Group, Vec<(&'a RunSummary, &'a T)>);
@@ -213,7 +213,7 @@ fn same_listening(a: &[(&RunSummary, &TagCheck)], b: &[(&RunSummary, &TagCheck)]
 fn of_group<'a, T>(
     group: &Group,
     runs: &'a [RunSummary],
-    of: impl Fn(&'a crate::recommendation::Recommendation) -> Option<&'a T>,
+    of: impl Fn(&'a crate::evaluation::recommendation::Recommendation) -> Option<&'a T>,
 ) -> Vec<(&'a RunSummary, &'a T)> {
     let members = group.members.iter().map(|&member| &runs[member]);
     members.filter_map(|run| Some((run, of(run.recommendation.as_ref()?)?))).collect()

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use datasets::magnatagatune::TOP_50;
+use datasets::tracks::magnatagatune::TOP_50;
 
 use super::data::{Filters, Pool, Quarantined, RunSummary, Task};
 use super::filters::mel_centre;
+use crate::evaluation::metrics::{Targets, score};
+use crate::evaluation::predictions::Predictions;
 use crate::experiment::PaperFigure;
-use crate::log::LogLine;
-use crate::metrics::{Targets, score};
-use crate::predictions::Predictions;
 use crate::rng::philox;
+use crate::training::log::LogLine;
 
 pub const SAMPLE_RATE: u32 = 16_000;
 

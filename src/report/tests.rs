@@ -5,14 +5,14 @@ use super::analysis::{Metric, TagRow};
 use super::data::{Multiscale, Patches};
 use super::sample::{self, SAMPLE_RATE};
 use super::*;
-use crate::bootstrap::Bootstrap;
-use crate::log::LogLine;
-use crate::metrics::recommendation::RecommendationScores;
-use crate::metrics::score;
-use crate::predictions::Predictions;
-use crate::recommendation::Recommendation;
-use crate::similar_tracks::{Example, SimilarTracks};
-use crate::tag_check::{TagAuc, TagCheck};
+use crate::evaluation::bootstrap::Bootstrap;
+use crate::evaluation::metrics::recommendation::RecommendationScores;
+use crate::evaluation::metrics::score;
+use crate::evaluation::predictions::Predictions;
+use crate::evaluation::recommendation::Recommendation;
+use crate::evaluation::similar_tracks::{Example, SimilarTracks};
+use crate::evaluation::tag_probe::{TagAuc, TagCheck};
+use crate::training::log::LogLine;
 
 fn quick() -> Options {
     Options { bootstrap: Bootstrap { resamples: 40, ..Bootstrap::default() }, ..Options::default() }
@@ -204,7 +204,7 @@ fn the_area_under_the_macro_curves_is_the_macro_score() {
     let tags = operating::per_tag(&[a, b]).unwrap();
     let curves = operating::mean(tags.iter().flatten()).unwrap();
     let scores = [a, b].map(|run| score(&run.predictions, &run.targets, "", "").unwrap());
-    let mean = |f: &dyn Fn(&crate::metrics::Scores) -> Option<f64>| {
+    let mean = |f: &dyn Fn(&crate::evaluation::metrics::Scores) -> Option<f64>| {
         scores.iter().map(|s| f(s).unwrap()).sum::<f64>() / 2.0
     };
     let area = |x: &dyn Fn(usize) -> f64, y: &[f64]| -> f64 {

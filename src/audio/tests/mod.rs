@@ -158,8 +158,11 @@ fn whole(path: &Path) -> Result<Waveform, AudioError> {
 }
 
 fn synthetic_piece() -> Audio {
-    let config =
-        datasets::synthetic::SyntheticConfig { tracks: 10, seconds: 2.0, ..Default::default() };
+    let config = datasets::tracks::synthetic::SyntheticConfig {
+        tracks: 10,
+        seconds: 2.0,
+        ..Default::default()
+    };
     config.load().unwrap().tracks[0].audio.clone()
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use datasets::folders::ENDINGS;
+use datasets::tracks::folders::ENDINGS;
 
 use super::*;
 

@@ -1,0 +1,290 @@
+use super::*;
+
+/// Makes files, and the folders they lie in.
+pub(crate) fn touch<'a>(root: &Path, files: impl IntoIterator<Item = &'a str>) {
+    for file in files {
+        let path = root.join(file);
+        if std::fs::File::create(&path).is_err() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::File::create(&path).unwrap();
+        }
+    }
+}
+
+/// For the contract of all data sets.
+pub(crate) fn small(folder: &Path) -> FoldersConfig {
+    let songs = ["b/2.mp3", "b/1.mp3", "a/album/1.flac", "a/1.ogg"];
+    touch(folder, songs);
+    FoldersConfig { root: folder.to_owned(), ..FoldersConfig::default() }
+}
+
+fn load(root: &Path, artist: ArtistSource) -> Collection {
+    let config =
+        FoldersConfig { root: root.to_owned(), artist, split: String::new(), split_seed: 1 };
+    config.load(None).unwrap()
+}
+
+fn ids(all: &Collection) -> Vec<&str> {
+    all.tracks.iter().map(|track| track.id.as_str()).collect()
+}
+
+fn refused(root: &Path, words: &[&str]) {
+    let config = FoldersConfig { root: root.to_owned(), ..FoldersConfig::default() };
+    let error = config.load(None).unwrap_err().to_string();
+    for word in words {
+        assert!(error.contains(word), "no {word:?} in: {error}");
+    }
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn a_folder_is_a_tag_however_deep_its_files_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("my music");
+    touch(
+        &root,
+        ["rock/b.MP3", "rock/a/z.flac", "rock/a/b/c/d.ogg", "jazz/x.wav", "Hip-Hop & R'n'B/1.m4a"],
+    );
+    let all = load(&root, ArtistSource::None);
+    assert_eq!((all.name.as_str(), &all.tags[..]), ("my music", &TAGS.map(String::from)[..]));
+    const TAGS: [&str; 3] = ["Hip-Hop & R'n'B", "jazz", "rock"];
+    assert_eq!(
+        ids(&all),
+        ["Hip-Hop & R'n'B/1.m4a", "jazz/x.wav", "rock/a/b/c/d.ogg", "rock/a/z.flac", "rock/b.MP3"]
+    );
+    let tags: Vec<usize> = all.tracks.iter().map(|track| track.tags[0]).collect();
+    assert_eq!(tags, [0, 1, 2, 2, 2]);
+    assert!(all.notes.is_empty(), "{:?}", all.notes);
+    for track in &all.tracks {
+        let Audio::File { path, offset_s: 0.0, duration_s: None } = &track.audio else { panic!() };
+        assert!(path.is_file() && path.starts_with(&root), "{}", path.display());
+        assert_eq!((track.split, &track.artist, track.tags.len()), (None, &None, 1));
+    }
+    let below =
+        FoldersConfig { root: "my music".into(), split: String::new(), ..Default::default() };
+    assert_eq!(below.load(Some(folder.path())).unwrap(), all);
+}
+
+#[test]
+fn what_is_left_out_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    touch(
+        folder.path(),
+        [
+            "jazz/1.mp3",
+            "jazz/._1.mp3",
+            "jazz/cover.jpg",
+            "jazz/album/back.JPG",
+            "jazz/notes.txt",
+            "jazz/README",
+            "zoo.mp3",
+            "about.txt",
+            ".DS_Store",
+            "__MACOSX/jazz/._1.mp3",
+            "empty/list.m3u",
+        ],
+    );
+    std::fs::create_dir(folder.path().join("nothing")).unwrap();
+    let all = load(folder.path(), ArtistSource::None);
+    assert_eq!(ids(&all), ["jazz/1.mp3"]);
+    assert_eq!(all.tags, ["jazz"]);
+    assert_eq!(
+        all.notes,
+        [
+            "files left out because they do not end as audio does: 5 (jpg 2, m3u 1, no ending 1, txt 1)",
+            "files left out because they lie in no tag's folder: 2 (\"about.txt\" is one)",
+            "folders left out because there is no audio in them: 3 (\"__MACOSX\", \"empty\", \"nothing\")",
+            "hidden files and folders left out: 3",
+        ]
+    );
+}
+
+#[test]
+fn names_of_any_script_are_tags_and_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    // Composed and decomposed: two names, as on disk.
+    let songs = ["Müsik/Café.mp3", "Müsik/Cafe\u{301}.mp3", "音楽/曲 一.flac", "🎵/🎹 - x.ogg"];
+    touch(folder.path(), songs);
+    let all = load(folder.path(), ArtistSource::Name);
+    assert_eq!(all.tags, ["Müsik", "音楽", "🎵"]);
+    assert_eq!(ids(&all), [songs[1], songs[0], songs[2], songs[3]]);
+    assert_eq!(all.tracks[3].artist.as_deref(), Some("🎹"));
+    let manifest = folder.path().join("manifest.csv");
+    crate::write_manifest(&all, &manifest).unwrap();
+    let again = crate::tracks::manifest::ManifestConfig { root: manifest, ..Default::default() };
+    let again = again.load(None).unwrap();
+    assert_eq!((&again.tags, &again.tracks), (&all.tags, &all.tracks));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_utf_8_are_taken_as_latin_1() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    touch(folder.path(), ["a/x.mp3"]);
+    let latin_1 = |bytes: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(bytes));
+    // Not every file system takes such a name.
+    if std::fs::write(latin_1(b"a/Caf\xe9.mp3"), "").is_err() {
+        return;
+    }
+    let all = load(folder.path(), ArtistSource::None);
+    assert_eq!(ids(&all), ["a/Café.mp3", "a/x.mp3"]);
+    assert_eq!(all.notes, ["names that are not UTF-8, taken as Latin-1: 1"]);
+    touch(folder.path(), ["a/Café.mp3"]);
+    refused(folder.path(), &["two files", "Café.mp3", "not UTF-8", "rename one"]);
+    std::fs::remove_file(latin_1(b"a/Caf\xe9.mp3")).unwrap();
+    std::fs::create_dir(latin_1(b"Caf\xe9")).unwrap();
+    std::fs::write(latin_1(b"Caf\xe9/1.mp3"), "").unwrap();
+    touch(folder.path(), ["Café/2.mp3"]);
+    refused(folder.path(), &["two folders", "Café", "rename one"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_where_they_cannot_go_round_in_circles() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("music");
+    touch(folder.path(), ["elsewhere/1.mp3", "music/jazz/2.mp3"]);
+    symlink(folder.path().join("elsewhere"), root.join("rock")).unwrap();
+    symlink(folder.path().join("elsewhere/1.mp3"), root.join("jazz/1.mp3")).unwrap();
+    symlink(&root, root.join("jazz/circle")).unwrap();
+    symlink(folder.path().join("gone"), root.join("jazz/gone.mp3")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(root.join("jazz/socket.mp3")).unwrap();
+    let all = load(&root, ArtistSource::None);
+    assert_eq!(ids(&all), ["jazz/1.mp3", "jazz/2.mp3", "rock/1.mp3"]);
+    assert_eq!(
+        all.notes,
+        [
+            "links to folders left out: 1",
+            "links left out because they lead nowhere: 1",
+            "pipes, sockets and devices left out: 1",
+        ]
+    );
+}
+
+#[test]
+fn artists_are_read_where_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    touch(
+        folder.path(),
+        [
+            "jazz/Miles Davis/Kind of Blue/01 - So What.mp3",
+            "jazz/Joe Henderson - Teo - live.mp3",
+            "jazz/Teo.mp3",
+            "rock/808/ - .mp3",
+            "rock/808/01 - Cubik.mp3",
+        ],
+    );
+    let artists = |source| {
+        let all = load(folder.path(), source);
+        let artists: Vec<Option<String>> =
+            all.tracks.iter().map(|track| track.artist.clone()).collect();
+        (artists, all.notes.join("; "))
+    };
+    let some = |name: &str| Some(name.to_owned());
+    let (names, notes) = artists(ArtistSource::Name);
+    assert_eq!(names, [some("Joe Henderson"), None, None, None, None]);
+    assert_eq!(
+        notes,
+        "tracks whose artist is not known, because their names are not `artist - title`: 4"
+    );
+    let (folders, notes) = artists(ArtistSource::Folder);
+    assert_eq!(folders, [None, some("Miles Davis"), None, some("808"), some("808")]);
+    assert!(notes.ends_with("they lie in no folder below their tag's: 2"), "{notes}");
+    let (none, notes) = artists(ArtistSource::None);
+    assert!(none.iter().all(Option::is_none) && notes.is_empty(), "{notes}");
+}
+
+#[test]
+fn tracks_are_split_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let songs: Vec<String> = (0..40)
+        .map(|song| format!("{}/artist {}/{song}.mp3", ["a", "b"][song % 2], song / 4))
+        .collect();
+    touch(folder.path(), songs.iter().map(String::as_str));
+    let config = FoldersConfig { root: folder.path().to_owned(), ..FoldersConfig::default() };
+    let report = crate::SplitReport::of(&config.load(None).unwrap());
+    assert_eq!((report.tracks, report.artists), ([32, 4, 4], [0; 3]));
+    let config = FoldersConfig {
+        split: "artist:6/2/2".into(),
+        artist: ArtistSource::Folder,
+        ..config.clone()
+    };
+    let report = crate::SplitReport::of(&config.load(None).unwrap());
+    assert_eq!((report.tracks, report.artists, report.shared_artists), ([24, 8, 8], [6, 2, 2], 0));
+    let nameless = FoldersConfig { artist: ArtistSource::None, ..config.clone() };
+    let error = nameless.load(None).unwrap_err().to_string();
+    assert!(error.contains("has no artist"), "{error}");
+    let wrong = FoldersConfig { split: "album:8/1/1".into(), ..config };
+    let error = wrong.load(None).unwrap_err();
+    assert!(matches!(error, DatasetError::InvalidConfig { .. }), "{error}");
+    assert!(error.to_string().contains("dataset folders: split is \"album:8/1/1\""), "{error}");
+}
+
+#[test]
+fn roots_without_folders_of_audio_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    refused(Path::new(""), &["root is empty", "a folder a tag"]);
+    refused(&folder.path().join("gone"), &["gone is missing", "a folder a tag"]);
+    refused(folder.path(), &["no folder with audio", "mp3", "jazz/01.mp3"]);
+    touch(folder.path(), ["1.mp3", "texts/a.txt"]);
+    refused(folder.path(), &["no folder with audio"]);
+    refused(&folder.path().join("1.mp3"), &["1.mp3: this is a file"]);
+    touch(folder.path(), ["a|b/1.mp3"]);
+    refused(folder.path(), &["\"a|b\" cannot be a tag"]);
+    std::fs::rename(folder.path().join("a|b"), folder.path().join("a ")).unwrap();
+    refused(folder.path(), &["\"a \" cannot be a tag"]);
+    std::fs::rename(folder.path().join("a "), folder.path().join("a")).unwrap();
+    touch(folder.path(), ["a/line\nbreak.mp3"]);
+    refused(folder.path(), &["line\\nbreak.mp3", "control character", "rename it"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_read_is_an_error() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    touch(folder.path(), ["a/1.mp3", "b/2.mp3"]);
+    let closed = folder.path().join("b");
+    let mode = |mode| std::fs::set_permissions(&closed, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o000);
+    // The superuser reads everything.
+    if std::fs::read_dir(&closed).is_err() {
+        refused(folder.path(), &["cannot list", "b: "]);
+    }
+    mode(0o755);
+}
+
+#[test]
+fn counts_other_than_the_published_ones_are_said() {
+    let compared = |known: &[&str], folders: usize, tracks: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all =
+            FoldersConfig { split: String::new(), ..small(folder.path()) }.load(None).unwrap();
+        compare(&mut all, known, folders, tracks);
+        all.notes
+    };
+    assert_eq!(compared(&[], 2, 4), [""; 0]);
+    assert_eq!(compared(&["b", "a"], 2, 4), [""; 0]);
+    assert_eq!(
+        compared(&[], 3, 5),
+        ["2 genres are here, the data set has 3", "4 tracks are here, the data set has 5"]
+    );
+    assert_eq!(
+        compared(&["a", "c"], 2, 4),
+        [
+            "genres that the data set is not known to have: 1 (\"b\")",
+            "genres of the data set that are not there: 1 (\"c\")",
+        ]
+    );
+}
+
+#[test]
+fn two_folders_with_audio_are_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    touch(folder.path(), ["a/1.mp3", "a/2.mp3", "b/cover.jpg", ".c/1.mp3", "d/._1.mp3", "1.mp3"]);
+    assert!(!is_root(folder.path()) && !is_root(&folder.path().join("gone")));
+    touch(folder.path(), ["e/album/1.flac"]);
+    assert!(is_root(folder.path()));
+}

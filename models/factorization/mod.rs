@@ -1,0 +1,3 @@
+//! Matrix factorization of listening data.
+
+pub mod wmf;

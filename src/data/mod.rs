@@ -1,0 +1,8 @@
+//! Excerpts of tracks as batches: splits, sampling, the track cache, prefetch.
+
+pub mod batch;
+pub mod examples;
+pub mod prefetch;
+pub mod prepare;
+pub mod sampler;
+pub mod track_cache;

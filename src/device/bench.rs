@@ -1,0 +1,293 @@
+//! How fast a network trains or predicts on a device, and where the time goes.
+//!
+//! Batches are noise that lies in memory: reading audio is not part of it. A training run reads it ahead, by
+//! default in the pauses of the threads that compute, so that it takes longer than this says where they have
+//! few, or the disk is slow.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::Device;
+use kernels::pcm16;
+use kernels::precision::Precision;
+use models::{Fitted, Model, Network, NetworkConfig};
+use serde::Serialize;
+
+use crate::data::batch::{Batch, BatchInputs, SampleFormat};
+use crate::device::DeviceInfo;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::rng::philox;
+use crate::runs::model;
+use crate::training::loss::Loss;
+
+/// Steps before anything is timed: kernels are compiled, buffers made.
+const WARM_UP: usize = 3;
+
+/// What to time.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Timed steps, at least one.
+    pub steps: usize,
+    /// Outputs of the network.
+    pub outputs: usize,
+    /// Forward passes alone, outside of training.
+    pub inference: bool,
+}
+
+/// What came out; every time is in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// As `--device` takes it, and its own name.
+    pub device: String,
+    /// Excerpts a step.
+    pub batch_size: usize,
+    /// Of a whole step, from a batch in the host's memory to the updated weights.
+    pub step_ms: Times,
+    /// Medians of parts, each waited for; together they take longer than a step where a device
+    /// works while the host goes on.
+    pub stages_ms: Stages,
+    /// By the median step.
+    pub excerpts_per_second: f64,
+    /// Most memory that the process has held so far, on the host; where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Over the timed steps, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Times {
+    /// Of an even number of steps, between the two in the middle.
+    pub median: f64,
+    /// The fastest step.
+    pub min: f64,
+}
+
+/// The parts of a step, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Stages {
+    /// A batch from the host's memory to the device.
+    pub load: f64,
+    /// The front end by itself, outside of training; 0 where a network has none.
+    pub front_end: f64,
+    /// The forward pass and the loss, without the front end.
+    pub forward: f64,
+    /// All gradients, from the loss on.
+    pub backward: f64,
+    /// The update of the weights.
+    pub optimizer: f64,
+}
+
+/// Times an experiment's network with its own batch size and excerpts.
+///
+/// # Errors
+/// If the network is fitted to data before it is trained, of which there is none here, or the device fails.
+pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result<Measured> {
+    if experiment.model.is_fitted() {
+        return Err(Error::Config(format!(
+            "model.name is {:?}: it learns on features that are fitted to music first, and there is none here; \
+             `train` prints its speed",
+            experiment.model.name()
+        )));
+    }
+    device.suits(&experiment.training)?;
+    let tracked = match plan.inference {
+        true => device.device.clone(),
+        false => device.device.clone().autodiff(),
+    };
+    let mut model = model::initial(experiment, plan.outputs, &Fitted::default(), &device.device)?;
+    if plan.inference {
+        model = model.valid();
+    }
+    let rows = experiment.training.batch_size;
+    let format = SampleFormat::for_device(&device.device);
+    let batch = noise(rows, experiment.excerpt_samples(), plan.outputs, format);
+    let loss = match experiment.training.loss {
+        // It asks for listeners; without them it is this one.
+        Loss::WeightedPredictionError => Loss::MeanSquaredError,
+        loss => loss,
+    };
+    let mut runner = Runner {
+        model: Some(model),
+        optimizer: experiment.training.optimizer.init(),
+        learning_rate: experiment.training.optimizer.learning_rate(),
+        loss,
+        precision: match plan.inference {
+            true => Precision::Single,
+            false => experiment.training.precision,
+        },
+        inference: plan.inference,
+        tracked,
+        host: device.device.clone(),
+    };
+    for _ in 0..WARM_UP {
+        runner.step(batch.clone(), &mut |_| Ok(()))?;
+    }
+    let mut whole = Vec::new();
+    for _ in 0..plan.steps.max(1) {
+        // A copy in the host's memory, such as a loader makes ahead.
+        let made = batch.clone();
+        let began = Instant::now();
+        runner.step(made, &mut |_| Ok(()))?;
+        runner.wait()?;
+        whole.push(milliseconds(began));
+    }
+    let mut stages: [Vec<f64>; 5] = Default::default();
+    for _ in 0..plan.steps.clamp(1, 10) {
+        stages[Part::FrontEnd as usize].push(runner.front_end(&batch)?.unwrap_or(0.0));
+        let (made, device) = (batch.clone(), runner.tracked.clone());
+        let mut began = Instant::now();
+        runner.step(made, &mut |part| {
+            wait(&device)?;
+            stages[part as usize].push(milliseconds(began));
+            began = Instant::now();
+            Ok(())
+        })?;
+    }
+    let [load, front_end, both, backward, optimizer] = stages.map(|mut times| median(&mut times));
+    let step_ms = Times {
+        min: whole.iter().copied().fold(f64::INFINITY, f64::min),
+        median: median(&mut whole),
+    };
+    Ok(Measured {
+        device: format!("{} ({})", device.id, device.name),
+        batch_size: rows,
+        step_ms,
+        stages_ms: Stages {
+            load,
+            front_end,
+            forward: (both - front_end).max(0.0),
+            backward,
+            optimizer,
+        },
+        excerpts_per_second: rows as f64 * 1000.0 / step_ms.median,
+        peak_memory_bytes: peak_memory(),
+    })
+}
+
+/// A batch of noise, from -0.5 to 0.5.
+fn noise(rows: usize, samples: usize, outputs: usize, format: SampleFormat) -> Batch {
+    let bits = |at: usize| philox([1, 98], [at as u64, 0, 0, 0])[0];
+    let value = |at: usize| (bits(at) >> 40) as f32 / (1 << 24) as f32;
+    let inputs = match format {
+        SampleFormat::Float32 => {
+            BatchInputs::Float32((0..rows * samples).map(|at| value(at) - 0.5).collect())
+        }
+        SampleFormat::Int16 => BatchInputs::Int16 {
+            words: (0..rows * pcm16::words(samples)).map(|at| bits(at) as i32).collect(),
+            scales: vec![1.0 / 65_536.0; rows],
+            samples,
+        },
+    };
+    let targets = (0..rows * outputs).map(|at| (value(at) + 0.1).floor()).collect();
+    Batch { inputs, targets, excerpts: Vec::new(), rows }
+}
+
+/// The parts in the order in which [`Stages`] has them.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Load,
+    FrontEnd,
+    Forward,
+    Backward,
+    Optimizer,
+}
+
+struct Runner {
+    model: Option<Model>,
+    optimizer: burn::optim::ModuleOptimizer,
+    learning_rate: f64,
+    loss: Loss,
+    precision: Precision,
+    inference: bool,
+    tracked: Device,
+    host: Device,
+}
+
+impl Runner {
+    /// One step; `done` hears of every part's end.
+    fn step(&mut self, batch: Batch, done: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+        let (inputs, targets) = batch.to_device(&self.tracked);
+        done(Part::Load)?;
+        let model = self.model.take().expect("put back below");
+        let logits = self.precision.during(|| model.learned(inputs));
+        if self.inference {
+            let _ = logits.into_data();
+            done(Part::Forward)?;
+            self.model = Some(model);
+        } else {
+            let loss = self.loss.forward(logits, targets);
+            done(Part::Forward)?;
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            done(Part::Backward)?;
+            self.model = Some(self.optimizer.step(self.learning_rate, model, gradients));
+        }
+        if !self.inference {
+            done(Part::Optimizer)?;
+        }
+        Ok(())
+    }
+
+    /// Milliseconds of the front end alone, if there is one.
+    fn front_end(&self, batch: &Batch) -> Result<Option<f64>> {
+        let model = self.model.as_ref().expect("put back after every step").valid();
+        let inputs = batch.clone().inputs_to_device(&self.host);
+        wait(&self.host)?;
+        let began = Instant::now();
+        let bands = model.front_end(inputs);
+        wait(&self.host)?;
+        Ok(bands.map(|_| milliseconds(began)))
+    }
+
+    fn wait(&self) -> Result<()> {
+        wait(&self.tracked)
+    }
+}
+
+fn wait(device: &Device) -> Result<()> {
+    device.sync().map_err(|error| {
+        Error::Device(format!(
+            "the device failed: {error}; `tonotopy devices --check` tells whether it works"
+        ))
+    })
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
+/// 0 of nothing.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n.is_multiple_of(2) => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+        n => values[n / 2],
+    }
+}
+
+/// Linux keeps count: `VmHWM` in kilobytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(&mut []), 0.0);
+    }
+
+    #[test]
+    fn this_process_holds_memory() {
+        if cfg!(target_os = "linux") {
+            assert!(peak_memory().is_some_and(|bytes| bytes > 1 << 20));
+        }
+    }
+}

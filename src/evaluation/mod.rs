@@ -1,0 +1,11 @@
+//! How well a model does: predictions of tracks, metrics, confidence intervals, comparisons.
+
+pub mod bootstrap;
+pub mod metrics;
+pub mod predictions;
+pub mod recommendation;
+pub mod similar_tracks;
+pub mod spread;
+pub mod tag_probe;
+pub mod track_predictions;
+pub mod validation;

@@ -1,0 +1,200 @@
+//! How well a model's factors, or the places it puts tracks in, recommend the tracks of a split.
+
+use datasets::Split;
+use serde::{Deserialize, Serialize};
+
+use crate::data::prepare::Prepared;
+use crate::error::{Error, Result};
+use crate::evaluation::metrics::recommendation::{
+    ItemLists, RecommendationError, RecommendationScores,
+};
+use crate::evaluation::similar_tracks::{self, SimilarTracks};
+use crate::evaluation::tag_probe::{self, TagCheck};
+use crate::evaluation::track_predictions::Outcome;
+use crate::listening::latent_factors::Latent;
+use crate::listening::matrix::Matrix;
+use crate::listening::top_k::{Measure, top_k};
+use crate::listening::usage_space::usage_space;
+use crate::rng::philox;
+
+/// How well held-out tracks are ranked for the users by their predicted factors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// Such as `magnatagatune/pons2017`.
+    pub dataset: String,
+    /// `train`, `valid` or `test`.
+    pub split: String,
+    /// Tracks that are ranked.
+    pub n_tracks: usize,
+    /// By the predicted factors.
+    #[serde(flatten)]
+    pub scores: RecommendationScores,
+    /// The same by the tracks' own factors, which who played them tells: what a perfect network
+    /// would reach.
+    pub upper_bound: RecommendationScores,
+    /// The same by factors that say nothing; absent in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random: Option<RecommendationScores>,
+    /// Squared error of the predicted factors over that of the split's mean factors, which is 1: lower is
+    /// better. Absent in runs of earlier versions, where the model gives places, and where all tracks
+    /// have the same factors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nmse: Option<f64>,
+    /// What the tracks' factors know of their tags, beside what their places do where the model gives
+    /// places instead of factors; absent in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags_from_factors: Option<TagCheck>,
+    /// Absent in runs of earlier versions, where tracks are too few, and where they have places, in
+    /// which users have no usage patterns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similar_tracks: Option<SimilarTracks>,
+}
+
+/// The scores of predicted factors, beside those of the true ones.
+///
+/// # Errors
+/// [`Error::Data`] if a factor or a score is not finite.
+pub fn recommend(
+    latent: &Latent,
+    outcome: Outcome,
+    places: Option<&Matrix>,
+    data: &Prepared,
+    split: Split,
+    seed: u64,
+) -> Result<Recommendation> {
+    let positions = data.positions(split);
+    let predicted = matrix(&outcome)?;
+    let rows: Vec<u32> = positions.iter().map(|&at| at as u32).collect();
+    let truth = latent.tracks.gather(&rows);
+    let tags: Vec<Vec<usize>> =
+        positions.iter().map(|&at| data.collection.tracks[at].tags.clone()).collect();
+    Ok(Recommendation {
+        dataset: data.collection.name.clone(),
+        split: split.to_string(),
+        n_tracks: positions.len(),
+        scores: rank(latent, &predicted, places, data, split)?,
+        upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
+        random: Some(latent.score(&positions, &random(&truth, seed)).map_err(unscored)?),
+        nmse: match places {
+            Some(_) => None,
+            None => nmse(&truth, &predicted),
+        },
+        tags_from_factors: Some(tag_probe::check(
+            &data.collection.tags,
+            &tags,
+            &truth,
+            &predicted,
+            seed,
+        )?),
+        similar_tracks: match places {
+            // Places are no factors: users have no usage patterns there.
+            Some(_) => None,
+            None => similar_tracks::compare(
+                &latent.users,
+                &truth,
+                &predicted,
+                &data.examples(split).ids,
+                &latent.plays(&positions),
+            )?,
+        },
+    })
+}
+
+/// The normalised mean squared error: the squared error over the squared distance from the mean row.
+fn nmse(truth: &Matrix, predicted: &Matrix) -> Option<f64> {
+    let columns = truth.columns();
+    let mut mean = vec![0.0; columns];
+    for row in truth.data().chunks_exact(columns) {
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value));
+    }
+    mean.iter_mut().for_each(|mean| *mean /= truth.rows() as f64);
+    let (mut error, mut variance) = (0.0, 0.0);
+    for (at, (truth, predicted)) in truth.data().iter().zip(predicted.data()).enumerate() {
+        error += f64::from(truth - predicted).powi(2);
+        variance += (f64::from(*truth) - mean[at % columns]).powi(2);
+    }
+    // Not where it is NaN.
+    (variance > 0.0).then(|| error / variance)
+}
+
+/// Numbers in [-1, 1) in the place of factors.
+fn random(like: &Matrix, seed: u64) -> Matrix {
+    const PURPOSE: u64 = 11;
+    let draw = |at: u64| (philox([seed, PURPOSE], [at, 0, 0, 0])[0] >> 40) as f32;
+    let values = (0..like.data().len() as u64).map(|at| draw(at) / (1 << 23) as f32 - 1.0);
+    Matrix::new(like.rows(), like.columns(), values.collect()).expect("as large as the other")
+}
+
+/// How well what a model gives ranks the tracks of a split: factors, or places that are compared with
+/// those of the train split's tracks.
+///
+/// # Errors
+/// [`Error::Data`] if a score is not finite.
+pub fn rank(
+    latent: &Latent,
+    predicted: &Matrix,
+    places: Option<&Matrix>,
+    data: &Prepared,
+    split: Split,
+) -> Result<RecommendationScores> {
+    let positions = data.positions(split);
+    match places {
+        None => latent.score(&positions, predicted),
+        Some(places) => {
+            let (users, items) =
+                latent.by_distance(&data.positions(Split::Train), places, predicted);
+            latent.score_for(&users, &positions, &items)
+        }
+    }
+    .map_err(unscored)
+}
+
+/// For each track of the train split, those that its listeners like best: the nearest by usage. Nothing without
+/// listening data.
+///
+/// # Errors
+/// [`Error::Data`] if a factor is not finite.
+pub fn neighbours(data: &Prepared, count: usize) -> Result<Vec<Vec<u32>>> {
+    let Some(latent) = &data.latent else { return Ok(Vec::new()) };
+    let broken = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
+    let rows: Vec<u32> = data.positions(Split::Train).iter().map(|&at| at as u32).collect();
+    let space = usage_space(&latent.users, &latent.tracks.gather(&rows));
+    let own = ItemLists::from_rows((0..rows.len() as u32).map(|track| [track]));
+    let own = own.map_err(|error| broken(&error))?;
+    let hits = top_k(&space, &space, count, Measure::Cosine, Some(&own))
+        .map_err(|error| broken(&error))?;
+    Ok(hits.iter().map(|hits| hits.iter().map(|hit| hit.item).collect()).collect())
+}
+
+/// Predicted factors as a matrix, a row a track.
+///
+/// # Errors
+/// [`Error::Data`] if the predictions are not whole rows.
+pub fn matrix(outcome: &Outcome) -> Result<Matrix> {
+    let predictions = &outcome.predictions;
+    let (rows, columns) = (predictions.ids.len(), predictions.tags.len());
+    Matrix::new(rows, columns, predictions.values.clone())
+        .map_err(|error| Error::Data(error.to_string()))
+}
+
+fn unscored(error: RecommendationError) -> Error {
+    Error::Data(format!("the recommendations cannot be scored: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_has_an_error_of_one_and_the_truth_of_none() {
+        let matrix = |values: &[f32]| Matrix::new(3, 2, values.to_vec()).unwrap();
+        let truth = matrix(&[0.0, 1.0, 2.0, 1.0, 4.0, 4.0]);
+        assert_eq!(nmse(&truth, &truth), Some(0.0));
+        let mean = nmse(&truth, &matrix(&[2.0, 2.0, 2.0, 2.0, 2.0, 2.0])).unwrap();
+        assert!((mean - 1.0).abs() < 1e-12);
+        // One number is wrong by 1; the squared distances from the mean are 4, 0, 4 and 1, 1, 4.
+        let one = nmse(&truth, &matrix(&[0.0, 1.0, 3.0, 1.0, 4.0, 4.0])).unwrap();
+        assert!((one - 1.0 / 14.0).abs() < 1e-12);
+        assert_eq!(nmse(&matrix(&[1.0; 6]), &truth), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! A page that runs an exported model in a browser.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::inference::model_file::Card;
+use crate::io::files::{create_folder, create_whole, write_together};
+
+/// The page's own files.
+const FILES: &[(&str, &str)] = &[
+    ("audio.js", include_str!("web/audio.js")),
+    ("card.js", include_str!("web/card.js")),
+    ("colour.js", include_str!("web/colour.js")),
+    ("excerpts.js", include_str!("web/excerpts.js")),
+    ("index.html", include_str!("web/index.html")),
+    ("live.js", include_str!("web/live.js")),
+    ("microphone.js", include_str!("web/microphone.js")),
+    ("model.js", include_str!("web/model.js")),
+    ("native_rate.js", include_str!("web/native_rate.js")),
+    ("numbers.js", include_str!("web/numbers.js")),
+    ("page.css", include_str!("web/page.css")),
+    ("page.js", include_str!("web/page.js")),
+    ("player.js", include_str!("web/player.js")),
+    ("recorder.js", include_str!("web/recorder.js")),
+    ("rows.js", include_str!("web/rows.js")),
+    ("screen.js", include_str!("web/screen.js")),
+    ("spectrogram.js", include_str!("web/spectrogram.js")),
+    ("taggram.js", include_str!("web/taggram.js")),
+    ("theme.js", include_str!("web/theme.js")),
+    ("trouble.js", include_str!("web/trouble.js")),
+    ("worker.js", include_str!("web/worker.js")),
+];
+
+/// Version of onnxruntime-web that the page was tested with.
+const RUNTIME_VERSION: &str = "1.30.0";
+
+/// What of the runtime's `dist` folder the page loads.
+pub(super) const RUNTIME_FILES: &[&str] = &[
+    "ort.webgpu.bundle.min.mjs",
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+    "ort.wasm.bundle.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+];
+
+/// Writes the page, the model and its card into `folder`; with the `dist` folder of onnxruntime-web, the
+/// page loads nothing from elsewhere.
+///
+/// # Errors
+/// If a file cannot be read or written, or `runtime` is no such folder.
+pub fn write(
+    card: &Card,
+    onnx: &[u8],
+    folder: &Path,
+    runtime: Option<&Path>,
+) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    if let Some(runtime) = runtime {
+        for name in RUNTIME_FILES {
+            let source = runtime.join(name);
+            let bytes = fs::read(&source).map_err(|error| {
+                Error::Config(format!(
+                    "--runtime {}: cannot read {name} there ({error}); name the dist folder of \
+                     onnxruntime-web {RUNTIME_VERSION}, which `npm install onnxruntime-web@{RUNTIME_VERSION}` puts \
+                     into node_modules/onnxruntime-web/dist",
+                    runtime.display()
+                ))
+            })?;
+            files.push((format!("runtime/{name}"), bytes));
+        }
+    }
+    for (name, text) in FILES {
+        // The page's own policy allows no other place unless it is told to.
+        let policy = match runtime {
+            None if *name == "index.html" => text
+                .replace("script-src 'self'", &format!("script-src 'self' {CDN}"))
+                .replace("connect-src 'self'", &format!("connect-src 'self' {CDN}")),
+            _ => text.to_string(),
+        };
+        files.push((name.to_string(), policy.into_bytes()));
+    }
+    files.push(("runtime.js".into(), runtime_module(runtime.is_some()).into_bytes()));
+    files.push(("card.json".into(), card.to_json().into_bytes()));
+    files.push(("model.onnx".into(), onnx.to_vec()));
+    let put = |folder: &Path| {
+        if runtime.is_some() {
+            create_folder(&folder.join("runtime"))?;
+        }
+        let paths: Vec<PathBuf> = files.iter().map(|(name, _)| folder.join(name)).collect();
+        let all = paths.iter().zip(&files).map(|(path, (_, bytes))| (&**path, &**bytes));
+        write_together(&all.collect::<Vec<_>>())
+    };
+    match folder.exists() {
+        true => put(folder)?,
+        false => create_whole(folder, put)?,
+    }
+    Ok(files.iter().rev().map(|(name, _)| folder.join(name)).collect())
+}
+
+/// Where a browser finds the runtime that is not in the folder.
+const CDN: &str = "https://cdn.jsdelivr.net";
+
+/// `runtime.js`: where the page loads the runtime from.
+fn runtime_module(copied: bool) -> String {
+    let place = match copied {
+        true => "./runtime/".to_string(),
+        false => format!("{CDN}/npm/onnxruntime-web@{RUNTIME_VERSION}/dist/"),
+    };
+    format!("// Where onnxruntime-web lies.\nexport const runtime = \"{place}\";\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_written() {
+        let there = fs::read_dir("src/export/web").unwrap();
+        let there: BTreeSet<String> =
+            there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let written = FILES.iter().map(|(name, _)| name.to_string()).chain(["runtime.js".into()]);
+        assert_eq!(there, written.collect());
+    }
+}

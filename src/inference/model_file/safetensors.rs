@@ -1,0 +1,157 @@
+//! Model files: weights in the safetensors format, with the card in their metadata.
+//!
+//! The tensors are named and laid out as PyTorch does it ([`crate::inference::weights`]); what was fitted before
+//! training is there as `fitted.NAME`. The metadata holds `format` (`pt`, which tells PyTorch's users the
+//! layout), `tonotopy` (the [`Card`] as JSON) and `blake3` (of the card, then of each tensor in the order of names:
+//! name, a zero byte, its bytes).
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use ::safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use models::Fitted;
+use models::fitted::Array;
+
+use super::card::Card;
+use crate::error::{Error, Result};
+use crate::inference::weights::Weights;
+
+/// Prefix of what is fitted.
+const FITTED: &str = "fitted.";
+
+/// Largest header: names, shapes and the card.
+const MAX_HEADER: u64 = 64 << 20;
+
+/// Largest file: the weights of the largest model, and some room.
+const MAX_FILE: u64 = 8 << 30;
+
+/// What to do about a file that is no model.
+const NAME_ANOTHER: &str = "name a run folder or a file that `tonotopy export` wrote";
+
+/// What a file holds.
+pub struct Contents {
+    /// See [`crate::inference::weights`] for names and shapes.
+    pub weights: Weights,
+    /// Those whose names begin with `fitted.`, without it.
+    pub fitted: Fitted,
+    /// Of files that this program wrote.
+    pub card: Option<Card>,
+}
+
+/// The bytes of a file.
+///
+/// # Errors
+/// If the format cannot hold it.
+pub fn to_bytes(weights: &Weights, fitted: &Fitted, card: &Card) -> Result<Vec<u8>> {
+    let mut tensors: BTreeMap<String, (&[usize], Vec<u8>)> = BTreeMap::new();
+    let fitted = fitted.arrays.iter().map(|(name, array)| (format!("{FITTED}{name}"), array));
+    for (name, array) in weights.iter().map(|(name, array)| (name.clone(), array)).chain(fitted) {
+        let mut bytes = Vec::with_capacity(4 * array.values.len());
+        array.values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        tensors.insert(name, (&array.shape, bytes));
+    }
+    let broken = |error: ::safetensors::SafeTensorError| {
+        Error::Data(format!("the model cannot be written as safetensors: {error}"))
+    };
+    let views = tensors
+        .iter()
+        .map(|(name, (shape, bytes))| {
+            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(broken)?;
+    let card = card.to_json();
+    let sum = checksum(&card, tensors.iter().map(|(name, (_, bytes))| (name, bytes)));
+    let entries = [("format", "pt".to_string()), ("tonotopy", card), ("blake3", sum)];
+    let metadata = HashMap::from(entries.map(|(key, value)| (key.to_string(), value)));
+    serialize(views, Some(metadata)).map_err(broken)
+}
+
+/// See the head of this file.
+fn checksum<'a>(
+    card: &str,
+    tensors: impl Iterator<Item = (&'a String, impl AsRef<[u8]>)>,
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(card.as_bytes());
+    for (name, bytes) in tensors {
+        hasher.update(name.as_bytes()).update(&[0]).update(bytes.as_ref());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Reads a file, of this program or another.
+///
+/// # Errors
+/// If it is no such file, is damaged, or holds numbers of another kind than float32.
+pub fn read(path: &Path) -> Result<Contents> {
+    let place = path.display();
+    if path.extension().is_some_and(|ending| ending == "toml") {
+        return Err(Error::Config(format!(
+            "{place} is an experiment, not a model: train it, and name the folder of its run"
+        )));
+    }
+    let data = |problem: String| Error::Data(format!("{place} {problem}"));
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    let mut first = [0; 8];
+    let header = match file.read_exact(&mut first) {
+        Ok(()) => u64::from_le_bytes(first),
+        Err(_) => return Err(data(format!("is too short to be a model file: {NAME_ANOTHER}"))),
+    };
+    // Before anything of that size is read or allocated.
+    if header > MAX_HEADER || header > length.saturating_sub(8) {
+        return Err(data(format!(
+            "is no whole safetensors file: its first bytes ask for a header of {header} bytes, and the file \
+             has {length}; {NAME_ANOTHER}"
+        )));
+    }
+    if length > MAX_FILE {
+        return Err(data(format!(
+            "has {length} bytes, and no model has more than {MAX_FILE}: {NAME_ANOTHER}"
+        )));
+    }
+    let mut bytes = first.to_vec();
+    file.take(MAX_FILE).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    let broken = |error: ::safetensors::SafeTensorError| {
+        data(format!("is damaged or cut off ({error}): take an undamaged copy"))
+    };
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(broken)?;
+    let mut contents = Contents { weights: Weights::new(), fitted: Fitted::default(), card: None };
+    for (name, view) in tensors.iter() {
+        if view.dtype() != Dtype::F32 {
+            return Err(data(format!(
+                "holds {name:?} as {:?}: only float32 can be read; save it as that first",
+                view.dtype()
+            )));
+        }
+        let values = view.data().chunks_exact(4);
+        let values = values.map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+        let array = Array { shape: view.shape().to_vec(), values: values.collect() };
+        match name.strip_prefix(FITTED) {
+            Some(name) => contents.fitted.arrays.insert(name.to_string(), array),
+            None => contents.weights.insert(name.to_string(), array),
+        };
+    }
+    let metadata = metadata.metadata().clone().unwrap_or_default();
+    if let Some(text) = metadata.get("tonotopy") {
+        let mut named: BTreeMap<String, &[u8]> = BTreeMap::new();
+        named.extend(tensors.iter().map(|(name, view)| (name.to_string(), view.data())));
+        let found = checksum(text, named.iter());
+        match metadata.get("blake3") {
+            Some(sum) if *sum == found => {}
+            _ => {
+                return Err(data(
+                    "does not match its checksum: it is damaged, or was changed by another program; take an \
+                     undamaged copy, or bring the weights in with `tonotopy import`"
+                        .into(),
+                ));
+            }
+        }
+        contents.card = Some(Card::parse(text, path)?);
+    }
+    Ok(contents)
+}

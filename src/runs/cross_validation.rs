@@ -1,0 +1,206 @@
+//! A run that classifies tracks by their fixed features: every track held out once, then a classifier of
+//! all of them, so that the run predicts like any other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use burn::module::Module;
+use datasets::{Split, Track};
+use models::Network;
+use models::linear::linear_probe::{
+    CrossValidated, CrossValidationConfig, CrossValidationError, Fold, Labelled,
+};
+
+use crate::data::examples::{Examples, TrackInputs};
+use crate::data::prepare::Prepared;
+use crate::error::{Error, Result};
+use crate::evaluation::metrics::{self, Folds, Targets};
+use crate::evaluation::predictions::Predictions;
+use crate::evaluation::spread::Spread;
+use crate::experiment::Experiment;
+use crate::runs::fit::fixed_features;
+use crate::runs::folder::{Environment, RunFolder};
+use crate::runs::model;
+use crate::runs::session::{Session, Trained};
+use crate::runs::transfer_source;
+use crate::training::log::{Log, LogLine};
+use crate::training::state::{Best, LoopState};
+use crate::training::training_loop::End;
+
+impl Session<'_> {
+    /// Scores the model's features by cross-validation and leaves a whole run in `folder`; one that was
+    /// stopped there is begun anew.
+    ///
+    /// # Errors
+    /// Those of loading and fitting; [`Error::Data`] if a track has no class or several, and see
+    /// [`CrossValidationConfig::run`]. [`Error::Interrupted`] leaves nothing that counts.
+    pub(crate) fn cross_validate(
+        &self,
+        experiment: &Experiment,
+        config: &CrossValidationConfig,
+        folder: &RunFolder,
+    ) -> Result<Trained> {
+        let began = Instant::now();
+        let mut data = self.prepare(experiment, folder)?;
+        let classes = classes(&data)?;
+        let groups = config.by_artist.then(|| artists(&data.collection.tracks));
+        if let Some((_, nameless)) = &groups
+            && *nameless > 0
+        {
+            data.notes.push(format!(
+                "{nameless} tracks have no artist: each may be in any fold, as if alone"
+            ));
+        }
+        let fitted = self.fit(experiment, &data, folder)?;
+        let device = &self.device.device;
+        let model = model::initial(experiment, data.outputs(), &fitted, device)?;
+        let model = transfer_source::put_into(model, experiment, folder.beside(), device)?;
+
+        let bar = self.progress.predict("features");
+        let features =
+            fixed_features(&model.valid(), &data.train, device, self.stop, |done, all| {
+                bar.predict(done, all);
+            });
+        bar.finish();
+        let features = features?;
+        let (rows, columns) = track_means(&features);
+        let of = Labelled {
+            rows: &rows,
+            columns,
+            classes: &classes,
+            n_classes: data.outputs(),
+            groups: groups.as_ref().map(|(groups, _)| groups.as_slice()),
+        };
+        let bar = self.progress.predict("folds");
+        let found = config.run(&of, |done, _| {
+            bar.predict(done, config.folds);
+            match self.stop.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        bar.finish();
+        let found = found.map_err(from_cross_validation)?;
+        let (weights, biases) = config.fit(&of).map_err(from_cross_validation)?.plain();
+        let model = model.with_classifier(&weights, &biases);
+
+        data.notes.extend(found.notes.iter().cloned());
+        for note in &data.notes {
+            tracing::info!("{}: {note}", data.collection.name);
+        }
+        let environment = Environment::here(self.device, model.num_params(), data.notes.clone());
+        folder.create(experiment, &environment, &fitted, &data)?;
+        let accuracy = write(&found, &data, folder)?;
+        let state = LoopState {
+            seconds: began.elapsed().as_secs_f64(),
+            best: accuracy.map(|value| Best { step: 0, value }),
+            ..LoopState::default()
+        };
+        let training = &experiment.training;
+        let optimizer = training.optimizer.init();
+        folder.checkpoints().save(&model, &optimizer, &state, training.keep_checkpoints)?;
+        let mut log = Log::open(folder.path(), 0)?;
+        let metrics = BTreeMap::from([("accuracy".to_string(), accuracy)]);
+        log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
+        // Last: with it, the run is whole.
+        log.write(&LogLine::End { step: 0, reason: "steps".into(), seconds: state.seconds })?;
+        Ok(Trained { end: End::Steps, state })
+    }
+}
+
+/// The class of each track.
+fn classes(data: &Prepared) -> Result<Vec<u32>> {
+    let class = |track: &Track| match track.tags.as_slice() {
+        [one] => Ok(*one as u32),
+        tags => Err(Error::Data(format!(
+            "track {} of {} has {} tags: [cross_validation] tells classes apart, of which a track has exactly \
+             one",
+            track.id,
+            data.collection.name,
+            tags.len()
+        ))),
+    };
+    data.collection.tracks.iter().map(class).collect()
+}
+
+/// A number for the artist of each track, one of its own for a track without; and how many are without.
+fn artists(tracks: &[Track]) -> (Vec<u32>, usize) {
+    let mut known: HashMap<&str, u32> = HashMap::new();
+    let (mut next, mut nameless) = (0, 0);
+    let groups = tracks.iter().map(|track| {
+        let fresh = || {
+            next += 1;
+            next - 1
+        };
+        match &track.artist {
+            Some(artist) => *known.entry(artist).or_insert_with(fresh),
+            None => {
+                nameless += 1;
+                let mut fresh = fresh;
+                fresh()
+            }
+        }
+    });
+    let groups = groups.collect();
+    (groups, nameless)
+}
+
+/// The mean over the excerpts of each track, `[track, feature]`, and how many features there are.
+fn track_means(examples: &Examples) -> (Vec<f32>, usize) {
+    let TrackInputs::Features { tracks, width } = &examples.inputs else {
+        unreachable!("features were computed");
+    };
+    let mean = |rows: &Vec<f32>| -> Vec<f32> {
+        let count = (rows.len() / width) as f64;
+        let column = |at| rows.iter().skip(at).step_by(*width).map(|v| f64::from(*v)).sum::<f64>();
+        (0..*width).map(|at| (column(at) / count) as f32).collect()
+    };
+    (tracks.iter().flat_map(mean).collect(), *width)
+}
+
+/// Writes predictions and scores; returns the accuracy.
+fn write(found: &CrossValidated, data: &Prepared, folder: &RunFolder) -> Result<Option<f64>> {
+    let broken = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
+    let tags = data.collection.tags.clone();
+    let ids: Vec<String> = data.train.ids.clone();
+    // What machines decide is no probability; brought to the same form, it keeps its order.
+    let values = found.decisions.chunks_exact(tags.len()).flat_map(softmax).collect();
+    let predictions = Predictions { ids: ids.clone(), tags: tags.clone(), values };
+    let targets = Targets::from_numbers(ids, tags, &data.train.targets).map_err(|e| broken(&e))?;
+    let split = format!("{} folds", found.folds.len());
+    let mut scores = metrics::score_genres(&predictions, &targets, &data.collection.name, &split)
+        .map_err(|error| broken(&error))?;
+    let accuracies: Vec<f64> = found.folds.iter().map(|fold: &Fold| fold.accuracy).collect();
+    scores.cross_validation = Spread::of(&accuracies).map(|spread| Folds {
+        accuracy_mean: spread.mean,
+        accuracy_deviation: spread.deviation.unwrap_or(0.0),
+        folds: found.folds.clone(),
+    });
+    let text = serde_json::to_vec_pretty(&scores).expect("plain data becomes JSON");
+    folder.write_scored(&predictions, &text, Split::Test)?;
+    Ok(scores.accuracy)
+}
+
+fn softmax(row: &[f32]) -> Vec<f32> {
+    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = row.iter().map(|value| (value - top).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
+}
+
+fn from_cross_validation(error: CrossValidationError) -> Error {
+    match error {
+        CrossValidationError::Config(error) => {
+            Error::Config(format!("in [cross_validation]: {error}"))
+        }
+        CrossValidationError::TooFew { .. } => {
+            Error::Config(format!("in [cross_validation]: {error}"))
+        }
+        CrossValidationError::Stopped(_) => {
+            Error::Interrupted("interrupted; nothing of this run was kept".into())
+        }
+        error => Error::Data(format!("the features cannot be classified: {error}")),
+    }
+}

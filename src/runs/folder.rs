@@ -1,0 +1,459 @@
+//! A run's folder: plain files that say what was run, on what, and how it went.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use datasets::Split;
+use datasets::tracks::manifest::{Paths, to_csv};
+use models::Fitted;
+use serde::{Deserialize, Serialize};
+
+use crate::data::prepare::{Prepared, factor_names, from_dataset};
+use crate::device::DeviceInfo;
+use crate::error::{Error, Result};
+use crate::evaluation::predictions::Predictions;
+use crate::experiment::Experiment;
+use crate::io::checksums::Checksums;
+use crate::io::files::{create_folder, read_text, sweep_abandoned, write_atomic, write_together};
+use crate::io::lock::Lock;
+use crate::listening::factors;
+use crate::runs::checkpoint::{Checkpoints, Which};
+use crate::runs::fit;
+use crate::training::log::{self, LogLine};
+
+/// Version of the folder's layout.
+const FORMAT: u32 = 1;
+const FITTED: &str = "fitted";
+const EXPERIMENT: &str = "experiment.toml";
+const MANIFEST: &str = "manifest.csv";
+const TAGS: &str = "tags.txt";
+
+/// Where and with what a run was made; `environment.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of the folder's layout.
+    pub format: u32,
+    /// Version of the program.
+    pub tonotopy: String,
+    /// Commit that it was built from; `unknown` without a repository.
+    pub commit: String,
+    /// Version of burn; `unknown` where it was built without a lock file.
+    pub burn: String,
+    /// As `--device` takes it.
+    pub device: String,
+    /// The device's own name.
+    pub device_name: String,
+    /// What kernels are compiled for; for the CPU backends, the crate.
+    pub backend: String,
+    /// Operating system and architecture.
+    pub os: String,
+    /// The command line, its arguments joined by blanks, not quoted.
+    pub command: String,
+    /// Numbers that the model holds: trained ones, frozen ones, and those that batch normalisation keeps.
+    pub parameters: usize,
+    /// What was left out of the data, or cannot be scored.
+    pub notes: Vec<String>,
+}
+
+impl Environment {
+    /// Of this process.
+    pub fn here(device: &DeviceInfo, parameters: usize, notes: Vec<String>) -> Environment {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        Environment {
+            format: FORMAT,
+            tonotopy: env!("CARGO_PKG_VERSION").into(),
+            commit: env!("TONOTOPY_COMMIT").into(),
+            burn: env!("TONOTOPY_BURN").into(),
+            device: device.id.clone(),
+            device_name: device.name.clone(),
+            backend: device.backend.clone(),
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            command: format!("tonotopy {}", arguments.join(" ")),
+            parameters,
+            notes,
+        }
+    }
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder `<name>-s<seed>` below `runs`.
+    pub fn of(runs: &Path, experiment: &Experiment) -> RunFolder {
+        RunFolder { path: runs.join(format!("{}-s{}", experiment.name, experiment.seed)) }
+    }
+
+    /// An existing run.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the folder holds no run.
+    pub fn open(path: &Path) -> Result<RunFolder> {
+        let run = RunFolder { path: path.to_owned() };
+        match run.exists() {
+            true => Ok(run),
+            false => Err(Error::Data(format!(
+                "{} is no run folder: it has no experiment.toml (make one with `tonotopy train`)",
+                path.display()
+            ))),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder that it lies in, with other runs.
+    pub fn beside(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Where a file of that name is, or would be.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder's `checkpoints/`.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::new(self.file("checkpoints"))
+    }
+
+    /// Whether it is a run: whether `experiment.toml`, which is written last, is there.
+    pub fn exists(&self) -> bool {
+        self.file(EXPERIMENT).is_file()
+    }
+
+    /// A file that was written when the run was made, and that decides what its model means.
+    fn read(&self, name: &str) -> Result<String> {
+        let Some(checksums) = Checksums::read(&self.path)? else {
+            // Of a run made before there were any.
+            return read_text(&self.file(name));
+        };
+        String::from_utf8(checksums.read_file(name)?).map_err(|_| {
+            Error::Data(format!("{} is no text: train the run anew", self.file(name).display()))
+        })
+    }
+
+    /// Keeps other processes from writing into the run, and removes what killed ones left half-written.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if another process is at work in it.
+    pub fn lock(&self) -> Result<Lock> {
+        let lock = Lock::take(&self.path)?;
+        for folder in [self.path.clone(), self.file(FITTED), self.file("catalogue")] {
+            sweep_abandoned(&folder)?;
+        }
+        self.checkpoints().sweep()?;
+        Ok(lock)
+    }
+
+    /// The experiment, as resolved when the run was made.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is damaged, or of a program that knew other keys.
+    pub fn experiment(&self) -> Result<Experiment> {
+        Experiment::parse(&self.read(EXPERIMENT)?, &[]).map_err(|error| {
+            Error::Data(format!("in {}: {error}", self.file(EXPERIMENT).display()))
+        })
+    }
+
+    /// The vocabulary, in the order of the outputs.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the file is damaged.
+    pub fn tags(&self) -> Result<Vec<String>> {
+        Ok(self.read(TAGS)?.lines().map(str::to_string).collect())
+    }
+
+    /// Where and with what it was made.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the file is damaged; [`Error::Io`] if it is not there.
+    pub fn environment(&self) -> Result<Environment> {
+        let path = self.file("environment.json");
+        serde_json::from_str(&read_text(&path)?)
+            .map_err(|error| Error::Data(format!("in {}: {error}", path.display())))
+    }
+
+    /// What of the model was fitted before the first step; empty for most models.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a file is missing or damaged.
+    pub fn fitted(&self) -> Result<Fitted> {
+        Ok(fit::read(&self.file(FITTED))?.unwrap_or_default())
+    }
+
+    /// Where the factors are kept that a network learns.
+    pub fn factors(&self) -> PathBuf {
+        self.file("factors")
+    }
+
+    /// What the outputs of the run's model are called: tags, or the numbers of factors.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if tags or factors are damaged.
+    pub fn outputs(&self, experiment: &Experiment) -> Result<Vec<String>> {
+        match experiment.listening {
+            None => self.tags(),
+            Some(_) => Ok(factor_names(factors::width(&self.factors())?)),
+        }
+    }
+
+    /// The log; empty before training.
+    ///
+    /// # Errors
+    /// See [`log::read`].
+    pub fn log(&self) -> Result<Vec<LogLine>> {
+        let path = self.file("metrics.jsonl");
+        if path.exists() { log::read(&path) } else { Ok(Vec::new()) }
+    }
+
+    /// Whether training came to its end.
+    ///
+    /// # Errors
+    /// See [`log::read`].
+    pub fn is_trained(&self) -> Result<bool> {
+        Ok(self.exists()
+            && matches!(self.log()?.last(), Some(LogLine::End { reason, .. })
+                if ["steps", "patience", "imported"].contains(&reason.as_str())))
+    }
+
+    /// Writes what is run, on what and where; nothing may have gone wrong before.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk refuses; the folder is then no run.
+    pub fn create(
+        &self,
+        experiment: &Experiment,
+        environment: &Environment,
+        fitted: &Fitted,
+        data: &Prepared,
+    ) -> Result<()> {
+        create_folder(&self.path)?;
+        if let Some(latent) = &data.latent {
+            let folder = self.factors();
+            if folder.exists() {
+                // Of a run that was stopped before it had begun.
+                std::fs::remove_dir_all(&folder).map_err(Error::io("clear", &folder))?;
+            }
+            factors::write(&folder, &latent.to_tables(&data.collection.tracks))?;
+        }
+        if !fitted.arrays.is_empty() {
+            fit::write(fitted, &self.file(FITTED))?;
+        }
+        let tags: String = data.collection.tags.iter().map(|tag| format!("{tag}\n")).collect();
+        write_atomic(&self.file(TAGS), tags.as_bytes())?;
+        write_atomic(&self.file(MANIFEST), &manifest(data)?)?;
+        write_atomic(&self.file("audio.csv"), &audio_table(data)?)?;
+        write_atomic(
+            &self.file("quarantine.csv"),
+            &crate::audio::quarantine_csv(&data.quarantine),
+        )?;
+        let environment = serde_json::to_vec_pretty(environment).expect("plain data becomes JSON");
+        write_atomic(&self.file("environment.json"), &environment)?;
+        let text = experiment.to_toml();
+        let checksums = Checksums::of_files(&self.path, &[TAGS, MANIFEST])?;
+        checksums.with(EXPERIMENT, text.as_bytes()).write()?;
+        // Last: with it, the folder is a run.
+        write_atomic(&self.file(EXPERIMENT), text.as_bytes())
+    }
+
+    /// Writes the predictions of a split and the scores that these got, both or neither.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a prediction is no probability; [`Error::Io`] if the disk refuses.
+    pub fn write_scored(
+        &self,
+        predictions: &Predictions,
+        scores: &[u8],
+        split: Split,
+    ) -> Result<()> {
+        let path = self.file(&format!("predictions{}.csv", suffix(split)));
+        let mut csv = Vec::new();
+        predictions
+            .to_writer(&mut csv)
+            .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
+        write_together(&[(&path, &csv), (&self.scores(split), scores)])
+    }
+
+    /// Where the scores of a split are.
+    pub fn scores(&self, split: Split) -> PathBuf {
+        self.file(&format!("scores{}.json", suffix(split)))
+    }
+
+    /// Whether `scores.json` is of this checkpoint.
+    ///
+    /// # Errors
+    /// Those of reading the checkpoint's name.
+    pub fn is_scored(&self, which: Which) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Source {
+            checkpoint: String,
+        }
+        let path = self.scores(Split::Test);
+        if !path.is_file() {
+            return Ok(false);
+        }
+        // What cannot be read is written anew.
+        let source = read_text(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let wanted = self.checkpoints().pointed(which)?;
+        Ok(source.is_some_and(|Source { checkpoint }| checkpoint == wanted))
+    }
+
+    /// Says so where training has not come to its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Data`] if the log or the experiment cannot be read.
+    pub fn warn_if_unfinished(&self) -> Result<()> {
+        if self.is_trained()? {
+            return Ok(());
+        }
+        let reached = self.log()?.iter().rev().find_map(|line| match line {
+            LogLine::Train { step, .. } | LogLine::End { step, .. } => Some(*step),
+            _ => None,
+        });
+        tracing::warn!(
+            "{} was trained for {} of its {} steps: `tonotopy train --resume` goes on",
+            self.path.display(),
+            reached.unwrap_or(0),
+            self.experiment()?.training.steps
+        );
+        Ok(())
+    }
+
+    /// Removes predictions and scores: they are of a model that is about to be trained further.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if one cannot be removed.
+    pub fn forget_scores(&self) -> Result<()> {
+        for split in [Split::Train, Split::Valid, Split::Test] {
+            let predictions = self.file(&format!("predictions{}.csv", suffix(split)));
+            for path in [self.scores(split), predictions] {
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::io("remove", &path)(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on with other data or another experiment than the run began with.
+    ///
+    /// # Errors
+    /// As [`RunFolder::check_experiment`] and [`RunFolder::check_data`].
+    pub fn check_same(&self, experiment: &Experiment, data: &Prepared) -> Result<()> {
+        self.check_experiment(experiment)?;
+        self.check_data(data)
+    }
+
+    /// Refuses another experiment than the run began with.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the keys whose values differ.
+    pub fn check_experiment(&self, experiment: &Experiment) -> Result<()> {
+        let saved = self.experiment()?;
+        let differing = differing_keys(&saved, experiment);
+        if !differing.is_empty() {
+            return Err(Error::Config(format!(
+                "{} was begun with other values of {}: give the experiment another name, \
+                 or delete the folder to begin anew",
+                self.path.display(),
+                differing.join(", ")
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses data that changed since the run was made.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the manifest of the run is another than that of `data`, or is damaged.
+    pub fn check_data(&self, data: &Prepared) -> Result<()> {
+        match self.read(MANIFEST)?.as_bytes() == manifest(data)? {
+            true => Ok(()),
+            false => Err(Error::Data(format!(
+                "the data set is no longer the one in {}: put the old files back, or train anew",
+                self.file(MANIFEST).display()
+            ))),
+        }
+    }
+}
+
+/// What the names of files have that are of another split than test.
+pub fn suffix(split: Split) -> String {
+    if split == Split::Test { String::new() } else { format!("-{split}") }
+}
+
+/// Keys whose values differ; those that may change between a run and its resumption are left out.
+fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
+    const FREE: &[&str] = &[
+        "about",
+        "name",
+        "paper.certainty",
+        "paper.metric",
+        "paper.source",
+        "paper.value",
+        "training.audio_in_memory_mb",
+        "training.keep_checkpoints",
+        "training.loader_threads",
+        "training.log_every",
+        "training.patience",
+    ];
+    let flat = |experiment: &Experiment| {
+        let mut keys = BTreeMap::new();
+        let table = toml::Value::try_from(experiment).expect("an experiment becomes TOML");
+        flatten("", &table, &mut keys);
+        keys
+    };
+    let (a, b) = (flat(a), flat(b));
+    let mut keys: Vec<&String> =
+        a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).collect();
+    keys.sort();
+    keys.dedup();
+    // Read from the run that is named, which is compared by its name.
+    let free = |key: &str| FREE.contains(&key) || key.starts_with("model.source.");
+    keys.into_iter().filter(|key| !free(key)).cloned().collect()
+}
+
+fn flatten(prefix: &str, value: &toml::Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let dot = if prefix.is_empty() { "" } else { "." };
+                flatten(&format!("{prefix}{dot}{key}"), value, into);
+            }
+        }
+        value => drop(into.insert(prefix.to_string(), value.to_string())),
+    }
+}
+
+/// `manifest.csv` in the format of one's own data; paths are absolute.
+fn manifest(data: &Prepared) -> Result<Vec<u8>> {
+    to_csv(&data.collection, Paths::Absolute).map_err(from_dataset)
+}
+
+/// `audio.csv`: where the decoded audio of each track lies, for other programs.
+fn audio_table(data: &Prepared) -> Result<Vec<u8>> {
+    let rows = data.collection.tracks.iter().zip(&data.audio).map(|(track, audio)| {
+        let file = audio.path().map(|path| path.display().to_string());
+        vec![track.id.clone(), file.unwrap_or_default()]
+    });
+    csv_bytes(&["id", "cache_file"], rows)
+}
+
+fn csv_bytes(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let broken = |error: csv::Error| Error::Data(format!("cannot write CSV: {error}"));
+    writer.write_record(header).map_err(broken)?;
+    for row in rows {
+        writer.write_record(row).map_err(broken)?;
+    }
+    writer.into_inner().map_err(|error| Error::Data(format!("cannot write CSV: {error}")))
+}

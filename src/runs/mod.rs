@@ -1,0 +1,11 @@
+//! One run from its experiment to its scores, and the directory that keeps it.
+
+pub mod checkpoint;
+pub mod cross_validation;
+pub mod fit;
+pub mod folder;
+pub mod gpu_memory;
+pub mod model;
+pub mod session;
+pub mod transfer_source;
+pub mod warm_start;
