@@ -83,13 +83,13 @@ fn world(pages: &[&str]) -> Workplace {
     let table = |page: &str| blocks(page, "csv").pop().unwrap() + "\n";
     let mut manifest = table(pages[0]);
     let mut plays = pages.get(1).map(|page| table(page)).unwrap_or_default();
-    for track in 0..36 {
+    for track in 0..60 {
         let (artist, path) = (track / 3, format!("album {}/{track}.wav", track / 3));
         let tags = ["guitar|slow", "piano", "guitar"][track % 3];
         let hertz = 200.0 + 40.0 * track as f64;
         place.write(&format!("my-music/{path}"), tone(6.0, 16_000, hertz));
         manifest += &format!("t{track},{path},,{tags},Artist {artist}\n");
-        for user in (0..12).filter(|user| (track * 5 + user * 7) % 11 < 4) {
+        for user in (0..60).filter(|user| (track * 5 + user * 7) % 11 < 4) {
             plays += &format!("user-{user},t{track},{}\n", 1 + track % 4);
         }
     }
