@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod devices;
+mod docs;
 mod experiments;
 mod export;
 mod factorize;
