@@ -14,7 +14,7 @@ fn rows(count: usize, columns: usize) -> Vec<f32> {
 
 fn fit(rows: &[f32], columns: usize, keep: Keep) -> Pca {
     let mut fit = PcaFit::new(columns);
-    // In uneven portions: it makes no difference.
+    // In parts of unequal size, which must not change the result.
     for part in rows.chunks(columns * 3) {
         fit.add(part).unwrap();
     }
@@ -32,9 +32,8 @@ fn near(ours: &[f64], theirs: &[f64], bound: f64) {
     }
 }
 
-/// More rows than columns, fewer, and many more.
 #[test]
-fn components_are_those_of_scikit_learn() {
+fn components_agree_with_scikit_learn() {
     let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
     for case in reference.as_array().unwrap() {
         let count = case["rows"].as_u64().unwrap() as usize;
@@ -55,16 +54,16 @@ fn components_are_those_of_scikit_learn() {
 }
 
 #[test]
-fn a_large_offset_costs_no_precision() {
+fn large_offset_does_not_reduce_precision() {
     let shifted: Vec<f32> = rows(200, 5).iter().map(|value| value + 4096.0).collect();
-    // What the offset left of the numbers, without it.
+    // The values that rounding with the offset leaves, without the offset.
     let back: Vec<f32> = shifted.iter().map(|value| value - 4096.0).collect();
     let (a, b) = (fit(&shifted, 5, Keep::Components(5)), fit(&back, 5, Keep::Components(5)));
     near(&a.variances, &b.variances, 1e-9);
 }
 
 #[test]
-fn what_has_no_components_is_said() {
+fn invalid_input_is_named() {
     let mut one = PcaFit::new(2);
     one.add(&[1.0, 2.0]).unwrap();
     assert_eq!(one.clone().finish(Keep::Variance(0.9)), Err(PcaError::TooFewRows(1)));
