@@ -39,6 +39,31 @@ impl ModelError {
     }
 }
 
+/// A value of a matrix that is not finite.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {row}, column {column} is {value}; all values must be finite")]
+pub struct NotFinite {
+    /// Counted from 0.
+    pub row: usize,
+    /// Counted from 0.
+    pub column: usize,
+    /// The value as text.
+    pub value: String,
+}
+
+/// `Ok` if all values of a row-major matrix are finite.
+pub(crate) fn all_finite<T: Copy + Into<f64>>(
+    values: impl IntoIterator<Item = T>,
+    columns: usize,
+) -> Result<(), NotFinite> {
+    match values.into_iter().map(Into::into).enumerate().find(|(_, value)| !value.is_finite()) {
+        Some((at, value)) => {
+            Err(NotFinite { row: at / columns, column: at % columns, value: value.to_string() })
+        }
+        None => Ok(()),
+    }
+}
+
 /// `Ok` if `low <= value <= high`; NaN is an error.
 pub(crate) fn in_range<T: PartialOrd + Display>(
     key: &str,
@@ -53,7 +78,34 @@ pub(crate) fn in_range<T: PartialOrd + Display>(
     Err(ModelError::new(key, value, "out of range", remedy))
 }
 
-/// `Ok` if a probability of dropout is usable.
+/// `Ok` if `valid`; otherwise an error at `key`.
+pub(crate) fn ensure(
+    valid: bool,
+    key: &str,
+    value: impl Display,
+    problem: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Result<(), ModelError> {
+    if valid { Ok(()) } else { Err(ModelError::new(key, value, problem, remedy)) }
+}
+
+/// `Ok` if a list has between `least` and `most` entries.
+pub(crate) fn list_length(
+    key: &str,
+    length: usize,
+    least: usize,
+    most: usize,
+) -> Result<(), ModelError> {
+    ensure(
+        (least..=most).contains(&length),
+        key,
+        length,
+        "out of range",
+        format!("list {least} to {most}"),
+    )
+}
+
+/// `Ok` if a dropout probability is valid.
 pub(crate) fn valid_dropout(dropout: f64) -> Result<(), ModelError> {
     in_range("dropout", dropout, 0.0, 0.99)
 }

@@ -59,11 +59,6 @@ impl MelScale {
         }
     }
 
-    /// Centre frequencies of `bands` filters between `f_min` and `f_max`, in Hz.
-    pub fn centres(self, bands: usize, f_min: f64, f_max: f64) -> Vec<f64> {
-        self.edges(bands, f_min, f_max)[1..=bands].to_vec()
-    }
-
     /// `bands + 2` frequencies in Hz: filter `b` rises from edge `b`, peaks at `b + 1` and ends at `b + 2`.
     fn edges(self, bands: usize, f_min: f64, f_max: f64) -> Vec<f64> {
         let (low, high) = (self.from_hz(f_min), self.from_hz(f_max));

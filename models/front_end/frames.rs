@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::{excerpt_too_short, in_range};
+use crate::error::{ensure, excerpt_too_short, in_range};
 use crate::onnx::{Graph, Value};
 
 /// Settings of [`Frames`], which must match the dataset.
@@ -48,19 +48,14 @@ impl FramesConfig {
         if excerpt_samples < self.width {
             return Err(excerpt_too_short(excerpt_samples, self.width));
         }
-        if !excerpt_samples.is_multiple_of(self.width) {
-            let remedy = format!(
-                "set training.excerpt_seconds to a multiple of 1/{}",
-                self.frames_per_second
-            );
-            return Err(ModelError::new(
-                "excerpt",
-                format!("{excerpt_samples} values"),
-                format!("not a multiple of the {} values of a frame", self.width),
-                remedy,
-            ));
-        }
-        Ok(())
+        let rate = self.frames_per_second;
+        ensure(
+            excerpt_samples.is_multiple_of(self.width),
+            "excerpt",
+            format!("{excerpt_samples} values"),
+            format!("not a multiple of the {} values of a frame", self.width),
+            format!("set training.excerpt_seconds to a multiple of 1/{rate}"),
+        )
     }
 
     /// The front end, which has no weights.

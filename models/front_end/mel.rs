@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::filterbank::{FilterNorm, MelScale, mel_filters};
 use super::{check_sample_rate, output_length};
 use crate::ModelError;
-use crate::error::{excerpt_too_short, in_range};
+use crate::error::{ensure, excerpt_too_short, in_range};
 use crate::onnx::{Graph, LARGEST_BASIS, Padding, Value, Windows, transposed};
 
 /// Settings of [`Mel`]; keys, defaults and meanings are those of librosa unless noted.
@@ -118,13 +118,10 @@ impl MelConfig {
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         check_sample_rate(self.sample_rate)?;
         in_range("n_fft", self.n_fft, 1, MAX_N_FFT)?;
-        if let Some(length) = self.win_length
-            && !(1..=self.n_fft).contains(&length)
-        {
-            let (problem, n_fft) = ("does not fit into n_fft", self.n_fft);
-            let remedy = format!("set it to 1 or more, up to {n_fft}, or raise n_fft");
-            return Err(ModelError::new("win_length", length, problem, remedy));
-        }
+        let length = self.window_length();
+        let remedy = format!("set it to 1 or more, up to {}, or raise n_fft", self.n_fft);
+        let fits = (1..=self.n_fft).contains(&length);
+        ensure(fits, "win_length", length, "does not fit into n_fft", remedy)?;
         in_range("hop_length", self.hop_length, 1, 1 << 24)?;
         in_range("n_mels", self.n_mels, 1, MAX_MELS)?;
         let nyquist = f64::from(self.sample_rate) / 2.0;
@@ -134,14 +131,11 @@ impl MelConfig {
         }
         // The distance of neighbouring edges is a divisor, which rounding must not make 0.
         let f_max = self.highest_frequency();
-        if f_max - self.f_min < 1.0 {
-            let problem = format!("leaves no room for a band below f_max = {f_max}");
-            return Err(ModelError::new("f_min", self.f_min, problem, "lower it, or raise f_max"));
-        }
-        if self.power != 1.0 && self.power != 2.0 {
-            let remedy = "set it to 2.0 (power) or 1.0 (magnitude)";
-            return Err(ModelError::new("power", self.power, "not supported", remedy));
-        }
+        let problem = format!("leaves no room for a band below f_max = {f_max}");
+        let room = f_max - self.f_min >= 1.0;
+        ensure(room, "f_min", self.f_min, problem, "lower it, or raise f_max")?;
+        let remedy = "set it to 2.0 (power) or 1.0 (magnitude)";
+        ensure([1.0, 2.0].contains(&self.power), "power", self.power, "not supported", remedy)?;
         in_range("compression", self.compression, 1e-6, 1e12)?;
         if self.center && self.pad_mode == PadKind::Reflect && excerpt_samples <= self.n_fft / 2 {
             // A reflection cannot be longer than the signal.

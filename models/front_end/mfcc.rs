@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mel::{Mel, MelConfig, PadKind};
 use crate::ModelError;
-use crate::error::{excerpt_too_short, in_range};
+use crate::error::{ensure, excerpt_too_short, in_range};
 use crate::fitted::Constant;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
@@ -119,10 +119,9 @@ impl MfccConfig {
         in_range("top_db", self.top_db, 1.0, 1_000.0)?;
         in_range("deltas", self.deltas, 0, 2)?;
         in_range("delta_frames", self.delta_frames, 3, 1_001)?;
-        if self.delta_frames.is_multiple_of(2) {
-            let remedy = "set it to an odd number; the default is 9";
-            return Err(ModelError::new("delta_frames", self.delta_frames, "even", remedy));
-        }
+        let odd = !self.delta_frames.is_multiple_of(2);
+        let remedy = "set it to an odd number; the default is 9";
+        ensure(odd, "delta_frames", self.delta_frames, "even", remedy)?;
         if self.frames(excerpt_samples) == 0 {
             let needed = self.n_fft.saturating_add((self.delta_frames - 1) * self.hop_length);
             return Err(excerpt_too_short(excerpt_samples, needed));

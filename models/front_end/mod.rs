@@ -17,7 +17,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{ensure, in_range};
 use crate::onnx::{Graph, Value};
 pub use frames::{Frames, FramesConfig};
 pub use mel::{Mel, MelConfig};
@@ -177,12 +177,10 @@ impl FrontEndConfig {
     /// end. Keys of errors begin with `front_end`.
     pub(crate) fn validate_fixed(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         self.validate(excerpt_samples).map_err(|error| error.within("front_end"))?;
-        if matches!(self, Self::Strided(_)) {
-            let problem = "learns its filters by gradient descent, which does not reach this network's features";
-            let remedy = "choose mel, mfcc, multiresolution or pyramid";
-            return Err(ModelError::new("front_end.name", "strided", problem, remedy));
-        }
-        Ok(())
+        let problem = "its filters need gradients, which fitted features do not have";
+        let remedy = "choose mel, mfcc, multiresolution or pyramid";
+        let by_rule = !matches!(self, Self::Strided(_));
+        ensure(by_rule, "front_end.name", "strided", problem, remedy)
     }
 
     /// The front end with its initial weights, on `device`.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mel::{Mel, MelConfig};
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{ensure, in_range, list_length};
 use crate::onnx::{Graph, Value};
 
 /// Settings of [`Multiresolution`]; keys and meanings are those of [`MelConfig`].
@@ -77,17 +77,11 @@ impl MultiresolutionConfig {
     /// # Errors
     /// Names the first invalid value, or says that an excerpt is too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        let count = self.windows.len();
-        if !(1..=MAX_LEVELS).contains(&count) {
-            let problem = format!("{count} levels");
-            let remedy = format!("list 1 to {MAX_LEVELS} windows");
-            return Err(ModelError::new("windows", format!("{:?}", self.windows), problem, remedy));
-        }
-        if !self.windows.is_sorted_by(|a, b| a < b) {
-            let remedy = "list each window once, the shortest first";
-            let value = format!("{:?}", self.windows);
-            return Err(ModelError::new("windows", value, "not in ascending order", remedy));
-        }
+        list_length("windows", self.windows.len(), 1, MAX_LEVELS)?;
+        let (ascending, value) =
+            (self.windows.is_sorted_by(|a, b| a < b), format!("{:?}", self.windows));
+        let remedy = "list each window once, the shortest first";
+        ensure(ascending, "windows", value, "not in ascending order", remedy)?;
         for (i, &window) in self.windows.iter().enumerate() {
             in_range(&format!("windows[{i}]"), window, 1, kernels::mel::MAX_N_FFT)?;
             self.mel(window).validate(excerpt_samples)?;

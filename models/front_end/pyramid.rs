@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::mel::{Mel, MelConfig};
 use super::multiresolution::MAX_LEVELS;
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{ensure, in_range};
 use crate::fitted::Constant;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
@@ -109,19 +109,16 @@ impl PyramidConfig {
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         self.mel().validate(excerpt_samples)?;
         in_range("levels", self.levels, 1, MAX_LEVELS)?;
-        let wrong = |problem: &str, remedy: &str| {
-            Err(ModelError::new("kernel", format!("{:?}", self.kernel), problem, remedy))
-        };
+        let kernel = format!("{:?}", self.kernel);
         let usual = "the usual one is [1, 4, 6, 4, 1]";
-        if self.kernel.len().is_multiple_of(2) || self.kernel.len() > 101 {
-            return wrong("not an odd number of weights, up to 101", usual);
-        }
+        let length = self.kernel.len();
+        let odd = !length.is_multiple_of(2) && length <= 101;
+        ensure(odd, "kernel", &kernel, "not an odd number of weights, up to 101", usual)?;
         let sum: f64 = self.kernel.iter().sum();
         // NaN fails.
-        if !(sum.abs() >= 1e-6 && self.kernel.iter().all(|weight| weight.abs() <= 1e6)) {
-            return wrong("the sum of the weights is 0, or a weight is too large or NaN", usual);
-        }
-        Ok(())
+        let divisible = sum.abs() >= 1e-6 && self.kernel.iter().all(|weight| weight.abs() <= 1e6);
+        let problem = "the sum of the weights is 0, or a weight is too large or NaN";
+        ensure(divisible, "kernel", kernel, problem, usual)
     }
 
     /// # Errors
@@ -204,25 +201,6 @@ impl Pyramid {
             levels.push(coarser);
         }
         levels
-    }
-
-    /// The spectrogram: the finest Gaussian level, or the sum of the expanded Laplacian levels.
-    ///
-    /// # Shapes
-    /// - `levels`: the result of [`Pyramid::levels`]
-    /// - returns: `[batch, band, frame]`
-    ///
-    /// # Panics
-    /// If `levels` is empty.
-    pub fn reconstruct(&self, mut levels: Vec<Tensor<3>>) -> Tensor<3> {
-        if self.kind == PyramidKind::Gaussian {
-            return levels.swap_remove(0);
-        }
-        let coarsest = levels.pop().expect("a pyramid has a level");
-        levels.into_iter().rev().fold(coarsest, |sum, level| {
-            let frames = level.dims()[2];
-            level + self.expanded(sum, frames)
-        })
     }
 
     /// The levels stacked along the bands, with the frames of coarser levels repeated.
@@ -412,7 +390,13 @@ mod tests {
         for (frames, levels) in [(1, 3), (29, 4), (64, 7)] {
             let rows = noise(5, frames);
             let laplacian = pyramid(PyramidKind::Laplacian, levels, vec![1.0, 4.0, 6.0, 4.0, 1.0]);
-            let back = values(laplacian.reconstruct(laplacian.levels_of(tensor(&rows, frames))));
+            let mut levels = laplacian.levels_of(tensor(&rows, frames));
+            let coarsest = levels.pop().unwrap();
+            let back = levels.into_iter().rev().fold(coarsest, |sum, level| {
+                let frames = level.dims()[2];
+                level + laplacian.expanded(sum, frames)
+            });
+            let back = values(back);
             for (found, wanted) in back.iter().zip(&rows) {
                 assert!((f64::from(*found) - wanted).abs() < 1e-6, "{found} {wanted}");
             }

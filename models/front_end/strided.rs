@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_sample_rate, output_length};
 use crate::ModelError;
-use crate::error::{excerpt_too_short, fits_memory, in_range};
+use crate::error::{ensure, excerpt_too_short, fits_memory, in_range};
 use crate::layers::init::he_uniform;
 use crate::onnx::{Graph, Value, Windows, numbers};
 
@@ -138,11 +138,9 @@ impl StridedConfig {
         fits_memory("filters", self.filters, &[self.filters, self.length])?;
         if let Some(pool) = self.pool {
             in_range("pool.size", pool.size, 1, self.filters)?;
-            if !self.filters.is_multiple_of(pool.size) {
-                let problem = format!("{} filters cannot be divided into such pools", self.filters);
-                let remedy = "make filters a multiple of it";
-                return Err(ModelError::new("pool.size", pool.size, problem, remedy));
-            }
+            let problem = format!("{} filters cannot be divided into such pools", self.filters);
+            let divides = self.filters.is_multiple_of(pool.size);
+            ensure(divides, "pool.size", pool.size, problem, "make filters a multiple of it")?;
         }
         if output_length(excerpt_samples, self.length, self.stride) == 0 {
             return Err(excerpt_too_short(excerpt_samples, self.length));

@@ -6,7 +6,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::ModelError;
-use crate::error::{fits_memory, in_range, valid_dropout};
+use crate::error::{fits_memory, in_range, list_length, valid_dropout};
 use crate::layers::init::{output_linear, rectified_linear};
 use crate::onnx::{Graph, Lowered, Value};
 
@@ -27,10 +27,7 @@ impl DenseConfig<'_> {
     /// Names the first invalid value; the keys are `hidden` and `dropout`.
     pub fn validate(&self, inputs: usize) -> Result<(), ModelError> {
         valid_dropout(self.dropout)?;
-        if self.hidden.len() > MAX_LAYERS {
-            let remedy = format!("list at most {MAX_LAYERS}");
-            return Err(ModelError::new("hidden", self.hidden.len(), "too many layers", remedy));
-        }
+        list_length("hidden", self.hidden.len(), 0, MAX_LAYERS)?;
         let mut inputs = inputs;
         for (i, &units) in self.hidden.iter().enumerate() {
             let key = format!("hidden[{i}]");

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{ensure, in_range};
 use crate::linear::folds::{stratified, stratified_by_group};
 use crate::linear::svm::{Svm, SvmConfig, SvmError, SvmRows};
 use crate::unsupervised::moments::Moments;
@@ -113,10 +113,8 @@ impl CrossValidationConfig {
     pub fn validate(&self) -> Result<(), ModelError> {
         in_range("folds", self.folds, 2, 10_000)?;
         in_range("inner_folds", self.inner_folds, 2, 10_000)?;
-        if self.costs.is_empty() {
-            let remedy = "list at least one number above 0";
-            return Err(ModelError::new("costs", "[]", "no candidate for C", remedy));
-        }
+        let remedy = "list at least one number above 0";
+        ensure(!self.costs.is_empty(), "costs", "[]", "no candidate for C", remedy)?;
         for (i, &cost) in self.costs.iter().enumerate() {
             in_range(&format!("costs[{i}]"), cost, 1e-12, 1e12)?;
         }

@@ -12,6 +12,8 @@
 use faer::linalg::solvers::Solve;
 use faer::{Col, Mat, MatRef, Side};
 
+use crate::error::{NotFinite, all_finite};
+
 /// A fitted logistic regression.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logistic {
@@ -27,8 +29,8 @@ pub struct Logistic {
 pub enum LogisticError {
     #[error("C is {0}, but must be above 0 and finite")]
     Regularization(f64),
-    #[error("row {row}, column {column} is {value}; all values must be finite")]
-    NotFinite { row: usize, column: usize, value: f64 },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     #[error("all {rows} rows are {which}; positive and negative rows are needed")]
     OneClass { rows: usize, which: &'static str },
     #[error("Newton's method did not converge in {steps} steps: the gradient is {gradient}")]
@@ -62,14 +64,7 @@ impl Logistic {
             return Err(LogisticError::Regularization(c));
         }
         let (count, columns) = (rows.nrows(), rows.ncols());
-        for row in 0..count {
-            for column in 0..columns {
-                let value = rows[(row, column)];
-                if !value.is_finite() {
-                    return Err(LogisticError::NotFinite { row, column, value });
-                }
-            }
-        }
+        all_finite(rows.row_iter().flat_map(|row| row.iter().copied()), columns)?;
         let positives = positive.iter().filter(|positive| **positive).count();
         if positives == 0 || positives == count {
             let which = if positives == 0 { "negative" } else { "positive" };

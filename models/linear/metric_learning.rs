@@ -33,7 +33,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{NotFinite, all_finite, in_range};
 
 /// The loss of a ranking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,8 +94,8 @@ pub struct LearnedMetric {
 pub enum MetricLearningError {
     #[error(transparent)]
     Config(#[from] ModelError),
-    #[error("row {row}, column {column} is {value}; all values must be finite")]
-    NotFinite { row: usize, column: usize, value: f32 },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     #[error("there are lists of relevant items for {lists} queries, and {rows} rows")]
     Lists { lists: usize, rows: usize },
     #[error("query {query}: relevant item {item} does not exist; there are {rows} items")]
@@ -134,10 +134,7 @@ impl MetricLearningConfig {
     ) -> Result<LearnedMetric, MetricLearningError> {
         self.validate()?;
         let count = rows.len().checked_div(columns).unwrap_or(0);
-        if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
-            let (row, column, value) = (at / columns, at % columns, rows[at]);
-            return Err(MetricLearningError::NotFinite { row, column, value });
-        }
+        all_finite(rows.iter().copied(), columns)?;
         if relevant.len() != count {
             return Err(MetricLearningError::Lists { lists: relevant.len(), rows: count });
         }

@@ -21,7 +21,7 @@ use faer::{Accum, Col, ColRef, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{NotFinite, all_finite, in_range};
 use crate::unsupervised::moments::add_gram;
 
 /// Settings of the classifier.
@@ -63,8 +63,8 @@ pub enum SvmError {
     Config(#[from] ModelError),
     #[error("the training set has no rows")]
     NoRows,
-    #[error("row {row}, column {column} is {value}; all values must be finite")]
-    NotFinite { row: usize, column: usize, value: String },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     #[error("row {row} is of class {class}, but there are {classes} classes")]
     NoSuchClass { row: usize, class: u32, classes: usize },
     #[error("all rows are of class {0}; a classifier needs at least two classes")]
@@ -271,10 +271,7 @@ impl SvmRows {
         let n = classes.len();
         assert_eq!(rows.len(), n * columns, "one class per row");
         let Some(first) = classes.first() else { return Err(SvmError::NoRows) };
-        if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
-            let (row, column, value) = (at / columns, at % columns, rows[at].to_string());
-            return Err(SvmError::NotFinite { row, column, value });
-        }
+        all_finite(rows.iter().copied(), columns)?;
         if let Some(row) = classes.iter().position(|class| *class as usize >= n_classes) {
             return Err(SvmError::NoSuchClass { row, class: classes[row], classes: n_classes });
         }

@@ -18,7 +18,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::fits_memory;
+use crate::error::{fits_memory, list_length};
 use crate::front_end::strided::ROOT_FLOOR;
 use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig, StridedConfig};
 use crate::layers::dense::{DenseConfig, forward_hidden, lower_hidden};
@@ -110,10 +110,7 @@ impl NetworkConfig for LatentNetConfig {
     }
 
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        if !(1..=16).contains(&self.hidden.len()) {
-            let count = self.hidden.len();
-            return Err(ModelError::new("hidden", count, "out of range", "list 1 to 16 layers"));
-        }
+        list_length("hidden", self.hidden.len(), 1, 16)?;
         // Ranges first, since the number of inputs is known only if the stages are valid.
         self.dense().validate(1)?;
         self.dense().validate(POOLINGS * self.plan(excerpt_samples)?.output().0)

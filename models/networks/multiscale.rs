@@ -22,7 +22,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fits_memory, in_range};
+use crate::error::{ensure, fits_memory, in_range};
 use crate::fitted::{Constant, Corpus, FitError, Fitted};
 use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig, PyramidConfig};
 use crate::layers::dense::{Dense, DenseConfig};
@@ -34,7 +34,7 @@ use crate::unsupervised::encoding::Encoding;
 use crate::unsupervised::even_sample::EvenSample;
 use crate::unsupervised::kmeans::{KMeansConfig, RowWeight};
 use crate::unsupervised::moments::Moments;
-use crate::unsupervised::pca::{Keep, PcaError, PcaFit};
+use crate::unsupervised::pca::{PcaError, PcaFit};
 use crate::unsupervised::whitening::Whitening;
 use crate::{Example, ModelError, Network, NetworkConfig};
 
@@ -157,7 +157,7 @@ impl MultiscaleConfig {
         let failed = |level: usize, error: &PcaError| {
             let why = match error {
                 PcaError::Constant { .. } => "; is the training audio silent?",
-                PcaError::NotFinite { .. } => "; does the training audio contain NaN?",
+                PcaError::NotFinite(_) => "; does the training audio contain NaN?",
                 _ => "",
             };
             FitError::Data(format!("windows of level {level}: {error}{why}"))
@@ -167,7 +167,7 @@ impl MultiscaleConfig {
         }
         let mut whitenings = Vec::new();
         for (fit, level) in fits.into_iter().zip(used) {
-            let pca = fit.finish(Keep::Variance(self.variance));
+            let pca = fit.finish(self.variance);
             whitenings
                 .push(Whitening::new(&pca.map_err(|error| failed(level, &error))?, self.epsilon));
         }
@@ -320,15 +320,12 @@ impl NetworkConfig for MultiscaleConfig {
         self.front_end.validate_fixed(excerpt_samples)?;
         let count = self.front_end.levels();
         for (i, &level) in self.levels.iter().enumerate() {
-            if level >= count {
-                let problem = format!("the front end has levels 0 to {}", count - 1);
-                let remedy = "use one of these, or leave the list empty for all";
-                return Err(ModelError::new(format!("levels[{i}]"), level, problem, remedy));
-            }
-            if self.levels[..i].contains(&level) {
-                let remedy = "list each level once";
-                return Err(ModelError::new(format!("levels[{i}]"), level, "listed twice", remedy));
-            }
+            let key = format!("levels[{i}]");
+            let problem = format!("the front end has {count} levels, counted from 0");
+            let remedy = "use one of these, or leave the list empty for all";
+            ensure(level < count, &key, level, problem, remedy)?;
+            let first = !self.levels[..i].contains(&level);
+            ensure(first, &key, level, "listed twice", "list each level once")?;
         }
         in_range("frames", self.frames, 1, 1_024)?;
         in_range("variance", self.variance, 0.01, 1.0)?;
@@ -342,40 +339,25 @@ impl NetworkConfig for MultiscaleConfig {
         if let Encoding::Threshold { threshold } = self.encoding {
             in_range("encoding.threshold", threshold, -1e6, 1e6)?;
         }
-        if self.means == 0 && self.encoding != Encoding::Linear {
-            let remedy = "set means above 0, or remove encoding";
-            let problem = "this encoding needs means, but means = 0";
-            return Err(ModelError::new(
-                "encoding",
-                format!("{:?}", self.encoding),
-                problem,
-                remedy,
-            ));
-        }
-        if self.pool.is_empty() {
-            let remedy = "list one or more of max, mean, deviation";
-            return Err(ModelError::new("pool", "[]", "at least one statistic is needed", remedy));
-        }
+        let usable = self.means > 0 || self.encoding == Encoding::Linear;
+        let (value, problem) = (format!("{:?}", self.encoding), "needs means, but means = 0");
+        ensure(usable, "encoding", value, problem, "set means above 0, or remove encoding")?;
+        let remedy = "list one or more of max, mean, deviation";
+        ensure(!self.pool.is_empty(), "pool", "[]", "at least one statistic is needed", remedy)?;
         if let Some(seconds) = self.pool_seconds {
             in_range("pool_seconds", seconds, 1e-3, 86_400.0)?;
         }
         // The covariance has the square of this many values, in double precision.
-        if self.columns() > 20_000 {
-            let problem = format!("windows of {} values are too large for PCA", self.columns());
-            return Err(ModelError::new(
-                "frames",
-                self.frames,
-                problem,
-                "lower it, or the number of bands",
-            ));
-        }
+        let columns = self.columns();
+        let problem = format!("windows of {columns} values are too large for PCA");
+        let remedy = "lower it, or the number of bands";
+        ensure(columns <= 20_000, "frames", self.frames, problem, remedy)?;
         fits_memory("means", self.means, &[self.means.max(1), self.columns()])?;
         let frames = self.front_end.level_frames(excerpt_samples);
-        if self.used_levels().iter().any(|&level| frames[level] < self.frames) {
-            let problem = format!("an excerpt has fewer frames at some level ({frames:?})");
-            let remedy = "raise training.excerpt_seconds, or use fewer frames or levels";
-            return Err(ModelError::new("frames", self.frames, problem, remedy));
-        }
+        let enough = self.used_levels().iter().all(|&level| frames[level] >= self.frames);
+        let problem = format!("an excerpt has fewer frames at some level ({frames:?})");
+        let remedy = "raise training.excerpt_seconds, or use fewer frames or levels";
+        ensure(enough, "frames", self.frames, problem, remedy)?;
         self.dense().validate(self.features_of(self.means.max(1)))
     }
 

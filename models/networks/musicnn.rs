@@ -38,7 +38,7 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fits_memory, in_range, valid_dropout};
+use crate::error::{ensure, fits_memory, in_range, list_length, valid_dropout};
 use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig};
 use crate::layers::batch_norm;
 use crate::layers::init::{output_linear, rectified_linear};
@@ -137,25 +137,16 @@ impl NetworkConfig for MusicnnConfig {
 
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         Plan::new(&self.front_end, &[], PartialPools::Auto, excerpt_samples)?;
-        for (key, count) in [
-            ("timbral_heights", self.timbral_heights.len()),
-            ("temporal_lengths", self.temporal_lengths.len()),
-        ] {
-            if !(1..=MAX_KINDS).contains(&count) {
-                let remedy = format!("list 1 to {MAX_KINDS}");
-                return Err(ModelError::new(key, count, "out of range", remedy));
-            }
-        }
+        list_length("timbral_heights", self.timbral_heights.len(), 1, MAX_KINDS)?;
+        list_length("temporal_lengths", self.temporal_lengths.len(), 1, MAX_KINDS)?;
         in_range("timbral_filters", self.timbral_filters, 1, 65_536)?;
         in_range("temporal_filters", self.temporal_filters, 1, 65_536)?;
         for (i, &height) in self.timbral_heights.iter().enumerate() {
             let key = format!("timbral_heights[{i}]");
             in_range(&key, height, 0.0, 1.0)?;
             let (bands, all) = (self.bands(height), self.front_end.bands());
-            if bands == 0 {
-                let problem = format!("less than one of the {all} bands");
-                return Err(ModelError::new(key, height, problem, "set it to a larger share"));
-            }
+            let problem = format!("less than one of the {all} bands");
+            ensure(bands > 0, &key, height, problem, "set it to a larger share")?;
             fits_memory(
                 "timbral_filters",
                 self.timbral_filters,

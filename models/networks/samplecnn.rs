@@ -25,7 +25,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{excerpt_too_short, fits_memory, in_range, valid_dropout};
+use crate::error::{ensure, excerpt_too_short, fits_memory, in_range, list_length, valid_dropout};
 use crate::front_end::{FrontEndConfig, check_sample_rate};
 use crate::layers::batch_norm;
 use crate::layers::init::output_linear;
@@ -124,14 +124,10 @@ impl NetworkConfig for SampleCnnConfig {
         in_range("stem_length", self.stem_length, 1, 65_536)?;
         in_range("stem_filters", self.stem_filters, 1, 65_536)?;
         in_range("length", self.length, 1, 65_535)?;
-        if self.length.is_multiple_of(2) {
-            return Err(ModelError::new("length", self.length, "even", "set it to an odd number"));
-        }
+        let odd = !self.length.is_multiple_of(2);
+        ensure(odd, "length", self.length, "even", "set it to an odd number")?;
         in_range("pool", self.pool, 1, 65_536)?;
-        if self.block_filters.len() > 64 {
-            let count = self.block_filters.len();
-            return Err(ModelError::new("block_filters", count, "too many", "list at most 64"));
-        }
+        list_length("block_filters", self.block_filters.len(), 0, 64)?;
         fits_memory("stem_filters", self.stem_filters, &[self.stem_filters, self.stem_length])?;
         let mut channels = self.stem_filters;
         for (i, &filters) in self.block_filters.iter().enumerate() {

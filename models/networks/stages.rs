@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::{excerpt_too_short, fits_memory, in_range};
+use crate::error::{ensure, excerpt_too_short, fits_memory, in_range, list_length};
 use crate::front_end::{FrontEndConfig, output_length};
 use crate::layers::rectified_conv::{lower_rectified, rectified_conv1d, rectified_pool};
 use crate::onnx::{Graph, Value};
@@ -76,10 +76,7 @@ impl<'a> Plan<'a> {
         excerpt_samples: usize,
     ) -> Result<Self, ModelError> {
         front_end.validate(excerpt_samples).map_err(|error| error.within("front_end"))?;
-        if stages.len() > 64 {
-            let remedy = "list at most 64";
-            return Err(ModelError::new("stages", stages.len(), "too many", remedy));
-        }
+        list_length("stages", stages.len(), 0, 64)?;
         let mut channels = front_end.bands();
         for (i, &StageConfig { filters, length, pool }) in stages.iter().enumerate() {
             let key = |name| format!("stages[{i}].{name}");
@@ -126,13 +123,10 @@ fn extents(
     let mut extents = Vec::new();
     for (i, stage) in stages.iter().enumerate() {
         let length = stage.length;
-        if frames < length {
-            let problem = format!("longer than the {frames} frames of its input");
-            let remedy = "shorten it, the pools before it or the front end's hop, keep partial pools, \
-                          or raise training.excerpt_seconds";
-            let key = format!("stages[{i}].length");
-            return Err(ModelError::new(key, length, problem, remedy));
-        }
+        let problem = format!("longer than the {frames} frames of its input");
+        let remedy = "shorten it, the pools before it or the front end's hop, keep partial pools, \
+                      or raise training.excerpt_seconds";
+        ensure(frames >= length, &format!("stages[{i}].length"), length, problem, remedy)?;
         let convolved = output_length(frames, length, 1);
         let (whole, all) = (convolved / stage.pool, convolved.div_ceil(stage.pool));
         let needed = stages.get(i + 1).map_or(1, |next| next.length);
@@ -145,14 +139,10 @@ fn extents(
         let padding = if keep { all * stage.pool - convolved } else { 0 };
         extents.push(Extent { frames, padding });
     }
-    match frames {
-        0 => {
-            let problem = "drops every frame of the last pool";
-            let remedy = "set it to \"auto\", shrink the pools, or raise training.excerpt_seconds";
-            Err(ModelError::new("partial_pools", "never", problem, remedy))
-        }
-        _ => Ok(extents),
-    }
+    let problem = "drops every frame of the last pool";
+    let remedy = "set it to \"auto\", shrink the pools, or raise training.excerpt_seconds";
+    ensure(frames > 0, "partial_pools", "never", problem, remedy)?;
+    Ok(extents)
 }
 
 /// The stages in words, for reports.

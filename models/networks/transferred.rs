@@ -14,12 +14,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{ensure, in_range};
 use crate::fitted::{Constant, Corpus, FitError, Fitted};
 use crate::front_end::FrontEndConfig;
 use crate::layers::dense::{Dense, DenseConfig};
 use crate::onnx::{Graph, Lower, Lowered, Value, numbers};
 use crate::unsupervised::moments::Moments;
-use crate::{Example, Model, ModelConfig, ModelError, Network, NetworkConfig, TaggerConfig, error};
+use crate::{Example, Model, ModelConfig, ModelError, Network, NetworkConfig, TaggerConfig};
 
 /// The layer of the source network whose features are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,7 +199,7 @@ impl NetworkConfig for TransferredConfig {
         let network = source.model.init(source.outputs, excerpt_samples, &own, device)?;
         let sizes: Constant<2> = fitted.get(SIZES, [Some(2), None])?;
         let [_, count] = sizes.shape();
-        error::in_range("features", count, 1, 1 << 30)?;
+        in_range("features", count, 1, 1 << 30)?;
         let (mean, deviation) = sizes.values().split_at(count);
         Ok(Transferred {
             source: vec![network],
@@ -272,14 +273,9 @@ impl Network for Transferred {
         let silence = Tensor::zeros([1, excerpt_samples], &self.dense.device());
         let [_, width] = self.of.features(source, silence).dims();
         let [_, count] = self.mean.shape();
-        match width == count {
-            true => Ok(()),
-            false => {
-                let problem =
-                    format!("fitted to {count} features, but the network of model.run has {width}");
-                Err(ModelError::new(SIZES, count, problem, "train the run again"))
-            }
-        }
+        let problem =
+            format!("fitted to {count} features, but the network of model.run has {width}");
+        ensure(width == count, SIZES, count, problem, "train the run again")
     }
 
     fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {

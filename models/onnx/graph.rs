@@ -138,22 +138,31 @@ impl Graph {
         Edge::new(output)
     }
 
-    /// Adds integers, for operators that take shapes or axes as inputs.
-    pub(super) fn ints(&mut self, hint: &str, values: &[i64]) -> Edge {
-        let raw_data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let same = |tensor: &&TensorProto| {
-            tensor.data_type == DataType::Int64 as i32
-                && !tensor.dims.is_empty()
-                && tensor.raw_data == raw_data
+    /// Adds a constant; with `share`, an equal one that exists already is returned instead.
+    fn constant(
+        &mut self,
+        hint: &str,
+        dims: Vec<i64>,
+        data_type: DataType,
+        raw_data: Vec<u8>,
+        share: bool,
+    ) -> Edge {
+        let data_type = data_type as i32;
+        let equal = |tensor: &&TensorProto| {
+            (tensor.data_type, &tensor.dims, &tensor.raw_data) == (data_type, &dims, &raw_data)
         };
-        if let Some(tensor) = self.weights.iter().find(same) {
+        if share && let Some(tensor) = self.weights.iter().find(equal) {
             return Edge::new(&tensor.name);
         }
         let name = self.name(hint);
-        let dims = vec![values.len() as i64];
-        let data_type = DataType::Int64 as i32;
         self.weights.push(TensorProto { dims, data_type, name: name.clone(), raw_data });
         Edge(name)
+    }
+
+    /// Adds integers, for operators that take shapes or axes as inputs.
+    pub(super) fn ints(&mut self, hint: &str, values: &[i64]) -> Edge {
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constant(hint, vec![values.len() as i64], DataType::Int64, data, true)
     }
 
     /// Adds weights.
@@ -162,27 +171,15 @@ impl Graph {
     /// If the shape and the number of values differ.
     pub(crate) fn weights(&mut self, hint: &str, shape: &[usize], values: &[f32]) -> Edge {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "{hint}");
-        let name = self.name(hint);
-        let mut raw_data = Vec::with_capacity(4 * values.len());
-        values.iter().for_each(|value| raw_data.extend(value.to_le_bytes()));
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = shape.iter().map(|&size| size as i64).collect();
-        let data_type = DataType::Float as i32;
-        self.weights.push(TensorProto { dims, data_type, name: name.clone(), raw_data });
-        Edge(name)
+        self.constant(hint, dims, DataType::Float, data, false)
     }
 
     /// Adds a scalar.
     pub(crate) fn number(&mut self, value: f64) -> Edge {
-        let raw_data = (value as f32).to_le_bytes().to_vec();
-        let same = |tensor: &&TensorProto| {
-            tensor.data_type == DataType::Float as i32
-                && tensor.dims.is_empty()
-                && tensor.raw_data == raw_data
-        };
-        match self.weights.iter().find(same) {
-            Some(tensor) => Edge::new(&tensor.name),
-            None => self.weights("number", &[], &[value as f32]),
-        }
+        let data = (value as f32).to_le_bytes().to_vec();
+        self.constant("number", vec![], DataType::Float, data, true)
     }
 
     /// An operator with one input whose shape it keeps.
@@ -416,14 +413,7 @@ impl Graph {
 
     /// Adds an integer scalar.
     fn integer(&mut self, hint: &str, value: usize) -> Edge {
-        let name = self.name(hint);
-        self.weights.push(TensorProto {
-            dims: vec![],
-            data_type: DataType::Int64 as i32,
-            name: name.clone(),
-            raw_data: (value as i64).to_le_bytes().to_vec(),
-        });
-        Edge(name)
+        self.constant(hint, vec![], DataType::Int64, (value as i64).to_le_bytes().to_vec(), false)
     }
 
     /// The share of rows in which each index has the largest score.
@@ -454,30 +444,19 @@ fn reduced(shape: &[usize], axis: usize, keep: bool) -> Vec<usize> {
 }
 
 pub(super) fn int(name: &str, value: i64) -> Attribute {
-    Attribute {
-        name: name.into(),
-        i: Some(value),
-        r#type: AttributeType::Int as i32,
-        ..Attribute::default()
-    }
+    Attribute { i: Some(value), ..attribute(name, AttributeType::Int) }
 }
 
 pub(super) fn ints(name: &str, values: &[i64]) -> Attribute {
-    Attribute {
-        name: name.into(),
-        ints: values.to_vec(),
-        r#type: AttributeType::Ints as i32,
-        ..Attribute::default()
-    }
+    Attribute { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
 fn text(name: &str, value: &str) -> Attribute {
-    Attribute {
-        name: name.into(),
-        s: Some(value.as_bytes().to_vec()),
-        r#type: AttributeType::String as i32,
-        ..Attribute::default()
-    }
+    Attribute { s: Some(value.as_bytes().to_vec()), ..attribute(name, AttributeType::String) }
+}
+
+fn attribute(name: &str, kind: AttributeType) -> Attribute {
+    Attribute { name: name.into(), r#type: kind as i32, ..Attribute::default() }
 }
 
 #[cfg(test)]

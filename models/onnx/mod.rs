@@ -107,7 +107,6 @@ pub fn to_onnx(
         ir_version: 8,
         producer_name: "tonotopy".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        doc_string: String::new(),
         graph: Some(GraphProto {
             node,
             name: "tonotopy".into(),
@@ -170,11 +169,7 @@ fn fixed(size: usize) -> Dimension {
 fn info(name: &str, dim: &[Dimension]) -> ValueInfo {
     let shape = ShapeProto { dim: dim.to_vec() };
     let tensor = TensorType { elem_type: DataType::Float as i32, shape: Some(shape) };
-    ValueInfo {
-        name: name.into(),
-        r#type: Some(TypeProto { tensor_type: Some(tensor) }),
-        doc_string: String::new(),
-    }
+    ValueInfo { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
 }
 
 /// The values of a tensor, row-major.

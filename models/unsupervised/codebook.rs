@@ -26,7 +26,7 @@ use crate::onnx::{Graph, Value, numbers, transposed};
 use crate::unsupervised::even_sample::EvenSample;
 use crate::unsupervised::kmeans::KMeansConfig;
 use crate::unsupervised::moments::Moments;
-use crate::unsupervised::pca::{Keep, PcaFit};
+use crate::unsupervised::pca::PcaFit;
 
 /// Settings of [`Codebook`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ impl CodebookConfig {
             .map_err(FitError::Corpus)?;
         let pca = match broken {
             Some(error) => Err(error),
-            None => pca.finish(Keep::Variance(self.variance)),
+            None => pca.finish(self.variance),
         };
         let pca = pca.map_err(|error| FitError::Data(format!("counts of words: {error}")))?;
         let kept = pca.variances.len();

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::assign::Rows;
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{NotFinite, all_finite, ensure, in_range};
 use crate::fitted::{Corpus, FitError, ProgressReporter};
 
 /// Number of means, and when to stop.
@@ -84,8 +84,8 @@ pub enum KMeansError {
     Config(#[from] ModelError),
     #[error("{rows} rows are too few for {means} means; use fewer means or more audio")]
     TooFewRows { rows: usize, means: usize },
-    #[error("row {row}, column {column} is {value}; all values must be finite")]
-    NotFinite { row: usize, column: usize, value: String },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     #[error("stopped after {0} updates")]
     Stopped(usize),
 }
@@ -117,12 +117,9 @@ impl KMeansConfig {
         if let Some(batch) = self.batch {
             in_range("batch", batch, 1, 1 << 30)?;
         }
-        if !self.spherical && self.weight == RowWeight::Product {
-            let problem = "needs spherical K-means";
-            let remedy = "use spherical means, or weight = \"one\"";
-            return Err(ModelError::new("weight", "product", problem, remedy));
-        }
-        Ok(())
+        let weighted = self.spherical || self.weight == RowWeight::One;
+        let remedy = "use spherical means, or weight = \"one\"";
+        ensure(weighted, "weight", "product", "needs spherical K-means", remedy)
     }
 
     /// Finds the means of `rows`, starting from randomly chosen rows. Products of rows and means are computed on
@@ -205,10 +202,7 @@ impl KMeansConfig {
         if count < self.means {
             return Err(KMeansError::TooFewRows { rows: count, means: self.means });
         }
-        if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
-            let (row, column, value) = (at / columns, at % columns, rows[at].to_string());
-            return Err(KMeansError::NotFinite { row, column, value });
-        }
+        all_finite(rows.iter().copied(), columns)?;
         if self.spherical {
             means.chunks_exact_mut(columns).for_each(normalise);
         }

@@ -8,6 +8,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Side};
 
 use crate::ModelError;
+use crate::error::{NotFinite, all_finite};
 use crate::unsupervised::moments::add_gram;
 
 /// Principal components of rows of numbers.
@@ -20,17 +21,6 @@ pub struct Pca {
     pub components: Vec<f64>,
     /// Variance along each component (divided by the number of rows less one).
     pub variances: Vec<f64>,
-    /// Sum of the variances of all components, including those that are dropped.
-    pub total_variance: f64,
-}
-
-/// The number of components to keep.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Keep {
-    /// The smallest number with this share of the variance.
-    Variance(f64),
-    /// This number, or the rank of the rows if it is smaller.
-    Components(usize),
 }
 
 /// Why the fit failed.
@@ -41,8 +31,8 @@ pub enum PcaError {
     Config(#[from] ModelError),
     #[error("{0} rows are too few for principal components; at least two are needed")]
     TooFewRows(usize),
-    #[error("row {row}, column {column} is {value}; all values must be finite")]
-    NotFinite { row: usize, column: usize, value: f32 },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     #[error("all {rows} rows are equal: nothing varies")]
     Constant { rows: usize },
     #[error("the eigendecomposition of the covariance did not converge")]
@@ -88,10 +78,8 @@ impl PcaFit {
     /// If `rows` does not consist of whole rows.
     pub fn add(&mut self, rows: &[f32]) -> Result<(), PcaError> {
         assert!(rows.len().is_multiple_of(self.columns), "whole rows");
-        if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
-            let (row, column) = (self.rows + at / self.columns, at % self.columns);
-            return Err(PcaError::NotFinite { row, column, value: rows[at] });
-        }
+        all_finite(rows.iter().copied(), self.columns)
+            .map_err(|error| NotFinite { row: self.rows + error.row, ..error })?;
         self.rows += rows.len() / self.columns;
         for row in rows.chunks_exact(self.columns) {
             self.waiting.extend_from_slice(row);
@@ -123,11 +111,11 @@ impl PcaFit {
         })
     }
 
-    /// The components.
+    /// The smallest number of components with this share of the variance.
     ///
     /// # Errors
     /// If there were fewer than two rows, or all are equal.
-    pub fn finish(mut self, keep: Keep) -> Result<Pca, PcaError> {
+    pub fn finish(mut self, share: f64) -> Result<Pca, PcaError> {
         if self.rows < 2 {
             return Err(PcaError::TooFewRows(self.rows));
         }
@@ -161,17 +149,12 @@ impl PcaFit {
             return Err(PcaError::Constant { rows: self.rows });
         }
         let total: f64 = variances[..rank].iter().sum();
-        let kept = match keep {
-            Keep::Components(count) => count.min(rank),
-            Keep::Variance(share) => {
-                let mut held = 0.0;
-                let enough = variances[..rank].iter().position(|value| {
-                    held += value;
-                    held >= share * total
-                });
-                enough.map_or(rank, |last| last + 1)
-            }
-        };
+        let mut held = 0.0;
+        let enough = variances[..rank].iter().position(|value| {
+            held += value;
+            held >= share * total
+        });
+        let kept = enough.map_or(rank, |last| last + 1);
         let mut flat = Vec::with_capacity(kept * self.columns);
         for component in 0..kept {
             let row: Vec<f64> = components.row(component).iter().copied().collect();
@@ -181,12 +164,7 @@ impl PcaFit {
             let scale = if peak < 0.0 { -length } else { length };
             flat.extend(row.iter().map(|value| value / scale));
         }
-        Ok(Pca {
-            mean,
-            components: flat,
-            variances: variances[..kept].to_vec(),
-            total_variance: total,
-        })
+        Ok(Pca { mean, components: flat, variances: variances[..kept].to_vec() })
     }
 }
 

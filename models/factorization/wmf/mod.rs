@@ -29,7 +29,6 @@ mod side;
 mod tests;
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use kernels::csr::{Csr, CsrError};
@@ -355,23 +354,6 @@ impl Wmf {
         }
         Ok(Sweep { sweep: self.sweep, objective })
     }
-}
-
-/// Runs the remaining sweeps; `after` receives the result of each and can stop the factorization.
-///
-/// # Errors
-/// As [`Wmf::run_sweep`].
-pub fn fit(
-    wmf: &mut Wmf,
-    mut after: impl FnMut(&Wmf, &Sweep) -> ControlFlow<()>,
-) -> Result<(), WmfError> {
-    while wmf.sweep < wmf.config.iterations {
-        let sweep = wmf.run_sweep(&|_| {})?;
-        if after(wmf, &sweep).is_break() {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// The optimal factors of new items, given their plays and the factors of all users, as in the second half of a

@@ -2,6 +2,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "matrices by row and column, as in the formulas")]
 
+use std::ops::ControlFlow;
+
 use super::*;
 
 /// Plays, some rows and columns dense, many with little, one of each with nothing.
@@ -129,6 +131,20 @@ fn eliminate(mut matrix: Vec<Vec<f64>>) -> Vec<f64> {
         x[i] = (matrix[i][n] - known) / matrix[i][i];
     }
     x
+}
+
+/// Runs the remaining sweeps; `after` receives the result of each and can stop the factorization.
+fn fit(
+    wmf: &mut Wmf,
+    mut after: impl FnMut(&Wmf, &Sweep) -> ControlFlow<()>,
+) -> Result<(), WmfError> {
+    while wmf.sweep < wmf.config.iterations {
+        let sweep = wmf.run_sweep(&|_| {})?;
+        if after(wmf, &sweep).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn config(factors: usize, bias: bool, solver: Solver) -> WmfConfig {

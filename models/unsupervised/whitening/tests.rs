@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::unsupervised::pca::{Keep, PcaFit};
+use crate::unsupervised::pca::PcaFit;
 
 fn rows(count: usize, columns: usize) -> Vec<f32> {
     let value = |i: usize, j: usize| {
@@ -16,7 +16,7 @@ fn rows(count: usize, columns: usize) -> Vec<f32> {
 fn pca(rows: &[f32], columns: usize, share: f64) -> Pca {
     let mut fit = PcaFit::new(columns);
     fit.add(rows).unwrap();
-    fit.finish(Keep::Variance(share)).unwrap()
+    fit.finish(share).unwrap()
 }
 
 fn mapped(rows: &[f32], columns: usize, (matrix, offset): &(Vec<f32>, Vec<f32>)) -> Vec<f64> {
