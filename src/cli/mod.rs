@@ -30,7 +30,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::data::prepare::Places;
+use crate::data::directories::DataDirectories;
 use crate::device::failure;
 use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::error::{Error, Result};
@@ -125,7 +125,7 @@ enum Verb {
 /// What every verb is given.
 struct Context {
     device: DeviceChoice,
-    places: Places,
+    directories: DataDirectories,
     progress: Progress,
     /// Set by the first Ctrl-C.
     stop: Arc<AtomicBool>,
@@ -145,7 +145,12 @@ impl Context {
     }
 
     fn session<'a>(&'a self, device: &'a DeviceInfo) -> Session<'a> {
-        Session { device, places: &self.places, stop: &self.stop, progress: &self.progress }
+        Session {
+            device,
+            directories: &self.directories,
+            stop: &self.stop,
+            progress: &self.progress,
+        }
     }
 }
 
@@ -163,7 +168,7 @@ pub fn run() -> Result<()> {
     start_log(&arguments);
     let context = Context {
         device: arguments.device,
-        places: Places { data: arguments.data_dir, cache: arguments.cache_dir },
+        directories: DataDirectories { data: arguments.data_dir, cache: arguments.cache_dir },
         progress: Progress::new(arguments.quiet),
         stop: catch_signals()?,
         opened: OnceCell::new(),

@@ -10,7 +10,7 @@
 
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, MatRef, Par, Side};
-use kernels::dense::{Triangle, Width, padded};
+use kernels::linalg::{Triangle, Width, padded};
 use rayon::prelude::*;
 
 use super::{WmfConfig, WmfError};
