@@ -71,11 +71,8 @@ pub(crate) fn in_range<T: PartialOrd + Display>(
     low: T,
     high: T,
 ) -> Result<(), ModelError> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
     let remedy = format!("set it to {low} or more, up to {high}");
-    Err(ModelError::new(key, value, "out of range", remedy))
+    ensure(value >= low && value <= high, key, value, "out of range", remedy)
 }
 
 /// `Ok` if `valid`; otherwise an error at `key`.
@@ -96,13 +93,8 @@ pub(crate) fn list_length(
     least: usize,
     most: usize,
 ) -> Result<(), ModelError> {
-    ensure(
-        (least..=most).contains(&length),
-        key,
-        length,
-        "out of range",
-        format!("list {least} to {most}"),
-    )
+    let remedy = format!("list {least} to {most}");
+    ensure((least..=most).contains(&length), key, length, "out of range", remedy)
 }
 
 /// `Ok` if a dropout probability is valid.
@@ -127,9 +119,7 @@ const MAX_PARAMETERS: usize = 1_000_000_000;
 /// `Ok` if a layer with as many weights as the product of `factors` fits into memory.
 pub(crate) fn fits_memory(key: &str, value: usize, factors: &[usize]) -> Result<(), ModelError> {
     let weights = factors.iter().try_fold(1_usize, |product, &x| product.checked_mul(x));
-    if weights.is_some_and(|weights| weights <= MAX_PARAMETERS) {
-        return Ok(());
-    }
+    let fits = weights.is_some_and(|weights| weights <= MAX_PARAMETERS);
     let problem = format!("that layer would have more than {MAX_PARAMETERS} weights");
-    Err(ModelError::new(key, value, problem, "make the layer or its input smaller"))
+    ensure(fits, key, value, problem, "make the layer or its input smaller")
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`networks`]: one file per architecture; [`ModelConfig`] lists them all, and every one passes the same
 //!   contract (`tests/contract.rs`)
-//! - [`front_end`]: from a waveform to bands over time, and [`layers`] that networks share
+//! - [`front_end`]: from a waveform to bands over time; `layers`: layers that networks share
 //! - [`fitted`], [`unsupervised`], [`linear`], [`factorization`]: algorithms without gradient descent
 //! - [`onnx`]: networks as ONNX files; [`self_check`]: whether a device computes what the CPU computes
 //!

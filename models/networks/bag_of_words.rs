@@ -26,7 +26,8 @@ use crate::{Corpus, Example, FitError, Fitted, ModelError, Network, NetworkConfi
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BagOfWordsConfig {
-    /// The bag-of-words features: front end, number of words, principal components.
+    /// The bag-of-words features: front end, number of words, principal components;
+    /// all keys are optional.
     pub bag: CodebookConfig,
     /// Units of each hidden layer in order; empty by default, which is a linear regression.
     pub hidden: Vec<usize>,

@@ -39,7 +39,7 @@ pub struct LatentNetConfig {
     pub stages: Vec<StageConfig>,
     /// Whether the last frames of a stage are kept if they do not fill a pool; `"auto"` by default.
     pub partial_pools: PartialPools,
-    /// Units of each dense layer in order, at least one layer; the last is the embedding. `[2048, 2048]` by
+    /// Units of each dense layer in order, at least one, the last of which is the embedding; `[2048, 2048]` by
     /// default.
     pub hidden: Vec<usize>,
     /// Dropout probability of the inputs of all dense layers but the first, in training; 0.5 by default.

@@ -30,9 +30,11 @@ use crate::{Example, ModelError, Network, NetworkConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlrConfig {
-    /// The bag-of-words features: front end, number of words, principal components.
+    /// The bag-of-words features: front end, number of words, principal components;
+    /// all keys are optional.
     pub bag: CodebookConfig,
-    /// Metric learning on these features: regularisation, ranking loss, stopping criteria.
+    /// Metric learning on these features: regularisation, ranking loss, stopping criteria; all
+    /// keys are optional.
     pub metric: MetricLearningConfig,
     /// Number of relevant tracks per training track; 10 by default.
     pub neighbours: usize,

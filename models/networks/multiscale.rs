@@ -26,7 +26,7 @@ use crate::error::{ensure, fits_memory, in_range};
 use crate::fitted::{Constant, Corpus, FitError, Fitted};
 use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig, PyramidConfig};
 use crate::layers::dense::{Dense, DenseConfig};
-use crate::layers::pool::Pool;
+pub use crate::layers::pool::Pool;
 use crate::layers::windows::{self, windows};
 use crate::networks::stages::check_length;
 use crate::onnx::{Graph, Lower, Lowered, Value, numbers};
