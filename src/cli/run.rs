@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use super::search::files_below;
+use super::paths::files_below;
 use super::{Context, print, print_json};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;

@@ -15,7 +15,8 @@ use crate::data::track_cache::TrackCache;
 use crate::error::{Error, Result};
 use crate::experiment::{Experiment, Factorization};
 use crate::listening::factors;
-use crate::listening::latent_factors::{Latent, unheard};
+use crate::listening::latent_factors::LatentFactors;
+use crate::listening::track_plays::unplayed;
 
 /// Names of the outputs of a model that predicts `count` latent factors.
 pub fn factor_names(count: usize) -> Vec<String> {
@@ -35,7 +36,7 @@ pub struct Prepared {
     /// The test split.
     pub test: Arc<Examples>,
     /// The latent factors that are the targets instead of tags, if the experiment has listening data.
-    pub latent: Option<Latent>,
+    pub latent: Option<LatentFactors>,
     /// Tracks that cannot be used; the collection does not contain them.
     pub quarantine: Vec<QuarantineEntry>,
     /// Notes on what was left out or cannot be scored.
@@ -161,7 +162,7 @@ fn keep_played(
 ) -> Result<()> {
     let Collection { name, tracks, .. } = collection;
     notes.extend(plays.notes.iter().cloned());
-    let unplayed = unheard(plays, tracks);
+    let unplayed = unplayed(plays, tracks);
     let count = unplayed.iter().filter(|unplayed| **unplayed).count();
     if count == tracks.len() {
         let example = |ids: Option<&String>| ids.cloned().unwrap_or_default();
@@ -234,9 +235,9 @@ fn restored(
     plays: &Interactions,
     tracks: &[Track],
     folder: &Path,
-) -> Result<Latent> {
+) -> Result<LatentFactors> {
     let Factorization { config, .. } = experiment.factorization.clone().unwrap_or_default();
-    Latent::restore(plays, tracks, factors::read(folder)?, &config)
+    LatentFactors::restore(plays, tracks, factors::read(folder)?, &config)
         .map_err(|error| Error::Data(format!("{}: {error}", folder.display())))
 }
 
@@ -249,12 +250,12 @@ fn factorized(
     stop: &AtomicBool,
     sweep: &mut dyn FnMut(usize, usize, f64),
     notes: &mut Vec<String>,
-) -> Result<Latent> {
+) -> Result<LatentFactors> {
     let Factorization { root, config } = experiment.factorization.clone().unwrap_or_default();
-    let Some(root) = root else { return Latent::fit(plays, tracks, &config, stop, sweep) };
+    let Some(root) = root else { return LatentFactors::fit(plays, tracks, &config, stop, sweep) };
     let tables = factors::read(&directories.at(&root))
         .map_err(|error| Error::Data(format!("in factorization.root: {error}")))?;
-    let (latent, found) = Latent::adopt(plays, tracks, tables, &config)?;
+    let (latent, found) = LatentFactors::adopt(plays, tracks, tables, &config)?;
     notes.extend(found);
     Ok(latent)
 }
@@ -264,7 +265,7 @@ fn select(
     experiment: &Experiment,
     collection: &Collection,
     audio: &[CachedAudio],
-    latent: Option<&Latent>,
+    latent: Option<&LatentFactors>,
     split: Split,
 ) -> Examples {
     let tags = &collection.tags;
