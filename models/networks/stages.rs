@@ -1,40 +1,39 @@
-//! Convolutions over time on top of a front end, each with its rectifier and max-pooling: the
-//! trunk that the papers' networks share.
+//! Convolutions over time on a front end, each with its rectifier and max-pooling: the trunk that several
+//! networks share.
 //!
-//! At stride 1024, three seconds give 46 frames, and pools that drop what is left over leave
-//! nothing: see [`PartialPools`].
+//! At stride 1024, 3 s make 46 frames, and pools that drop incomplete pools leave none: see
+//! [`PartialPools`].
 
 use burn::module::Module;
 use burn::nn::PaddingConfig1d;
 use burn::nn::conv::Conv1d;
 use burn::nn::pool::{MaxPool1d, MaxPool1dConfig};
 use burn::tensor::{Device, Tensor};
-use kernels::conv::{ConvOptions, End, conv};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::{fits_memory, in_range};
-use crate::front_end::{FrontEndConfig, excerpt_too_short, output_length};
-use crate::layers::init::rectified_conv1d;
-use crate::onnx::{Graph, Value, Windows, numbers};
+use crate::error::{ensure, excerpt_too_short, fits_memory, in_range, list_length};
+use crate::front_end::{FrontEndConfig, output_length};
+use crate::layers::rectified_conv::{lower_rectified, rectified_conv1d, rectified_pool};
+use crate::onnx::{Graph, Value};
 
-/// One convolution with its pooling.
+/// One convolution with its rectifier and max-pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageConfig {
-    /// Filters of the convolution, the channels of the next stage.
+    /// Number of filters of the convolution; 32 by default.
     pub filters: usize,
-    /// Frames of a filter.
+    /// Length of a filter, in frames; 8 by default.
     pub length: usize,
-    /// Frames of a pool; 1 pools nothing.
+    /// Size and stride of the max-pooling, in frames; 4 by default, 1 for no pooling.
     pub pool: usize,
 }
 
-/// What becomes of the last frames where they do not fill a pool.
+/// What happens to the last frames of a stage if they do not fill a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartialPools {
-    /// Kept where the next layer would else have too few frames; dropped elsewhere.
+    /// Kept if the next layer would otherwise have too few frames; dropped otherwise.
     #[default]
     Auto,
     /// Kept.
@@ -44,46 +43,40 @@ pub enum PartialPools {
 }
 
 impl Default for StageConfig {
-    /// P3's.
+    /// The values of P3.
     fn default() -> Self {
         Self { filters: 32, length: 8, pool: 4 }
     }
 }
 
-/// Frames that a stage gives, and how many it must add to fill its last pool.
+/// Frames that a stage outputs, and frames of padding that fill its last pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Extent {
     frames: usize,
     padding: usize,
 }
 
-/// A front end and stages, worked out for excerpts of one length.
+/// A front end and stages with the sizes that follow from the length of an excerpt.
 pub(crate) struct Plan<'a> {
     front_end: &'a FrontEndConfig,
     stages: &'a [StageConfig],
     extents: Vec<Extent>,
-    /// Frames that come out of the front end.
+    /// Frames that the front end outputs.
     frames: usize,
 }
 
 impl<'a> Plan<'a> {
     /// # Errors
-    /// Names the first value of `front_end`, `stages` or `partial_pools` that nothing can be built
-    /// with, or an excerpt too short.
+    /// Names the first invalid value of `front_end`, `stages` or `partial_pools`, or says that an excerpt is
+    /// too short.
     pub fn new(
         front_end: &'a FrontEndConfig,
         stages: &'a [StageConfig],
         partial_pools: PartialPools,
         excerpt_samples: usize,
     ) -> Result<Self, ModelError> {
-        front_end.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
-            "excerpt" => error,
-            _ => error.within("front_end"),
-        })?;
-        if stages.len() > 64 {
-            let remedy = "list 64 at most";
-            return Err(ModelError::new("stages", stages.len(), "too many", remedy));
-        }
+        front_end.validate(excerpt_samples).map_err(|error| error.within("front_end"))?;
+        list_length("stages", stages.len(), 0, 64)?;
         let mut channels = front_end.bands();
         for (i, &StageConfig { filters, length, pool }) in stages.iter().enumerate() {
             let key = |name| format!("stages[{i}].{name}");
@@ -101,7 +94,7 @@ impl<'a> Plan<'a> {
         Ok(Self { front_end, stages, extents, frames })
     }
 
-    /// Channels and frames that the last stage gives.
+    /// Channels and frames that the last stage outputs.
     pub fn output(&self) -> (usize, usize) {
         (
             self.stages.last().map_or(self.front_end.bands(), |stage| stage.filters),
@@ -109,7 +102,7 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// The stages with their first weights.
+    /// The stages with their initial weights.
     pub fn init(&self, device: &Device) -> Vec<Stage> {
         let mut channels = self.front_end.bands();
         let mut stages = Vec::new();
@@ -130,13 +123,10 @@ fn extents(
     let mut extents = Vec::new();
     for (i, stage) in stages.iter().enumerate() {
         let length = stage.length;
-        if frames < length {
-            let problem = format!("longer than the {frames} frames that are left there");
-            let remedy = "shorten it, the pools before it or the front end's hop, keep partial pools, \
-                          or raise training.excerpt_seconds";
-            let key = format!("stages[{i}].length");
-            return Err(ModelError::new(key, length, problem, remedy));
-        }
+        let problem = format!("longer than the {frames} frames of its input");
+        let remedy = "shorten it, the pools before it or the front end's hop, keep partial pools, \
+                      or raise training.excerpt_seconds";
+        ensure(frames >= length, &format!("stages[{i}].length"), length, problem, remedy)?;
         let convolved = output_length(frames, length, 1);
         let (whole, all) = (convolved / stage.pool, convolved.div_ceil(stage.pool));
         let needed = stages.get(i + 1).map_or(1, |next| next.length);
@@ -149,18 +139,13 @@ fn extents(
         let padding = if keep { all * stage.pool - convolved } else { 0 };
         extents.push(Extent { frames, padding });
     }
-    match frames {
-        0 => {
-            // Only dropped partial pools can do that; the smallest pool then decides.
-            let problem = "drops every frame of the last pool";
-            let remedy = "set it to \"auto\", shrink the pools, or raise training.excerpt_seconds";
-            Err(ModelError::new("partial_pools", "never", problem, remedy))
-        }
-        _ => Ok(extents),
-    }
+    let problem = "drops every frame of the last pool";
+    let remedy = "set it to \"auto\", shrink the pools, or raise training.excerpt_seconds";
+    ensure(frames > 0, "partial_pools", "never", problem, remedy)?;
+    Ok(extents)
 }
 
-/// For reports.
+/// The stages in words, for reports.
 pub(crate) fn describe(stages: &[StageConfig]) -> String {
     let one = |&StageConfig { filters, length, pool }: &StageConfig| match pool {
         1 => format!("conv {filters}x{length}, "),
@@ -174,7 +159,7 @@ pub(crate) fn describe(stages: &[StageConfig]) -> String {
 pub(crate) struct Stage {
     conv: Conv1d,
     pool: MaxPool1d,
-    /// Frames added at the end, so that the last pool is full.
+    /// Frames of padding at the end that fill the last pool.
     padding: usize,
 }
 
@@ -189,29 +174,32 @@ impl Stage {
     /// - `x`: `[batch, channel, frame]`
     /// - returns: `[batch, filter, frame / pool]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let weights = self.conv.weight.val();
-        let bias = match &self.conv.bias {
-            Some(bias) => bias.val(),
-            None => Tensor::zeros([weights.dims()[0]], &x.device()),
-        };
-        let end = End::RectifiedPool { pool: self.pool.kernel_size, partial: self.padding > 0 };
-        conv(x, weights, bias, ConvOptions { stride: 1, end })
+        rectified_pool(&self.conv, x, self.pool.kernel_size, self.padding > 0)
     }
-}
 
-impl Stage {
     /// [`Stage::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
-        let weights = numbers(self.conv.weight.val());
-        let weights = (name, self.conv.weight.dims(), weights.as_slice());
-        let bias = self.conv.bias.as_ref().map(|bias| numbers(bias.val()));
-        let x = graph.conv(x, weights, bias.as_deref(), Windows { stride: 1, padding: 0 });
-        let x = graph.relu(&x);
+        let x = lower_rectified(&self.conv, graph, name, x, 0);
         graph.max_pool(&x, self.pool.kernel_size, self.padding)
     }
 }
 
-/// Stages one after the other, as nodes.
+/// Panics if an excerpt does not have the length that a network was built for.
+pub(crate) fn check_length(waveforms: &Tensor<2>, samples: usize) {
+    let found = waveforms.dims()[1];
+    assert_eq!(found, samples, "the model was built for excerpts of another length");
+}
+
+/// All stages in order.
+///
+/// # Shapes
+/// - `x`: `[batch, band, frame]`
+/// - returns: `[batch, filter, frame]`
+pub(crate) fn forward(stages: &[Stage], x: Tensor<3>) -> Tensor<3> {
+    stages.iter().fold(x, |x, stage| stage.forward(x))
+}
+
+/// [`forward`] as nodes.
 pub(crate) fn lower(stages: &[Stage], graph: &mut Graph, mut x: Value) -> Value {
     for (number, stage) in stages.iter().enumerate() {
         x = stage.lower(graph, &format!("stages.{number}.conv"), &x);
