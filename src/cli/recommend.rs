@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Context, print, print_json};
 use crate::data::prepare::from_dataset;
 use crate::error::{Error, Result};
-use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::evaluation::metrics::retrieval::ItemLists;
 use crate::inference::predictor::Predictor;
 use crate::listening::catalogue::{
     By, Catalogue, Item, Listening, is_factors, open_factors, titled,

@@ -17,7 +17,7 @@ use kernels::csr::{Csr, CsrError};
 use models::factorization::wmf::{Wmf, WmfConfig, fold_in_items};
 
 use crate::error::{Error, Result};
-use crate::evaluation::metrics::recommendation::{
+use crate::evaluation::metrics::retrieval::{
     ItemLists, Options, RecommendationError, RecommendationScores, score_recommendation,
 };
 use crate::listening::factors::{FactorTables, Side};

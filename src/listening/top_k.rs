@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use crate::evaluation::metrics::order_key;
-use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::evaluation::metrics::retrieval::ItemLists;
 use crate::listening::matrix::{Matrix, MatrixError, products};
 
 /// What is higher the better an item fits.

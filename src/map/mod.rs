@@ -20,15 +20,15 @@
 //!   others apart
 //! - `page`: the page
 
+mod map_page;
 mod neighbours;
-mod page;
 mod repulsion;
 mod tsne;
 
-pub use page::{Page, page, render};
+pub use map_page::{Page, page, render};
 pub use tsne::{Tsne, TsneConfig, tsne};
 
-use crate::evaluation::metrics::recommendation::RecommendationError;
+use crate::evaluation::metrics::retrieval::RecommendationError;
 use crate::listening::matrix::MatrixError;
 use crate::listening::top_k::TopKError;
 
