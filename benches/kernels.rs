@@ -8,13 +8,13 @@ use burn::tensor::{Device, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use kernels::bands::{Activation, BandOptions, bands, bands_composite};
 use kernels::conv::{ConvOptions, End, conv, conv_composite};
-use kernels::dense::Width;
 use kernels::feature_pool::{FeaturePooling, feature_pool, feature_pool_composite};
+use kernels::linalg::Width;
 use kernels::mel::{Exponent, MelPlan, log_mel, log_mel_composite};
 use kernels::optimizer::{
     Adam, Momentum, adam_step, adam_step_composite, momentum_step, momentum_step_composite,
 };
-use kernels::samples;
+use kernels::pcm16;
 use tonotopy::device::open;
 use tonotopy::rng::philox;
 
@@ -219,22 +219,19 @@ fn dense(c: &mut Criterion) {
 /// 3 s at 16 kHz from their 16 bits, and back to them.
 fn stored_samples(c: &mut Criterion) {
     let bytes: Vec<u8> = (0..48_000_i32).flat_map(|i| ((i * 31) as i16).to_le_bytes()).collect();
-    let mut numbers = Vec::new();
+    let mut samples = vec![0.0; 48_000];
     let mut stored = Vec::new();
     let mut group = c.benchmark_group("48 000 samples");
     group.bench_function("from 16 bits", |b| {
-        b.iter(|| {
-            numbers.clear();
-            samples::append(&bytes, 1.0 / 32_768.0, black_box(&mut numbers));
-        });
+        b.iter(|| pcm16::convert(&bytes, 1.0 / 32_768.0, black_box(&mut samples)));
     });
     group.bench_function("to 16 bits", |b| {
         b.iter(|| {
             stored.clear();
-            samples::quantise(&numbers, 1.0 / 32_768.0, black_box(&mut stored));
+            pcm16::quantise(&samples, 1.0 / 32_768.0, black_box(&mut stored));
         });
     });
-    group.bench_function("peak", |b| b.iter(|| samples::peak(black_box(&numbers))));
+    group.bench_function("peak", |b| b.iter(|| pcm16::peak(black_box(&samples))));
 }
 
 /// One excerpt of 3 s on raw audio, as a model that is used sees it: weights that do not change, and ones that do.

@@ -1,16 +1,13 @@
-//! Bands of a filterbank that is learned: a strided convolution, pools of neighbouring filters, a bias and an
-//! activation.
+//! A learned filterbank: a strided convolution, pooling of neighbouring filters, a bias and an activation.
 //!
 //! ```text
 //! a[b, o, t] = sum_{c, k} weights[o, c, k] x[b, c, t stride + k]
 //! y[b, g, t] = f(bias[g] + pool over i of a[b, g size + i, t])
 //! ```
 //!
-//! [`bands`] goes the whole way in one kernel on GPUs (`cube.rs`) where it can; elsewhere the parts follow each
-//! other, each with its own fast way. [`bands_composite`] is the same in plain operations.
+//! On GPUs, [`bands`] is one kernel where it can be (`conv/cube`); otherwise it is [`conv`] and [`feature_pool`]
+//! followed by bias and activation. [`bands_composite`] is the same in plain tensor operations.
 
-#[cfg(feature = "wgpu")]
-mod cube;
 #[cfg(test)]
 mod tests;
 
@@ -20,18 +17,24 @@ use burn::tensor::activation::relu;
 use crate::conv::{ConvOptions, End, conv, conv_composite};
 use crate::feature_pool::{FeaturePooling, feature_pool, feature_pool_composite};
 
-/// What is open about a filterbank.
+/// Options of a filterbank.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BandOptions {
     /// Samples from one frame to the next.
     pub stride: usize,
-    /// How many neighbouring filters become a band, and how; without, each filter is one.
+    /// Number of neighbouring filters that are pooled into a band, and how; `None` makes each filter a band.
     pub pool: Option<(usize, FeaturePooling)>,
-    /// What comes last.
+    /// Applied last.
     pub activation: Activation,
 }
 
-/// `f` of the formula at the head of this module.
+impl BandOptions {
+    fn filters_per_band(&self) -> usize {
+        self.pool.map_or(1, |(size, _)| size)
+    }
+}
+
+/// `f` of the formula in the [module documentation](self).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `max(0, z)`
@@ -41,17 +44,17 @@ pub enum Activation {
     Log { compression: f32 },
 }
 
-/// Bands of `x`; see the head of this module.
+/// The bands of `x`, as defined in the [module documentation](self).
 ///
 /// # Shapes
 /// - `x`: `[batch, channel, sample]`
 /// - `weights`: `[filter, channel, length]`
-/// - `bias`: `[band]`, a number for every pool of filters
+/// - `bias`: `[band]`
 /// - returns: `[batch, band, frame]`
 ///
 /// # Panics
-/// If the shapes do not fit each other, the samples fill no window, the stride is 0, or the filters are no whole number of
-/// pools.
+/// If the shapes do not match, `x` is shorter than a filter, the stride is 0, or the number of filters is not the number
+/// of bands times the pool size.
 pub fn bands(x: Tensor<3>, weights: Tensor<3>, bias: Tensor<1>, options: BandOptions) -> Tensor<3> {
     check(&weights, &bias, options);
     let BandOptions { stride, pool, activation } = options;
@@ -60,13 +63,23 @@ pub fn bands(x: Tensor<3>, weights: Tensor<3>, bias: Tensor<1>, options: BandOpt
         return conv(x, weights, bias, ConvOptions { stride, end });
     }
     #[cfg(feature = "wgpu")]
-    if cube::takes(&x, &weights, options) {
-        return cube::bands(x, weights, bias, options);
+    {
+        use crate::conv::{Geometry, cube};
+
+        let linear = ConvOptions { stride, end: End::Linear };
+        let geometry = Geometry::new(x.dims(), weights.dims(), linear);
+        if cube::takes_bands(&x, &geometry, options.filters_per_band()) {
+            let compression = match activation {
+                Activation::Relu => None,
+                Activation::Log { compression } => Some(compression),
+            };
+            return cube::bands(x, weights, bias, geometry, pool, compression);
+        }
     }
     in_parts(x, weights, bias, options, conv, feature_pool)
 }
 
-/// The same in plain operations, which every backend runs and autodiff differentiates.
+/// [`bands`] in plain tensor operations, for every backend and with automatic differentiation.
 ///
 /// # Panics
 /// As [`bands`].
@@ -82,10 +95,10 @@ pub fn bands_composite(
 
 fn check(weights: &Tensor<3>, bias: &Tensor<1>, options: BandOptions) {
     let ([filters, _, _], [bands]) = (weights.dims(), bias.dims());
-    let size = options.pool.map_or(1, |(size, _)| size);
+    let size = options.filters_per_band();
     assert!(
         size > 0 && bands * size == filters,
-        "{bands} biases for {filters} filters in pools of {size}"
+        "{bands} biases do not match {filters} filters in pools of {size}"
     );
 }
 
@@ -107,7 +120,7 @@ fn in_parts(
             pools.swap_dims(1, 2) + bias.reshape([1, 1, -1])
         }
     };
-    // `[batch, frame, band]`, as the convolution leaves it in memory on the CPU and the next one wants it.
+    // `[batch, frame, band]` is the layout that the convolution writes on the CPU and that the next one reads.
     let y = match activation {
         Activation::Relu => relu(z),
         Activation::Log { compression } => z.square().mul_scalar(compression).log1p(),

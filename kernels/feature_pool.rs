@@ -220,28 +220,16 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::test_numbers::noise;
+    use crate::testing::{devices, noise, values};
 
     const POOLINGS: [FeaturePooling; 2] =
         [FeaturePooling::L2 { floor: 1e-12 }, FeaturePooling::Max];
-
-    fn values(tensor: Tensor<3>) -> Vec<f32> {
-        tensor.into_data().try_to_vec().unwrap()
-    }
 
     fn close(actual: &[f32], expected: &[f32]) {
         assert_eq!(actual.len(), expected.len());
         for (actual, expected) in actual.iter().zip(expected) {
             assert!((actual - expected).abs() <= 2e-6, "{actual}, expected {expected}");
         }
-    }
-
-    /// Those that have a fast way.
-    fn devices() -> Vec<Device> {
-        let devices = vec![Device::flex()];
-        #[cfg(feature = "wgpu")]
-        let devices = [devices, crate::test_gpus::adapters()].concat();
-        devices
     }
 
     #[test]

@@ -4,26 +4,23 @@
 //! autodiff differentiates; a faster version for one backend stands beside it and is tested
 //! against it, values and gradients.
 //!
-//! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), stored samples as
-//! numbers ([`samples`]), random bits ([`philox`]), how precise products are ([`precision`]), and how much memory a
+//! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), 16-bit audio
+//! ([`pcm16`]), random bits ([`philox`]), how precise products are ([`precision`]), and how much memory a
 //! device has ([`memory`](mod@memory)).
 
 pub mod bands;
 pub mod conv;
 pub mod csr;
-pub mod dense;
 pub mod feature_pool;
+#[cfg(feature = "wgpu")]
+mod gpu;
+pub mod linalg;
 pub mod mel;
 pub mod memory;
 pub mod optimizer;
-pub mod pairs;
 pub mod pcm16;
 pub mod philox;
 pub mod precision;
-pub mod samples;
 mod simd;
-pub mod stretches;
-#[cfg(all(test, feature = "wgpu"))]
-mod test_gpus;
 #[cfg(test)]
-mod test_numbers;
+mod testing;

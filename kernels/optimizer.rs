@@ -296,7 +296,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::test_numbers::noise;
+    use crate::testing::{self, noise};
 
     /// Longer than a task's share, and no whole number of registers.
     const SHAPE: [usize; 2] = [3, VALUES / 2 + 5];
@@ -309,7 +309,7 @@ mod tests {
     }
 
     fn values(tensor: &Tensor<2>) -> Vec<f32> {
-        tensor.clone().into_data().try_to_vec().unwrap()
+        testing::values(tensor.clone())
     }
 
     fn close(got: &Tensor<2>, want: &[f64]) {

@@ -1,13 +1,13 @@
-//! Vectors of `f32`: AVX-512, AVX2 with FMA, and plain arrays for every other processor.
+//! Vectors of `f32`: AVX-512, AVX2 with FMA, and plain arrays for all other processors.
 //!
-//! Kernels are written once over [`Simd`] and compiled once a width inside functions that switch
-//! the instructions on, so that all of this inlines.
+//! Kernels are written once over [`Simd`] and compiled once per instruction set, inside functions that enable its
+//! instructions, so that everything is inlined.
 
-#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+#![allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 
 use crate::precision::Precision;
 
-/// Which instructions to use: a width that this processor has.
+/// A set of vector instructions that this processor supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Width(pub(crate) Kind);
 
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 }
 
 impl Width {
-    /// All that this processor has, the widest first.
+    /// All that this processor supports, the widest first.
     pub fn all() -> Vec<Width> {
         let mut widths = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -42,7 +42,7 @@ impl Width {
         Width::all()[0]
     }
 
-    /// Values a register.
+    /// Values per register.
     pub(crate) fn lanes(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -53,7 +53,7 @@ impl Width {
         }
     }
 
-    /// Whether products of this precision are of pairs of numbers: see `conv/bfloat16.rs`.
+    /// Whether products of this precision use instructions for pairs of bfloat16 values (`conv/bfloat16.rs`).
     pub(crate) fn multiplies_pairs(self, precision: Precision) -> bool {
         #[cfg(target_arch = "x86_64")]
         if self.0 == Kind::Avx512 {
@@ -63,7 +63,7 @@ impl Width {
         false
     }
 
-    /// Runs a kernel that was compiled with this width's instructions.
+    /// Runs a kernel that is compiled with these instructions.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
         {
@@ -78,46 +78,44 @@ impl Width {
                 unsafe { kernel.run::<Avx2>() }
             }
             match self.0 {
-                // SAFETY: a `Width` exists only where the processor has it.
+                // SAFETY: a `Width` exists only if the processor supports it.
                 Kind::Avx512 => return unsafe { avx512(kernel) },
-                // SAFETY: as for the other width.
+                // SAFETY: as above.
                 Kind::Avx2 => return unsafe { avx2(kernel) },
                 Kind::Portable => {}
             }
         }
-        // SAFETY: needs no instructions.
+        // SAFETY: needs no special instructions.
         unsafe { kernel.run::<Portable>() }
     }
 }
 
-/// Work that is written once over [`Simd`]; [`Width::run`] does it.
+/// Work that is written once over [`Simd`] and started by [`Width::run`].
 pub(crate) trait Kernel {
     type Output;
 
-    /// To be inlined always, so that it is compiled with the instructions of whoever calls it.
+    /// Implementations must be `#[inline(always)]`, so that they are compiled with the instructions of the caller.
     ///
     /// # Safety
-    /// The processor has the instructions of `S`.
+    /// The processor supports the instructions of `S`.
     unsafe fn run<S: Simd>(self) -> Self::Output;
 }
 
-/// A register full of `f32`.
+/// A register of `f32` values.
 ///
 /// # Safety
-/// Every method asks that the processor has the instructions, and that pointers are good for
-/// [`Simd::LANES`] values, aligned or not.
+/// For every method, the processor supports the instructions, and pointers are valid for [`Simd::LANES`] values,
+/// aligned or not.
 pub(crate) trait Simd {
     type V: Copy;
-    /// Values a register; divides [`crate::dense::ALIGNMENT`].
+    /// Values per register; divides [`crate::linalg::ALIGNMENT`].
     const LANES: usize;
-    /// Registers there are, about.
+    /// Approximate number of registers.
     const REGISTERS: usize;
 
     unsafe fn zero() -> Self::V;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
-    /// Numbers of 16 bits, one a lane.
-    unsafe fn load_i16(from: *const i16) -> Self::V;
     unsafe fn store(to: *mut f32, x: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
@@ -128,16 +126,27 @@ pub(crate) trait Simd {
     unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The sum of the lanes.
     unsafe fn sum(x: Self::V) -> f32;
-    /// Transposes the square of the first `LANES` registers.
+    /// Transposes the first `LANES` registers as a square matrix.
     unsafe fn transpose(square: &mut [Self::V; 16]);
-    /// Asks for the cache line of an address, which need not be valid.
-    unsafe fn prefetch(address: *const f32);
 }
 
-/// `a b + c`, in one rounding where the processor does that in one instruction.
+/// Prefetches the cache line of an address, which need not be valid.
+#[inline(always)]
+pub(crate) fn prefetch(address: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor supports it, and it does not access memory.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// `a b + c`, with one rounding if the processor has an instruction for it.
 #[inline(always)]
 fn fused(a: f32, b: f32, c: f32) -> f32 {
-    // Without the instruction `mul_add` calls a library function.
+    // Without the instruction, `mul_add` calls a library function.
     if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
         a.mul_add(b, c)
     } else {
@@ -145,7 +154,7 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     }
 }
 
-/// Arrays that the compiler may put into whatever registers there are.
+/// Arrays that the compiler maps to whatever registers exist.
 pub(crate) struct Portable;
 
 impl Simd for Portable {
@@ -165,11 +174,6 @@ impl Simd for Portable {
     unsafe fn load(from: *const f32) -> Self::V {
         // SAFETY: the caller's.
         unsafe { from.cast::<[f32; 8]>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn load_i16(from: *const i16) -> Self::V {
-        // SAFETY: the caller's.
-        unsafe { from.cast::<[i16; 8]>().read_unaligned() }.map(f32::from)
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, x: Self::V) {
@@ -208,8 +212,6 @@ impl Simd for Portable {
             }
         }
     }
-    #[inline(always)]
-    unsafe fn prefetch(_: *const f32) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -221,6 +223,17 @@ mod x86 {
 
     use super::Simd;
 
+    /// Methods that are one intrinsic each.
+    macro_rules! intrinsics {
+        ($($method:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)? = $intrinsic:ident;)*) => {$(
+            #[inline(always)]
+            unsafe fn $method($($argument: $kind),*) $(-> $result)? {
+                // SAFETY: the caller's.
+                unsafe { $intrinsic($($argument),*) }
+            }
+        )*};
+    }
+
     pub struct Avx2;
 
     impl Simd for Avx2 {
@@ -228,59 +241,20 @@ mod x86 {
         const LANES: usize = 8;
         const REGISTERS: usize = 16;
 
-        #[inline(always)]
-        unsafe fn zero() -> Self::V {
-            // SAFETY: the caller's: the processor has AVX.
-            unsafe { _mm256_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX.
-            unsafe { _mm256_set1_ps(x) }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX, and the pointer is good for eight values.
-            unsafe { _mm256_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn load_i16(from: *const i16) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX2, and the pointer is good for eight values.
-            unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(from.cast()))) }
-        }
-        #[inline(always)]
-        unsafe fn store(to: *mut f32, x: Self::V) {
-            // SAFETY: the caller's: the processor has AVX, and the pointer is good for eight values.
-            unsafe { _mm256_storeu_ps(to, x) }
-        }
-        #[inline(always)]
-        unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX.
-            unsafe { _mm256_add_ps(a, b) }
-        }
-        #[inline(always)]
-        unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX.
-            unsafe { _mm256_sub_ps(a, b) }
-        }
-        #[inline(always)]
-        unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX.
-            unsafe { _mm256_mul_ps(a, b) }
-        }
-        #[inline(always)]
-        unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has FMA.
-            unsafe { _mm256_fmadd_ps(a, b, c) }
-        }
-        #[inline(always)]
-        unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has FMA.
-            unsafe { _mm256_fnmadd_ps(a, b, c) }
+        intrinsics! {
+            zero() -> __m256 = _mm256_setzero_ps;
+            splat(x: f32) -> __m256 = _mm256_set1_ps;
+            load(from: *const f32) -> __m256 = _mm256_loadu_ps;
+            store(to: *mut f32, x: __m256) = _mm256_storeu_ps;
+            add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps;
+            sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps;
+            mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps;
+            multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps;
+            multiply_sub(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fnmadd_ps;
         }
         #[inline(always)]
         unsafe fn sum(x: Self::V) -> f32 {
-            // SAFETY: the caller's: the processor has AVX.
+            // SAFETY: the caller's.
             unsafe {
                 let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
                 let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
@@ -289,9 +263,9 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn transpose(square: &mut [Self::V; 16]) {
-            // SAFETY: the caller's: the processor has AVX.
+            // SAFETY: the caller's.
             unsafe {
-                // Column 4 b + q of four rows in half b of register q; then halves are exchanged.
+                // First column 4 b + q of four rows to half b of register q, then halves are exchanged.
                 let mut halves = [_mm256_setzero_ps(); 8];
                 for group in [0, 4] {
                     let [a, b, c, d] = [0, 1, 2, 3].map(|row| square[group + row]);
@@ -308,11 +282,6 @@ mod x86 {
                 }
             }
         }
-        #[inline(always)]
-        unsafe fn prefetch(address: *const f32) {
-            // SAFETY: every x86-64 processor has it, and the address need not be valid.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-        }
     }
 
     pub struct Avx512;
@@ -322,67 +291,23 @@ mod x86 {
         const LANES: usize = 16;
         const REGISTERS: usize = 32;
 
-        #[inline(always)]
-        unsafe fn zero() -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512.
-            unsafe { _mm512_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512.
-            unsafe { _mm512_set1_ps(x) }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
-            unsafe { _mm512_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn load_i16(from: *const i16) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
-            unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256(from.cast()))) }
-        }
-        #[inline(always)]
-        unsafe fn store(to: *mut f32, x: Self::V) {
-            // SAFETY: the caller's: the processor has AVX-512, and the pointer is good for sixteen values.
-            unsafe { _mm512_storeu_ps(to, x) }
-        }
-        #[inline(always)]
-        unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512.
-            unsafe { _mm512_add_ps(a, b) }
-        }
-        #[inline(always)]
-        unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512.
-            unsafe { _mm512_sub_ps(a, b) }
-        }
-        #[inline(always)]
-        unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512.
-            unsafe { _mm512_mul_ps(a, b) }
-        }
-        #[inline(always)]
-        unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512.
-            unsafe { _mm512_fmadd_ps(a, b, c) }
-        }
-        #[inline(always)]
-        unsafe fn multiply_sub(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-            // SAFETY: the caller's: the processor has AVX-512.
-            unsafe { _mm512_fnmadd_ps(a, b, c) }
-        }
-        #[inline(always)]
-        unsafe fn sum(x: Self::V) -> f32 {
-            // SAFETY: the caller's: the processor has AVX-512.
-            unsafe { _mm512_reduce_add_ps(x) }
+        intrinsics! {
+            zero() -> __m512 = _mm512_setzero_ps;
+            splat(x: f32) -> __m512 = _mm512_set1_ps;
+            load(from: *const f32) -> __m512 = _mm512_loadu_ps;
+            store(to: *mut f32, x: __m512) = _mm512_storeu_ps;
+            add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps;
+            sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps;
+            mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps;
+            multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps;
+            multiply_sub(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fnmadd_ps;
+            sum(x: __m512) -> f32 = _mm512_reduce_add_ps;
         }
         #[inline(always)]
         unsafe fn transpose(square: &mut [Self::V; 16]) {
-            // SAFETY: the caller's: the processor has AVX-512.
+            // SAFETY: the caller's.
             unsafe {
-                // Column 4 b + q of four rows in quarter b of register q; then quarters are
-                // exchanged.
+                // First column 4 b + q of four rows to quarter b of register q, then quarters are exchanged.
                 let mut quarters = [_mm512_setzero_ps(); 16];
                 for group in [0, 4, 8, 12] {
                     let [a, b, c, d] = [0, 1, 2, 3].map(|row| square[group + row]);
@@ -405,11 +330,6 @@ mod x86 {
                     square[q + 12] = _mm512_shuffle_f32x4::<0xDD>(ab_high, cd_high);
                 }
             }
-        }
-        #[inline(always)]
-        unsafe fn prefetch(address: *const f32) {
-            // SAFETY: every x86-64 processor has it, and the address need not be valid.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
         }
     }
 }

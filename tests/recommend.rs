@@ -165,7 +165,7 @@ fn a_tagger_knows_no_listeners() {
     place.run("-q train tags.toml").ok();
     let folder = std::fs::read_dir(place.path("runs")).unwrap().next().unwrap().unwrap().path();
     let run = format!("runs/{}", folder.file_name().unwrap().to_string_lossy());
-    place.run(&format!("recommend {run} --user u")).fails(2, &["knows no listeners"]);
+    place.run(&format!("recommend {run} --user u")).fails(2, &["has no listeners"]);
     place.run(&format!("similar {run} x --by factors")).fails(2, &["--by embedding"]);
 }
 

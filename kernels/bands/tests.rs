@@ -1,17 +1,19 @@
-//! Against the definition written out, its differences, and the plain operations.
+//! Tests against the definition, its finite differences, and plain tensor operations.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::*;
-use crate::test_numbers::{error, noise};
+#[cfg(feature = "wgpu")]
+use crate::conv;
+use crate::testing::{devices, error, noise, values, wide};
 
-/// Sums of up to some thousand products in single precision, and a root or a logarithm of them.
+/// For a root or logarithm of sums of up to a few thousand products in single precision.
 const TOLERANCE: f64 = 5e-6;
 
 #[derive(Clone, Copy)]
 struct Case {
     x: [usize; 3],
-    /// Filters and their length.
+    /// Number and length of filters.
     filters: [usize; 2],
     options: BandOptions,
 }
@@ -30,7 +32,7 @@ impl Case {
         [self.x[0], self.filters[0] / self.size(), self.frames()]
     }
 
-    /// `x`, weights, bias, and the factors that make a loss of the output.
+    /// `x`, weights, bias, and the factors of the outputs in the loss.
     fn values(&self) -> [Vec<f32>; 4] {
         let [filters, length] = self.filters;
         [
@@ -41,7 +43,7 @@ impl Case {
         ]
     }
 
-    /// The module's formula as loops, in double precision.
+    /// The formula of the module as loops in double precision.
     fn by_definition(&self, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
         let ([batch, channels, samples], [filters, length]) = (self.x, self.filters);
         let response = |b: usize, o: usize, t: usize| -> f64 {
@@ -84,7 +86,7 @@ impl Case {
     }
 }
 
-/// Every pool that the kernel takes and two that it leaves, both activations, and sizes at and beyond those of tiles.
+/// Every pool size of the kernel and two others, both activations, and sizes at and beyond those of tiles.
 fn cases() -> Vec<Case> {
     let l2 = FeaturePooling::L2 { floor: 1e-12 };
     let (relu, log) = (Activation::Relu, Activation::Log { compression: 10.0 });
@@ -105,21 +107,13 @@ fn cases() -> Vec<Case> {
     }
     push([2, 1, 90], [9, 12], 5, Some((3, l2)), relu);
     push([2, 1, 90], [32, 12], 5, Some((16, FeaturePooling::Max)), log);
-    // Filters at and beyond those of a tile, more windows than its columns, several channels.
+    // At and beyond the filters of a tile, more windows than columns, several channels.
     push([3, 1, 400], [64, 20], 4, Some((4, l2)), relu);
     push([2, 3, 150], [72, 6], 1, Some((8, FeaturePooling::Max)), log);
     push([2, 2, 61], [130, 17], 2, Some((2, l2)), relu);
     push([70, 1, 9], [8, 8], 1, Some((4, l2)), log);
     push([1, 1, 2500], [32, 1024], 256, Some((4, l2)), relu);
     cases
-}
-
-/// Those that have a fast way.
-fn devices() -> Vec<Device> {
-    let devices = vec![Device::flex()];
-    #[cfg(feature = "wgpu")]
-    let devices = [devices, crate::test_gpus::adapters()].concat();
-    devices
 }
 
 type Bands = fn(Tensor<3>, Tensor<3>, Tensor<1>, BandOptions) -> Tensor<3>;
@@ -150,16 +144,8 @@ fn all(case: &Case, operation: Bands, device: &Device) -> [Vec<f32>; 4] {
     ]
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_to_vec().unwrap()
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&x| x.into()).collect()
-}
-
 #[test]
-fn values_follow_the_definition() {
+fn values_equal_the_definition() {
     for (number, case) in cases().iter().enumerate() {
         let [x, weights, bias, _] = case.values();
         let expected = case.by_definition(&wide(&x), &wide(&weights), &wide(&bias));
@@ -180,7 +166,7 @@ fn values_follow_the_definition() {
 }
 
 #[test]
-fn gradients_are_those_of_plain_operations() {
+fn gradients_equal_those_of_plain_operations() {
     for (number, case) in cases().iter().enumerate() {
         let plain = all(case, bands_composite, &Device::flex());
         for device in devices() {
@@ -194,9 +180,9 @@ fn gradients_are_those_of_plain_operations() {
     }
 }
 
-/// Of the definition, in double precision: none of it is ours.
+/// Finite differences of the definition in double precision, independent of our code.
 #[test]
-fn gradients_follow_differences_of_the_definition() {
+fn gradients_equal_finite_differences_of_the_definition() {
     let l2 = FeaturePooling::L2 { floor: 1e-12 };
     for (pool, activation) in [
         (None, Activation::Log { compression: 10.0 }),
@@ -235,7 +221,7 @@ fn gradients_follow_differences_of_the_definition() {
 }
 
 #[test]
-fn of_equals_the_first_takes_the_gradient() {
+fn first_of_equal_maxima_receives_the_gradient() {
     let options = BandOptions {
         stride: 1,
         pool: Some((4, FeaturePooling::Max)),
@@ -253,7 +239,7 @@ fn of_equals_the_first_takes_the_gradient() {
 }
 
 #[test]
-fn silence_has_finite_gradients_and_no_number_is_seen() {
+fn gradients_of_silence_are_finite_and_nan_propagates() {
     for device in devices() {
         for case in cases() {
             let tracked = device.clone().autodiff();
@@ -276,11 +262,13 @@ fn silence_has_finite_gradients_and_no_number_is_seen() {
 
 #[cfg(feature = "wgpu")]
 #[test]
-fn pools_of_1_2_4_and_8_are_one_kernel_on_a_gpu() {
-    for device in crate::test_gpus::adapters() {
+fn pools_of_1_2_4_and_8_filters_are_one_kernel_on_gpus() {
+    for device in crate::testing::adapters() {
         for case in cases() {
             let (x, weights, _, _) = tensors(&case, &device);
-            let taken = cube::takes(&x, &weights, case.options);
+            let linear = ConvOptions { stride: case.options.stride, end: End::Linear };
+            let geometry = conv::Geometry::new(x.dims(), weights.dims(), linear);
+            let taken = conv::cube::takes_bands(&x, &geometry, case.size());
             assert_eq!(taken, [1, 2, 4, 8].contains(&case.size()));
         }
     }
@@ -288,8 +276,8 @@ fn pools_of_1_2_4_and_8_are_one_kernel_on_a_gpu() {
 
 #[cfg(feature = "wgpu")]
 #[test]
-fn a_second_run_on_a_gpu_changes_no_bit() {
-    for device in crate::test_gpus::adapters() {
+fn gpu_results_are_bit_identical_in_a_second_run() {
+    for device in crate::testing::adapters() {
         for case in cases() {
             let bits =
                 || all(&case, bands, &device).map(|v| v.iter().map(|x| x.to_bits()).collect());
@@ -299,9 +287,9 @@ fn a_second_run_on_a_gpu_changes_no_bit() {
     }
 }
 
-/// Neither contiguous nor computed yet, and gradients asked for one at a time.
+/// Inputs are not contiguous and not yet computed; one gradient is required at a time.
 #[test]
-fn they_stand_among_other_operations() {
+fn bands_work_among_other_operations() {
     let options = BandOptions {
         stride: 2,
         pool: Some((4, FeaturePooling::L2 { floor: 1e-12 })),
@@ -335,8 +323,8 @@ fn they_stand_among_other_operations() {
 }
 
 #[test]
-#[should_panic(expected = "3 biases for 8 filters in pools of 2")]
-fn biases_are_as_many_as_bands() {
+#[should_panic(expected = "3 biases do not match 8 filters in pools of 2")]
+fn number_of_biases_must_match_number_of_bands() {
     let options = BandOptions {
         stride: 1,
         pool: Some((2, FeaturePooling::Max)),

@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
     use crate::conv::{ConvOptions, End};
-    use crate::test_numbers::noise;
+    use crate::testing::noise;
 
     fn geometry() -> Geometry {
         let options = ConvOptions { stride: 1, end: End::Linear };

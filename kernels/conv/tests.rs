@@ -14,7 +14,7 @@ use super::product::forward;
 use super::*;
 use crate::precision::Precision;
 use crate::simd::Width;
-use crate::test_numbers::{error, noise};
+use crate::testing::{error, noise, values, wide};
 
 struct Case {
     x: [usize; 3],
@@ -114,14 +114,6 @@ impl Case {
         }
         out
     }
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_to_vec().unwrap()
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&x| x.into()).collect()
 }
 
 /// Sums of up to some thousand products in single precision.

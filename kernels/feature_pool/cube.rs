@@ -1,16 +1,14 @@
-//! Pooling across filters on a GPU: one kernel forward, one backward.
+//! Pooling across filters on GPUs: one kernel forward, one backward.
 //!
-//! A unit takes one group at one frame. Neighbouring units take neighbouring frames, so that every read
-//! and every write is of one stretch of memory. Backward the groups are read and pooled once more instead
-//! of the outputs being kept.
+//! A unit (thread) computes one group at one frame. Neighbouring units compute neighbouring frames, so reads and writes
+//! are coalesced. The backward pass reads and pools the groups again instead of saving the outputs.
 //!
 //! # What it saves
 //!
-//! Counted, not timed: no GPU was at hand, and the kernels have run on a software implementation of Vulkan
-//! only. For `[32, 512, 184]` values in pools of 4 (12.1 MB, and 3.0 MB of pools), forward and backward read 27.1 MB
-//! and write 15.1. burn's operations for L2 pools could do with as much if all were fused; a trace shows five
-//! kernels where these are two. For the largest it is three: they keep 3.0 MB of places instead of reading `x` again,
-//! clear the gradient, and add to it atomically what arrives.
+//! These are counts, not times. For `[32, 512, 184]` values in pools of 4 (12.1 MB, outputs 3.0 MB), forward and backward
+//! read 27.1 MB and write 15.1 MB. For L2 pools, burn's operations would move as much if all were fused; a trace shows five
+//! kernels instead of two. For maxima burn needs three: they save 3.0 MB of indices instead of reading `x` again, clear
+//! the gradient, and add to it with atomics.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Cube, Dispatch, TensorMetadata, backend_extension};
@@ -20,19 +18,19 @@ use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
 
 use super::FeaturePooling;
+use crate::gpu::{empty, per_value};
 
-/// Whether the kernels take it.
+/// Whether the kernels support `x`.
 pub fn takes(x: &Tensor<3>) -> bool {
     x.dtype() == DType::F32 && x.dims().iter().all(|&size| size > 0)
 }
 
-/// [`feature_pool`](super::feature_pool) of what the kernels take.
+/// [`feature_pool`](super::feature_pool) where [`takes`] accepts it.
 pub fn feature_pool(x: Tensor<3>, size: usize, pooling: FeaturePooling) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as FeaturePoolOnGpus>::feature_pool_on_gpus(
         x.into_dispatch(),
@@ -60,7 +58,7 @@ pub trait FeaturePoolPasses: Backend {
         pooling: FeaturePooling,
     ) -> FloatTensor<Self>;
 
-    /// The gradient of `x`, given that of the pools.
+    /// The gradient of `x`, from the gradient of the outputs.
     #[fusion(dtype = x, shape = x)]
     fn spread_over_features(
         x: FloatTensor<Self>,
@@ -119,7 +117,7 @@ impl<C: CheckpointStrategy> FeaturePoolOnGpus for Autodiff<Cube, C> {
     }
 }
 
-/// As the kernels are told.
+/// The arguments of the kernels: whether the pooling is L2, and its floor.
 fn l2_and_floor(pooling: FeaturePooling) -> (bool, f32) {
     match pooling {
         FeaturePooling::L2 { floor } => (true, floor),
@@ -134,15 +132,14 @@ impl FeaturePoolPasses for CubeBackend {
         pooling: FeaturePooling,
     ) -> FloatTensor<Self> {
         let x = into_contiguous(x);
-        let client = x.client.clone();
         let shape = pooled_shape(&x.shape(), size);
-        let (frames, count) = (shape[2], shape.num_elements());
-        let out = empty_device_dtype(client.clone(), x.device.clone(), shape, x.dtype);
+        let frames = shape[2];
+        let (count, units) = per_value(&x, shape.num_elements());
+        let out = empty(&x, shape, x.dtype);
         let (l2, floor) = l2_and_floor(pooling);
-        let units = CubeDim::new(&client, count);
         pool::launch(
-            &client,
-            calculate_cube_count_elemwise(&client, count, units),
+            &x.client.clone(),
+            count,
             units,
             x.into_buffer_arg(),
             out.clone().into_buffer_arg(),
@@ -161,14 +158,13 @@ impl FeaturePoolPasses for CubeBackend {
         pooling: FeaturePooling,
     ) -> FloatTensor<Self> {
         let [x, gradient] = [x, gradient].map(into_contiguous);
-        let client = x.client.clone();
-        let (frames, count) = (x.shape()[2], gradient.shape().num_elements());
-        let out = empty_device_dtype(client.clone(), x.device.clone(), x.shape(), x.dtype);
+        let frames = x.shape()[2];
+        let (count, units) = per_value(&x, gradient.shape().num_elements());
+        let out = empty(&x, x.shape(), x.dtype);
         let (l2, floor) = l2_and_floor(pooling);
-        let units = CubeDim::new(&client, count);
         spread::launch(
-            &client,
-            calculate_cube_count_elemwise(&client, count, units),
+            &x.client.clone(),
+            count,
             units,
             x.into_buffer_arg(),
             gradient.into_buffer_arg(),
@@ -188,9 +184,9 @@ fn pool(x: &[f32], out: &mut [f32], size: usize, frames: usize, floor: f32, #[co
     if ABSOLUTE_POS < out.len() {
         let first = first_of_group(ABSOLUTE_POS, size, frames);
         if l2 {
-            out[ABSOLUTE_POS] = root_of_squares(x, first, size, frames, floor);
+            out[ABSOLUTE_POS] = l2_norm(x, first, size, frames, floor);
         } else {
-            out[ABSOLUTE_POS] = x[first + place_of_largest(x, first, size, frames) * frames];
+            out[ABSOLUTE_POS] = x[first + argmax(x, first, size, frames) * frames];
         }
     }
 }
@@ -210,32 +206,32 @@ fn spread(
         let first = first_of_group(ABSOLUTE_POS, size, frames);
         let gradient = gradient[ABSOLUTE_POS];
         if l2 {
-            let slope = gradient / root_of_squares(x, first, size, frames, floor);
+            let slope = gradient / l2_norm(x, first, size, frames, floor);
             for i in 0..size {
                 let at = first + i * frames;
                 out[at] = slope * x[at];
             }
         } else {
-            let place = place_of_largest(x, first, size, frames);
+            let winner = argmax(x, first, size, frames);
             for i in 0..size {
-                let mut arriving = 0.0f32;
-                if i == place {
-                    arriving = gradient;
+                let mut value = 0.0f32;
+                if i == winner {
+                    value = gradient;
                 }
-                out[first + i * frames] = arriving;
+                out[first + i * frames] = value;
             }
         }
     }
 }
 
-/// Where the first filter stands of the group at `position` of the output.
+/// Index of the first filter in the group that the output at `position` pools.
 #[cube]
 fn first_of_group(position: usize, size: usize, frames: usize) -> usize {
     position / frames * size * frames + position % frames
 }
 
 #[cube]
-fn root_of_squares(x: &[f32], first: usize, size: usize, frames: usize, floor: f32) -> f32 {
+fn l2_norm(x: &[f32], first: usize, size: usize, frames: usize, floor: f32) -> f32 {
     let mut sum = floor;
     for i in 0..size {
         let value = x[first + i * frames];
@@ -244,9 +240,9 @@ fn root_of_squares(x: &[f32], first: usize, size: usize, frames: usize, floor: f
     sum.sqrt()
 }
 
-/// The first of the largest, or the last that is no number.
+/// Position of the first maximum in a group, or of the last NaN.
 #[cube]
-fn place_of_largest(x: &[f32], first: usize, size: usize, frames: usize) -> usize {
+fn argmax(x: &[f32], first: usize, size: usize, frames: usize) -> usize {
     let mut best = x[first];
     let mut place = 0usize.runtime();
     for i in 1..size {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -14,10 +14,8 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 
-use super::side_by_side::{self, Row};
-use super::{Exponent, MelPlan, ROOT_FLOOR};
+use super::{Exponent, MelPlan, ROOT_FLOOR, side_by_side};
 use crate::simd::Width;
-use crate::stretches::Stretches;
 
 /// Frames that one task transforms: enough work to be worth a task.
 const FRAMES_PER_TASK: usize = 16;
@@ -73,35 +71,10 @@ impl<C: CheckpointStrategy> MelOps for Autodiff<Flex, C> {
     }
 }
 
-/// Whether [`log_mel_of_stretches`] can be called.
-pub fn takes_stretches(plan: &MelPlan) -> bool {
-    plan.lanes.is_some()
-}
-
-/// [`log_mel`] of audio where it lies, on a device without autodiff.
-///
-/// # Panics
-/// If [`takes_stretches`] denies.
-pub fn log_mel_of_stretches(stretches: &Stretches, plan: &MelPlan, device: &Device) -> Tensor<3> {
-    let Some(tables) = &plan.lanes else {
-        panic!("no kernel takes stretches for a plan of {} samples", plan.n_fft)
-    };
-    let rows = stretches.rows().map(|(bytes, scale)| Row { samples: bytes.as_chunks().0, scale });
-    let rows: Vec<Row<'_, [u8; 2]>> = rows.collect();
-    let samples = stretches.samples();
-    let bands = side_by_side::forward(plan, tables, &rows, samples, Width::best());
-    let shape = [rows.len(), plan.n_frames(samples), plan.n_bands()];
-    Tensor::<3>::from_data(TensorData::new(bands, shape), device).swap_dims(1, 2)
-}
-
 /// Bands `[batch, frame, band]` of `[batch, samples]` values.
 fn forward(plan: &MelPlan, waveforms: &[f32], samples: usize) -> Vec<f32> {
     match &plan.lanes {
-        Some(tables) => {
-            let rows = waveforms.chunks_exact(samples).map(|samples| Row { samples, scale: 1.0 });
-            let rows: Vec<Row<'_, f32>> = rows.collect();
-            side_by_side::forward(plan, tables, &rows, samples, Width::best())
-        }
+        Some(tables) => side_by_side::forward(plan, tables, waveforms, samples, Width::best()),
         None => one_by_one(plan, waveforms, samples),
     }
 }

@@ -27,8 +27,6 @@ use burn::backend::DispatchDevice;
 use burn::tensor::{Device, Tensor};
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use crate::stretches::Stretches;
-
 pub use composite::log_mel_composite;
 
 /// Added to `|X|^2` before the root where the exponent is 1: the root has no finite slope at 0.
@@ -264,36 +262,6 @@ pub fn log_mel(waveforms: Tensor<2>, plan: &Arc<MelPlan>) -> Tensor<3> {
             None => log_mel_composite(waveforms, plan),
         },
         _ => log_mel_composite(waveforms, plan),
-    }
-}
-
-/// Whether [`log_mel_of_stretches`] for this device takes audio where it lies.
-pub fn takes_stretches(plan: &MelPlan, device: &Device) -> bool {
-    match device.clone().without_autodiff().as_dispatch() {
-        DispatchDevice::Flex(_) => flex::takes_stretches(plan),
-        _ => false,
-    }
-}
-
-/// [`log_mel`] of audio as it is stored, where it lies: the same, to the bit.
-///
-/// # Shapes
-/// - `waveforms`: `[batch, sample]`, at least `n_fft` samples
-/// - returns: `[batch, band, frame]`
-///
-/// # Panics
-/// If the waveforms are shorter than a frame.
-pub fn log_mel_of_stretches(waveforms: &Stretches, plan: &Arc<MelPlan>) -> Tensor<3> {
-    if !takes_stretches(plan, waveforms.device()) {
-        return log_mel(waveforms.numbers(), plan);
-    }
-    let (samples, n_fft) = (waveforms.samples(), plan.n_fft);
-    assert!(samples >= n_fft, "{samples} samples are fewer than one frame of {n_fft}");
-    let plain = waveforms.device().clone().without_autodiff();
-    let bands = flex::log_mel_of_stretches(waveforms, plan, &plain);
-    match waveforms.device().is_autodiff() {
-        true => bands.autodiff(),
-        false => bands,
     }
 }
 

@@ -11,49 +11,22 @@ use super::fft::{self, Tables};
 use super::{Exponent, MelPlan, ROOT_FLOOR};
 use crate::simd::{Kernel, Simd, Width};
 
-/// Bytes of a line of the cache.
-const LINE: usize = 64;
-
 /// Groups of frames that one task transforms.
 const GROUPS: usize = 4;
 
-/// A waveform as it lies in memory.
-#[derive(Clone, Copy)]
-pub(super) struct Row<'a, T> {
-    pub samples: &'a [T],
-    /// The value of a step, where samples are stored in steps.
-    pub scale: f32,
-}
-
-/// A frame a lane, as many as there are lanes.
-type Frames<'a, T> = [Row<'a, T>; 16];
-
-/// Bands `[row, frame, band]` of rows of `samples` samples.
-///
-/// # Panics
-/// If a row has another length.
-pub(super) fn forward<T: Sample>(
+/// Bands `[row, frame, band]` of waveforms `[row, sample]` with `samples` samples per row.
+pub(super) fn forward(
     plan: &MelPlan,
     tables: &Tables,
-    rows: &[Row<'_, T>],
+    waveforms: &[f32],
     samples: usize,
     width: Width,
 ) -> Vec<f32> {
     let (n_frames, n_bands) = (plan.n_frames(samples), plan.n_bands());
-    assert!(rows.iter().all(|row| row.samples.len() == samples));
-    let count = rows.len() * n_frames;
-    // Not cleared: every band of every frame is written below.
+    let count = waveforms.len() / samples.max(1) * n_frames;
+    // Uninitialised, because one thread would clear it while the others wait.
     let mut out = Vec::with_capacity(count * n_bands);
     let lanes = width.lanes();
-    let frames_from = |first: usize| -> Frames<'_, T> {
-        std::array::from_fn(|lane| {
-            // The last frame once more where there are fewer than lanes.
-            let frame = (first + lane.min(lanes - 1)).min(count - 1);
-            let Row { samples, scale } = rows[frame / n_frames];
-            let start = frame % n_frames * plan.hop_length;
-            Row { samples: &samples[start..start + plan.n_fft], scale }
-        })
-    };
     out.spare_capacity_mut()[..count * n_bands]
         .par_chunks_mut(GROUPS * lanes * n_bands)
         .enumerate()
@@ -62,85 +35,39 @@ pub(super) fn forward<T: Sample>(
             |scratch, (task, out)| {
                 for (group, out) in out.chunks_mut(lanes * n_bands).enumerate() {
                     let first = (task * GROUPS + group) * lanes;
-                    let (frames, next) = (&frames_from(first), &frames_from(first + lanes));
-                    width.run(Group { scratch, plan, tables, frames, next, out });
+                    let frames = std::array::from_fn(|lane| {
+                        // Lanes beyond the last frame repeat it.
+                        let frame = (first + lane).min(count - 1);
+                        let start = frame / n_frames * samples + frame % n_frames * plan.hop_length;
+                        &waveforms[start..start + plan.n_fft]
+                    });
+                    width.run(Group { scratch, plan, tables, frames, out });
                 }
             },
         );
-    // SAFETY: reserved, and written: tasks cover all frames, blocks of lanes all bands.
+    // SAFETY: tasks write every frame, and `turn_out` every band of it.
     unsafe { out.set_len(count * n_bands) };
     out
 }
 
-/// A sample as it lies in memory.
-pub(super) trait Sample: Copy + Sync {
-    /// Its value, with steps of `scale`.
-    fn value(self, scale: f32) -> f32;
-
-    /// The values of as many as a register has lanes.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `S`, and so many samples lie there.
-    unsafe fn load<S: Simd>(from: *const Self, scale: f32) -> S::V;
-}
-
-impl Sample for f32 {
-    #[inline(always)]
-    fn value(self, _scale: f32) -> f32 {
-        self
-    }
-
-    #[inline(always)]
-    unsafe fn load<S: Simd>(from: *const f32, _scale: f32) -> S::V {
-        // SAFETY: the caller's.
-        unsafe { S::load(from) }
-    }
-}
-
-/// Stored in 16 bits, the lower byte first.
-impl Sample for [u8; 2] {
-    #[inline(always)]
-    fn value(self, scale: f32) -> f32 {
-        f32::from(i16::from_le_bytes(self)) * scale
-    }
-
-    #[inline(always)]
-    unsafe fn load<S: Simd>(from: *const [u8; 2], scale: f32) -> S::V {
-        if cfg!(target_endian = "little") {
-            // SAFETY: the caller's; any address will do.
-            return unsafe { S::mul(S::load_i16(from.cast()), S::splat(scale)) };
-        }
-        let mut values = [0.0_f32; 16];
-        for (at, value) in values.iter_mut().enumerate().take(S::LANES) {
-            // SAFETY: the caller's.
-            *value = unsafe { from.add(at).read() }.value(scale);
-        }
-        // SAFETY: the caller's; no register has more lanes.
-        unsafe { S::load(values.as_ptr()) }
-    }
-}
-
 /// As many frames as a register has lanes.
-struct Group<'a, T> {
+struct Group<'a> {
     scratch: &'a mut Scratch,
     plan: &'a MelPlan,
     tables: &'a Tables,
-    frames: &'a Frames<'a, T>,
-    /// Those of the next group, of which nothing is read yet.
-    next: &'a Frames<'a, T>,
+    /// One frame per lane; registers have at most 16 lanes.
+    frames: [&'a [f32]; 16],
     /// `[frame, band]`
     out: &'a mut [MaybeUninit<f32>],
 }
 
-impl<T: Sample> Kernel for Group<'_, T> {
+impl Kernel for Group<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         // SAFETY: the caller's.
-        unsafe {
-            self.scratch.lanes::<S, T>(self.plan, self.tables, self.frames, self.next, self.out)
-        };
+        unsafe { self.scratch.lanes::<S>(self.plan, self.tables, &self.frames, self.out) };
     }
 }
 
@@ -166,16 +93,15 @@ impl Scratch {
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
-    unsafe fn lanes<S: Simd, T: Sample>(
+    unsafe fn lanes<S: Simd>(
         &mut self,
         plan: &MelPlan,
         tables: &Tables,
-        frames: &Frames<'_, T>,
-        next: &Frames<'_, T>,
+        frames: &[&[f32]; 16],
         out: &mut [MaybeUninit<f32>],
     ) {
         // SAFETY: the caller's.
-        unsafe { self.turn_in::<S, T>(plan, frames, next) };
+        unsafe { self.turn_in::<S>(plan, frames) };
         // SAFETY: the caller's.
         let transformed = unsafe { fft::transform::<S>(tables, &mut self.signal, &mut self.other) };
         // SAFETY: the caller's.
@@ -211,39 +137,25 @@ impl Scratch {
     /// # Safety
     /// The processor has the instructions of `S`.
     #[inline(always)]
-    unsafe fn turn_in<S: Simd, T: Sample>(
-        &mut self,
-        plan: &MelPlan,
-        frames: &Frames<'_, T>,
-        next: &Frames<'_, T>,
-    ) {
+    unsafe fn turn_in<S: Simd>(&mut self, plan: &MelPlan, frames: &[&[f32]; 16]) {
         let n = plan.n_fft;
         assert!(self.signal.len() == n * S::LANES);
-        assert!(frames.iter().all(|frame| frame.samples.len() == n));
+        assert!(frames.iter().all(|frame| frame.len() == n));
         for block in (0..n).step_by(S::LANES) {
-            let count = S::LANES.min(n - block);
-            if count < S::LANES {
-                // Frames shorter than a register has lanes.
+            if n - block < S::LANES {
+                // Frames shorter than a register.
                 for (lane, frame) in frames[..S::LANES].iter().enumerate() {
                     for at in block..n {
-                        let value = frame.samples[at].value(frame.scale);
-                        self.signal[at * S::LANES + lane] = value * plan.window[at];
+                        self.signal[at * S::LANES + lane] = frame[at] * plan.window[at];
                     }
                 }
                 return;
             }
-            // SAFETY: a block lies inside a frame; a prefetch may name any address.
+            // SAFETY: a block lies inside a frame.
             unsafe {
-                if (block * size_of::<T>()).is_multiple_of(LINE) {
-                    // Where the next frames overlap, the earlier one has asked already.
-                    let whole = if block < plan.hop_length { 0 } else { S::LANES - 1 };
-                    for frame in &next[whole..S::LANES] {
-                        S::prefetch(frame.samples.as_ptr().wrapping_add(block).cast());
-                    }
-                }
                 let mut square = [S::zero(); 16];
                 for (row, frame) in square.iter_mut().zip(&frames[..S::LANES]) {
-                    *row = T::load::<S>(frame.samples.as_ptr().add(block), frame.scale);
+                    *row = S::load(frame.as_ptr().add(block));
                 }
                 S::transpose(&mut square);
                 let to = self.signal.as_mut_ptr().add(block * S::LANES);
@@ -327,11 +239,6 @@ mod tests {
         assert!(ln_1p(f32::NAN).is_nan() && ln_1p(f32::INFINITY).is_nan());
     }
 
-    fn rows_of<T>(values: &[T], samples: usize, scales: [f32; 2]) -> Vec<Row<'_, T>> {
-        let rows = values.chunks_exact(samples).zip(scales);
-        rows.map(|(samples, scale)| Row { samples, scale }).collect()
-    }
-
     #[test]
     fn every_width_gives_what_one_by_one_gives() {
         for n_fft in [8, 16, 32, 64, 512, 2048] {
@@ -351,31 +258,11 @@ mod tests {
                 let scale = expected.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
                 for width in Width::all() {
                     let tables = plan.lanes.as_ref().unwrap();
-                    let out =
-                        forward(&plan, tables, &rows_of(&wave, samples, [1.0; 2]), samples, width);
+                    let out = forward(&plan, tables, &wave, samples, width);
                     assert_eq!(out.len(), expected.len());
                     for (a, b) in out.iter().zip(&expected) {
                         assert!((a - b).abs() < 3e-6 * scale, "{n_fft} {width:?}: {a}, {b}");
                     }
-                    // Stored samples are the same numbers, to the bit.
-                    let stored: Vec<[u8; 2]> = (0..2 * samples)
-                        .map(|i| ((i * 40_503 % 65_536) as u16).to_le_bytes())
-                        .collect();
-                    let scales = [1.0 / 32_768.0, 0.7 / 32_767.0];
-                    let stored = rows_of(&stored, samples, scales);
-                    let numbers: Vec<f32> = stored
-                        .iter()
-                        .flat_map(|row| row.samples.iter().map(|x| x.value(row.scale)))
-                        .collect();
-                    let expected = forward(
-                        &plan,
-                        tables,
-                        &rows_of(&numbers, samples, [1.0; 2]),
-                        samples,
-                        width,
-                    );
-                    assert_eq!(forward(&plan, tables, &stored, samples, width), expected);
-                    assert!(expected.iter().any(|x| *x != 0.0));
                 }
             }
         }

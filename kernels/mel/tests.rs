@@ -5,8 +5,7 @@
 mod on_gpus;
 
 use super::*;
-use crate::stretches::Stretch;
-use crate::test_numbers::{error, noise};
+use crate::testing::{error, noise, values, wide};
 use burn::tensor::TensorData;
 
 /// Settings that differ in everything that the code distinguishes: odd and even lengths, hops
@@ -70,10 +69,6 @@ fn tensor(values: &[f32], batch: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_to_vec().unwrap()
-}
-
 type Operation = fn(Tensor<2>, &Arc<MelPlan>) -> Tensor<3>;
 const OPERATIONS: [(&str, Operation); 2] =
     [("fast", log_mel), ("composite", |waveforms, plan| log_mel_composite(waveforms, plan))];
@@ -85,12 +80,8 @@ const TOLERANCE: f64 = 5e-6;
 fn values_follow_the_definition() {
     let waveforms = noise(1, 2 * 61);
     for plan in plans() {
-        let expected: Vec<f64> = waveforms
-            .chunks_exact(61)
-            .flat_map(|row| {
-                by_definition(&plan, &row.iter().map(|&x| x.into()).collect::<Vec<_>>())
-            })
-            .collect();
+        let expected: Vec<f64> =
+            waveforms.chunks_exact(61).flat_map(|row| by_definition(&plan, &wide(row))).collect();
         for (name, operation) in OPERATIONS {
             let output = operation(tensor(&waveforms, 2, &Device::flex()), &plan);
             assert_eq!(output.dims(), [2, plan.n_bands(), plan.n_frames(61)]);
@@ -104,7 +95,7 @@ fn values_follow_the_definition() {
 fn gradients_follow_finite_differences() {
     let samples = 45;
     let waveform = noise(2, samples);
-    let exact: Vec<f64> = waveform.iter().map(|&x| x.into()).collect();
+    let exact = wide(&waveform);
     for plan in plans() {
         let weights = noise(3, plan.n_bands() * plan.n_frames(samples));
         let loss = |waveform: &[f64]| -> f64 {
@@ -152,41 +143,9 @@ fn both_agree_on_a_batch_that_is_not_contiguous() {
             (values(output), values(gradient))
         };
         let (fast, composite) = (run(OPERATIONS[0].1), run(OPERATIONS[1].1));
-        let wide = |values: &[f32]| values.iter().map(|&x| x.into()).collect::<Vec<f64>>();
         assert!(error(&fast.0, &wide(&composite.0)) < TOLERANCE, "values, {plan:?}");
         assert!(error(&fast.1, &wide(&composite.1)) < 2e-5, "gradients, {plan:?}");
     }
-}
-
-/// Rows that begin anywhere, with a scale each; plans with lanes, and without.
-#[test]
-fn audio_where_it_lies_gives_what_its_numbers_give() {
-    let mut by_kernel = 0;
-    let track = |number: i32| -> Arc<Vec<u8>> {
-        let word = |at: i32| (at + 99 * number).wrapping_mul(0x6c07_8965).to_le_bytes();
-        Arc::new((0..60).flat_map(word).collect())
-    };
-    let tracks = [track(0), track(1)];
-    for plan in plans() {
-        for samples in [plan.n_fft(), 60, 61] {
-            let rows = vec![
-                Stretch::new(tracks[0].clone(), 1, 1.0 / 32_768.0),
-                Stretch::new(tracks[1].clone(), 120 - samples, 0.7 / 32_767.0),
-                Stretch::new(tracks[0].clone(), 0, 0.0),
-            ];
-            for device in [Device::flex(), Device::flex().autodiff()] {
-                by_kernel += usize::from(takes_stretches(&plan, &device));
-                let stretches = Stretches::new(rows.clone(), samples, &device);
-                let output = log_mel_of_stretches(&stretches, &plan);
-                assert_eq!(output.device(), device);
-                assert_eq!(output.dims(), [rows.len(), plan.n_bands(), plan.n_frames(samples)]);
-                let expected = values(log_mel(stretches.numbers(), &plan));
-                assert!(expected.iter().any(|x| *x != 0.0));
-                assert_eq!(values(output), expected, "{samples} samples, {plan:?}");
-            }
-        }
-    }
-    assert!(by_kernel > 0);
 }
 
 #[test]

@@ -131,17 +131,17 @@ impl CachedAudio {
     /// # Errors
     /// As [`CachedAudio::stored`].
     pub fn read(&self, start: usize, out: &mut [f32]) -> Result<(), AudioError> {
-        let values = match self.features(start, out.len()) {
-            Some(values) => values,
-            None => {
-                let (mut bytes, mut values) = (Vec::new(), Vec::new());
-                self.stored(start, out.len(), &mut bytes)?;
-                kernels::pcm16::append(&bytes, self.scale, &mut values);
-                values
+        match self.features(start, out.len()) {
+            Some(values) => {
+                self.check(start, out.len())?;
+                out.copy_from_slice(&values);
             }
-        };
-        self.check(start, out.len())?;
-        out.copy_from_slice(&values);
+            None => {
+                let mut bytes = Vec::new();
+                self.stored(start, out.len(), &mut bytes)?;
+                kernels::pcm16::convert(&bytes, self.scale, out);
+            }
+        }
         Ok(())
     }
 

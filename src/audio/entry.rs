@@ -158,7 +158,7 @@ impl<'a> SampleBuffer<'a> {
 
     pub fn push(&mut self, samples: &[f32]) -> io::Result<()> {
         self.samples += samples.len() as u64;
-        let peak = kernels::samples::peak(samples);
+        let peak = kernels::pcm16::peak(samples);
         self.finite &= peak.is_finite();
         self.peak = self.peak.max(peak);
         self.memory.extend_from_slice(samples);
@@ -203,7 +203,7 @@ impl<'a> SampleBuffer<'a> {
         let mut stored = Vec::with_capacity(2 * PIECE);
         let mut store = |samples: &[f32]| {
             stored.clear();
-            kernels::samples::quantise(samples, scale, &mut stored);
+            kernels::pcm16::quantise(samples, scale, &mut stored);
             hasher.update(&stored);
             writer.write_all(&stored)
         };

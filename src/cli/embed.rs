@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::audio_files::files;
 use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, scan};
-use crate::data::prepare::from_dataset;
+use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::inference::embeddings::embed;
@@ -220,8 +220,8 @@ fn by_model(
     by: By,
     dataset: &DatasetConfig,
 ) -> Result<Embedded> {
-    let collection = context.places.load(dataset)?;
-    let cache = context.places.open_cache()?;
+    let collection = context.directories.load(dataset)?;
+    let cache = context.directories.open_cache()?;
     let (rate, options) = (predictor.sample_rate(), ScanOptions::default());
     let bar = context.progress.scan();
     let report = scan(&collection.tracks, rate, &cache, &options, &context.stop, &|progress| {

@@ -10,8 +10,8 @@ use crate::evaluation::metrics::Scores;
 use crate::evaluation::metrics::retrieval::RecommendationScores;
 use crate::evaluation::recommendation::Recommendation;
 use crate::runs::checkpoint::Which;
+use crate::runs::evaluate::{Evaluated, evaluate};
 use crate::runs::folder::RunFolder;
-use crate::runs::session::Evaluated;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -32,7 +32,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let folder = RunFolder::open(&arguments.run)?;
     let device = context.open_device()?;
     let session = context.session(&device);
-    let evaluation = session.evaluate(&folder, arguments.split, arguments.checkpoint)?;
+    let evaluation = evaluate(&session, &folder, arguments.split, arguments.checkpoint)?;
     if arguments.json {
         return print_json(&evaluation);
     }

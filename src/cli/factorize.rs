@@ -7,7 +7,7 @@ use models::factorization::wmf::{Solver, WmfConfig};
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::data::prepare::from_dataset;
+use crate::data::directories::from_dataset;
 use crate::error::Result;
 use crate::listening::factorization::{Listener, LogLine, factorize, partial};
 use crate::progress::Bar;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Context, number, print, print_json};
 use crate::error::Result;
 use crate::experiment::Experiment;
-use crate::inference::import::{Imported, Rename};
+use crate::inference::import::{Imported, Rename, import};
 use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let session = context.session(&device);
     let (weights, passed_over) = (imported.weights.len(), imported.passed_over.clone());
     let numbers = imported.weights.values().map(|array| array.values.len()).sum();
-    let state = session.import(&experiment, &folder, imported, &arguments.weights)?;
+    let state = import(&session, &experiment, &folder, imported, &arguments.weights)?;
     let run = folder.path().display().to_string();
     let (metric, value) = (experiment.training.metric, state.best.map(|best| best.value));
     let summary = Summary { run, weights, numbers, passed_over, metric, value };

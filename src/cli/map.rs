@@ -6,6 +6,7 @@ use datasets::{Audio, Split};
 
 use super::{Context, print, print_json};
 use crate::error::{Error, Result};
+use crate::inference::items;
 use crate::io::files::check_place;
 use crate::listening::catalogue::{By, Catalogue, Item, titled};
 use crate::map::{self, MapError, Page, TsneConfig};
@@ -62,7 +63,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let session = context.session(&device);
     let latent = folder.experiment()?.predicts_factors();
     let by = arguments.by.unwrap_or(if latent { By::Factors } else { By::Embedding });
-    let Catalogue { items, vectors } = session.catalogue(&folder, by, arguments.checkpoint)?;
+    let Catalogue { items, vectors } =
+        items::catalogue(&session, &folder, by, arguments.checkpoint)?;
     let of_split = |item: &Item| {
         let split = item.track.as_ref().and_then(|track| track.split);
         arguments.split.is_none() || arguments.split == split
@@ -106,7 +108,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         });
     }
     let name = folder.path().display().to_string();
-    let title = format!("Map of {}", context.places.load(&folder.experiment()?.dataset)?.name);
+    let title = format!("Map of {}", context.directories.load(&folder.experiment()?.dataset)?.name);
     let what = match by {
         By::Factors => "The latent factors predicted by the network of",
         By::Embedding => "The last hidden layer of the network of",

@@ -1,6 +1,6 @@
 //! The command line: one enum of verbs, one match.
 
-mod audio_files;
+mod paths;
 mod bench;
 mod devices;
 mod embed;
@@ -14,7 +14,6 @@ mod recommend;
 mod report;
 mod run;
 mod scan;
-mod search;
 mod similar;
 mod train;
 mod verify;
@@ -30,7 +29,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::data::prepare::Places;
+use crate::data::directories::DataDirectories;
 use crate::device::failure;
 use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::error::{Error, Result};
@@ -125,7 +124,7 @@ enum Verb {
 /// What every verb is given.
 struct Context {
     device: DeviceChoice,
-    places: Places,
+    directories: DataDirectories,
     progress: Progress,
     /// Set by the first Ctrl-C.
     stop: Arc<AtomicBool>,
@@ -145,7 +144,12 @@ impl Context {
     }
 
     fn session<'a>(&'a self, device: &'a DeviceInfo) -> Session<'a> {
-        Session { device, places: &self.places, stop: &self.stop, progress: &self.progress }
+        Session {
+            device,
+            directories: &self.directories,
+            stop: &self.stop,
+            progress: &self.progress,
+        }
     }
 }
 
@@ -163,7 +167,7 @@ pub fn run() -> Result<()> {
     start_log(&arguments);
     let context = Context {
         device: arguments.device,
-        places: Places { data: arguments.data_dir, cache: arguments.cache_dir },
+        directories: DataDirectories { data: arguments.data_dir, cache: arguments.cache_dir },
         progress: Progress::new(arguments.quiet),
         stop: catch_signals()?,
         opened: OnceCell::new(),

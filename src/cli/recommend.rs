@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::data::prepare::from_dataset;
+use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
 use crate::evaluation::metrics::retrieval::ItemLists;
+use crate::inference::items;
 use crate::inference::predictor::Predictor;
 use crate::listening::catalogue::{
     By, Catalogue, Item, Listening, is_factors, open_factors, titled,
@@ -185,8 +186,8 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
     let folder = RunFolder::open(&arguments.from)?;
     let device = context.open_device()?;
     let session = context.session(&device);
-    let listening = session.listening(&folder)?;
-    let mut catalogue = session.catalogue(&folder, By::Factors, arguments.checkpoint)?;
+    let listening = items::listening(&session, &folder)?;
+    let mut catalogue = items::catalogue(&session, &folder, By::Factors, arguments.checkpoint)?;
     if let Some(split) = arguments.split {
         let of_split =
             |item: &Item| item.track.as_ref().is_some_and(|track| track.split == Some(split));

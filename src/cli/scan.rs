@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, quarantine_csv, scan};
-use crate::data::prepare::from_dataset;
+use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::io::files::{check_place, create_folder, write_atomic, write_together};
@@ -84,7 +84,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             arguments.min_seconds
         )));
     }
-    let root = dataset.root().map(|root| match &context.places.data {
+    let root = dataset.root().map(|root| match &context.directories.data {
         Some(data) => data.join(root),
         None => root.to_owned(),
     });
@@ -106,7 +106,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     check_place(&nearest(&out).join("manifest.csv")).map_err(|error| {
         Error::Data(format!("{error}: --out DIR puts manifest.csv and quarantine.csv elsewhere"))
     })?;
-    let mut collection = context.places.load(&dataset)?;
+    let mut collection = context.directories.load(&dataset)?;
     // One's own manifest is never replaced by what was made from it.
     let manifest = match out.join("manifest.csv") {
         taken if taken.exists() => out.join("manifest-scanned.csv"),
@@ -122,7 +122,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             manifest.display()
         )));
     }
-    let cache = context.places.open_cache()?;
+    let cache = context.directories.open_cache()?;
     let options = ScanOptions {
         min_seconds: arguments.min_seconds,
         verify: arguments.verify,

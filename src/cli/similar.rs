@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Context, print, print_json};
 use crate::error::{Error, Result};
 use crate::evaluation::metrics::retrieval::ItemLists;
+use crate::inference::items;
 use crate::inference::predictor::Predictor;
 use crate::listening::catalogue::{By, Catalogue, Listening, is_factors, open_factors, titled};
 use crate::listening::matrix::Matrix;
@@ -143,7 +144,7 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
     let by = arguments.by.unwrap_or(if latent { By::Factors } else { By::Embedding });
     let device = context.open_device()?;
     let session = context.session(&device);
-    let catalogue = session.catalogue(&folder, by, arguments.checkpoint)?;
+    let catalogue = items::catalogue(&session, &folder, by, arguments.checkpoint)?;
     let mut predictor = None;
     let (mut rows, mut own) = (Vec::new(), Vec::new());
     for query in &arguments.queries {

@@ -18,7 +18,7 @@ pub enum SampleFormat {
 impl SampleFormat {
     /// The format that suits a device: `Int16` for GPUs, `Float32` elsewhere.
     pub fn for_device(device: &Device) -> Self {
-        match pcm16::suit(device) {
+        match pcm16::suits(device) {
             true => Self::Int16,
             false => Self::Float32,
         }

@@ -186,72 +186,69 @@ fn reshaped(weights: Weights, shapes: &std::collections::BTreeMap<String, Vec<us
         .collect()
 }
 
-impl Session<'_> {
-    /// Makes a run of the experiment whose first and only checkpoint holds these weights, validated.
-    ///
-    /// # Errors
-    /// If the folder holds a run, the weights do not fit the experiment's model, or the data cannot be
-    /// loaded.
-    pub fn import(
-        &self,
-        experiment: &Experiment,
-        folder: &RunFolder,
-        imported: Imported,
-        from: &Path,
-    ) -> Result<LoopState> {
-        if folder.exists() {
-            return Err(Error::Config(format!(
-                "{} exists: give the experiment another name or seed",
-                folder.path().display()
-            )));
-        }
-        let experiment = &transfer_source::resolved(experiment, folder.beside())?;
-        let _lock = folder.lock()?;
-        let mut data = self.prepare(experiment, folder)?;
-        let fitted = imported.fitted;
-        let device = &self.device.device;
-        let model = model::initial(experiment, data.outputs(), &fitted, device)?;
-        let weights = reshaped(imported.weights, &weights::shapes(&model.valid()));
-        let filled = weights::put(model.valid(), &weights).map_err(|misfit| {
-            Error::Data(format!(
-                "the weights of {} are not those of the experiment's model ({}): {misfit}; name them as the \
-                 model does with --rename OLD=NEW, or correct the model",
-                from.display(),
-                experiment.model.name()
-            ))
-        })?;
-        let model = model::with_weights(model, filled.clone().into_record(), from)?;
-
-        data.notes.push(format!("weights imported from {}", from.display()));
-        data.notes
-            .extend(imported.passed_over.iter().map(|name| format!("{name} was passed over")));
-        let environment = Environment::here(self.device, model.num_params(), data.notes.clone());
-        folder.create(experiment, &environment, &fitted, &data)?;
-
-        let heard = listeners(&data, experiment.training.loss, Split::Valid);
-        let objective = Objective::new(experiment.training.loss, heard.as_ref(), device);
-        let bar = self.progress.predict("validate");
-        let stop = AtomicBool::new(false);
-        let outcome = track_predictions::predict(
-            &filled,
-            &data.valid,
-            &objective,
-            device,
-            &stop,
-            |done, total| {
-                bar.predict(done, total);
-            },
-        );
-        bar.finish();
-        let metrics = measure(experiment.training.loss, &outcome?, None, &data, Split::Valid)?;
-        let mut state = LoopState::default();
-        judge(&experiment.training.metric, &metrics, &mut state)?;
-        let optimizer = experiment.training.optimizer.init();
-        let keep = experiment.training.keep_checkpoints;
-        folder.checkpoints().save(&model, &optimizer, &state, keep)?;
-        let mut log = Log::open(folder.path(), 0)?;
-        log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
-        log.write(&LogLine::End { step: 0, reason: "imported".into(), seconds: 0.0 })?;
-        Ok(state)
+/// Makes a run of the experiment whose first and only checkpoint holds these weights, validated.
+///
+/// # Errors
+/// If the folder holds a run, the weights do not fit the experiment's model, or the data cannot be
+/// loaded.
+pub fn import(
+    session: &Session<'_>,
+    experiment: &Experiment,
+    folder: &RunFolder,
+    imported: Imported,
+    from: &Path,
+) -> Result<LoopState> {
+    if folder.exists() {
+        return Err(Error::Config(format!(
+            "{} exists: give the experiment another name or seed",
+            folder.path().display()
+        )));
     }
+    let experiment = &transfer_source::resolved(experiment, folder.beside())?;
+    let _lock = folder.lock()?;
+    let mut data = session.prepare(experiment, folder)?;
+    let fitted = imported.fitted;
+    let device = &session.device.device;
+    let model = model::initial(experiment, data.outputs(), &fitted, device)?;
+    let weights = reshaped(imported.weights, &weights::shapes(&model.valid()));
+    let filled = weights::put(model.valid(), &weights).map_err(|misfit| {
+        Error::Data(format!(
+            "the weights of {} are not those of the experiment's model ({}): {misfit}; name them as the \
+             model does with --rename OLD=NEW, or correct the model",
+            from.display(),
+            experiment.model.name()
+        ))
+    })?;
+    let model = model::with_weights(model, filled.clone().into_record(), from)?;
+
+    data.notes.push(format!("weights imported from {}", from.display()));
+    data.notes.extend(imported.passed_over.iter().map(|name| format!("{name} was passed over")));
+    let environment = Environment::here(session.device, model.num_params(), data.notes.clone());
+    folder.create(experiment, &environment, &fitted, &data)?;
+
+    let heard = listeners(&data, experiment.training.loss, Split::Valid);
+    let objective = Objective::new(experiment.training.loss, heard.as_ref(), device);
+    let bar = session.progress.predict("validate");
+    let stop = AtomicBool::new(false);
+    let outcome = track_predictions::predict(
+        &filled,
+        &data.valid,
+        &objective,
+        device,
+        &stop,
+        |done, total| {
+            bar.predict(done, total);
+        },
+    );
+    bar.finish();
+    let metrics = measure(experiment.training.loss, &outcome?, None, &data, Split::Valid)?;
+    let mut state = LoopState::default();
+    judge(&experiment.training.metric, &metrics, &mut state)?;
+    let optimizer = experiment.training.optimizer.init();
+    let keep = experiment.training.keep_checkpoints;
+    folder.checkpoints().save(&model, &optimizer, &state, keep)?;
+    let mut log = Log::open(folder.path(), 0)?;
+    log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
+    log.write(&LogLine::End { step: 0, reason: "imported".into(), seconds: 0.0 })?;
+    Ok(state)
 }

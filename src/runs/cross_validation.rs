@@ -23,91 +23,90 @@ use crate::experiment::Experiment;
 use crate::runs::fit::fixed_features;
 use crate::runs::folder::{Environment, RunFolder};
 use crate::runs::model;
-use crate::runs::session::{Session, Trained};
+use crate::runs::session::Session;
+use crate::runs::train::Trained;
 use crate::runs::transfer_source;
 use crate::training::log::{Log, LogLine};
 use crate::training::state::{Best, LoopState};
 use crate::training::training_loop::End;
 
-impl Session<'_> {
-    /// Scores the model's features by cross-validation and leaves a whole run in `folder`; one that was
-    /// stopped there is begun anew.
-    ///
-    /// # Errors
-    /// Those of loading and fitting; [`Error::Data`] if a track has no class or several, and see
-    /// [`CrossValidationConfig::run`]. [`Error::Interrupted`] leaves nothing that counts.
-    pub(crate) fn cross_validate(
-        &self,
-        experiment: &Experiment,
-        config: &CrossValidationConfig,
-        folder: &RunFolder,
-    ) -> Result<Trained> {
-        let began = Instant::now();
-        let mut data = self.prepare(experiment, folder)?;
-        let classes = classes(&data)?;
-        let groups = config.by_artist.then(|| artists(&data.collection.tracks));
-        if let Some((_, nameless)) = &groups
-            && *nameless > 0
-        {
-            data.notes.push(format!(
-                "{nameless} tracks have no artist: each may be in any fold, as if alone"
-            ));
-        }
-        let fitted = self.fit(experiment, &data, folder)?;
-        let device = &self.device.device;
-        let model = model::initial(experiment, data.outputs(), &fitted, device)?;
-        let model = transfer_source::put_into(model, experiment, folder.beside(), device)?;
-
-        let bar = self.progress.predict("features");
-        let features =
-            fixed_features(&model.valid(), &data.train, device, self.stop, |done, all| {
-                bar.predict(done, all);
-            });
-        bar.finish();
-        let features = features?;
-        let (rows, columns) = track_means(&features);
-        let of = Labelled {
-            rows: &rows,
-            columns,
-            classes: &classes,
-            n_classes: data.outputs(),
-            groups: groups.as_ref().map(|(groups, _)| groups.as_slice()),
-        };
-        let bar = self.progress.predict("folds");
-        let found = config.run(&of, |done, _| {
-            bar.predict(done, config.folds);
-            match self.stop.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        bar.finish();
-        let found = found.map_err(from_cross_validation)?;
-        let (weights, biases) = config.fit(&of).map_err(from_cross_validation)?.plain();
-        let model = model.with_classifier(&weights, &biases);
-
-        data.notes.extend(found.notes.iter().cloned());
-        for note in &data.notes {
-            tracing::info!("{}: {note}", data.collection.name);
-        }
-        let environment = Environment::here(self.device, model.num_params(), data.notes.clone());
-        folder.create(experiment, &environment, &fitted, &data)?;
-        let accuracy = write(&found, &data, folder)?;
-        let state = LoopState {
-            seconds: began.elapsed().as_secs_f64(),
-            best: accuracy.map(|value| Best { step: 0, value }),
-            ..LoopState::default()
-        };
-        let training = &experiment.training;
-        let optimizer = training.optimizer.init();
-        folder.checkpoints().save(&model, &optimizer, &state, training.keep_checkpoints)?;
-        let mut log = Log::open(folder.path(), 0)?;
-        let metrics = BTreeMap::from([("accuracy".to_string(), accuracy)]);
-        log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
-        // Last: with it, the run is whole.
-        log.write(&LogLine::End { step: 0, reason: "steps".into(), seconds: state.seconds })?;
-        Ok(Trained { end: End::Steps, state })
+/// Scores the model's features by cross-validation and leaves a whole run in `folder`; one that was
+/// stopped there is begun anew.
+///
+/// # Errors
+/// Those of loading and fitting; [`Error::Data`] if a track has no class or several, and see
+/// [`CrossValidationConfig::run`]. [`Error::Interrupted`] leaves nothing that counts.
+pub(crate) fn cross_validate(
+    session: &Session<'_>,
+    experiment: &Experiment,
+    config: &CrossValidationConfig,
+    folder: &RunFolder,
+) -> Result<Trained> {
+    let began = Instant::now();
+    let mut data = session.prepare(experiment, folder)?;
+    let classes = classes(&data)?;
+    let groups = config.by_artist.then(|| artists(&data.collection.tracks));
+    if let Some((_, nameless)) = &groups
+        && *nameless > 0
+    {
+        data.notes.push(format!(
+            "{nameless} tracks have no artist: each may be in any fold, as if alone"
+        ));
     }
+    let fitted = session.fit(experiment, &data, folder)?;
+    let device = &session.device.device;
+    let model = model::initial(experiment, data.outputs(), &fitted, device)?;
+    let model = transfer_source::put_into(model, experiment, folder.beside(), device)?;
+
+    let bar = session.progress.predict("features");
+    let features =
+        fixed_features(&model.valid(), &data.train, device, session.stop, |done, all| {
+            bar.predict(done, all);
+        });
+    bar.finish();
+    let features = features?;
+    let (rows, columns) = track_means(&features);
+    let of = Labelled {
+        rows: &rows,
+        columns,
+        classes: &classes,
+        n_classes: data.outputs(),
+        groups: groups.as_ref().map(|(groups, _)| groups.as_slice()),
+    };
+    let bar = session.progress.predict("folds");
+    let found = config.run(&of, |done, _| {
+        bar.predict(done, config.folds);
+        match session.stop.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    bar.finish();
+    let found = found.map_err(from_cross_validation)?;
+    let (weights, biases) = config.fit(&of).map_err(from_cross_validation)?.plain();
+    let model = model.with_classifier(&weights, &biases);
+
+    data.notes.extend(found.notes.iter().cloned());
+    for note in &data.notes {
+        tracing::info!("{}: {note}", data.collection.name);
+    }
+    let environment = Environment::here(session.device, model.num_params(), data.notes.clone());
+    folder.create(experiment, &environment, &fitted, &data)?;
+    let accuracy = write(&found, &data, folder)?;
+    let state = LoopState {
+        seconds: began.elapsed().as_secs_f64(),
+        best: accuracy.map(|value| Best { step: 0, value }),
+        ..LoopState::default()
+    };
+    let training = &experiment.training;
+    let optimizer = training.optimizer.init();
+    folder.checkpoints().save(&model, &optimizer, &state, training.keep_checkpoints)?;
+    let mut log = Log::open(folder.path(), 0)?;
+    let metrics = BTreeMap::from([("accuracy".to_string(), accuracy)]);
+    log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
+    // Last: with it, the run is whole.
+    log.write(&LogLine::End { step: 0, reason: "steps".into(), seconds: state.seconds })?;
+    Ok(Trained { end: End::Steps, state })
 }
 
 /// The class of each track.

@@ -22,17 +22,17 @@ const MEANING: [&str; 5] = ["name", "front_end", "sample_rate", "stem_length", "
 const FREE: [&str; 3] = ["dropout", "hidden", "head"];
 
 /// What is taken from another run.
-pub struct Start {
+pub struct WarmStart {
     folder: RunFolder,
     experiment: Experiment,
 }
 
-impl Start {
+impl WarmStart {
     /// The run that the experiment begins from, if it names one.
     ///
     /// # Errors
     /// If there is no such run, or its model is another one.
-    pub fn of(experiment: &Experiment, beside: &Path) -> Result<Option<Start>> {
+    pub fn of(experiment: &Experiment, beside: &Path) -> Result<Option<WarmStart>> {
         let Some(run) = &experiment.init_from else { return Ok(None) };
         let folder = find("init_from", run, experiment.seed, beside)?;
         let source = folder.experiment()?;
@@ -56,7 +56,7 @@ impl Start {
                 shown(theirs.get(key)),
             )));
         }
-        Ok(Some(Start { folder, experiment: source }))
+        Ok(Some(WarmStart { folder, experiment: source }))
     }
 
     /// What is fitted of that run, which this one then does not fit anew.

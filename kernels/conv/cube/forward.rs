@@ -1,185 +1,208 @@
-//! The convolution as a product of the filters with the windows of the input, copied nowhere.
+//! The outputs: a product of filters and windows, pooled and activated before it is written.
 
+use burn::tensor::Shape;
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::super::Geometry;
+use super::pooling::Pooling;
 use super::tile::{
-    DEPTH, MAX_SUMS, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_at, row_of_sum,
-    zeros,
+    DEPTH, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_at, row_of_sum, zeros,
 };
-use super::{PLACES, output_shape, places_shape};
-use burn::tensor::Shape;
-
-/// Largest pool that a unit holds.
-pub const MAX_POOL: usize = MAX_SUMS;
+use super::{ARGMAX, Activation, Geometry, Layer, Sizes};
+use crate::gpu::{empty, grid, per_value};
 
 /// What the kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Layout {
-    windows: Windows,
-    rectify: bool,
-    pool: usize,
-    with_places: bool,
+    tile: Tile,
+    length: usize,
+    stride: usize,
+    pooling: Pooling,
+    activation: Activation,
+    /// Whether to write what the backward pass needs.
+    saving: bool,
 }
 
-/// What products of filters and windows are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Windows {
-    pub tile: Tile,
-    pub length: usize,
-    pub stride: usize,
-}
+impl Layout {
+    fn new(layer: &Layer, saving: bool) -> Self {
+        let Geometry { filters, length, stride, .. } = layer.geometry;
+        let (windows, group) = (layer.pooling.windows(), layer.pooling.filters());
+        // A unit holds whole pools.
+        let columns = match windows {
+            1 | 2 | 4 => 4,
+            3 => 6,
+            windows => windows,
+        };
+        let tile = Tile::new(filters, columns).with_groups(group, windows);
+        let Layer { pooling, activation, .. } = *layer;
+        Self { tile, length, stride, pooling, activation, saving }
+    }
 
-/// The tile for a convolution: rows are filters, columns the windows of all pools of all items.
-pub fn tile(geometry: &Geometry) -> Tile {
-    // A unit holds whole pools.
-    let columns = match geometry.pool {
-        1 | 2 | 4 => 4,
-        3 => 6,
-        pool => pool,
-    };
-    Tile::new(geometry.filters, columns).with_columns_together(geometry.pool > 1)
-}
-
-impl Windows {
-    /// Whether neighbouring units read along a window instead of along windows: where these are further
-    /// apart than what memory hands out at once.
-    fn along_windows(self) -> bool {
-        self.stride < 4
+    /// Whether neighbouring units load neighbouring values of one window instead of one value of neighbouring windows:
+    /// if windows are further apart than one memory transaction.
+    fn loads_along_windows(self) -> bool {
+        self.stride >= 4
     }
 }
 
-/// The output and the places; these say nothing unless they were asked for and there is a rectifier.
-pub fn convolve(
+/// Outputs, argument of the logarithm, slopes and argmax. The last three have one value each if they are not needed, or
+/// `saving` is false.
+pub fn forward(
     [x, weights, bias]: [CubeTensor; 3],
-    geometry: &Geometry,
-    with_places: bool,
-) -> (CubeTensor, CubeTensor) {
+    layer: &Layer,
+    saving: bool,
+) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
     let [x, weights, bias] = [x, weights, bias].map(into_contiguous);
-    let Geometry { batch, channels, frames, filters, length, stride, .. } = *geometry;
-    let Geometry { windows, rectify, pool, pools, .. } = *geometry;
-    let client = x.client.clone();
-    let empty = |shape, dtype| empty_device_dtype(client.clone(), x.device.clone(), shape, dtype);
-    let out = empty(output_shape(geometry), x.dtype);
-    let shape = if with_places { places_shape(geometry) } else { Shape::from([1]) };
-    let places = empty(shape, PLACES);
-    let tile = tile(geometry);
-    let layout = Layout { windows: Windows { tile, length, stride }, rectify, pool, with_places };
-    let cubes = tile.cubes(filters, batch * pools * pool);
-    product::launch(
-        &client,
-        calculate_cube_count_elemwise(&client, cubes, CubeDim::new_single()),
-        CubeDim::new_1d(UNITS as u32),
+    let saved = |shape, dtype| empty(&x, if saving { shape } else { Shape::from([1]) }, dtype);
+    let out = empty(&x, layer.output_shape(), x.dtype);
+    let argument = saved(layer.argument_shape(), x.dtype);
+    let slopes = saved(layer.slopes_shape(), x.dtype);
+    let argmax = saved(layer.argmax_shape(), ARGMAX);
+    let Geometry { batch, filters, windows, pools, .. } = layer.geometry;
+    let layout = Layout::new(layer, saving);
+    let cubes = layout.tile.cubes(filters, batch * pools * layer.pooling.windows());
+    let (count, units) = grid(&x, cubes, UNITS);
+    layer_kernel::launch(
+        &x.client.clone(),
+        count,
+        units,
         x.into_buffer_arg(),
         weights.into_buffer_arg(),
         bias.into_buffer_arg(),
         out.clone().into_buffer_arg(),
-        places.clone().into_buffer_arg(),
-        batch,
-        channels,
-        frames,
-        filters,
-        windows,
-        pools,
+        argument.clone().into_buffer_arg(),
+        slopes.clone().into_buffer_arg(),
+        argmax.clone().into_buffer_arg(),
+        layer.sizes(windows),
+        layer.floor,
+        layer.compression,
         layout,
     );
-    (out, places)
+    (out, argument, slopes, argmax)
 }
 
+/// Rows are filters, columns the windows of all items; the last pool of an item counts as full.
 #[cube(launch)]
-fn product(
+fn layer_kernel(
     x: &[f32],
     weights: &[f32],
     bias: &[f32],
     out: &mut [f32],
-    places: &mut [i32],
-    batch: usize,
-    channels: usize,
-    frames: usize,
-    filters: usize,
-    windows: usize,
-    pools: usize,
+    argument: &mut [f32],
+    slopes: &mut [f32],
+    argmax: &mut [i32],
+    sizes: Sizes,
+    floor: f32,
+    compression: f32,
     #[comptime] layout: Layout,
 ) {
-    let tile = comptime!(layout.windows.tile);
-    let (height, width) = comptime!((tile.height(), tile.width()));
-    let pool = comptime!(layout.pool);
-    // Windows of an item, the last pool full.
-    let span = pools * pool;
-    let columns = batch * span;
-    let side_by_side = columns.div_ceil(width);
-    // Cubes beyond the last have filters that there are not: zeros come in, and nothing goes out.
-    let first_filter = CUBE_POS / side_by_side * height;
-    let first_column = CUBE_POS % side_by_side * width;
-    let sums = products(
-        x,
-        weights,
-        first_filter,
-        first_column,
-        columns,
-        span,
-        windows,
-        channels,
-        frames,
-        filters,
-        comptime!(layout.windows),
-    );
+    let tile = comptime!(layout.tile);
+    let (pool, group) = comptime!((layout.pooling.windows(), layout.pooling.filters()));
+    let span = sizes.outputs * pool;
+    let columns = sizes.batch * span;
+    let across = columns.div_ceil(comptime!(tile.width()));
+    // Cubes beyond the last tile load zeros and write nothing.
+    let first_filter = CUBE_POS / across * comptime!(tile.height());
+    let first_column = CUBE_POS % across * comptime!(tile.width());
+    let sums = products(x, weights, first_filter, first_column, span, &sizes, layout);
 
     #[unroll]
-    for i in 0..comptime!(tile.rows) {
-        let filter = first_filter + row_of_sum(i, tile);
-        if filter < filters {
-            let bias = bias[filter];
+    for i in 0..comptime!(tile.rows / group) {
+        let filter = first_filter + row_of_sum(comptime!(i * group), tile);
+        if filter < sizes.filters {
+            let row = filter / group;
+            let bias = bias[row];
             #[unroll]
-            for group in 0..comptime!(tile.columns / pool) {
-                let column = first_column + column_of_sum(comptime!(group * pool), tile);
+            for j in 0..comptime!(tile.columns / pool) {
+                let column = first_column + column_of_sum(comptime!(j * pool), tile);
                 if column < columns {
-                    let window = column % span;
-                    let at = (column / span * filters + filter) * pools + window / pool;
-                    let sum = comptime!(i * tile.columns + group * pool);
-                    if comptime!(layout.rectify) {
-                        let mut best = 0.0f32;
-                        let mut place = comptime!(-1i32).runtime();
+                    let (item, window) = (column / span, column % span);
+                    let at = (item * (sizes.filters / group) + row) * sizes.outputs + window / pool;
+                    let sum = comptime!(i * group * tile.columns + j * pool);
+                    let mut value = sums[sum];
+                    if comptime!(matches!(layout.pooling, Pooling::MaxOverWindows(_))) {
+                        value = 0.0;
+                        let mut winner = comptime!(-1i32).runtime();
                         #[unroll]
                         for offset in 0..pool {
-                            let value = sums[sum + offset] + bias;
-                            if window + offset < windows && (value > best || value.is_nan()) {
-                                best = value;
-                                place = (window + offset) as i32;
+                            let response = sums[sum + offset] + bias;
+                            let exists = window + offset < sizes.windows;
+                            if exists && (response > value || response.is_nan()) {
+                                value = response;
+                                winner = (window + offset) as i32;
                             }
                         }
-                        out[at] = best;
-                        if comptime!(layout.with_places) {
-                            places[at] = place;
+                        if comptime!(layout.saving) {
+                            argmax[at] = winner;
                         }
-                    } else {
-                        out[at] = sums[sum] + bias;
                     }
+                    if comptime!(matches!(layout.pooling, Pooling::L2OverFilters(_))) {
+                        value = floor;
+                        #[unroll]
+                        for offset in 0..group {
+                            let response = sums[sum + offset * comptime!(tile.columns)];
+                            value += response * response;
+                        }
+                        value = value.sqrt();
+                        if comptime!(layout.saving) {
+                            #[unroll]
+                            for offset in 0..group {
+                                let row = item * sizes.filters + filter + offset;
+                                let response = sums[sum + offset * comptime!(tile.columns)];
+                                slopes[row * sizes.windows + window] = response / value;
+                            }
+                        }
+                    }
+                    if comptime!(matches!(layout.pooling, Pooling::MaxOverFilters(_))) {
+                        // The first maximum, or the last NaN.
+                        let mut winner = 0i32.runtime();
+                        #[unroll]
+                        for offset in 1..group {
+                            let response = sums[sum + offset * comptime!(tile.columns)];
+                            if response > value || response.is_nan() {
+                                value = response;
+                                winner = comptime!(offset as i32).runtime();
+                            }
+                        }
+                        if comptime!(layout.saving) {
+                            argmax[at] = winner;
+                        }
+                    }
+                    if comptime!(!matches!(layout.pooling, Pooling::MaxOverWindows(_))) {
+                        value += bias;
+                    }
+                    if comptime!(layout.activation == Activation::Log) {
+                        if comptime!(layout.saving) {
+                            argument[at] = value;
+                        }
+                        value = (compression * value * value).log1p();
+                    }
+                    if comptime!(layout.activation == Activation::Relu) {
+                        // Unlike `max`, this keeps NaN.
+                        if value < 0.0 {
+                            value = 0.0;
+                        }
+                    }
+                    out[at] = value;
                 }
             }
         }
     }
 }
 
-/// A unit's sums of products of filters with windows: rows are filters, columns the windows of all items, of which
-/// each has `span`; those from the `windows`-th on are not there, and count as 0.
+/// A unit's sums of products of filters with windows. Every item has `span` columns; those from the window
+/// `sizes.windows` on do not exist and count as 0.
 #[cube]
-pub fn products(
+fn products(
     x: &[f32],
     weights: &[f32],
     first_filter: usize,
     first_column: usize,
-    columns: usize,
     span: usize,
-    windows: usize,
-    channels: usize,
-    frames: usize,
-    filters: usize,
-    #[comptime] layout: Windows,
+    sizes: &Sizes,
+    #[comptime] layout: Layout,
 ) -> Array<f32> {
     let tile = comptime!(layout.tile);
     let width = comptime!(tile.width());
@@ -188,21 +211,22 @@ pub fn products(
 
     let mut left = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.left_stride()));
     let mut right = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.right_stride()));
-    // Where in the input every window begins.
+    // Where in the input the window of a column begins.
     let mut begins = Shared::<[u32]>::new_slice(width);
     if unit < width {
         let column = first_column + column_at(unit, tile);
-        let window = column % span;
+        let (item, window) = (column / span, column % span);
         let mut begin = NONE.runtime();
-        if column < columns && window < windows {
-            begin = (column / span * channels * frames + window * comptime!(layout.stride)) as u32;
+        if item < sizes.batch && window < sizes.windows {
+            let first = item * sizes.channels * sizes.frames;
+            begin = (first + window * comptime!(layout.stride)) as u32;
         }
         begins[unit] = begin;
     }
     sync_cube();
 
     let mut sums = zeros(tile);
-    let depth = channels * length;
+    let depth = sizes.channels * length;
     for step in 0..depth.div_ceil(DEPTH) {
         let first = step * DEPTH;
         #[unroll]
@@ -211,7 +235,7 @@ pub fn products(
             let (k, place) = (slot % DEPTH, slot / DEPTH);
             let filter = first_filter + row_at(place, tile);
             let mut value = 0.0f32;
-            if filter < filters && first + k < depth {
+            if filter < sizes.filters && first + k < depth {
                 value = weights[filter * depth + first + k];
             }
             left[k * comptime!(tile.left_stride()) + place] = value;
@@ -221,7 +245,7 @@ pub fn products(
             let slot = unit + turn * UNITS;
             let mut k = slot / width;
             let mut place = slot % width;
-            if comptime!(!layout.along_windows()) {
+            if comptime!(layout.loads_along_windows()) {
                 k = slot % DEPTH;
                 place = slot / DEPTH;
             }
@@ -229,13 +253,52 @@ pub fn products(
             let at = first + k;
             let mut value = 0.0f32;
             if begin != NONE && at < depth {
-                value = x[begin as usize + at / length * frames + at % length];
+                value = x[begin as usize + at / length * sizes.frames + at % length];
             }
             right[k * comptime!(tile.right_stride()) + place] = value;
         }
-        sync_cube();
         multiply(&left, &right, &mut sums, tile);
-        sync_cube();
     }
     sums
+}
+
+/// The gradient before the activation, from the gradient of the outputs and the argument of the logarithm, or the
+/// output of the rectifier.
+pub fn gradient_before_activation([gradient, known]: [CubeTensor; 2], layer: &Layer) -> CubeTensor {
+    let [gradient, known] = [gradient, known].map(into_contiguous);
+    let shape = layer.output_shape();
+    let (count, units) = per_value(&gradient, shape.num_elements());
+    let out = empty(&gradient, shape, gradient.dtype);
+    activation_gradient::launch(
+        &gradient.client.clone(),
+        count,
+        units,
+        gradient.into_buffer_arg(),
+        known.into_buffer_arg(),
+        out.clone().into_buffer_arg(),
+        layer.compression,
+        layer.activation == Activation::Log,
+    );
+    out
+}
+
+#[cube(launch)]
+fn activation_gradient(
+    gradient: &[f32],
+    known: &[f32],
+    out: &mut [f32],
+    compression: f32,
+    #[comptime] is_log: bool,
+) {
+    if ABSOLUTE_POS < out.len() {
+        let (gradient, z) = (gradient[ABSOLUTE_POS], known[ABSOLUTE_POS]);
+        let mut value = 0.0f32;
+        if comptime!(is_log) {
+            let scaled = compression * z;
+            value = gradient * 2.0 * scaled / (1.0 + scaled * z);
+        } else if z > 0.0 || z.is_nan() {
+            value = gradient;
+        }
+        out[ABSOLUTE_POS] = value;
+    }
 }

@@ -1,27 +1,25 @@
-//! The gradient of the input, as a product as well.
+//! The gradient of the input, as a matrix product.
 //!
-//! Frames are counted in blocks of a stride: `s = block stride + r`. Of a filter, the taps `r + i stride` alone
-//! meet such a frame, each in the window `block - i`:
+//! Frames are counted in blocks of a stride: frame `s = block stride + r`. Of a filter, only the taps `r + i stride`
+//! reach such a frame, each in the window `block - i`:
 //!
 //! ```text
 //! dx[b, c, block stride + r] = sum_{o, i} weights[o, c, r + i stride] da[b, o, block - i]
 //! ```
 //!
-//! Rows of the product are the pairs of c and r, columns those of b and block, and what is summed over
-//! are those of o and i.
+//! Rows of the product are pairs of c and r, columns pairs of b and block; the sum is over pairs of o and i.
 
-use burn::tensor::Shape;
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::super::Geometry;
-use super::arriving::{Route, arriving};
+use super::pooling::{Pooling, response_gradient};
 use super::tile::{
     DEPTH, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_of_sum, zeros,
 };
+use super::{Geometry, Layer, Sizes, used_windows};
+use crate::gpu::{empty, grid};
 
 /// What the kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,52 +27,37 @@ struct Layout {
     tile: Tile,
     length: usize,
     stride: usize,
-    route: Route,
+    pooling: Pooling,
 }
 
 impl Layout {
-    /// Taps of a filter that meet a frame, at most.
+    /// The largest number of taps of a filter that reach one frame.
     fn taps(self) -> usize {
         self.length.div_ceil(self.stride)
     }
 }
 
-/// The input's gradient `[batch, channel, frame]`, given the output's, and places and shares as the route has them.
-pub fn of_input(
-    [weights, gradient, places, shares]: [CubeTensor; 4],
-    geometry: &Geometry,
-    route: Route,
-) -> CubeTensor {
-    let [weights, gradient, places, shares] =
-        [weights, gradient, places, shares].map(into_contiguous);
-    let Geometry { batch, channels, frames, filters, length, stride, .. } = *geometry;
-    let Geometry { windows, pool, pools, .. } = *geometry;
-    let client = weights.client.clone();
-    let shape = Shape::from([batch, channels, frames]);
-    let out = empty_device_dtype(client.clone(), weights.device.clone(), shape, weights.dtype);
+/// The gradient `[batch, channel, frame]`, from the gradient of the outputs, argmax and slopes.
+pub fn of_input([weights, gradient, argmax, slopes]: [CubeTensor; 4], layer: &Layer) -> CubeTensor {
+    let [weights, gradient, argmax, slopes] =
+        [weights, gradient, argmax, slopes].map(into_contiguous);
+    let Geometry { batch, channels, frames, length, stride, .. } = layer.geometry;
+    let out = empty(&weights, layer.input_shape(), weights.dtype);
     let rows = channels * stride;
-    let blocks = frames.div_ceil(stride);
     let tile = Tile::new(rows, 4);
+    let cubes = tile.cubes(rows, batch * frames.div_ceil(stride));
+    let (count, units) = grid(&weights, cubes, UNITS);
     product::launch(
-        &client,
-        calculate_cube_count_elemwise(
-            &client,
-            tile.cubes(rows, batch * blocks),
-            CubeDim::new_single(),
-        ),
-        CubeDim::new_1d(UNITS as u32),
+        &weights.client.clone(),
+        count,
+        units,
         weights.into_buffer_arg(),
         gradient.into_buffer_arg(),
-        places.into_buffer_arg(),
-        shares.into_buffer_arg(),
+        argmax.into_buffer_arg(),
+        slopes.into_buffer_arg(),
         out.clone().into_buffer_arg(),
-        batch,
-        channels,
-        frames,
-        filters,
-        windows.min(pools * pool),
-        pools,
-        Layout { tile, length, stride, route },
+        layer.sizes(used_windows(&layer.geometry)),
+        Layout { tile, length, stride, pooling: layer.pooling },
     );
     out
 }
@@ -83,28 +66,23 @@ pub fn of_input(
 fn product(
     weights: &[f32],
     gradient: &[f32],
-    places: &[i32],
-    shares: &[f32],
+    argmax: &[i32],
+    slopes: &[f32],
     out: &mut [f32],
-    batch: usize,
-    channels: usize,
-    frames: usize,
-    filters: usize,
-    windows: usize,
-    pools: usize,
+    sizes: Sizes,
     #[comptime] layout: Layout,
 ) {
     let tile = comptime!(layout.tile);
     let (height, width) = comptime!((tile.height(), tile.width()));
     let (length, stride) = comptime!((layout.length, layout.stride));
     let taps = comptime!(layout.taps());
-    let rows = channels * stride;
-    let blocks = frames.div_ceil(stride);
-    let columns = batch * blocks;
-    let side_by_side = columns.div_ceil(width);
-    // Cubes beyond the last have rows that there are not: zeros come in, and nothing goes out.
-    let first_row = CUBE_POS / side_by_side * height;
-    let first_column = CUBE_POS % side_by_side * width;
+    let rows = sizes.channels * stride;
+    let blocks = sizes.frames.div_ceil(stride);
+    let columns = sizes.batch * blocks;
+    let across = columns.div_ceil(width);
+    // Cubes beyond the last tile load zeros and write nothing.
+    let first_row = CUBE_POS / across * height;
+    let first_column = CUBE_POS % across * width;
     let unit = UNIT_POS as usize;
 
     let mut left = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.left_stride()));
@@ -123,7 +101,7 @@ fn product(
     sync_cube();
 
     let mut sums = zeros(tile);
-    let depth = filters * taps;
+    let depth = sizes.filters * taps;
     for step in 0..depth.div_ceil(DEPTH) {
         let first = step * DEPTH;
         #[unroll]
@@ -133,8 +111,8 @@ fn product(
             let (at, channel) = (first + k, (first_row + row) / stride);
             let tap = (first_row + row) % stride + at % taps * stride;
             let mut value = 0.0f32;
-            if at < depth && channel < channels && tap < length {
-                value = weights[(at / taps * channels + channel) * length + tap];
+            if at < depth && channel < sizes.channels && tap < length {
+                value = weights[(at / taps * sizes.channels + channel) * length + tap];
             }
             left[k * comptime!(tile.left_stride()) + row] = value;
         }
@@ -146,24 +124,21 @@ fn product(
             let (item, block) = (items[place], blocks_of_items[place] as usize);
             let before = at % taps;
             let mut value = 0.0f32;
-            if at < depth && item != NONE && block >= before && block - before < windows {
-                value = arriving(
+            if at < depth && item != NONE && block >= before && block - before < sizes.windows {
+                value = response_gradient(
                     gradient,
-                    places,
-                    shares,
+                    argmax,
+                    slopes,
                     item as usize,
                     at / taps,
                     block - before,
-                    filters,
-                    pools,
-                    comptime!(layout.route),
+                    &sizes,
+                    comptime!(layout.pooling),
                 );
             }
             right[k * comptime!(tile.right_stride()) + place] = value;
         }
-        sync_cube();
         multiply(&left, &right, &mut sums, tile);
-        sync_cube();
     }
 
     #[unroll]
@@ -173,8 +148,8 @@ fn product(
         for j in 0..comptime!(tile.columns) {
             let column = first_column + column_of_sum(j, tile);
             let frame = column % blocks * stride + row % stride;
-            if row < rows && column < columns && frame < frames {
-                let at = (column / blocks * channels + row / stride) * frames + frame;
+            if row < rows && column < columns && frame < sizes.frames {
+                let at = (column / blocks * sizes.channels + row / stride) * sizes.frames + frame;
                 out[at] = sums[comptime!(i * tile.columns + j)];
             }
         }

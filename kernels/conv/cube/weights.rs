@@ -1,25 +1,25 @@
 //! The gradients of weights and bias.
 //!
-//! The weights' is a product of the gradient of every window, 0 where it won no pool, with the windows: a sum over
-//! all windows of the batch. Where the tiles of the result are too few to keep a GPU busy, several
-//! cubes share one, each with a part of the sum, and the parts are added in a fixed order.
+//! The gradient of the weights is the product of the gradients of all responses (0 where a response was not the
+//! maximum) with the windows: a sum over all windows of the batch. If the result has too few tiles to occupy a GPU,
+//! several cubes compute partial sums of the same tile, which are then added in a fixed order.
 
 use burn::tensor::Shape;
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::super::Geometry;
-use super::arriving::{Route, arriving};
+use super::pooling::{Pooling, response_gradient};
 use super::tile::{
     DEPTH, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_of_sum, zeros,
 };
+use super::{Geometry, Layer, Sizes, used_windows};
+use crate::gpu::{empty, grid, per_value};
 
-/// Cubes that a GPU is to have, if there is work for so many.
+/// Cubes to launch if there is enough work.
 const CUBES: usize = 256;
-/// Steps of [`DEPTH`] windows that a part has at least.
+/// The smallest number of steps of [`DEPTH`] windows in a partial sum.
 const STEPS: usize = 4;
 
 /// What the kernel is compiled for.
@@ -28,76 +28,61 @@ struct Layout {
     tile: Tile,
     length: usize,
     stride: usize,
-    route: Route,
+    pooling: Pooling,
 }
 
-/// How the sum is shared among cubes.
+/// How the sum is split among cubes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct Partition {
     tile: Tile,
-    /// Steps that all windows take; a step stays within an item.
+    /// Steps for all windows; a step does not cross items.
     steps: usize,
     pub parts: usize,
 }
 
-impl Share {
+impl Partition {
     pub fn new(geometry: &Geometry) -> Self {
         let tile = Tile::new(geometry.filters, 4);
         let steps = geometry.batch * used_windows(geometry).div_ceil(DEPTH);
         let tiles = tile.cubes(geometry.filters, geometry.depth());
         let parts = (CUBES / tiles).min(steps / STEPS).max(1);
-        // No part is empty.
+        // Without empty parts.
         let parts = steps.div_ceil(steps.div_ceil(parts));
         Self { tile, steps, parts }
     }
 }
 
-/// Windows of an item that belong to a pool.
-fn used_windows(geometry: &Geometry) -> usize {
-    geometry.windows.min(geometry.pools * geometry.pool)
-}
-
-/// The weights' gradient `[filter, channel, length]`, given the output's, and places and shares as the route has them.
-pub fn of_weights(
-    [x, gradient, places, shares]: [CubeTensor; 4],
-    geometry: &Geometry,
-    route: Route,
-) -> CubeTensor {
-    let [x, gradient, places, shares] = [x, gradient, places, shares].map(into_contiguous);
-    let Geometry { channels, frames, filters, length, stride, pools, .. } = *geometry;
-    let client = x.client.clone();
-    let Share { tile, steps, parts } = Share::new(geometry);
-    let empty = |shape| empty_device_dtype(client.clone(), x.device.clone(), shape, x.dtype);
-    let out = empty(Shape::from([filters, channels, length]));
+/// The gradient of the weights `[filter, channel, length]`, from the gradient of the outputs, argmax and slopes.
+pub fn of_weights([x, gradient, argmax, slopes]: [CubeTensor; 4], layer: &Layer) -> CubeTensor {
+    let [x, gradient, argmax, slopes] = [x, gradient, argmax, slopes].map(into_contiguous);
+    let Geometry { channels, filters, length, stride, .. } = layer.geometry;
+    let Partition { tile, steps, parts } = Partition::new(&layer.geometry);
+    let out = empty(&x, layer.weights_shape(), x.dtype);
     let sums = match parts {
         1 => out.clone(),
-        _ => empty(Shape::from([parts, filters, channels, length])),
+        _ => empty(&x, Shape::from([parts, filters, channels, length]), x.dtype),
     };
-    let cubes = tile.cubes(filters, geometry.depth()) * parts;
+    let (client, values) = (x.client.clone(), filters * layer.geometry.depth());
+    let (count, units) = grid(&x, tile.cubes(filters, layer.geometry.depth()) * parts, UNITS);
     product::launch(
         &client,
-        calculate_cube_count_elemwise(&client, cubes, CubeDim::new_single()),
-        CubeDim::new_1d(UNITS as u32),
+        count,
+        units,
         x.into_buffer_arg(),
         gradient.into_buffer_arg(),
-        places.into_buffer_arg(),
-        shares.into_buffer_arg(),
+        argmax.into_buffer_arg(),
+        slopes.into_buffer_arg(),
         sums.clone().into_buffer_arg(),
-        channels,
-        frames,
-        filters,
-        used_windows(geometry),
-        pools,
+        layer.sizes(used_windows(&layer.geometry)),
         steps,
         parts,
-        Layout { tile, length, stride, route },
+        Layout { tile, length, stride, pooling: layer.pooling },
     );
     if parts > 1 {
-        let count = filters * geometry.depth();
-        let units = CubeDim::new(&client, count);
+        let (count, units) = per_value(&out, values);
         add_parts::launch(
             &client,
-            calculate_cube_count_elemwise(&client, count, units),
+            count,
             units,
             sums.into_buffer_arg(),
             out.clone().into_buffer_arg(),
@@ -107,39 +92,35 @@ pub fn of_weights(
     out
 }
 
-/// The gradient of the bias `[filter]`, given the output's and the places.
-pub fn of_bias([gradient, places]: [CubeTensor; 2], geometry: &Geometry) -> CubeTensor {
-    let [gradient, places] = [gradient, places].map(into_contiguous);
-    let client = gradient.client.clone();
-    let shape = Shape::from([geometry.filters]);
-    let out = empty_device_dtype(client.clone(), gradient.device.clone(), shape, gradient.dtype);
+/// The gradient of the bias, one value per filter of the output, from the gradient of the outputs and argmax.
+pub fn of_bias([gradient, argmax]: [CubeTensor; 2], layer: &Layer) -> CubeTensor {
+    let [gradient, argmax] = [gradient, argmax].map(into_contiguous);
+    let filters = layer.output_filters();
+    let out = empty(&gradient, Shape::from([filters]), gradient.dtype);
+    let (count, units) = grid(&gradient, filters, UNITS);
     sum_filters::launch(
-        &client,
-        calculate_cube_count_elemwise(&client, geometry.filters, CubeDim::new_single()),
-        CubeDim::new_1d(UNITS as u32),
+        &gradient.client.clone(),
+        count,
+        units,
         gradient.into_buffer_arg(),
-        places.into_buffer_arg(),
+        argmax.into_buffer_arg(),
         out.clone().into_buffer_arg(),
-        geometry.batch,
-        geometry.pools,
-        geometry.rectify,
+        layer.geometry.batch,
+        layer.geometry.pools,
+        layer.geometry.rectify,
     );
     out
 }
 
-/// `sums` are `[part, filter, channel, length]`.
+/// `sums_of_parts` is `[part, filter, channel, length]`.
 #[cube(launch)]
 fn product(
     x: &[f32],
     gradient: &[f32],
-    places: &[i32],
-    shares: &[f32],
+    argmax: &[i32],
+    slopes: &[f32],
     sums_of_parts: &mut [f32],
-    channels: usize,
-    frames: usize,
-    filters: usize,
-    windows: usize,
-    pools: usize,
+    sizes: Sizes,
     steps: usize,
     parts: usize,
     #[comptime] layout: Layout,
@@ -147,53 +128,52 @@ fn product(
     let tile = comptime!(layout.tile);
     let (height, width) = comptime!((tile.height(), tile.width()));
     let length = comptime!(layout.length);
-    let depth = channels * length;
-    let side_by_side = depth.div_ceil(width);
-    let tiles = side_by_side * filters.div_ceil(height);
-    // Cubes beyond the last have a part of which there is nothing.
+    let depth = sizes.channels * length;
+    let across = depth.div_ceil(width);
+    let tiles = across * sizes.filters.div_ceil(height);
+    // Cubes beyond the last tile have an empty part.
     let part = CUBE_POS / tiles;
-    let first_filter = CUBE_POS % tiles / side_by_side * height;
-    let first_column = CUBE_POS % side_by_side * width;
+    let first_filter = CUBE_POS % tiles / across * height;
+    let first_column = CUBE_POS % across * width;
     let unit = UNIT_POS as usize;
 
     let mut left = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.left_stride()));
     let mut right = Shared::<[f32]>::new_slice(comptime!(DEPTH * tile.right_stride()));
-    // Where, from the beginning of a window, the number of a column stands.
+    // Offset of a column's value from the beginning of a window.
     let mut offsets = Shared::<[u32]>::new_slice(width);
     if unit < width {
         let column = first_column + column_at(unit, tile);
         let mut offset = NONE.runtime();
         if column < depth {
-            offset = (column / length * frames + column % length) as u32;
+            offset = (column / length * sizes.frames + column % length) as u32;
         }
         offsets[unit] = offset;
     }
     sync_cube();
 
     let mut sums = zeros(tile);
-    let steps_of_item = windows.div_ceil(DEPTH);
-    let steps_of_part = steps.div_ceil(parts);
-    let begin = part * steps_of_part;
-    for step in begin..clamp_max(begin + steps_of_part, steps) {
-        let item = step / steps_of_item;
-        let first = step % steps_of_item * DEPTH;
+    let steps_per_item = sizes.windows.div_ceil(DEPTH);
+    let steps_per_part = steps.div_ceil(parts);
+    let begin = part * steps_per_part;
+    for step in begin..clamp_max(begin + steps_per_part, steps) {
+        let item = step / steps_per_item;
+        let first = step % steps_per_item * DEPTH;
         #[unroll]
         for turn in 0..comptime!(tile.left_turns()) {
             let slot = unit + turn * UNITS;
             let (k, row) = (slot % DEPTH, slot / DEPTH);
             let (filter, window) = (first_filter + row, first + k);
             let mut value = 0.0f32;
-            if filter < filters && window < windows {
-                value = arriving(
+            if filter < sizes.filters && window < sizes.windows {
+                value = response_gradient(
                     gradient,
-                    places,
-                    shares,
+                    argmax,
+                    slopes,
                     item,
                     filter,
                     window,
-                    filters,
-                    pools,
-                    comptime!(layout.route),
+                    &sizes,
+                    comptime!(layout.pooling),
                 );
             }
             left[k * comptime!(tile.left_stride()) + row] = value;
@@ -205,15 +185,13 @@ fn product(
             let window = first + k;
             let offset = offsets[place];
             let mut value = 0.0f32;
-            if offset != NONE && window < windows {
-                let begin = item * channels * frames + window * comptime!(layout.stride);
-                value = x[begin + offset as usize];
+            if offset != NONE && window < sizes.windows {
+                let begin = item * sizes.channels * sizes.frames;
+                value = x[begin + window * comptime!(layout.stride) + offset as usize];
             }
             right[k * comptime!(tile.right_stride()) + place] = value;
         }
-        sync_cube();
         multiply(&left, &right, &mut sums, tile);
-        sync_cube();
     }
 
     #[unroll]
@@ -222,8 +200,8 @@ fn product(
         #[unroll]
         for j in 0..comptime!(tile.columns) {
             let column = first_column + column_of_sum(j, tile);
-            if part < parts && filter < filters && column < depth {
-                let at = (part * filters + filter) * depth + column;
+            if part < parts && filter < sizes.filters && column < depth {
+                let at = (part * sizes.filters + filter) * depth + column;
                 sums_of_parts[at] = sums[comptime!(i * tile.columns + j)];
             }
         }
@@ -241,11 +219,11 @@ fn add_parts(sums: &[f32], out: &mut [f32], parts: usize) {
     }
 }
 
-/// A cube a filter.
+/// One cube per filter.
 #[cube(launch)]
 fn sum_filters(
     gradient: &[f32],
-    places: &[i32],
+    argmax: &[i32],
     out: &mut [f32],
     batch: usize,
     pools: usize,
@@ -260,7 +238,7 @@ fn sum_filters(
         if pool < batch * pools && CUBE_POS < filters {
             let at = (pool / pools * filters + CUBE_POS) * pools + pool % pools;
             if comptime!(rectify) {
-                if places[at] >= 0 {
+                if argmax[at] >= 0 {
                     sum += gradient[at];
                 }
             } else {

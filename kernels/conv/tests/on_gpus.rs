@@ -4,7 +4,7 @@ use burn::backend::DispatchDevice;
 
 use super::super::cube;
 use super::*;
-use crate::test_gpus::adapters;
+use crate::testing::adapters;
 
 /// Whether [`conv`] runs the kernels on what this case gives.
 fn taken(case: &Case, device: &Device) -> bool {
@@ -91,7 +91,7 @@ fn gradients_follow_finite_differences() {
 #[test]
 fn a_second_run_changes_no_bit() {
     let case = case([5, 16, 131], [40, 3], 1, pooled(2, true));
-    assert!(cube::Share::new(&case.geometry()).parts > 1);
+    assert!(cube::Partition::new(&case.geometry()).parts > 1);
     for device in adapters() {
         let bits =
             || all(&case, conv, &device).map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>());

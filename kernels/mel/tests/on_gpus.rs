@@ -4,7 +4,7 @@ use burn::backend::DispatchDevice;
 
 use super::super::cube::{self, Layout};
 use super::*;
-use crate::test_gpus::adapters;
+use crate::testing::adapters;
 
 /// How [`log_mel`] runs the kernel on these waveforms; `None` where it takes the composite.
 fn layout(waveforms: &Tensor<2>, plan: &MelPlan) -> Option<Layout> {
@@ -26,10 +26,6 @@ fn plan(n_fft: usize, hop: usize, exponent: Exponent, compression: Option<f32>) 
     }
     let window = (0..n_fft).map(|i| 0.3 + (i as f32 * 0.7).sin().abs()).collect();
     Arc::new(MelPlan::new(window, hop, &filters, exponent, compression).unwrap())
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&x| x.into()).collect()
 }
 
 fn defined(plan: &MelPlan, waveforms: &[f32], batch: usize) -> Vec<f64> {

@@ -33,7 +33,7 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use kernels::csr::{Csr, CsrError};
-use kernels::dense::Width;
+use kernels::linalg::Width;
 use kernels::philox::philox;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@
 #![allow(clippy::needless_range_loop, reason = "vectors by component, as in the formulas")]
 
 use kernels::csr::Csr;
-use kernels::dense::{ALIGNMENT, Triangle, padded, padded_rows};
+use kernels::linalg::{ALIGNMENT, Triangle, padded, padded_rows};
 use rayon::prelude::*;
 
 use super::side::Side;

@@ -8,7 +8,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "matrices by row and column, as in the formulas")]
 
-use kernels::dense::{Triangle, Width, padded, padded_rows};
+use kernels::linalg::{Triangle, Width, padded, padded_rows};
 use rayon::prelude::*;
 
 use super::{WmfConfig, WmfError};

@@ -1,15 +1,16 @@
-//! Pairs of samples on GPUs: a unit a word.
+//! Unpacking on GPUs: one unit (thread) per word.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, DispatchDevice, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Int, Shape, Tensor};
 use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
 
-/// Whether the kernel takes them.
+use crate::gpu::{empty, per_value};
+
+/// Whether the kernel supports these tensors.
 pub fn takes(words: &Tensor<2, Int>, scales: &Tensor<1>) -> bool {
     matches!(words.device().as_dispatch(), DispatchDevice::Cube(_))
         && words.dtype() == DType::I32
@@ -17,9 +18,9 @@ pub fn takes(words: &Tensor<2, Int>, scales: &Tensor<1>) -> bool {
         && words.dims().iter().all(|&size| size > 0)
 }
 
-/// [`unpack`](super::unpack) of what the kernel takes.
+/// [`unpack`](super::unpack) for tensors that [`takes`] accepts.
 pub fn unpack(words: Tensor<2, Int>, scales: Tensor<1>, samples: usize) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as UnpackOnGpus>::unpack_pairs(
+    Tensor::from_dispatch(<Dispatch as UnpackOnGpus>::unpack_pcm16(
         words.into_dispatch(),
         scales.into_dispatch(),
         samples,
@@ -29,7 +30,7 @@ pub fn unpack(words: Tensor<2, Int>, scales: Tensor<1>, samples: usize) -> Tenso
 #[backend_extension(Cube, Fusion)]
 pub trait UnpackOnGpus: Backend {
     #[fusion(dtype = scales, shape = Shape::from([words[0], *samples]))]
-    fn unpack_pairs(
+    fn unpack_pcm16(
         words: IntTensor<Self>,
         scales: FloatTensor<Self>,
         samples: usize,
@@ -37,20 +38,18 @@ pub trait UnpackOnGpus: Backend {
 }
 
 impl UnpackOnGpus for CubeBackend {
-    fn unpack_pairs(
+    fn unpack_pcm16(
         words: IntTensor<Self>,
         scales: FloatTensor<Self>,
         samples: usize,
     ) -> FloatTensor<Self> {
         let [words, scales] = [words, scales].map(into_contiguous);
-        let client = words.client.clone();
-        let [rows, count] = words.shape().dims();
-        let shape = Shape::from([rows, samples]);
-        let out = empty_device_dtype(client.clone(), words.device.clone(), shape, scales.dtype);
-        let units = CubeDim::new(&client, rows * count);
-        halves::launch(
-            &client,
-            calculate_cube_count_elemwise(&client, rows * count, units),
+        let [rows, words_per_row] = words.shape().dims();
+        let out = empty(&words, Shape::from([rows, samples]), scales.dtype);
+        let (count, units) = per_value(&words, rows * words_per_row);
+        split::launch(
+            &words.client.clone(),
+            count,
             units,
             words.into_buffer_arg(),
             scales.into_buffer_arg(),
@@ -62,13 +61,13 @@ impl UnpackOnGpus for CubeBackend {
 }
 
 #[cube(launch)]
-fn halves(words: &[i32], scales: &[f32], out: &mut [f32], samples: usize) {
+fn split(words: &[i32], scales: &[f32], out: &mut [f32], samples: usize) {
     if ABSOLUTE_POS < words.len() {
         let count = samples.div_ceil(2);
         let row = ABSOLUTE_POS / count;
         let at = ABSOLUTE_POS % count * 2;
         let (word, scale) = (words[ABSOLUTE_POS], scales[row]);
-        // Up and down again, so that the sign of the lower half comes down with it.
+        // The arithmetic shift right extends the sign of the lower half.
         out[row * samples + at] = f32::cast_from((word << 16) >> 16) * scale;
         if at + 1 < samples {
             out[row * samples + at + 1] = f32::cast_from(word >> 16) * scale;

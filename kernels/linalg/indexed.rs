@@ -1,17 +1,16 @@
-//! What is made of picked rows of a matrix: copies of them, sums, and products with what they are multiplied by.
+//! Kernels on indexed rows of a matrix: copies, sums and products.
 //!
-//! Picked rows lie anywhere, and no processor foresees where: each kernel asks for rows ahead of their use, or leaves that
-//! to its caller.
+//! Hardware does not predict which row follows, so kernels prefetch rows, or leave that to the caller.
 //!
 //! # Safety
-//! Of every kernel: the processor has `S`, and indices and sizes were checked.
+//! For every kernel, the processor supports `S`, and indices and sizes were checked.
 
-#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+#![allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 
 use super::ALIGNMENT;
-use crate::simd::Simd;
+use crate::simd::{self, Simd};
 
-/// How many rows ahead of their use gathered rows are asked for.
+/// Distance in rows from the row that is prefetched to the one that is copied.
 const AHEAD: usize = 8;
 
 #[inline(always)]
@@ -26,12 +25,12 @@ pub(super) unsafe fn gather<S: Simd, const R: usize>(
 ) {
     let registers = columns.div_ceil(S::LANES);
     for k in 0..indices.len() {
-        // SAFETY: indices and sizes were checked; a prefetch may name any address.
+        // SAFETY: indices and sizes were checked.
         unsafe {
             if let Some(&next) = indices.get(k + AHEAD) {
                 let line = rows.as_ptr().wrapping_add(next as usize * ld_rows);
                 for column in (0..columns).step_by(ALIGNMENT) {
-                    S::prefetch(line.wrapping_add(column));
+                    simd::prefetch(line.wrapping_add(column));
                 }
             }
             let from = rows.as_ptr().add(indices[k] as usize * ld_rows);
@@ -156,10 +155,10 @@ unsafe fn normal_product_of<S: Simd, const N: usize>(
         let mut sums = [S::zero(); N];
         for at in (0..registers).map(|register| register * S::LANES) {
             let x = S::load(x.add(at));
-            // A few at a time: many at once would wait for each other.
+            // Spread over the loop: memory serves only a few requests at once.
             if at.is_multiple_of(ALIGNMENT) {
                 for n in 0..N {
-                    S::prefetch(ahead[n].wrapping_add(at));
+                    simd::prefetch(ahead[n].wrapping_add(at));
                 }
             }
             for n in 0..N {
@@ -241,8 +240,7 @@ pub(super) unsafe fn prefetch<S: Simd, const R: usize>(
     for &index in indices {
         let row = rows.as_ptr().wrapping_add(index as usize * ld_rows);
         for column in (0..columns).step_by(ALIGNMENT) {
-            // SAFETY: a prefetch may name any address.
-            unsafe { S::prefetch(row.wrapping_add(column)) };
+            simd::prefetch(row.wrapping_add(column));
         }
     }
 }

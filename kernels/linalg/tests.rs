@@ -3,21 +3,11 @@
 #![allow(clippy::needless_range_loop, reason = "matrices by row and column, as in the formulas")]
 
 use super::*;
-
-/// Numbers in -1..1 that look random.
-fn numbers(length: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..length).map(|_| next()).collect()
-}
+use crate::testing::noise;
 
 /// `columns` numbers a row, zeros up to the leading dimension.
-fn matrix(rows: usize, columns: usize, ld: usize, seed: u64) -> Vec<f32> {
-    let mut values = numbers(rows * ld, seed);
+fn matrix(rows: usize, columns: usize, ld: usize, seed: u32) -> Vec<f32> {
+    let mut values = noise(seed, rows * ld);
     for row in values.chunks_mut(ld) {
         row[columns..].fill(0.0);
     }
@@ -63,7 +53,7 @@ fn cholesky_solves() {
         for n in SIZES {
             let ld = padded(n + 1);
             let a = matrix(n + 3, n, ld, 2);
-            let right = numbers(n, 3);
+            let right = noise(3, n);
             let mut c = vec![0.0; padded_rows(n) * ld];
             width.gram(&a, ld, n + 3, &mut c, n, n + 1, false);
             for i in 0..n {
@@ -114,7 +104,7 @@ fn triangular_products() {
         for n in SIZES {
             for triangle in [Triangle::Lower, Triangle::Upper] {
                 let (rows, lda, ld) = (11, n + 2, padded(n));
-                let a = numbers(rows * lda, 4);
+                let a = noise(4, rows * lda);
                 let mut b = matrix(n, n, ld, 5);
                 for i in 0..n {
                     for j in 0..n {
@@ -148,13 +138,13 @@ fn gathered_rows() {
                 let ld = padded(n);
                 let rows = matrix(40, n, ld, 6);
                 let indices: Vec<u32> = (0..picked).map(|k| (k * 17 + 3) % 40).collect();
-                let scales = numbers(picked as usize, 7);
+                let scales = noise(7, picked as usize);
                 let mut out = vec![7.0; picked as usize * ld];
                 width.gather(&rows, ld, n, &indices, &scales, &mut out, ld);
                 let ldt = padded(picked as usize + 1);
                 let mut across = vec![7.0; n.div_ceil(16) * 16 * ldt];
                 width.gather_transposed(&rows, ld, n, &indices, &scales, &mut across, ldt);
-                let mut sum = numbers(n.div_ceil(16) * 16, 8);
+                let mut sum = noise(8, n.div_ceil(16) * 16);
                 let before = sum.clone();
                 width.combine(&rows, ld, n, &indices, &scales, &mut sum);
                 let w = matrix(1, n, ld, 9);
@@ -194,8 +184,8 @@ fn normal_products() {
                 let rows = matrix(40, n, ld, 6);
                 let indices: Vec<u32> = (0..picked).map(|k| (k * 17 + 3) % 40).collect();
                 let ahead: Vec<u32> = (0..picked / 2).collect();
-                let scales = numbers(picked as usize, 7);
-                let goals = numbers(picked as usize, 8);
+                let scales = noise(7, picked as usize);
+                let goals = noise(8, picked as usize);
                 let x = matrix(1, n, whole, 9);
                 for targets in [None, Some(&goals[..])] {
                     let mut dots = vec![7.0; picked as usize + 1];
@@ -239,7 +229,7 @@ fn normal_products() {
 fn vectors_scaled_and_added() {
     for width in Width::all() {
         for n in SIZES {
-            let (x, y) = (numbers(n, 1), numbers(n, 2));
+            let (x, y) = (noise(1, n), noise(2, n));
             let pairs = || x.iter().zip(&y).map(|(x, y)| (f64::from(*x), f64::from(*y)));
             close(width.dot(&x, &y), pairs().map(|(x, y)| x * y).sum(), n as f64);
             let (mut sum, mut turned) = (y.clone(), y.clone());

@@ -1,54 +1,53 @@
-//! Small dense linear algebra in `f32`, one thread, for solving very many small systems.
+//! Dense linear algebra in `f32` on one thread, for many small systems.
 //!
-//! Matrices are rows of `ld` values (the leading dimension) in a slice; [`padded`] gives an `ld`
-//! that lets every kernel work in whole registers. Values between the last column and `ld` must be
-//! finite; they are read and overwritten, and never reach a result. Every kernel panics where a matrix
-//! does not lie within its slice, or is not padded where it must be.
+//! A matrix is a slice of rows that begin `ld` values apart (the leading dimension); [`padded`] returns an `ld` for which
+//! every kernel works in whole registers. Values between the last column and `ld` must be finite: they are read and
+//! overwritten, but do not affect results. Every kernel panics if a matrix exceeds its slice or lacks padding.
 //!
-//! One micro-kernel does nearly all of the work: a tile of the output stays in registers while the
-//! sum runs. Within a tile each element is summed in the order of the sum's index.
+//! Nearly all of the work is one micro-kernel, which keeps a tile of the output in registers during the sum. Each element
+//! is summed in the order of the index.
 //!
 //! # References
 //! Goto, van de Geijn: "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008.
 
-#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+#![allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 
-mod picked;
+mod indexed;
 #[cfg(test)]
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Kind, Portable, Simd};
-use picked::{combine, gather, gather_transposed, normal_product, prefetch};
+use indexed::{combine, gather, gather_transposed, normal_product, prefetch};
 
 pub use crate::simd::Width;
 
-/// Rows of every padded matrix are whole numbers of this many values: a cache line.
+/// Padded rows are a multiple of this number of values: one cache line.
 pub const ALIGNMENT: usize = 16;
 
-/// Rows that a buffer of `rows` must have for kernels that work in blocks of rows: whole blocks.
+/// `rows` rounded up to whole blocks, for kernels that compute blocks of rows.
 pub const fn padded_rows(rows: usize) -> usize {
     rows.div_ceil(8) * 8
 }
 
-/// A good leading dimension for rows of `columns` values.
+/// A leading dimension for rows of `columns` values.
 pub const fn padded(columns: usize) -> usize {
     let ld = columns.div_ceil(ALIGNMENT) * ALIGNMENT;
-    // An odd number of cache lines, so that long columns do not fall into few sets of the cache.
+    // An odd number of cache lines, so that columns spread over all sets of the cache.
     if ld > 64 && (ld / ALIGNMENT).is_multiple_of(2) { ld + ALIGNMENT } else { ld }
 }
 
-/// The triangle of a square matrix outside which it is zero.
+/// The triangle of a square matrix that may be nonzero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Triangle {
-    /// Below the diagonal, and on it.
+    /// The diagonal and below.
     Lower,
-    /// Above the diagonal, and on it.
+    /// The diagonal and above.
     Upper,
 }
 
-/// Compiles a generic kernel once a width and chooses among them.
+/// Compiles a generic kernel once per instruction set and selects one at run time.
 macro_rules! kernels {
     ($($(#[$doc:meta])* pub fn $name:ident($self:ident $(, $argument:ident: $kind:ty)* $(,)?)
         $(-> $result:ty)? { $($check:tt)* } => $generic:ident;)*) => {
@@ -72,10 +71,10 @@ macro_rules! kernels {
                         unsafe { $generic::<Avx2, 4>($($argument),*) }
                     }
                     match $self.0 {
-                        // SAFETY: a `Width` exists only where the processor has it, and the
+                        // SAFETY: a `Width` exists only if the processor supports it, and the
                         // dimensions were checked above.
                         Kind::Avx512 => return unsafe { avx512($($argument),*) },
-                        // SAFETY: as for the other width.
+                        // SAFETY: as above.
                         Kind::Avx2 => return unsafe { avx2($($argument),*) },
                         Kind::Portable => {}
                     }
@@ -87,7 +86,7 @@ macro_rules! kernels {
     };
 }
 
-/// Panics unless `rows` padded rows lie in `length` values.
+/// Panics unless `length` values hold `rows` padded rows.
 #[track_caller]
 fn check(length: usize, rows: usize, columns: usize, ld: usize) {
     assert!(ld.is_multiple_of(ALIGNMENT) && columns <= ld, "{columns} columns, ld {ld}");
@@ -95,35 +94,34 @@ fn check(length: usize, rows: usize, columns: usize, ld: usize) {
 }
 
 kernels! {
-    /// `c = a' a` or, with `more`, `c += a' a`: its upper triangle.
+    /// The upper triangle of `c = a' a` or, if `add`, of `c += a' a`.
     ///
     /// # Shapes
-    /// - `a`: `depth` rows of `columns`, every `ld`
-    /// - `c`: `rows` rows of `columns`, `rows <= columns`, every `ld` too; padded rows are needed.
-    ///   What is left of the diagonal is not defined.
-    pub fn gram(self, a: &[f32], ld: usize, depth: usize, c: &mut [f32], rows: usize, columns: usize, more: bool) {
+    /// - `a`: `depth` rows of `columns`, `ld` apart
+    /// - `c`: `rows` rows of `columns`, `rows <= columns`, `ld` apart, with padded rows. Values below the diagonal are
+    ///   undefined.
+    pub fn gram(self, a: &[f32], ld: usize, depth: usize, c: &mut [f32], rows: usize, columns: usize, add: bool) {
         check(a.len(), depth, columns, ld);
         check(c.len(), padded_rows(rows), columns, ld);
         assert!(rows <= columns && padded_rows(rows) <= ld);
     } => gram;
 
-    /// Factorises the symmetric `c = u' u` in place and solves `u' z = r` on the way.
+    /// The Cholesky factor of the symmetric `c = u' u`, in place, and the solution of `u' z = r`.
     ///
-    /// Needs the upper triangle only. False if `c` is not positive definite (or not finite).
+    /// Reads the upper triangle only. Returns false if `c` is not positive definite, or not finite.
     ///
     /// # Shapes
-    /// - `c`: `n` rows (padded rows are needed), then as column `n` the right side `r`, which
-    ///   becomes `z`
-    /// - `inverse_diagonal`: `n` padded as rows; gets `1 / u[i][i]`
+    /// - `c`: `n` rows, with padded rows; column `n` is the right-hand side `r`, which becomes `z`
+    /// - `inverse_diagonal`: [`padded_rows`]`(n)` values, set to `1 / u[i][i]`
     pub fn cholesky(self, c: &mut [f32], ld: usize, n: usize, inverse_diagonal: &mut [f32]) -> bool {
         check(c.len(), padded_rows(n), n + 1, ld);
         assert!(inverse_diagonal.len() >= padded_rows(n) && padded_rows(n) <= ld);
     } => cholesky;
 
-    /// Solves `u w = z` for what [`Width::cholesky`] left in `u`.
+    /// The solution of `u w = z`, with `u` and `z` from [`Width::cholesky`].
     ///
     /// # Shapes
-    /// - `w`: at least `ld` values; all but the first `n` become 0
+    /// - `w`: at least `ld` values; those from the `n`-th on become 0
     pub fn back_substitute(self, u: &[f32], ld: usize, n: usize, inverse_diagonal: &[f32], w: &mut [f32]) {
         check(u.len(), padded_rows(n), n + 1, ld);
         assert!(inverse_diagonal.len() >= padded_rows(n) && w.len() >= ld);
@@ -132,29 +130,29 @@ kernels! {
     /// `c = a b` for a triangular `b`.
     ///
     /// # Shapes
-    /// - `a`: `rows` rows of `n`, every `lda`, which need not be padded
-    /// - `b`: `n` rows of `n`, every `ld`
-    /// - `c`: `rows` rows of `n`, every `ld`
+    /// - `a`: `rows` rows of `n`, `lda` apart, without padding
+    /// - `b`: `n` rows of `n`, `ld` apart
+    /// - `c`: `rows` rows of `n`, `ld` apart
     pub fn multiply(self, a: &[f32], lda: usize, rows: usize, b: &[f32], triangle: Triangle, n: usize, c: &mut [f32], ld: usize) {
         assert!(n <= lda && (rows == 0 || (rows - 1) * lda + n <= a.len()));
         check(b.len(), n, n, ld);
         check(c.len(), rows, n, ld);
     } => multiply;
 
-    /// `out[k] = scales[k] * rows[indices[k]]`: picked rows, one after the other.
+    /// `out[k] = scales[k] * rows[indices[k]]`.
     ///
     /// # Shapes
-    /// - `rows`: every `ld_rows`, of which the first `columns` are taken
-    /// - `out`: `indices.len()` rows every `ld`
+    /// - `rows`: rows of at least `columns` values, `ld_rows` apart
+    /// - `out`: `indices.len()` rows of `columns`, `ld` apart
     pub fn gather(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32], scales: &[f32], out: &mut [f32], ld: usize) {
         check_indices(rows, ld_rows, columns, indices, scales);
         check(out.len(), indices.len(), columns, ld);
     } => gather;
 
-    /// The same transposed: `out[j][k] = scales[k] * rows[indices[k]][j]`; further columns are 0.
+    /// The transpose of [`Width::gather`]: `out[j][k] = scales[k] * rows[indices[k]][j]`; further columns are 0.
     ///
     /// # Shapes
-    /// - `out`: `columns` rows, rounded up to [`ALIGNMENT`], every `ld > indices.len()`
+    /// - `out`: `columns` rows, rounded up to [`ALIGNMENT`], `ld > indices.len()` apart
     pub fn gather_transposed(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32], scales: &[f32], out: &mut [f32], ld: usize) {
         check_indices(rows, ld_rows, columns, indices, scales);
         check(out.len(), columns.div_ceil(ALIGNMENT) * ALIGNMENT, indices.len() + 1, ld);
@@ -169,10 +167,10 @@ kernels! {
         assert!(out.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT);
     } => combine;
 
-    /// `out = w' a`: the rows of `a` weighted and added.
+    /// `out = w' a`.
     ///
     /// # Shapes
-    /// - `a`: `depth` rows of `columns`, every `ld`
+    /// - `a`: `depth` rows of `columns`, `ld` apart
     /// - `w`: `depth` values
     /// - `out`: `columns` rounded up to [`ALIGNMENT`]
     pub fn apply_transposed(self, a: &[f32], ld: usize, depth: usize, columns: usize, w: &[f32], out: &mut [f32]) {
@@ -180,17 +178,15 @@ kernels! {
         assert!(w.len() >= depth && out.len() >= columns.div_ceil(ALIGNMENT) * ALIGNMENT);
     } => apply_transposed;
 
-    /// `product += A' t` with `t = targets - A x`, or `t = A x` without targets: one pass over the rows
-    /// of `A`, which are picked rows, scaled; `dots` gets `A x`.
+    /// `product += A' t` with `t = targets - A x`, or `t = A x` without targets, and `dots = A x`, in one pass over the
+    /// rows `scales[k] * rows[indices[k]]` of `A`.
     ///
     /// # Shapes
-    /// - `rows`: every `ld_rows`, of which the first `columns` are taken; zero from there to the
-    ///   next whole register
-    /// - `scales`, `targets`: one an index
+    /// - `rows`: rows of at least `columns` values, `ld_rows` apart; zero from `columns` to the next whole register
+    /// - `scales`, `targets`: one value per index
     /// - `x`, `product`: `columns` rounded up to [`ALIGNMENT`]
-    /// - `dots`: at least one an index
-    /// - `ahead`: rows to bring near on the way, as many as there are indices at most; which do not
-    ///   change the result
+    /// - `dots`: at least one value per index
+    /// - `ahead`: indices of rows to prefetch meanwhile, at most as many as `indices`
     pub fn normal_product(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32], ahead: &[u32], scales: &[f32], targets: Option<&[f32]>, x: &[f32], dots: &mut [f32], product: &mut [f32]) {
         check_indices(rows, ld_rows, columns, indices, scales);
         let whole = columns.div_ceil(ALIGNMENT) * ALIGNMENT;
@@ -201,7 +197,7 @@ kernels! {
     /// `a . b`.
     ///
     /// # Shapes
-    /// - `a`, `b`: of one length
+    /// - `a`, `b`: equal lengths
     pub fn dot(self, a: &[f32], b: &[f32]) -> f32 {
         assert_eq!(a.len(), b.len());
     } => dot;
@@ -209,7 +205,7 @@ kernels! {
     /// `y += factor x`.
     ///
     /// # Shapes
-    /// - `x`, `y`: of one length
+    /// - `x`, `y`: equal lengths
     pub fn add_scaled(self, factor: f32, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len());
     } => add_scaled;
@@ -217,12 +213,12 @@ kernels! {
     /// `y = x + factor y`.
     ///
     /// # Shapes
-    /// - `x`, `y`: of one length
+    /// - `x`, `y`: equal lengths
     pub fn scale_and_add(self, factor: f32, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len());
     } => scale_and_add;
 
-    /// Asks for the beginnings of picked rows to be brought near.
+    /// Prefetches the first `columns` values of rows.
     pub fn prefetch(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32]) {
     } => prefetch;
 }
@@ -242,7 +238,7 @@ const SUBTRACT: u8 = 2;
 /// registers of columns; `a[r][k]` lies at `r * row_step + k * depth_step`.
 ///
 /// # Safety
-/// The processor has `S`, and all that is named above lies within the pointers' allocations.
+/// The processor supports `S`, and all elements named above are within the allocations of the pointers.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "matrices come with their dimensions")]
 unsafe fn tile<S: Simd, const R: usize, const NV: usize, const MODE: u8>(
@@ -310,10 +306,10 @@ unsafe fn tile_of<S: Simd, const R: usize, const MODE: u8>(
     }
 }
 
-/// How many of the registers that are left the next strip of tiles takes.
+/// How many of the remaining registers of columns the next strip of tiles covers.
 #[inline(always)]
 fn strip(left: usize) -> usize {
-    // Four as two and two: a tile of one register is limited by its loads.
+    // Two and two instead of three and one: loads limit the speed of a tile of one register.
     if left == 2 || left == 4 { 2 } else { left.min(3) }
 }
 
@@ -325,7 +321,7 @@ unsafe fn gram<S: Simd, const R: usize>(
     c: &mut [f32],
     rows: usize,
     columns: usize,
-    more: bool,
+    add: bool,
 ) {
     let registers = columns.div_ceil(S::LANES);
     let (a, c) = (a.as_ptr(), c.as_mut_ptr());
@@ -335,11 +331,11 @@ unsafe fn gram<S: Simd, const R: usize>(
         for row in (0..rows.min(end * S::LANES)).step_by(R) {
             let first = begin.max(row / S::LANES);
             let column = first * S::LANES;
-            // SAFETY: rows and columns were checked, padded.
+            // SAFETY: rows and columns were checked, with padding.
             unsafe {
                 let (left, right) = (a.add(row), a.add(column));
                 let out = c.add(row * ld + column);
-                if more {
+                if add {
                     tile_of::<S, R, ADD>(end - first, left, (1, ld), right, ld, depth, out, ld);
                 } else {
                     tile_of::<S, R, SET>(end - first, left, (1, ld), right, ld, depth, out, ld);
@@ -361,7 +357,7 @@ unsafe fn cholesky<S: Simd, const R: usize>(
     let c = c.as_mut_ptr();
     for top in (0..n).step_by(R) {
         let first = top / S::LANES;
-        // What the rows above take away.
+        // Subtract the products of the rows above.
         let mut begin = first;
         while begin < registers && top > 0 {
             let width = strip(registers - begin);
@@ -374,7 +370,7 @@ unsafe fn cholesky<S: Simd, const R: usize>(
             }
             begin += width;
         }
-        // The square on the diagonal, number by number; below row `n` as if of the identity.
+        // The block on the diagonal, one value at a time; rows from `n` on are those of the identity.
         let mut square = [[0.0_f32; R]; R];
         let mut inverse = [1.0_f32; R];
         let rows = R.min(n - top);
@@ -386,7 +382,7 @@ unsafe fn cholesky<S: Simd, const R: usize>(
         }
         for i in 0..R {
             if i < rows {
-                // Written so that NaN fails.
+                // NaN must fail.
                 if !(square[i][i] > 0.0 && square[i][i] < f32::INFINITY) {
                     return false;
                 }
@@ -402,7 +398,7 @@ unsafe fn cholesky<S: Simd, const R: usize>(
             }
         }
         inverse_diagonal[top..top + R].copy_from_slice(&inverse);
-        // The whole rows, the square's own among them.
+        // Complete rows, including the block on the diagonal.
         for register in first..registers {
             // SAFETY: as checked; padded rows exist.
             unsafe {
@@ -438,7 +434,7 @@ unsafe fn back_substitute<S: Simd, const R: usize>(
     let registers = n.div_ceil(S::LANES);
     for top in (0..n).step_by(R).rev() {
         let rows = R.min(n - top);
-        // Unknowns from `top` on are still zero where they are not known.
+        // Unknowns that are not yet solved are zero.
         let mut known = [0.0_f32; R];
         // SAFETY: as checked; padded rows exist.
         unsafe {
@@ -519,8 +515,8 @@ unsafe fn apply_transposed<S: Simd, const R: usize>(
     let mut begin = 0;
     while begin < registers {
         let column = begin * S::LANES;
-        // SAFETY: as checked; one row of output, so its leading dimension is not used. Wide tiles,
-        // since a single row needs many sums at once to keep the processor busy.
+        // SAFETY: as checked; the output is one row, so its leading dimension is not used. Tiles are wide because a
+        // single row needs many independent sums.
         begin += unsafe {
             let (w, right) = (w.as_ptr(), a.as_ptr().add(column));
             let to = out.as_mut_ptr().add(column);
@@ -549,7 +545,7 @@ unsafe fn apply_transposed<S: Simd, const R: usize>(
 #[inline(always)]
 unsafe fn dot<S: Simd, const R: usize>(a: &[f32], b: &[f32]) -> f32 {
     let whole = a.len() / S::LANES * S::LANES;
-    // Several sums, for one would wait for itself.
+    // Four independent sums hide the latency of an addition.
     // SAFETY: the processor has the instructions.
     let mut sums = [unsafe { S::zero() }; 4];
     for (k, at) in (0..whole).step_by(S::LANES).enumerate() {
@@ -566,7 +562,7 @@ unsafe fn dot<S: Simd, const R: usize>(a: &[f32], b: &[f32]) -> f32 {
 
 #[inline(always)]
 unsafe fn add_scaled<S: Simd, const R: usize>(factor: f32, x: &[f32], y: &mut [f32]) {
-    // Simple enough for the compiler to see.
+    // The compiler vectorises this loop.
     y.iter_mut().zip(x).for_each(|(y, x)| *y += factor * x);
 }
 
