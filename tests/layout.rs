@@ -59,8 +59,8 @@ fn rooms_import_downwards_only() {
         let own = floor(&room).unwrap_or_else(|| panic!("{room} is not listed in FLOORS"));
         let text = std::fs::read_to_string(path).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-        let is_test = path.components().any(|part| part.as_os_str() == "tests")
-            || path.ends_with("tests.rs");
+        let is_test =
+            path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
         let lines = code.lines().filter(|line| !is_test && !line.trim_start().starts_with("//"));
         for line in lines {
             for part in line.split("crate::").skip(1) {
