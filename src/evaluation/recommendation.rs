@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::prepare::Prepared;
 use crate::error::{Error, Result};
-use crate::evaluation::metrics::retrieval::{
-    Options, RecommendationScores, score_recommendation,
-};
+use crate::evaluation::metrics::retrieval::{Options, RecommendationScores, score_recommendation};
 use crate::evaluation::similar_tracks::{self, SimilarTracks};
 use crate::evaluation::tag_probe::{self, TagProbe};
 use crate::evaluation::track_predictions::Outcome;
@@ -212,7 +210,8 @@ mod tests {
         let listeners =
             SyntheticListenersConfig { users: 600, mean_items: 20.0, ..Default::default() };
         let plays = listeners.listeners(&collection).unwrap().interactions();
-        let config = WmfConfig { factors: 8, iterations: 6, regularization: 5.0, ..Default::default() };
+        let config =
+            WmfConfig { factors: 8, iterations: 6, regularization: 5.0, ..Default::default() };
         let (tracks, stop) = (&collection.tracks, AtomicBool::new(false));
         let latent = LatentFactors::fit(&plays, tracks, &config, &stop, |_, _, _| {}).unwrap();
         let test: Vec<usize> =
