@@ -74,7 +74,7 @@ impl Prepared {
     }
 }
 
-/// Loads and decodes the data set of an experiment. LatentFactors factors are read from the folder `factors` if it exists; otherwise
+/// Loads and decodes the data set of an experiment. Latent factors are read from the folder `factors` if it exists; otherwise
 /// they are computed, and `sweep` is called with the number of finished sweeps, all sweeps, and the objective.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use datasets::{Audio, Collection, Track};
+use datasets::{Audio, Collection, Split, Track};
 
 use crate::error::{Error, Result};
 use crate::io::files::{create_folder, read_text, write_atomic};
@@ -21,6 +21,11 @@ pub enum VectorKind {
 }
 
 impl VectorKind {
+    /// The kind to use if none is chosen: factors if the model predicts them.
+    pub fn preferred(predicts_factors: bool) -> Self {
+        if predicts_factors { Self::Factors } else { Self::Embedding }
+    }
+
     /// The value of `--by`.
     pub fn name(self) -> &'static str {
         match self {
@@ -105,10 +110,14 @@ impl Catalogue {
         self.items.iter().position(|item| item.id == id)
     }
 
-    /// The items for which `keep` is true.
-    pub fn filter(self, keep: impl Fn(&Item) -> bool) -> Catalogue {
+    /// The tracks of a split; all items if `split` is `None`.
+    pub fn in_split(self, split: Option<Split>) -> Catalogue {
+        if split.is_none() {
+            return self;
+        }
+        let is_in = |item: &Item| item.track.as_ref().and_then(|track| track.split) == split;
         let (rows, items): (Vec<u32>, Vec<Item>) =
-            (0..).zip(self.items).filter(|(_, item)| keep(item)).unzip();
+            (0..).zip(self.items).filter(|(_, item)| is_in(item)).unzip();
         Catalogue { vectors: self.vectors.gather(&rows), items }
     }
 

@@ -298,11 +298,7 @@ fn read_log(path: &Path) -> Result<Vec<LogLine>> {
 }
 
 /// The factors of the last undamaged checkpoint and the log up to it; `None` before the first checkpoint.
-fn load(
-    partial: &Path,
-    about: &About,
-    parts: &Parts,
-) -> Result<Option<(Factors, Vec<LogLine>)>> {
+fn load(partial: &Path, about: &About, parts: &Parts) -> Result<Option<(Factors, Vec<LogLine>)>> {
     let path = partial.join(ABOUT);
     if !path.exists() {
         return Ok(None);

@@ -1,5 +1,7 @@
 //! Lists of items, one per user or query.
 
+use crate::error::Error;
+
 /// Lists of items, one per user or query; lists can be empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ItemLists {
@@ -17,6 +19,12 @@ pub enum ItemListError {
     Twice { user: usize, item: u32 },
     #[error("user {user} does not exist; there are {users} users")]
     NoSuchUser { user: u32, users: usize },
+}
+
+impl From<ItemListError> for Error {
+    fn from(error: ItemListError) -> Self {
+        Self::Data(error.to_string())
+    }
 }
 
 impl ItemLists {

@@ -55,9 +55,8 @@ impl LatentFactors {
         let played = TrackPlays::new(plays, tracks, |user| Some(user as u32));
         // Columns of the matrix: all items but the held-out tracks.
         let mut n_columns = 0;
-        let is_visible = |track: &Option<usize>| {
-            track.is_none_or(|at| tracks[at].split == Some(Split::Train))
-        };
+        let is_visible =
+            |track: &Option<usize>| track.is_none_or(|at| tracks[at].split == Some(Split::Train));
         let columns: Vec<Option<u32>> = played
             .track_of
             .iter()
@@ -112,10 +111,7 @@ impl LatentFactors {
         config: &WmfConfig,
     ) -> Result<LatentFactors> {
         let mut confidences = played.by_track;
-        confidences
-            .iter_mut()
-            .flatten()
-            .for_each(|(_, value)| *value = config.confidence(*value));
+        confidences.iter_mut().flatten().for_each(|(_, value)| *value = config.confidence(*value));
         let matrix = |rows, values| Matrix::new(rows, config.factors, values);
         let (users, tracks) = (matrix(ids.len(), users)?, matrix(confidences.len(), tracks)?);
         Ok(LatentFactors { ids, users, tracks, confidences })

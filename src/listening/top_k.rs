@@ -45,7 +45,9 @@ pub enum TopKError {
     Nothing,
     #[error(transparent)]
     Matrix(#[from] MatrixError),
-    #[error("there are {lists} lists of excluded items for {queries} queries; give one list per query")]
+    #[error(
+        "there are {lists} lists of excluded items for {queries} queries; give one list per query"
+    )]
     Exclusions { lists: usize, queries: usize },
     #[error("query {query} excludes item {item}, but there are only {items} items")]
     NoSuchItem { query: usize, item: u32, items: usize },

@@ -11,9 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::analysis::Analysis;
-use super::evaluated_run::{
-    EvaluatedRun, Filters, Multiscale, Patches, Pool, QuarantinedFile, ReportError, Task,
-};
+use super::evaluated_run::{EvaluatedRun, Filters, Multiscale, Patches, Pool, ReportError, Task};
 use super::multiscale_figures::MAX_CENTROIDS;
 use super::{report_page, settings};
 use crate::error::{Error, Result};

@@ -1,8 +1,6 @@
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
-use super::analysis::{Metric, ScoredTag};
-use super::data::{Multiscale, Patches};
 use super::filters::{FilterBank, mel_centre};
 use super::sample::{self, SAMPLE_RATE};
 use super::*;
