@@ -1,18 +1,18 @@
-//! Learning curves: what a run logged while it was trained.
+//! Learning curves from the training log of a run.
 
-use super::data::RunSummary;
+use super::evaluated_run::EvaluatedRun;
 use crate::training::log::LogLine;
 
-/// Points of a drawn line, at most.
+/// Most points of a line.
 const MAX_POINTS: usize = 300;
-/// The moving average of the training loss is over this share of the line's points.
+/// Share of the points that the moving average of the training loss spans.
 const SMOOTHING: f64 = 0.02;
 
-/// `(step, value)`; a value that is not finite parts the line.
+/// `(step, value)`; the line has a gap where a value is not finite.
 pub type Line = Vec<(f64, f64)>;
 
-/// The training loss of a run, as a moving average about each point.
-pub fn train_loss(run: &RunSummary) -> Line {
+/// The training loss of a run, as a centred moving average.
+pub fn training_loss(run: &EvaluatedRun) -> Line {
     let points: Line = run
         .log
         .iter()
@@ -25,8 +25,8 @@ pub fn train_loss(run: &RunSummary) -> Line {
     thin(smooth(&points, reach))
 }
 
-/// A metric of the validations of a run.
-pub fn valid(run: &RunSummary, metric: &str) -> Line {
+/// A metric over the validations of a run.
+pub fn validation(run: &EvaluatedRun, metric: &str) -> Line {
     let points = run.log.iter().filter_map(|line| match line {
         LogLine::Valid { step, metrics, .. } => {
             let value = metrics.get(metric)?;
@@ -37,19 +37,18 @@ pub fn valid(run: &RunSummary, metric: &str) -> Line {
     thin(points.collect())
 }
 
-/// The step of the validation that was the best.
-pub fn best_step(run: &RunSummary) -> Option<u64> {
+/// The step of the best validation.
+pub fn best_step(run: &EvaluatedRun) -> Option<u64> {
     run.log.iter().rev().find_map(|line| match line {
         LogLine::Valid { step, best: true, .. } => Some(*step),
         _ => None,
     })
 }
 
-/// The mean of the finite values up to `reach` points away; where a value is not finite, it stays.
+/// Replaces each finite value by the mean of the finite values up to `reach` points away.
 fn smooth(points: &[(f64, f64)], reach: usize) -> Line {
-    let about = |index: usize| {
-        // At the start, where a loss falls fast, the same reach on both sides; at the end, where
-        // it hardly does, all that there is.
+    let average = |index: usize| {
+        // The window is symmetric at the start, where a loss falls fast, and cut off at the end.
         let reach = reach.min(index);
         let window = &points[index - reach..=(index + reach).min(points.len() - 1)];
         let finite = window.iter().map(|point| point.1).filter(|value| value.is_finite());
@@ -59,11 +58,13 @@ fn smooth(points: &[(f64, f64)], reach: usize) -> Line {
     points
         .iter()
         .enumerate()
-        .map(|(index, &(step, value))| (step, if value.is_finite() { about(index) } else { value }))
+        .map(|(index, &(step, value))| {
+            (step, if value.is_finite() { average(index) } else { value })
+        })
         .collect()
 }
 
-/// Keeps every n-th point and the last; a point that is not finite is never lost.
+/// Keeps every n-th point and the last one, and every gap.
 fn thin(points: Line) -> Line {
     let stride = points.len().div_ceil(MAX_POINTS).max(1);
     let Some(&last) = points.last() else { return points };
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn smoothing_averages_evenly_and_leaves_gaps() {
+    fn smoothing_averages_symmetrically_and_keeps_gaps() {
         let line: Line = (0..5).map(|i| (f64::from(i), f64::from(i * i))).collect();
         let smoothed: Vec<f64> = smooth(&line, 1).iter().map(|point| point.1).collect();
         let expected = [0.0, 5.0 / 3.0, 14.0 / 3.0, 29.0 / 3.0, 12.5];
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_band_needs_two_runs_at_a_step() {
+    fn a_band_spans_steps_with_at_least_two_runs() {
         let (a, b) = (vec![(1.0, 0.5), (2.0, 0.4)], vec![(1.0, 0.7), (3.0, f64::NAN), (2.0, 0.1)]);
         assert_eq!(band(&[a, b]), [(1.0, 0.5, 0.7), (2.0, 0.1, 0.4)]);
     }

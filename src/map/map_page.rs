@@ -121,8 +121,8 @@ pub fn render(
                     content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src 'self' file:";
                 title { (title) }
                 style {
-                    (PreEscaped(include_str!("../report/page.css")))
-                    (PreEscaped(include_str!("page.css")))
+                    (PreEscaped(include_str!("../report/report.css")))
+                    (PreEscaped(include_str!("map.css")))
                 }
             }
             body class="map" {
@@ -165,7 +165,7 @@ pub fn render(
                 }
                 footer { "Made by tonotopy " (env!("CARGO_PKG_VERSION")) "." }
                 script type="application/json" id="data" { (PreEscaped(json)) }
-                script { (PreEscaped(include_str!("page.js"))) }
+                script { (PreEscaped(include_str!("map.js"))) }
             }
         }
     };
