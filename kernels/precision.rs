@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the factors of a convolution are rounded to before they are multiplied, forward and backward. Their
 /// products are summed in single precision, and everything that is stored is of single precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// Nothing: 24 bits.

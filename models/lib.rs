@@ -18,6 +18,7 @@ pub mod unsupervised;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use error::ModelError;
@@ -37,7 +38,7 @@ pub use networks::transferred::{Transferred, TransferredConfig};
 macro_rules! networks {
     ($($name:literal => $network:ident($config:ident), $about:literal;)*) => {
         /// The models that an experiment may name.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "name")]
         pub enum ModelConfig {
             $(

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
@@ -23,7 +24,7 @@ pub const PLAYS: &str = "user_artists.dat";
 pub const ARTISTS: &str = "artists.dat";
 
 /// `[listening] name = "hetrec"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HetrecConfig {
     /// The folder with `user_artists.dat`.

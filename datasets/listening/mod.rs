@@ -10,13 +10,14 @@ pub mod taste_profile;
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Collection, DatasetError};
 use interactions::Interactions;
 
 /// The listening data that an experiment may name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum InteractionsConfig {
     /// One's own table.

@@ -5,6 +5,7 @@
 //! popularity, and which users they took, is not in the paper: here popular is what many users play, and
 //! users are drawn by chance among those who play any of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::listening::interactions::Play;
@@ -12,7 +13,7 @@ use crate::random::{Purpose, Stream};
 use crate::{DatasetError, Interactions};
 
 /// What to keep; by default everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Subset {
     /// As many items, those with the most users first; 0 for all.

@@ -16,6 +16,7 @@
 //! more where taste is on its side. Popularity, being the exponential of a normal number, has a
 //! long tail as well.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::listening::interactions::Play;
@@ -24,7 +25,7 @@ use crate::random::{Purpose, Stream};
 use crate::{Collection, DatasetError, Interactions};
 
 /// How many listeners, and of what kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyntheticListenersConfig {
     /// From 1 to 10 000 000.

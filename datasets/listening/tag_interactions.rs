@@ -4,13 +4,14 @@
 //! the matrix of tags and tracks to latent factors as it does that of listeners and tracks. Scores are
 //! then means over tags: how well each tag's tracks are ranked.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::listening::interactions::Play;
 use crate::{Collection, DatasetError, Interactions};
 
 /// `[listening] name = "tags"`; leaves nothing open.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TagInteractionsConfig {}
 

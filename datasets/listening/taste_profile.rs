@@ -17,6 +17,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
@@ -34,7 +35,7 @@ pub const SONG_TO_TRACKS: &str = "taste_profile_song_to_tracks.txt";
 pub const MISMATCHES: &str = "sid_mismatches.txt";
 
 /// What the items are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Items {
     /// Tracks of the Million Song Dataset, which have audio and tags.
@@ -45,7 +46,7 @@ pub enum Items {
 }
 
 /// `[listening] name = "taste_profile"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TasteProfileConfig {
     /// The folder with `train_triplets.txt`.

@@ -15,6 +15,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::tracks::folders::{self, ArtistSource};
@@ -53,7 +54,7 @@ pub const SONGS: usize = 3_180;
 const PLACES: [&str; 2] = ["", "1517-Artists"];
 
 /// `[dataset] name = "artists1517"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Artists1517Config {
     /// The folder with the folders `Alternative & Punk` to `World`, or with `1517-Artists`.

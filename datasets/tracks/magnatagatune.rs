@@ -16,6 +16,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{line_at, shown};
@@ -85,7 +86,7 @@ pub(crate) const ANNOTATIONS: &str = "annotations_final.csv";
 const CLIP_INFO: &str = "clip_info_final.csv";
 
 /// Which clips are used, and how they are split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClipSelection {
     /// All clips but the broken ones (Pons et al. 2017, and, as far as is known, Dieleman and
@@ -97,7 +98,7 @@ pub enum ClipSelection {
 }
 
 /// `[dataset] name = "magnatagatune"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MagnatagatuneConfig {
     /// The folder with `annotations_final.csv`.

@@ -15,6 +15,7 @@ pub mod unique;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{DatasetError, Split};
@@ -75,7 +76,7 @@ pub struct Collection {
 }
 
 /// The data sets that an experiment may name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum DatasetConfig {
     /// Music made by the program.

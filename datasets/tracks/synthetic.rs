@@ -20,6 +20,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Audio, Collection, DatasetError, Track};
@@ -49,7 +50,7 @@ const MOST_TRACKS: usize = 1_000_000;
 const SECONDS: std::ops::RangeInclusive<f64> = 2.0..=600.0;
 
 /// How much music, and which.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyntheticConfig {
     /// Pieces, from 1 to 1 000 000.

@@ -12,6 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::tracks::folders::{self, ArtistSource};
@@ -27,7 +28,7 @@ pub const GENRES: usize = 14;
 pub const EXCERPTS: usize = 3_115;
 
 /// `[dataset] name = "unique"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UniqueConfig {
     /// The folder with a folder a genre.

@@ -6,10 +6,11 @@
 //! - `slaney`: Slaney (1998), Auditory Toolbox, version 2: linear below 1 kHz, logarithmic above.
 //! - `htk`: Young et al., The HTK Book: 2595 log10(1 + f / 700).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How frequencies are spaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MelScale {
     /// Linear below 1 kHz, logarithmic above.
@@ -20,7 +21,7 @@ pub enum MelScale {
 }
 
 /// How filters are scaled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilterNorm {
     /// Equal area: 2 divided by the width in Hz.

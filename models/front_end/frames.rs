@@ -7,6 +7,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::excerpt_too_short;
@@ -15,7 +16,7 @@ use crate::error::in_range;
 use crate::onnx::{Graph, Value};
 
 /// What the frames are; both must be those of the data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FramesConfig {
     /// Numbers a frame.

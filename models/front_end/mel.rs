@@ -14,6 +14,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
 use kernels::mel::{Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::filterbank::{FilterNorm, MelScale, mel_filters};
@@ -23,7 +24,7 @@ use crate::error::in_range;
 use crate::onnx::{Graph, LARGEST_BASIS, Padding, Value, Windows};
 
 /// Everything that [`Mel`] leaves open; keys, defaults and meanings as in librosa where not noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MelConfig {
     /// In Hz.
@@ -58,7 +59,7 @@ pub struct MelConfig {
 }
 
 /// What stands beyond the ends of the waveform.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PadKind {
     /// Silence.

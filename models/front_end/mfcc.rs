@@ -13,6 +13,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::conv1d;
 use burn::tensor::ops::{ConvOptions, PadMode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::excerpt_too_short;
@@ -23,7 +24,7 @@ use crate::fitted::Fixed;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
 /// Everything that [`Mfcc`] leaves open; keys and meanings as in librosa where not noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MfccConfig {
     /// In Hz.

@@ -14,6 +14,7 @@ pub mod strided;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -27,7 +28,7 @@ pub use pyramid::{Pyramid, PyramidConfig, PyramidKind};
 pub use strided::{LearnedFilters, Strided, StridedConfig};
 
 /// The front ends that an experiment may name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum FrontEndConfig {
     /// Features that a data set comes with, as they are.

@@ -10,6 +10,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mel::{Mel, MelConfig};
@@ -18,7 +19,7 @@ use crate::error::in_range;
 use crate::onnx::{Graph, Value};
 
 /// Everything that [`Multiresolution`] leaves open; keys and meanings as in [`MelConfig`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiresolutionConfig {
     /// In Hz.

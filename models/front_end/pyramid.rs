@@ -18,6 +18,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::conv1d;
 use burn::tensor::ops::{ConvOptions, PadMode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mel::{Mel, MelConfig};
@@ -28,7 +29,7 @@ use crate::fitted::Fixed;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
 /// Whether levels are what is left, or what is lost, from one to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PyramidKind {
     /// What is left: each level a smoothed half of the one before.
@@ -39,7 +40,7 @@ pub enum PyramidKind {
 }
 
 /// Everything that [`Pyramid`] leaves open; keys and meanings as in [`MelConfig`] where not noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PyramidConfig {
     /// `laplacian` by default.

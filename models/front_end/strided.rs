@@ -31,6 +31,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 use kernels::bands::{self, BandOptions, bands};
 use kernels::feature_pool::FeaturePooling;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{check_sample_rate, excerpt_too_short, output_length};
@@ -44,7 +45,7 @@ use crate::onnx::{Graph, Value, Windows, numbers};
 pub(crate) const ROOT_FLOOR: f64 = 1e-12;
 
 /// Everything that [`Strided`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StridedConfig {
     /// In Hz.
@@ -65,7 +66,7 @@ pub struct StridedConfig {
 }
 
 /// What stands after the convolution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// max(0, y)
@@ -76,7 +77,7 @@ pub enum Activation {
 }
 
 /// Pooling across filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturePool {
     /// How a group of filters becomes one band.
@@ -86,7 +87,7 @@ pub struct FeaturePool {
 }
 
 /// What is kept of the filters of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PoolKind {
     /// Root of the sum of squares.

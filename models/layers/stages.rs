@@ -10,6 +10,7 @@ use burn::nn::conv::Conv1d;
 use burn::nn::pool::{MaxPool1d, MaxPool1dConfig};
 use burn::tensor::{Device, Tensor};
 use kernels::conv::{ConvOptions, End, conv};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -19,7 +20,7 @@ use crate::layers::init::rectified_conv1d;
 use crate::onnx::{Graph, Value, Windows, numbers};
 
 /// One convolution with its pooling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageConfig {
     /// Filters of the convolution, the channels of the next stage.
@@ -31,7 +32,7 @@ pub struct StageConfig {
 }
 
 /// What becomes of the last frames where they do not fill a pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartialPools {
     /// Kept where the next layer would else have too few frames; dropped elsewhere.

@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -14,7 +15,7 @@ use crate::linear::folds::{stratified, stratified_by_group};
 use crate::linear::svm::{Svm, SvmConfig, SvmError, SvmRows};
 
 /// How it is done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrossValidationConfig {
     /// Parts, each of which is held out once.

@@ -31,13 +31,14 @@ use std::ops::ControlFlow;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 use crate::error::in_range;
 
 /// What is lost by a ranking.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RankingLoss {
     /// The share of pairs of a relevant and an irrelevant item in the wrong order.
@@ -48,7 +49,7 @@ pub enum RankingLoss {
 }
 
 /// Everything that the metric depends on besides the items.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlrConfig {
     /// Weight of the violation against that of the metric's trace.

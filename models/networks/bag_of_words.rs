@@ -15,6 +15,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::front_end::FrontEndConfig;
@@ -24,7 +25,7 @@ use crate::unsupervised::codebook::{Bag, BagConfig};
 use crate::{Corpus, Example, FitError, Fitted, ModelError, Network, NetworkConfig};
 
 /// Everything that [`BagOfWords`] leaves open.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BagOfWordsConfig {
     /// What the words are, and how they are counted.

@@ -18,6 +18,7 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
@@ -29,7 +30,7 @@ use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::{Example, Fitted, ModelError, NetworkConfig, OnFrontEnd};
 
 /// Everything that [`LatentNet`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LatentNetConfig {
     /// Decides the sample rate that the model expects.

@@ -15,6 +15,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::in_range;
@@ -26,7 +27,7 @@ use crate::unsupervised::codebook::{Bag, BagConfig};
 use crate::{Example, ModelError, Network, NetworkConfig};
 
 /// Everything that [`Metric`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricConfig {
     /// What the words are, and how they are counted.

@@ -20,6 +20,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
@@ -38,7 +39,7 @@ use crate::unsupervised::whitening::Whitening;
 use crate::{Example, ModelError, Network, NetworkConfig};
 
 /// Everything that [`Multiscale`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiscaleConfig {
     /// Decides the sample rate that the model expects, and what the levels are.

@@ -38,6 +38,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 use kernels::conv::{ConvOptions, End, conv};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
@@ -49,7 +50,7 @@ use crate::onnx::{Graph, Lower, Lowered, Padding, Value, Windows, numbers};
 use crate::{Example, Fitted, ModelError, NetworkConfig, OnFrontEnd};
 
 /// Everything that [`Musicnn`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MusicnnConfig {
     /// Decides the sample rate that the model expects.

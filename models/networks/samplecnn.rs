@@ -23,6 +23,7 @@ use burn::nn::pool::{MaxPool1d, MaxPool1dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, PaddingConfig1d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fits_memory, in_range};
@@ -33,7 +34,7 @@ use crate::onnx::{Graph, Lower, Lowered, Value, Windows, numbers};
 use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
 /// Everything that [`SampleCnn`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SampleCnnConfig {
     /// In Hz.
@@ -57,7 +58,7 @@ pub struct SampleCnnConfig {
 }
 
 /// Pooling over time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Head {
     /// The mean over the frames.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fitted::{Corpus, FitError, Fitted, Fixed};
@@ -23,7 +24,7 @@ use crate::unsupervised::moments::Moments;
 use crate::{Example, Model, ModelConfig, ModelError, Network, NetworkConfig, TaggerConfig, error};
 
 /// Which features of the source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Of {
     /// Its last hidden layer.
@@ -34,7 +35,7 @@ pub enum Of {
 }
 
 /// Everything that [`Transferred`] leaves open.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransferredConfig {
     /// The run whose network is taken, as a folder.
@@ -47,6 +48,7 @@ pub struct TransferredConfig {
     pub dropout: f64,
     /// What the run's network is; not to be written by hand: it is read from the run.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub source: Option<Box<SourceConfig>>,
 }
 

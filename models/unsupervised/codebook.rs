@@ -14,6 +14,7 @@
 
 use burn::module::Module;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -28,7 +29,7 @@ use crate::unsupervised::moments::Moments;
 use crate::unsupervised::pca::{Keep, PcaFit};
 
 /// Everything that [`Bag`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BagConfig {
     /// Decides the sample rate that the model expects, and what a frame is.

@@ -20,6 +20,7 @@ use std::ops::ControlFlow;
 use burn::tensor::Device;
 use kernels::philox::philox;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::assign::Rows;
@@ -46,7 +47,7 @@ pub struct KMeansConfig {
 }
 
 /// How much a row counts in a spherical mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Weight {
     /// All alike: what is maximised is the mean of the products.

@@ -36,13 +36,14 @@ use kernels::csr::{Csr, CsrError};
 use kernels::linalg::Width;
 use kernels::philox::philox;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, in_range};
 use side::Side;
 
 /// How the small systems are solved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Solver {
     /// Exactly: every half sweep finds the minimum for its side.
@@ -74,7 +75,7 @@ impl FromStr for Solver {
 }
 
 /// Everything that a factorisation depends on besides the plays.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WmfConfig {
     /// Length of the factors, without the bias.
