@@ -1,48 +1,20 @@
-//! Losses: what training differentiates, and how a logit becomes a prediction under each.
+//! Loss functions, and how a logit becomes a prediction under each.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, relu, sigmoid, softmax};
-use serde::{Deserialize, Serialize};
 
-/// The loss between logits `[batch, output]` and targets of the same shape.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Loss {
-    /// Tags: several may be true at once. Mean over batch and outputs, as P3.
-    #[default]
-    BinaryCrossEntropy,
-    /// Classes: exactly one is true. Mean over the batch.
-    CrossEntropy,
-    /// Real-valued targets such as latent factors. Mean over batch and outputs (P2, equation 4,
-    /// divided by their number).
-    MeanSquaredError,
-    /// Latent factors, judged by who listened (P2, equation 5); see [`crate::training::weighted_prediction_error`].
-    WeightedPredictionError,
-    /// Nothing: for models that are fitted before the first step, and have no steps.
-    None,
-}
+use crate::experiment::Loss;
 
 impl Loss {
-    /// Its name in an experiment.
-    pub fn name(self) -> &'static str {
-        match self {
-            Loss::BinaryCrossEntropy => "binary_cross_entropy",
-            Loss::CrossEntropy => "cross_entropy",
-            Loss::MeanSquaredError => "mean_squared_error",
-            Loss::WeightedPredictionError => "weighted_prediction_error",
-            Loss::None => "none",
-        }
-    }
-
-    /// The loss. That of the weighted prediction error is not a function of logits and targets:
-    /// [`crate::training::objective`] has it, and here it stands for the squared error to the factors.
+    /// The loss of a batch. The weighted prediction error is not a function of logits and targets, so
+    /// [`crate::training::objective`] computes it; here its name gives the squared error to the factors.
     ///
     /// # Shapes
     /// - `logits`, `targets`: `[batch, output]`
     /// - returns: `[1]`
     pub fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         match self {
-            // max(x, 0) - x t + log(1 + exp(-|x|)) overflows for no logit.
+            // max(x, 0) - x t + log(1 + exp(-|x|)) does not overflow for any logit.
             Loss::BinaryCrossEntropy => {
                 let tail = logits.clone().abs().neg().exp().add_scalar(1.0).log();
                 (relu(logits.clone()) - logits * targets + tail).mean()
@@ -58,7 +30,7 @@ impl Loss {
         }
     }
 
-    /// The prediction that belongs to a logit: a probability, or the value itself.
+    /// The predictions of logits: probabilities, or the logits themselves for real-valued targets.
     ///
     /// # Shapes
     /// - `logits`, returned: `[batch, output]`
@@ -119,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn binary_cross_entropy_stays_finite_at_huge_logits() {
+    fn binary_cross_entropy_is_finite_at_huge_logits() {
         let logits = [[1e4, -1e4, 1e4], [-1e4, 1e30, -1e30]];
         let right = [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]];
         assert_eq!(value(Loss::BinaryCrossEntropy, logits, right), 0.0);
@@ -140,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_on_the_host_agree_with_the_device() {
+    fn host_and_device_agree() {
         let targets = [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]];
         for loss in [Loss::BinaryCrossEntropy, Loss::CrossEntropy, Loss::MeanSquaredError] {
             let rows: f64 = (0..2).map(|i| loss.of_row(&LOGITS[i], &targets[i])).sum();

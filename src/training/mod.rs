@@ -3,13 +3,13 @@
 pub mod clip;
 pub mod clock;
 pub mod finite;
+pub mod learning_rate;
 pub mod log;
-pub mod loss;
+pub mod loss_functions;
 pub mod objective;
-pub mod optimizer;
 pub mod parameter_groups;
-pub mod schedule;
 pub mod state;
 pub mod tensorboard;
 pub mod training_loop;
+pub mod update_rules;
 pub mod weighted_prediction_error;

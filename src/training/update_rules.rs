@@ -1,102 +1,15 @@
-//! The optimizers an experiment may name, with PyTorch's semantics and default values.
+//! Update rules of the optimizers, with PyTorch's semantics.
 
 mod rules;
 
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
-use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::experiment::Optimizer;
 use rules::{AdamRule, MomentumRule};
 
-/// An update rule with its settings; the schedule multiplies `learning_rate`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Optimizer {
-    /// Stochastic gradient descent, with momentum (no dampening).
-    Sgd {
-        /// Before the schedule; above 0.
-        learning_rate: f64,
-        /// What is kept of the velocity from step to step, from 0 to below 1; 0.9 by default.
-        #[serde(default = "nine_tenths")]
-        momentum: f64,
-        /// Whether the step looks ahead along the velocity (Sutskever et al. 2013); it does by default.
-        #[serde(default = "yes")]
-        nesterov: bool,
-        /// Added to the gradient, times the parameter.
-        #[serde(default)]
-        weight_decay: f64,
-    },
-    /// Adam (Kingma and Ba 2015).
-    Adam {
-        /// Before the schedule; above 0.
-        learning_rate: f64,
-        /// What is kept of the mean of gradients from step to step; 0.9 by default.
-        #[serde(default = "nine_tenths")]
-        beta_1: f64,
-        /// What is kept of the mean of their squares from step to step; 0.999 by default.
-        #[serde(default = "beta_2")]
-        beta_2: f64,
-        /// Added to the root of the mean of squares; 1e-8 by default.
-        #[serde(default = "epsilon")]
-        epsilon: f64,
-        /// Added to the gradient, times the parameter.
-        #[serde(default)]
-        weight_decay: f64,
-    },
-    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
-    AdamW {
-        /// Before the schedule; above 0.
-        learning_rate: f64,
-        /// As of Adam.
-        #[serde(default = "nine_tenths")]
-        beta_1: f64,
-        /// As of Adam.
-        #[serde(default = "beta_2")]
-        beta_2: f64,
-        /// As of Adam.
-        #[serde(default = "epsilon")]
-        epsilon: f64,
-        /// Times learning rate and parameter, taken off the parameter.
-        #[serde(default = "hundredth")]
-        weight_decay: f64,
-    },
-}
-
-fn nine_tenths() -> f64 {
-    0.9
-}
-fn beta_2() -> f64 {
-    0.999
-}
-fn epsilon() -> f64 {
-    1e-8
-}
-fn hundredth() -> f64 {
-    0.01
-}
-fn yes() -> bool {
-    true
-}
-
-impl Default for Optimizer {
-    /// P3's: minibatch SGD with Nesterov momentum. The paper's rate is not known; 0.01 is ours.
-    fn default() -> Self {
-        Self::Sgd { learning_rate: 0.01, momentum: 0.9, nesterov: true, weight_decay: 0.0 }
-    }
-}
-
 impl Optimizer {
-    /// The rate before the schedule.
-    pub fn learning_rate(&self) -> f64 {
-        match self {
-            Self::Sgd { learning_rate, .. }
-            | Self::Adam { learning_rate, .. }
-            | Self::AdamW { learning_rate, .. } => *learning_rate,
-        }
-    }
-
-    /// A fresh optimizer, without state.
+    /// A new optimizer, without state.
     pub fn init(&self) -> ModuleOptimizer {
         let decay =
             |penalty: f64| (penalty > 0.0).then_some(WeightDecayConfig { penalty: penalty as f32 });
@@ -124,59 +37,6 @@ impl Optimizer {
             }
         }
     }
-
-    /// # Errors
-    /// If a number is outside its range.
-    pub fn validate(&self) -> Result<()> {
-        let check = |key: &str, value: f64, ok: bool, range: &str| match ok {
-            true => Ok(()),
-            false => Err(Error::Config(format!(
-                "training.optimizer.{key} is {value}: it must be {range}"
-            ))),
-        };
-        let rate = self.learning_rate();
-        check("learning_rate", rate, rate > 0.0 && rate.is_finite(), "above 0 and finite")?;
-        // What steps are computed with, which what is close to 1 may be rounded to.
-        let below_1 = |value: f64| (0.0..1.0).contains(&(value as f32));
-        let at_least = |least: f32, value: f64| value as f32 >= least && value.is_finite();
-        let range = "from 0 to below 1, in single precision at most 0.99999994";
-        match *self {
-            Self::Sgd { momentum, nesterov, weight_decay, .. } => {
-                check("momentum", momentum, below_1(momentum), range)?;
-                if nesterov && momentum == 0.0 {
-                    return Err(Error::Config(
-                        "training.optimizer.nesterov is true without momentum: \
-                         set momentum above 0, or nesterov = false"
-                            .into(),
-                    ));
-                }
-                check(
-                    "weight_decay",
-                    weight_decay,
-                    (0.0..1.0).contains(&weight_decay),
-                    "from 0 to below 1",
-                )
-            }
-            Self::Adam { beta_1, beta_2, epsilon, weight_decay, .. }
-            | Self::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => {
-                check("beta_1", beta_1, below_1(beta_1), range)?;
-                check("beta_2", beta_2, below_1(beta_2), range)?;
-                let least = f32::MIN_POSITIVE;
-                check(
-                    "epsilon",
-                    epsilon,
-                    at_least(least, epsilon),
-                    "1.2e-38 or above, and finite",
-                )?;
-                check(
-                    "weight_decay",
-                    weight_decay,
-                    (0.0..1.0).contains(&weight_decay),
-                    "from 0 to below 1",
-                )
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -188,9 +48,9 @@ mod tests {
 
     use super::*;
 
-    /// Numbers that are below 1, or above 0, only until a step is computed with them.
+    /// Values that single precision rounds to 1 or to 0.
     #[test]
-    fn what_single_precision_rounds_away_is_refused() {
+    fn values_that_single_precision_rounds_away_are_refused() {
         let adam = |beta_1, beta_2, epsilon| Optimizer::Adam {
             learning_rate: 0.001,
             beta_1,
@@ -260,7 +120,7 @@ mod tests {
         }
     }
 
-    /// The rules written out in f64.
+    /// The reference computes the rules in f64.
     #[test]
     fn updates_follow_their_definitions() {
         let gradient = |x: [f64; 3]| [x[0], 4.0 * x[1], 1.0];
@@ -313,9 +173,10 @@ mod tests {
             );
         }
     }
-    /// A record of burn's optimizers goes on in ours as in burn's, and the other way round.
+
+    /// Training continues with the other optimizer's record as with the own.
     #[test]
-    fn records_are_those_of_burn() {
+    fn records_are_interchangeable_with_burns() {
         let momentum = MomentumConfig::new().with_dampening(0.0).with_nesterov(true);
         let sgd = SgdConfig::new().with_momentum(Some(momentum)).init();
         let adam = AdamConfig::new().with_epsilon(1e-8).init();
