@@ -103,7 +103,7 @@ fn a_folder_of_models_is_used_together() {
     let size = |name: &str| std::fs::metadata(place.path(name)).unwrap().len() - 128;
     assert_eq!(size("both.npy"), 2 * size("raw.npy"));
     std::fs::create_dir(place.path("none")).unwrap();
-    place.run("--device cpu predict none in").fails(3, &["none holds no model"]);
+    place.run("--device cpu predict none in").fails(3, &["none contains no model"]);
 }
 
 #[test]
@@ -133,8 +133,8 @@ fn tags_are_followed_over_time() {
     assert_eq!(csv.lines().count(), 1 + 5 + 1);
     place
         .run("--device cpu predict runs/raw-s1 in --window 0.5")
-        .fails(2, &["--window 0.5", "looks at 1 s at once"]);
-    place.run("--device cpu predict runs/raw-s1 in --hop 0").fails(2, &["--hop 0"]);
+        .fails(2, &["--window is 0.5", "must be from 1 (the excerpt length"]);
+    place.run("--device cpu predict runs/raw-s1 in --hop 0").fails(2, &["--hop is 0"]);
     place.run("--device cpu predict runs/raw-s1 in --hop nan").fails(2, &["--hop"]);
 }
 

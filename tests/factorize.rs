@@ -38,7 +38,7 @@ fn objective(tables: &FactorTables, table: &str, lambda: f64) -> f64 {
     }
     let wide = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
     let (x, y) = (wide(&users.factors), wide(&items.factors));
-    let bias = |side: &factors::Side, row: usize| {
+    let bias = |side: &factors::FactorTable, row: usize| {
         side.biases.as_ref().map_or(0.0, |biases| f64::from(biases[row]))
     };
     let mut sum = lambda * x.iter().chain(&y).map(|x| x * x).sum::<f64>();
@@ -89,8 +89,8 @@ fn a_table_becomes_factors() {
         assert!(!place.path("made.partial").exists());
 
         // Never over what is there.
-        place.run(&command).fails(2, &["made is there already"]);
-        place.run(&format!("{command} --resume")).fails(2, &["made is there already"]);
+        place.run(&command).fails(2, &["made exists"]);
+        place.run(&format!("{command} --resume")).fails(2, &["made exists"]);
         std::fs::remove_dir_all(made).unwrap();
     }
     let done = place.run("factorize plays.csv --factors 3 --out a/b --json").ok();

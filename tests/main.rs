@@ -9,6 +9,7 @@ mod factorize;
 mod full_disk;
 mod hostile_files;
 mod hostile_text;
+mod layout;
 mod parsers;
 #[cfg(target_os = "linux")]
 mod read_only;

@@ -57,7 +57,7 @@ fn what_only_reads_a_run_needs_no_more() {
     }
     for name in ["similar", "map"] {
         // What they computed is usually kept in the run.
-        says(&out, name, 0, &["small/x-s1/catalogue", "is not kept"]);
+        says(&out, name, 0, &["small/x-s1/catalogue", "not stored"]);
     }
     for (name, place) in [
         ("evaluate", "small/x-s1/.lock"),

@@ -1,7 +1,7 @@
 //! Songs for people, people for songs, and songs like songs: from runs and from folders of factors.
 
 use serde_json::Value;
-use tonotopy::listening::factors::{self, FactorTables, Side};
+use tonotopy::listening::factors::{self, FactorTable, FactorTables};
 
 use crate::support::{MEL, Workplace, small, wav};
 
@@ -76,7 +76,7 @@ fn a_run_recommends_tracks_and_listeners() {
     let fails = |arguments: &str, code, words: &[&str]| {
         place.run(&format!("recommend {run} {arguments}")).fails(code, words);
     };
-    fails("--user listener-x", 3, &["listener-x", "most like it"]);
+    fails("--user listener-x", 3, &["listener-x", "most similar"]);
     fails("--user listener-0 --top 0", 2, &["--top is 0"]);
     fails("", 2, &["--user", "--audio"]);
     fails("--audio nowhere.wav", 3, &["nowhere.wav"]);
@@ -121,7 +121,9 @@ fn baselines_are_fitted_evaluated_and_compared() {
     assert!(scores["similar_tracks"].is_null() && scores["tags_from_factors"].is_object());
     let again = json(&place.run("-q evaluate runs/set-mlr-s1 --json").ok().out);
     assert_eq!(again, scores);
-    place.run("recommend runs/set-mlr-s1 --user listener-0").fails(2, &["no factors"]);
+    place
+        .run("recommend runs/set-mlr-s1 --user listener-0")
+        .fails(2, &["does not predict factors"]);
     let ids = std::fs::read_to_string(folder.join("factors/items.txt")).unwrap();
     let track = ids.lines().next().unwrap();
     let near = place.run(&format!("-q similar runs/set-mlr-s1 {track} --top 2")).ok().out;
@@ -165,7 +167,7 @@ fn a_tagger_knows_no_listeners() {
     place.run("-q train tags.toml").ok();
     let folder = std::fs::read_dir(place.path("runs")).unwrap().next().unwrap().unwrap().path();
     let run = format!("runs/{}", folder.file_name().unwrap().to_string_lossy());
-    place.run(&format!("recommend {run} --user u")).fails(2, &["knows no listeners"]);
+    place.run(&format!("recommend {run} --user u")).fails(2, &["has no users"]);
     place.run(&format!("similar {run} x --by factors")).fails(2, &["--by embedding"]);
 }
 
@@ -175,12 +177,12 @@ fn a_folder_of_factors_recommends_by_itself() {
     let place = Workplace::new();
     let ids = |ids: &[&str]| ids.iter().map(|id| id.to_string()).collect::<Vec<_>>();
     let tables = || FactorTables {
-        users: Side {
+        users: FactorTable {
             ids: ids(&["a,b", "\"quoted\"", "Ünïcödé", "d"]),
             factors: vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0, -1.0, 0.5],
             biases: None,
         },
-        items: Side {
+        items: FactorTable {
             ids: ids(&["song,1", "песня", "it's"]),
             factors: vec![3.0, 0.0, 0.0, 2.0, 1.0, 1.0],
             biases: None,

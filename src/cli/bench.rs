@@ -1,37 +1,37 @@
-//! `bench`: how fast an experiment's network is on a device.
+//! `bench`: the speed of an experiment's network on a device.
 
 use std::path::PathBuf;
 
 use models::NetworkConfig;
 
 use super::{Context, print, print_json};
-use crate::device::bench::{Plan, bench};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use crate::runs::bench::{Plan, bench};
 
-/// What is timed where nothing is named.
+/// The experiment that is measured by default.
 const DEFAULT: &str = include_str!("../../experiments/quickstart/mel.toml");
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The experiment file (TOML) [default: the quickstart's network on mel-spectrograms].
+    /// Experiment file (TOML) [default: the quick start's network on mel-spectrograms].
     experiment: Option<PathBuf>,
-    /// Change a value of the experiment: --set training.excerpt_seconds=10. May be repeated.
+    /// Change a value of the experiment, such as --set training.excerpt_seconds=10; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Excerpts a step [default: the experiment's].
+    /// Number of excerpts per step [default: the experiment's batch size].
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
-    /// Timed steps.
+    /// Number of measured steps.
     #[arg(long, default_value_t = 30, value_name = "N")]
     steps: usize,
-    /// Outputs of the network: tags, or latent factors.
+    /// Number of outputs of the network (tags or latent factors).
     #[arg(long, default_value_t = 50, value_name = "N")]
     outputs: usize,
-    /// Time predictions instead of training steps.
+    /// Measure prediction instead of training.
     #[arg(long)]
     inference: bool,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -39,7 +39,7 @@ pub struct Arguments {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if arguments.steps == 0 || arguments.steps > 1_000_000 {
         return Err(Error::Config(format!(
-            "--steps is {}: it must be from 1 to 1000000",
+            "--steps is {}, but must be from 1 to 1000000",
             arguments.steps
         )));
     }
@@ -57,8 +57,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         return print_json(&measured);
     }
     let stages = measured.stages_ms;
+    let rest = match arguments.inference {
+        true => format!("rest of the network {:.2}", stages.forward),
+        false => format!(
+            "rest of the forward pass {:.2}, backward {:.2}, optimizer {:.2}",
+            stages.forward, stages.backward, stages.optimizer
+        ),
+    };
     let mut text = format!(
-        "{}\n{}, batches of {} excerpts of {} s\n{}: {:.2} ms (median; least {:.2}), {:.0} excerpts/s\n",
+        "{}\n{}, batches of {} excerpts of {} s\n{}: median {:.2} ms, minimum {:.2} ms, {:.0} excerpts/s\n\
+         stages, each measured separately (ms): load {:.2}, front end {:.2}, {rest}\n",
         experiment.model.describe(),
         measured.device,
         measured.batch_size,
@@ -66,20 +74,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         if arguments.inference { "a prediction" } else { "a training step" },
         measured.step_ms.median,
         measured.step_ms.min,
-        measured.excerpts_per_second
+        measured.excerpts_per_second,
+        stages.load,
+        stages.front_end,
     );
-    text.push_str(&match arguments.inference {
-        true => format!(
-            "in parts, each waited for: load {:.2}, front end {:.2}, what follows it {:.2} ms\n",
-            stages.load, stages.front_end, stages.forward
-        ),
-        false => format!(
-            "in parts, each waited for: load {:.2}, front end {:.2}, forward after it {:.2}, backward {:.2}, optimizer {:.2} ms\n",
-            stages.load, stages.front_end, stages.forward, stages.backward, stages.optimizer
-        ),
-    });
     if let Some(bytes) = measured.peak_memory_bytes {
-        text.push_str(&format!("peak memory {:.0} MB\n", bytes as f64 / 1e6));
+        text += &format!("peak memory {:.0} MB\n", bytes as f64 / 1e6);
     }
     print(&text)
 }

@@ -1,4 +1,4 @@
-//! `embed`: what a network makes of audio files, or of every track of a data set, as numbers to go on with.
+//! `embed`: write one vector per track, computed by a network from audio files or a dataset.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -7,54 +7,53 @@ use datasets::tracks::folders::ENDINGS;
 use datasets::{DatasetConfig, discover};
 use serde::Serialize;
 
-use super::audio_files::files;
+use super::paths::audio_files;
 use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, scan};
-use crate::data::prepare::from_dataset;
+use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
 use crate::experiment::{Experiment, is_experiment};
 use crate::inference::embeddings::embed;
 use crate::inference::ensemble::Ensemble;
 use crate::inference::predictor::Predictor;
-use crate::io::files::{check_place, write_together};
+use crate::io::files::{check_writable, write_together};
 use crate::io::npy;
-use crate::listening::catalogue::By;
+use crate::listening::catalogue::VectorKind;
 use crate::listening::matrix::Matrix;
 use crate::runs::checkpoint::Which;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A trained run, a .safetensors file, or a folder of these, whose vectors are put one after the other.
+    /// Trained run, .safetensors file, or directory of these; vectors of several models are concatenated.
     #[arg(value_name = "RUN|MODEL")]
     model: PathBuf,
-    /// Audio files or folders of them (searched to any depth); or one data set: a folder (or CSV) of a
-    /// known layout, or an experiment file whose data set is meant.
+    /// Audio files, or directories that are searched for them at any depth; or one dataset: a directory or CSV file of a
+    /// known layout, or an experiment file.
     #[arg(required = true, value_name = "AUDIO|DATASET")]
     sources: Vec<PathBuf>,
-    /// The matrix, float32, a row a track; the ids of the rows are written beside it, to FILE with .txt
-    /// in the place of .npy.
+    /// Write the vectors to this file: float32, one row per track. The ids of the rows are written to FILE.txt.
     #[arg(long, value_name = "FILE.npy")]
     out: PathBuf,
-    /// What is written: predicted factors (the outputs of a tagger, before they become
-    /// probabilities), or the last hidden layer [default: factors if the run predicts any].
+    /// Write predicted factors (for a tagger: its logits) or the last hidden layer [default: factors if the run predicts
+    /// them].
     #[arg(long)]
-    by: Option<By>,
-    /// Take the one folder that is named as audio files, not as a data set.
+    by: Option<VectorKind>,
+    /// Treat the directory as audio files even if it is a dataset.
     #[arg(long)]
     files: bool,
-    /// Replace what is there.
+    /// Replace existing files.
     #[arg(long)]
     force: bool,
-    /// Which checkpoint to use.
+    /// Checkpoint to use: best or last.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
-    /// Print what was written as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct Written {
     out: PathBuf,
     ids: PathBuf,
     tracks: usize,
@@ -67,42 +66,38 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let out = &arguments.out;
     if out.extension().is_none_or(|ending| ending != "npy") {
         return Err(Error::Config(format!(
-            "--out {}: give a name that ends in .npy",
+            "--out {}: the file name must end in .npy",
             out.display()
         )));
     }
     if !arguments.force && out.exists() {
         return Err(Error::Config(format!(
-            "{} exists: give another --out, or --force to replace it",
+            "{} exists; choose another --out, or replace it with --force",
             out.display()
         )));
     }
-    check_place(out)?;
+    check_writable(out)?;
     let dataset = dataset(arguments)?;
     let device = context.open_device()?;
     let ensemble = Ensemble::open(&arguments.model, arguments.checkpoint, &device.device)?;
-    let by = match arguments.by {
-        Some(by) => by,
-        None if ensemble.has_tags() => By::Embedding,
-        None => By::Factors,
-    };
+    let by = arguments.by.unwrap_or(VectorKind::preferred(!ensemble.has_tags()));
     let (ids, vectors, left_out) = match dataset {
         Some(dataset) => of_dataset(context, &ensemble, by, &dataset)?,
-        None => of_files(context, &ensemble, by, &files(&arguments.sources)?)?,
+        None => of_files(context, &ensemble, by, &audio_files(&arguments.sources)?)?,
     };
     if let Some(id) = ids.iter().find(|id| id.contains(['\n', '\r'])) {
         return Err(Error::Data(format!(
-            "{id:?} holds a line break: the list of ids has a line each, so rename it"
+            "{id:?} contains a line break, but ids are written one per line; rename it"
         )));
     }
     let mut bytes = Vec::new();
     npy::write(&mut bytes, &[vectors.rows(), vectors.columns()], vectors.data())
-        .expect("a vector takes all");
+        .expect("writing to a vector cannot fail");
     let lines = out.with_extension("txt");
     let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
     write_together(&[(out, &bytes), (&lines, text.as_bytes())])?;
 
-    let summary = Summary {
+    let written = Written {
         out: out.clone(),
         ids: lines,
         tracks: vectors.rows(),
@@ -111,25 +106,25 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         left_out,
     };
     match arguments.json {
-        true => print_json(&summary)?,
+        true => print_json(&written)?,
         false => print(&format!(
-            "{}: {} tracks, {} numbers each ({}); ids: {}\n",
-            summary.out.display(),
-            summary.tracks,
-            summary.features,
-            summary.by,
-            summary.ids.display()
+            "{}: {} tracks, {} values per track ({}); ids: {}\n",
+            written.out.display(),
+            written.tracks,
+            written.features,
+            written.by,
+            written.ids.display()
         ))?,
     }
     match left_out {
         0 => Ok(()),
         count => Err(Error::Data(format!(
-            "{count} tracks could not be read and are left out; the lines above say why"
+            "{count} tracks could not be read and are left out; see the messages above"
         ))),
     }
 }
 
-/// The data set that is named, if one is and not just audio.
+/// The dataset that the command line names, if it does not name audio files.
 fn dataset(arguments: &Arguments) -> Result<Option<DatasetConfig>> {
     let [one] = arguments.sources.as_slice() else { return Ok(None) };
     let ending = |known: &str| one.extension().is_some_and(|e| e.eq_ignore_ascii_case(known));
@@ -145,15 +140,20 @@ fn dataset(arguments: &Arguments) -> Result<Option<DatasetConfig>> {
     Ok(None)
 }
 
-/// Whether a folder has a layout that says more than which files there are.
+/// Whether a directory has the layout of a dataset that is more than audio files.
 fn is_dataset(folder: &Path) -> bool {
     folder.is_dir() && !matches!(discover(folder), Err(_) | Ok(DatasetConfig::Folders(_)))
 }
 
-/// Ids, their vectors, and how many were left out.
+/// Ids, their vectors, and the number of tracks left out.
 type Embedded = (Vec<String>, Matrix, usize);
 
-fn of_files(context: &Context, ensemble: &Ensemble, by: By, files: &[PathBuf]) -> Result<Embedded> {
+fn of_files(
+    context: &Context,
+    ensemble: &Ensemble,
+    by: VectorKind,
+    files: &[PathBuf],
+) -> Result<Embedded> {
     ensemble.takes_audio()?;
     let bar = context.progress.predict("embed");
     let (mut ids, mut values, mut left_out) = (Vec::new(), Vec::new(), 0);
@@ -177,39 +177,39 @@ fn of_files(context: &Context, ensemble: &Ensemble, by: By, files: &[PathBuf]) -
     bar.finish();
     if ids.is_empty() {
         return Err(Error::Data(format!(
-            "none of {} files could be read; the lines above say why",
+            "none of {} files could be read; see the messages above",
             files.len()
         )));
     }
     let width = values.len() / ids.len();
-    let vectors = Matrix::new(ids.len(), width, values);
-    Ok((ids, vectors.map_err(|error| Error::Data(error.to_string()))?, left_out))
+    let vectors = Matrix::new(ids.len(), width, values)?;
+    Ok((ids, vectors, left_out))
 }
 
 fn of_dataset(
     context: &Context,
     ensemble: &Ensemble,
-    by: By,
+    by: VectorKind,
     dataset: &DatasetConfig,
 ) -> Result<Embedded> {
     let mut models = ensemble.models().iter();
     let (Some(first), rest) = (models.next(), models) else {
-        return Err(Error::Data("there is no model".into()));
+        return Err(Error::Data("no model was found".into()));
     };
     let mut whole = by_model(context, first, by, dataset)?;
     for model in rest {
         let (ids, vectors, left_out) = by_model(context, model, by, dataset)?;
         if ids != whole.0 {
             return Err(Error::Data(format!(
-                "{} can use other tracks than {}: embed with one model at a time",
+                "{} cannot use the same tracks as {}; use one model at a time",
                 model.card().name,
                 first.card().name
             )));
         }
         let rows = (0..ids.len()).flat_map(|row| [whole.1.row(row), vectors.row(row)].concat());
         let width = whole.1.columns() + vectors.columns();
-        let joined = Matrix::new(ids.len(), width, rows.collect());
-        whole = (ids, joined.map_err(|error| Error::Data(error.to_string()))?, left_out);
+        let joined = Matrix::new(ids.len(), width, rows.collect())?;
+        whole = (ids, joined, left_out);
     }
     Ok(whole)
 }
@@ -217,11 +217,11 @@ fn of_dataset(
 fn by_model(
     context: &Context,
     predictor: &Predictor,
-    by: By,
+    by: VectorKind,
     dataset: &DatasetConfig,
 ) -> Result<Embedded> {
-    let collection = context.places.load(dataset)?;
-    let cache = context.places.open_cache()?;
+    let collection = context.directories.load(dataset)?;
+    let cache = context.directories.open_cache()?;
     let (rate, options) = (predictor.sample_rate(), ScanOptions::default());
     let bar = context.progress.scan();
     let report = scan(&collection.tracks, rate, &cache, &options, &context.stop, &|progress| {
@@ -240,7 +240,7 @@ fn by_model(
         .unzip();
     if ids.is_empty() {
         return Err(Error::Data(format!(
-            "no track of {} can be used; the lines above say why, track by track",
+            "no track of {} can be used; see the messages above",
             collection.name
         )));
     }

@@ -1,4 +1,4 @@
-//! `evaluate`: predictions and scores of a trained run.
+//! `evaluate`: predict a split of a trained run and compute its scores.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use crate::evaluation::metrics::Scores;
 use crate::evaluation::metrics::recommendation::RecommendationScores;
 use crate::evaluation::recommendation::Recommendation;
 use crate::runs::checkpoint::Which;
+use crate::runs::evaluate::{Evaluated, evaluate};
 use crate::runs::folder::RunFolder;
-use crate::runs::session::Evaluated;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The run's folder.
+    /// Directory of a trained run.
     run: PathBuf,
-    /// The split to predict: train, valid or test.
+    /// Split to predict: train, valid or test.
     #[arg(long, default_value = "test")]
     split: Split,
-    /// Which checkpoint to use.
+    /// Checkpoint to use: best or last.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
     /// Print scores.json.
@@ -32,7 +32,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let folder = RunFolder::open(&arguments.run)?;
     let device = context.open_device()?;
     let session = context.session(&device);
-    let evaluation = session.evaluate(&folder, arguments.split, arguments.checkpoint)?;
+    let evaluation = evaluate(&session, &folder, arguments.split, arguments.checkpoint)?;
     if arguments.json {
         return print_json(&evaluation);
     }
@@ -41,39 +41,39 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         Evaluated::Recommendation(scores) => recommendation(scores),
     };
     let path = folder.scores(arguments.split);
-    print(&format!("{text}\nscores, and predictions beside them: {}\n", path.display()))
+    print(&format!("{text}\nscores: {} (predictions are in the same directory)\n", path.display()))
 }
 
-/// Scores of recommendations as text, beside the best there could be.
+/// A table of recommendation scores, with those of a perfect and of a random model.
 fn recommendation(found: &Recommendation) -> String {
-    let row = |name: &str, scores: &RecommendationScores| {
-        let values = [scores.map, scores.auc, scores.ndcg, scores.recall].map(number);
-        format!(
-            "{name:12}  {:>8}  {:>8}  {:>8}  {:>8}\n",
-            values[0], values[1], values[2], values[3]
-        )
-    };
     let k = found.scores.k;
-    let head = [format!("mAP@{k}"), "AUC".into(), format!("nDCG@{k}"), format!("recall@{k}")];
-    format!(
-        "{} {}: {} tracks, {} of {} users scored\n\n{:12}  {:>8}  {:>8}  {:>8}  {:>8}\n{}{}{}",
+    let mut text = format!(
+        "{} {}: {} tracks, {} of {} users scored\n\n{:12}  {:>8}  {:>8}  {:>8}  {:>8}\n",
         found.dataset,
         found.split,
         found.n_tracks,
         found.scores.n_users_scored,
         found.scores.n_users,
         "",
-        head[0],
-        head[1],
-        head[2],
-        head[3],
-        row("predicted", &found.scores),
-        row("upper bound", &found.upper_bound),
-        found.random.as_ref().map_or(String::new(), |random| row("random", random)),
-    )
+        format!("mAP@{k}"),
+        "AUC",
+        format!("nDCG@{k}"),
+        format!("recall@{k}"),
+    );
+    let mut add = |name: &str, scores: &RecommendationScores| {
+        text += &format!("{name:12}");
+        for value in [scores.map, scores.auc, scores.ndcg, scores.recall] {
+            text += &format!("  {:>8}", number(value));
+        }
+        text.push('\n');
+    };
+    add("predicted", &found.scores);
+    add("upper bound", &found.upper_bound);
+    found.random.iter().for_each(|random| add("random", random));
+    text
 }
 
-/// Scores as text, a tag a line.
+/// A table of tag scores, one line per tag.
 fn table(scores: &Scores) -> String {
     let width = scores.per_tag.iter().map(|(tag, _)| tag.chars().count()).max().unwrap_or(3);
     let mut text = format!(
@@ -85,21 +85,14 @@ fn table(scores: &Scores) -> String {
         scores.per_tag.len(),
         "tag",
     );
+    let mut add = |name: &str, positives: &str, roc_auc, pr_auc| {
+        let (roc_auc, pr_auc) = (number(roc_auc), number(pr_auc));
+        text += &format!("{name:width$}  {positives:>9}  {roc_auc:>7}  {pr_auc:>6}\n");
+    };
     for (tag, score) in &scores.per_tag {
-        text += &format!(
-            "{tag:width$}  {:>9}  {:>7}  {:>6}\n",
-            score.positives,
-            number(score.roc_auc),
-            number(score.pr_auc)
-        );
+        add(tag, &score.positives.to_string(), score.roc_auc, score.pr_auc);
     }
-    text += &format!(
-        "{:width$}  {:>9}  {:>7}  {:>6}\n",
-        "macro",
-        "",
-        number(scores.roc_auc_macro),
-        number(scores.pr_auc_macro)
-    );
+    add("macro", "", scores.roc_auc_macro, scores.pr_auc_macro);
     if let (Some(accuracy), Some(f1)) = (scores.accuracy, scores.f1_macro) {
         text += &format!("accuracy {accuracy:.4}, macro F1 {f1:.4}\n");
     }

@@ -1,4 +1,4 @@
-//! `export`: a model for use elsewhere.
+//! `export`: write a model for other programs, with everything that is needed to use it.
 
 use std::path::PathBuf;
 
@@ -13,35 +13,34 @@ use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A trained run, or a .safetensors file.
+    /// Trained run, or .safetensors file of `tonotopy export`.
     #[arg(value_name = "RUN|MODEL")]
     model: PathBuf,
-    /// What to write.
+    /// Format to write.
     #[arg(long)]
     format: Format,
-    /// The file; of a page, the folder.
-    #[arg(long, value_name = "FILE|FOLDER")]
+    /// Write to this file; for --format web, to this directory.
+    #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
-    /// Which checkpoint of a run to use.
+    /// Checkpoint of the run: best or last.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
-    /// What the model may be used for; goes into its card.
+    /// Licence of the model, for its card.
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
-    /// The dist folder of onnxruntime-web, to be copied beside a page, which then loads nothing from
-    /// elsewhere.
-    #[arg(long, value_name = "FOLDER")]
+    /// Copy onnxruntime-web into the web page from this dist directory; by default the page loads it from a CDN.
+    #[arg(long, value_name = "DIR")]
     runtime: Option<PathBuf>,
-    /// Replace what is there.
+    /// Replace existing files.
     #[arg(long)]
     force: bool,
-    /// Print what was written as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct Exported {
     format: Format,
     files: Vec<PathBuf>,
     bytes: u64,
@@ -49,9 +48,7 @@ struct Summary {
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if arguments.runtime.is_some() && arguments.format != Format::Web {
-        return Err(Error::Config(
-            "--runtime goes with --format web, whose page needs it: leave it out".into(),
-        ));
+        return Err(Error::Config("--runtime is only for --format web; remove it".into()));
     }
     if let Ok(folder) = RunFolder::open(&arguments.model) {
         folder.warn_if_unfinished()?;
@@ -66,16 +63,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let files = export(&predictor, arguments.format, &arguments.out, &options)?;
     let sizes = files.iter().filter_map(|file| file.metadata().ok());
     let bytes = sizes.map(|file| file.len()).sum();
-    let summary = Summary { format: arguments.format, files, bytes };
+    let exported = Exported { format: arguments.format, files, bytes };
     if arguments.json {
-        return print_json(&summary);
+        return print_json(&exported);
     }
     let hint = match arguments.format {
         Format::Safetensors => {
-            format!("  tonotopy verify {}\n", arguments.out.display())
+            format!("  to check it, run `tonotopy verify {}`\n", arguments.out.display())
         }
         Format::Web => format!(
-            "  serve it and open it in a browser: python3 -m http.server --directory {}\n",
+            "  to view it, run `python3 -m http.server --directory {}` and open http://localhost:8000\n",
             arguments.out.display()
         ),
         Format::Onnx | Format::Burnpack => String::new(),
@@ -83,7 +80,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     print(&format!(
         "{}: {} file(s), {:.1} MB\n{hint}",
         arguments.out.display(),
-        summary.files.len(),
-        summary.bytes as f64 / 1e6
+        exported.files.len(),
+        exported.bytes as f64 / 1e6
     ))
 }

@@ -1,4 +1,4 @@
-//! `factorize`: factors of users and items from who listened to what.
+//! `factorize`: factorize listening data into factors of users and items.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -7,53 +7,53 @@ use models::factorization::wmf::{Solver, WmfConfig};
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::data::prepare::from_dataset;
+use crate::data::directories::from_dataset;
 use crate::error::Result;
-use crate::listening::factorization::{Listener, LogLine, factorize, partial};
+use crate::listening::factorization_job::{LogLine, Observer, factorize};
 use crate::progress::Bar;
 use crate::report::format::duration;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A table of user, item and count (CSV, or with tabs), or a folder of HetRec or the Taste Profile.
+    /// Table of user, item and play count (CSV or TSV), or directory of HetRec or the Taste Profile.
     interactions: PathBuf,
-    /// Length of the factors.
+    /// Number of factors per user and item.
     #[arg(long, default_value_t = 50, value_name = "N")]
     factors: usize,
-    /// Sweeps: each solves all users, then all items.
+    /// Number of sweeps; each solves all users, then all items.
     #[arg(long, default_value_t = 15, value_name = "N")]
     iterations: usize,
-    /// How confidence grows with plays: 1 + alpha ln(1 + plays / epsilon).
+    /// Scale of the confidence 1 + alpha ln(1 + plays / epsilon).
     #[arg(long, default_value_t = 2.0)]
     alpha: f64,
-    /// Unit in which plays are counted there: the smaller, the less their number says.
+    /// Unit of plays in the confidence; the smaller it is, the less the number of plays matters.
     #[arg(long, default_value_t = 1e-6)]
     epsilon: f64,
-    /// Weight of the factors' squares in what is minimised.
+    /// Weight of the squared factors in the objective.
     #[arg(long, default_value_t = 1e-5, value_name = "LAMBDA")]
     regularization: f64,
-    /// cholesky is exact; cg takes three steps of conjugate gradients from the sweep before.
+    /// Solver: cholesky is exact; cg performs three conjugate gradient steps from the previous sweep.
     #[arg(long, default_value = "cholesky", value_name = "cholesky|cg")]
     solver: Solver,
-    /// A bias for every user and every item.
+    /// Add a bias for every user and every item.
     #[arg(long)]
     bias: bool,
-    /// Seed of the first item factors.
+    /// Random seed of the initial item factors.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder to make: user_factors.npy, item_factors.npy, users.txt, items.txt, log.csv.
+    /// Create this directory with user_factors.npy, item_factors.npy, users.txt, items.txt and log.csv.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Go on with one that was stopped; all values must be the same.
+    /// Resume an interrupted factorization; settings must match.
     #[arg(long)]
     resume: bool,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct Factorized {
     out: String,
     users: usize,
     items: usize,
@@ -65,13 +65,13 @@ struct Summary {
     notes: Vec<String>,
 }
 
-/// Draws the bar.
+/// Shows the progress.
 struct Show {
     bar: Bar,
     rows: AtomicU64,
 }
 
-impl Listener for Show {
+impl Observer for Show {
     fn rows(&self, rows: usize) {
         use std::sync::atomic::Ordering::Relaxed;
         self.bar.rows(self.rows.fetch_add(rows as u64, Relaxed) + rows as u64);
@@ -93,7 +93,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         bias: arguments.bias,
         seed: arguments.seed,
     };
-    // Before a long table is read.
+    // Fail before reading a long table.
     config.validate().map_err(|error| crate::Error::Config(error.to_string()))?;
     let interactions =
         datasets::read_interactions(&arguments.interactions).map_err(from_dataset)?;
@@ -106,9 +106,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let log = factorize(&config, interactions, out, arguments.resume, &context.stop, &show);
     show.bar.finish();
     let log = log?;
-    debug_assert!(!partial(out).exists());
     let last = log.last().map_or(f64::NAN, |line| line.objective);
-    let summary = Summary {
+    let result = Factorized {
         out: out.display().to_string(),
         users,
         items,
@@ -120,17 +119,17 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         notes,
     };
     if arguments.json {
-        return print_json(&summary);
+        return print_json(&result);
     }
     let mut text = format!(
         "{users} users, {items} items, {count} interactions: {} factors in {} ({} sweeps)\n",
-        summary.config.factors,
-        duration(summary.seconds),
-        summary.sweeps.len(),
+        result.config.factors,
+        duration(result.seconds),
+        result.sweeps.len(),
     );
-    for note in &summary.notes {
+    for note in &result.notes {
         text += &format!("{note}\n");
     }
-    text += &format!("objective: {last:.6e}\nfactors: {}\n", summary.out);
+    text += &format!("objective: {last:.6e}\nfactors: {}\n", result.out);
     print(&text)
 }

@@ -1,4 +1,4 @@
-//! `import`: weights that another program trained, as a run.
+//! `import`: create a run from weights that another program trained.
 
 use std::path::PathBuf;
 
@@ -7,31 +7,31 @@ use serde::Serialize;
 use super::{Context, number, print, print_json};
 use crate::error::Result;
 use crate::experiment::Experiment;
-use crate::inference::import::{Imported, Rename};
+use crate::inference::import::{Imported, Rename, import};
 use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A .safetensors file, or a checkpoint of PyTorch (.pth, .pt), of which nothing is executed.
+    /// Weights: .safetensors, or a PyTorch checkpoint (.pth, .pt). Code in checkpoints is never executed.
     weights: PathBuf,
-    /// The experiment file (TOML) whose model they are of.
+    /// Experiment file (TOML) with the model of the weights.
     experiment: PathBuf,
-    /// Change a value of the experiment: --set training.excerpt_seconds=2. May be repeated.
+    /// Change a value of the experiment, such as --set training.excerpt_seconds=2; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Another name for weights whose name is OLD or begins with it and a dot. May be repeated.
+    /// Rename weights that are named OLD or begin with "OLD."; repeatable.
     #[arg(long, value_name = "OLD=NEW")]
     rename: Vec<Rename>,
-    /// Folder of the run folders.
+    /// Directory in which runs are stored.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     runs: PathBuf,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct Created {
     run: String,
     weights: usize,
     numbers: usize,
@@ -48,19 +48,19 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let session = context.session(&device);
     let (weights, passed_over) = (imported.weights.len(), imported.passed_over.clone());
     let numbers = imported.weights.values().map(|array| array.values.len()).sum();
-    let state = session.import(&experiment, &folder, imported, &arguments.weights)?;
+    let state = import(&session, &experiment, &folder, imported, &arguments.weights)?;
     let run = folder.path().display().to_string();
     let (metric, value) = (experiment.training.metric, state.best.map(|best| best.value));
-    let summary = Summary { run, weights, numbers, passed_over, metric, value };
+    let created = Created { run, weights, numbers, passed_over, metric, value };
     match arguments.json {
-        true => print_json(&summary),
+        true => print_json(&created),
         false => print(&format!(
             "{}: {} weights with {} numbers; {} {} on the validation split\n",
-            summary.run,
-            summary.weights,
-            summary.numbers,
-            summary.metric,
-            number(summary.value)
+            created.run,
+            created.weights,
+            created.numbers,
+            created.metric,
+            number(created.value)
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! `map`: the tracks of a run on a plane, what sounds alike together.
+//! `map`: write an interactive t-SNE map of the tracks of a run.
 
 use std::path::PathBuf;
 
@@ -6,42 +6,42 @@ use datasets::{Audio, Split};
 
 use super::{Context, print, print_json};
 use crate::error::{Error, Result};
-use crate::io::files::check_place;
-use crate::listening::catalogue::{By, Catalogue, Item, titled};
+use crate::inference::items;
+use crate::io::files::check_writable;
+use crate::listening::catalogue::{Catalogue, VectorKind};
 use crate::map::{self, MapError, Page, TsneConfig};
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder of a trained run.
+    /// Directory of a trained run.
     run: PathBuf,
-    /// Only the tracks of this split: train, valid or test [default: all].
+    /// Show only the tracks of this split: train, valid or test [default: all].
     #[arg(long)]
     split: Option<Split>,
-    /// What is laid out: predicted factors, or the last hidden layer [default: factors if the run
-    /// predicts any].
+    /// Arrange tracks by predicted factors or by the last hidden layer [default: factors if the run predicts them].
     #[arg(long)]
-    by: Option<By>,
-    /// Which checkpoint to use.
+    by: Option<VectorKind>,
+    /// Checkpoint to use: best or last.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
-    /// The page [default: map.html in the run's folder].
+    /// Write the page to this file [default: map.html in the run's directory].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// About how many neighbours a track is to keep beside it.
+    /// Effective number of neighbours per track, typically 5 to 50.
     #[arg(long, default_value_t = 30.0)]
     perplexity: f32,
-    /// Seed of the layout; another one lays the same tracks out otherwise.
+    /// Random seed of the layout.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print where the page is and how well the map fits as JSON.
+    /// Print the path of the page and the quality of the map as JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(serde::Serialize)]
-struct Summary {
+struct MapSummary {
     page: PathBuf,
     tracks: usize,
     perplexity: f32,
@@ -51,25 +51,19 @@ struct Summary {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if !(arguments.perplexity >= 1.0 && arguments.perplexity.is_finite()) {
         return Err(Error::Config(format!(
-            "--perplexity is {}: give a number of at least 1; 5 to 50 is usual",
+            "--perplexity is {}, but must be at least 1; 5 to 50 is usual",
             arguments.perplexity
         )));
     }
     let folder = RunFolder::open(&arguments.run)?;
     let out = arguments.out.clone().unwrap_or_else(|| folder.file("map.html"));
-    check_place(&out)?;
+    check_writable(&out)?;
     let device = context.open_device()?;
     let session = context.session(&device);
-    let latent = folder.experiment()?.predicts_factors();
-    let by = arguments.by.unwrap_or(if latent { By::Factors } else { By::Embedding });
-    let Catalogue { items, vectors } = session.catalogue(&folder, by, arguments.checkpoint)?;
-    let of_split = |item: &Item| {
-        let split = item.track.as_ref().and_then(|track| track.split);
-        arguments.split.is_none() || arguments.split == split
-    };
-    let rows: Vec<u32> =
-        (0..).zip(&items).filter(|(_, item)| of_split(item)).map(|(row, _)| row).collect();
-    let vectors = vectors.gather(&rows);
+    let predicts_factors = folder.experiment()?.predicts_factors();
+    let by = arguments.by.unwrap_or(VectorKind::preferred(predicts_factors));
+    let catalogue = items::catalogue(&session, &folder, by, arguments.checkpoint)?;
+    let Catalogue { items, vectors } = catalogue.in_split(arguments.split);
     let config = TsneConfig {
         perplexity: arguments.perplexity,
         seed: arguments.seed,
@@ -82,44 +76,42 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let fitted = fitted.map_err(from_map)?;
     if fitted.perplexity < arguments.perplexity {
         tracing::warn!(
-            "--perplexity is {}: {} tracks have neighbours for {:.1}, which was taken",
+            "--perplexity {} is too large for {} tracks; using {:.1}",
             arguments.perplexity,
-            rows.len(),
+            items.len(),
             fitted.perplexity
         );
     }
 
     let (mut titles, mut tags, mut audio) = (Vec::new(), Vec::new(), Vec::new());
-    for row in rows {
-        let item = &items[row as usize];
-        let track = item.track.as_ref();
-        let title = titled(&item.id, item.file_name().as_deref());
-        titles.push(match track.and_then(|track| track.artist.as_ref()) {
+    for item in items {
+        let (title, track) = (item.title(), item.track);
+        titles.push(match track.as_ref().and_then(|track| track.artist.as_ref()) {
             Some(artist) => format!("{title} ({artist})"),
             None => title,
         });
-        tags.push(item.tags.clone());
-        // A file that is named relative to here would be sought beside the page.
-        audio.push(match track.map(|track| &track.audio) {
+        tags.push(item.tags);
+        // Relative paths would refer to the directory of the page.
+        audio.push(match track.map(|track| track.audio) {
             Some(Audio::File { path, .. }) => std::path::absolute(path).ok(),
             Some(Audio::Synthetic(_) | Audio::Frames(_)) | None => None,
         });
     }
     let name = folder.path().display().to_string();
-    let title = format!("Map of {}", context.places.load(&folder.experiment()?.dataset)?.name);
+    let title = format!("Map of {}", context.directories.load(&folder.experiment()?.dataset)?.name);
     let what = match by {
-        By::Factors => "The latent factors predicted by the network of",
-        By::Embedding => "The last hidden layer of the network of",
+        VectorKind::Factors => "Latent factors predicted by the network of",
+        VectorKind::Embedding => "Last hidden layer of the network of",
     };
     let note = format!(
-        "{what} {name}, as a mean over each track. t-SNE with perplexity {:.1}, Kullback-Leibler \
+        "{what} {name}, averaged over each track. t-SNE with perplexity {:.1}, Kullback-Leibler \
          divergence {:.3}.",
         fitted.perplexity, fitted.kl_divergence
     );
     let about = Page { title: &title, note: &note };
     map::page(&fitted.points, &titles, &tags, &audio, &about, &out).map_err(from_map)?;
     if arguments.json {
-        return print_json(&Summary {
+        return print_json(&MapSummary {
             page: out,
             tracks: titles.len(),
             perplexity: fitted.perplexity,
@@ -132,6 +124,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
 fn from_map(error: MapError) -> Error {
     match error {
         MapError::File(error) => error,
-        error => Error::Data(format!("no map can be made: {error}")),
+        error => Error::Data(format!("the map cannot be computed: {error}")),
     }
 }

@@ -1,6 +1,5 @@
 //! The command line: one enum of verbs, one match.
 
-mod audio_files;
 mod bench;
 mod devices;
 mod embed;
@@ -9,13 +8,13 @@ mod export;
 mod factorize;
 mod import;
 mod map;
+mod paths;
 mod predict;
 mod recommend;
 mod report;
 mod run;
 mod scan;
 mod schema;
-mod search;
 mod similar;
 mod train;
 mod verify;
@@ -31,45 +30,46 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::data::prepare::Places;
+use crate::data::directories::DataDirectories;
 use crate::device::failure;
 use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::error::{Error, Result};
-use crate::io::terminal::{LogOutput, visible};
+use crate::io::terminal::{LogOutput, escape_for_terminal};
 use crate::progress::Progress;
 use crate::runs::session::Session;
 
-/// Heading of the options that every verb takes.
-const EVERYWHERE: &str = "Options of every verb";
+/// Heading of the options that every verb accepts.
+const GLOBAL: &str = "Global options";
 
-/// Train convolutional networks on music audio, on any GPU that wgpu reaches or on the CPU.
+/// Train convolutional networks on music audio, on any GPU that wgpu supports or on the CPU.
 #[derive(Debug, Parser)]
 #[command(version = VERSION, propagate_version = true, arg_required_else_help = true)]
 struct Arguments {
-    /// Where to compute: auto, cpu, ndarray, wgpu or wgpu:N (see `tonotopy devices`).
+    /// Compute on this device: auto, cpu, ndarray, wgpu or wgpu:N (see `tonotopy devices`).
     ///
-    /// auto takes a real GPU if there is one, else the CPU; never a GPU made of software.
-    #[arg(long, global = true, help_heading = EVERYWHERE, default_value = "auto", value_name = "DEVICE")]
+    /// auto selects a hardware GPU if there is one, and the CPU otherwise. Software renderers are never selected
+    /// automatically.
+    #[arg(long, global = true, help_heading = GLOBAL, default_value = "auto", value_name = "DEVICE")]
     device: DeviceChoice,
 
-    /// Prefix of the data sets' relative roots.
-    #[arg(long, global = true, help_heading = EVERYWHERE, env = "TONOTOPY_DATA", value_name = "DIR")]
+    /// Prefix relative dataset paths with this directory [env: TONOTOPY_DATA].
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// Where decoded audio is kept [default: the user's cache folder].
-    #[arg(long, global = true, help_heading = EVERYWHERE, env = "TONOTOPY_CACHE", value_name = "DIR")]
+    /// Cache decoded audio in this directory [env: TONOTOPY_CACHE] [default: the user's cache directory].
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
-    /// Say more on stderr (twice: everything).
-    #[arg(short, long, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
+    /// Log more on stderr; twice: log everything.
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     verbose: u8,
 
-    /// Say nothing on stderr but warnings and errors; no progress bars.
-    #[arg(short, long, global = true, help_heading = EVERYWHERE, conflicts_with = "verbose")]
+    /// Log only warnings and errors on stderr, and show no progress.
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Form of the log on stderr.
-    #[arg(long, global = true, help_heading = EVERYWHERE, default_value = "text", value_name = "FORMAT")]
+    /// Format of the log on stderr.
+    #[arg(long, global = true, help_heading = GLOBAL, default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
 
     #[command(subcommand)]
@@ -84,55 +84,55 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List the GPUs and CPU backends; --check compares them.
+    /// List the devices that can compute, and check their results with --check.
     Devices(devices::Arguments),
-    /// Decode and resample every track once, and say which cannot be used.
+    /// Decode and resample every track of a dataset once, and list the unusable ones.
     Scan(scan::Arguments),
     /// Train one experiment with one seed.
     Train(train::Arguments),
-    /// Predict and score a split of a trained run.
+    /// Predict a split of a trained run and compute its scores.
     Evaluate(evaluate::Arguments),
-    /// Train, evaluate and compare all experiments in files or folders.
+    /// Train, evaluate and compare all experiments in files or directories.
     Run(run::Arguments),
-    /// Compare runs on one HTML page.
+    /// Write one HTML page that compares runs.
     Report(report::Arguments),
-    /// Predict the tags of audio files, with probabilities.
+    /// Predict the tags of audio files.
     Predict(predict::Arguments),
-    /// Write a model for use elsewhere, with its card: safetensors, ONNX, a page for the browser.
+    /// Export a model as safetensors, ONNX, burnpack or a web page.
     Export(export::Arguments),
-    /// Make a run of weights that another program trained.
+    /// Create a run from weights that another program trained.
     Import(import::Arguments),
-    /// Replay the test vectors of an exported model on a device.
+    /// Check that an exported model computes the same results on this device.
     Verify(verify::Arguments),
-    /// Write the last hidden layer or the predicted factors of audio files or a data set, as .npy.
+    /// Write one vector per track, from audio files or a dataset, as .npy.
     Embed(embed::Arguments),
-    /// Find items for a user, and users for new songs.
+    /// Recommend items to users, or new songs to their listeners.
     Recommend(recommend::Arguments),
-    /// Find the tracks that are nearest to a track or an audio file.
+    /// Find the tracks that are most similar to a track or an audio file.
     Similar(similar::Arguments),
-    /// Lay the tracks of a run out on an interactive page.
+    /// Write an interactive map of the tracks of a run.
     Map(map::Arguments),
-    /// Factorise who listened to what into factors of users and items.
+    /// Factorize listening data into factors of users and items.
     Factorize(factorize::Arguments),
-    /// Time a network's training or prediction on a device, part by part.
+    /// Measure the speed of training or prediction on a device, stage by stage.
     Bench(bench::Arguments),
     /// Print the JSON Schema of experiment files, for editors that complete and check TOML.
     Schema(schema::Arguments),
     /// Print a completion script for a shell.
     Completions {
-        /// The shell.
+        /// Shell to complete for.
         shell: clap_complete::Shell,
     },
 }
 
-/// What every verb is given.
+/// What every verb needs.
 struct Context {
     device: DeviceChoice,
-    places: Places,
+    directories: DataDirectories,
     progress: Progress,
     /// Set by the first Ctrl-C.
     stop: Arc<AtomicBool>,
-    /// What [`Context::open_device`] opened.
+    /// The device that [`Context::open_device`] opened.
     opened: OnceCell<DeviceInfo>,
 }
 
@@ -148,25 +148,33 @@ impl Context {
     }
 
     fn session<'a>(&'a self, device: &'a DeviceInfo) -> Session<'a> {
-        Session { device, places: &self.places, stop: &self.stop, progress: &self.progress }
+        Session {
+            device,
+            directories: &self.directories,
+            stop: &self.stop,
+            progress: &self.progress,
+        }
     }
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TONOTOPY_COMMIT"), ")");
 
-/// Runs the program.
+/// Parses the command line and runs the verb.
 ///
 /// # Errors
-/// What a user should know; see [`Error::exit_code`].
+/// Those of the verb; see [`Error::exit_code`].
 pub fn run() -> Result<()> {
-    // So that a value that must not be negative is refused for that, and not as a flag that nobody knows.
+    // A negative value is then refused as a value, and not as an unknown flag.
     let command = Arguments::command().mut_subcommands(|verb| verb.allow_negative_numbers(true));
     let arguments =
         Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     start_log(&arguments);
     let context = Context {
         device: arguments.device,
-        places: Places { data: arguments.data_dir, cache: arguments.cache_dir },
+        directories: DataDirectories {
+            data: arguments.data_dir.or_else(|| variable("TONOTOPY_DATA")),
+            cache: arguments.cache_dir.or_else(|| variable("TONOTOPY_CACHE")),
+        },
         progress: Progress::new(arguments.quiet),
         stop: catch_signals()?,
         opened: OnceCell::new(),
@@ -178,6 +186,12 @@ pub fn run() -> Result<()> {
         }
         _ => panic::resume_unwind(panic),
     })
+}
+
+/// The value of an environment variable, unless it is empty. clap can read variables too, but then its usage messages
+/// show these options as if they had been given.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn do_verb(context: &Context, verb: Verb) -> Result<()> {
@@ -214,7 +228,7 @@ fn start_log(arguments: &Arguments) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    // The graphics stack is chatty, and what the decoders call errors stands in the quarantine; theirs is only for -vv.
+    // Dependencies log at -vv only: the graphics stack logs a lot, and decoding errors are in the quarantine already.
     let others = if arguments.verbose > 1 { "debug" } else { "error,symphonia=off" };
     let filter = tracing_subscriber::EnvFilter::builder()
         .parse_lossy(format!("{others},tonotopy={level},tonotopy_datasets={level}"));
@@ -228,11 +242,11 @@ fn start_log(arguments: &Arguments) {
     }
 }
 
-/// The first SIGINT or SIGTERM sets the flag; the second ends the program at once.
+/// Returns a flag that the first SIGINT or SIGTERM sets. The second signal ends the program at once.
 fn catch_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // In this order: the first signal finds the flag still down.
+        // In this order, the first signal finds the flag unset.
         signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
             .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
             .map_err(|error| Error::Device(format!("cannot catch signals: {error}")))?;
@@ -240,15 +254,15 @@ fn catch_signals() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Writes a result for people to stdout.
+/// Writes text for people to stdout, with control characters escaped.
 fn print(text: &str) -> Result<()> {
-    print_data(&visible(text))
+    print_data(&escape_for_terminal(text))
 }
 
-/// Writes a result for programs to stdout, as it is unless that is a terminal; a reader that has gone away is no
-/// error.
+/// Writes data for programs to stdout: unchanged, except that control characters are escaped on a terminal. A closed
+/// pipe is not an error.
 fn print_data(text: &str) -> Result<()> {
-    let shown = std::io::stdout().is_terminal().then(|| visible(text));
+    let shown = std::io::stdout().is_terminal().then(|| escape_for_terminal(text));
     let text = shown.as_deref().unwrap_or(text);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -257,13 +271,13 @@ fn print_data(text: &str) -> Result<()> {
     }
 }
 
-/// Writes a result as JSON to stdout.
+/// Writes JSON to stdout.
 fn print_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).expect("plain data becomes JSON");
+    let text = serde_json::to_string_pretty(value).expect("serializable");
     print_data(&format!("{text}\n"))
 }
 
-/// A number for people; a dash where it is not defined.
+/// A score with four decimals; a dash if it is undefined.
 fn number(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{value:.4}"))
 }
@@ -273,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn command_line_definition_is_valid() {
         Arguments::command().debug_assert();
     }
 }

@@ -1,11 +1,11 @@
-//! `predict`: tags of audio files.
+//! `predict`: predict the tags of audio files.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::audio_files::files;
+use super::paths::audio_files;
 use super::{Context, print, print_data, print_json};
 use crate::error::{Error, Result};
 use crate::evaluation::predictions::Predictions;
@@ -16,31 +16,31 @@ use crate::runs::checkpoint::Which;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A trained run, a .safetensors file, or a folder of these, whose tags are put together.
+    /// Trained run, .safetensors file, or directory of these; predictions of several models are averaged.
     #[arg(value_name = "RUN|MODEL")]
     model: PathBuf,
-    /// Audio files, or folders of them (searched to any depth).
+    /// Audio files, or directories that are searched for them at any depth.
     #[arg(required = true)]
     audio: Vec<PathBuf>,
     /// Show the N most probable tags of each file.
     #[arg(long, default_value_t = 5, value_name = "N")]
     top: usize,
-    /// Also tags over time, over windows of this length [default: the model's excerpt].
+    /// Also predict tags over time, in windows of this length [default: the model's excerpt].
     #[arg(long, value_name = "SECONDS")]
     window: Option<f64>,
-    /// Also tags over time, this far from window to window [default: the window].
+    /// Also predict tags over time, in windows at this distance [default: the window length].
     #[arg(long, value_name = "SECONDS")]
     hop: Option<f64>,
-    /// Draw tags over time: an SVG file for one audio file, else a folder of them.
-    #[arg(long, value_name = "FILE.svg|FOLDER")]
+    /// Draw tags over time as SVG: a file for one audio file, a directory for several.
+    #[arg(long, value_name = "FILE.svg|DIR")]
     taggram: Option<PathBuf>,
-    /// Which checkpoint of a run to use.
+    /// Checkpoint of the run: best or last.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
-    /// Print JSON, with all tags.
+    /// Print all tags as JSON.
     #[arg(long)]
     json: bool,
-    /// Print CSV in the format of predictions.csv, with all tags; over time, a row a window.
+    /// Print all tags as CSV, in the format of predictions.csv; over time, one row per window.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -68,16 +68,16 @@ struct Window<'a> {
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if arguments.top == 0 {
-        return Err(Error::Config("--top is 0: ask for at least one".into()));
+        return Err(Error::Config("--top is 0, but must be at least 1".into()));
     }
-    let files = files(&arguments.audio)?;
+    let files = audio_files(&arguments.audio)?;
     let pictures = arguments.taggram.as_deref().map(|out| pictures(out, &files)).transpose()?;
     let device = context.open_device()?;
     let ensemble = Ensemble::open(&arguments.model, arguments.checkpoint, &device.device)?;
     ensemble.takes_audio()?;
     if !ensemble.has_tags() {
         return Err(Error::Config(format!(
-            "{} learned latent factors, not tags: `tonotopy similar` finds the tracks that are near a file",
+            "{} predicts latent factors, not tags; use `tonotopy similar` to find the tracks that are similar to a file",
             arguments.model.display()
         )));
     }
@@ -112,13 +112,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     bar.finish();
 
     let tags = ensemble.tags();
-    // What was asked over time only for a picture is not printed.
+    // Windows that are needed only for a taggram are not printed.
     let printed = over_time.filter(|_| arguments.window.is_some() || arguments.hop.is_some());
     match (arguments.json, arguments.csv, printed) {
         (true, _, printed) => print_json(&tagged(&ids, &found, tags, printed))?,
         (_, true, Some(over_time)) => print_data(&windows_csv(&ids, &found, tags, over_time)?)?,
         (_, true, None) => {
-            let values = found.into_iter().flat_map(|analysis| analysis.summary).collect();
+            let values = found.into_iter().flat_map(|analysis| analysis.mean).collect();
             let mut predictions = Predictions { ids, tags: tags.to_vec(), values };
             predictions.keep_probable();
             let mut text = Vec::new();
@@ -131,16 +131,18 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         _ => print(&text(&ids, &found, tags, printed, arguments.top))?,
     }
     match (interrupted, failed) {
-        (true, _) => Err(Error::Interrupted("interrupted; what was predicted stands above".into())),
+        (true, _) => {
+            Err(Error::Interrupted("interrupted; predictions up to here are printed above".into()))
+        }
         (false, 0) => Ok(()),
         (false, failed) => Err(Error::Data(format!(
-            "{failed} of {} files could not be read; the lines above say why",
+            "{failed} of {} files could not be read; see the messages above",
             files.len()
         ))),
     }
 }
 
-/// Outputs from the highest to the lowest.
+/// Indices of the outputs, highest first.
 fn sorted(row: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
@@ -164,7 +166,7 @@ fn tagged<'a>(
                 Window { start_s, end_s: start_s + over_time.window_s, tags: all(row) }
             })
         });
-        Tagged { path: path.clone(), tags: all(&analysis.summary), windows: windows.collect() }
+        Tagged { path: path.clone(), tags: all(&analysis.mean), windows: windows.collect() }
     };
     ids.iter().zip(found).map(one).collect()
 }
@@ -203,8 +205,8 @@ fn text(
     let mut text = String::new();
     for (path, analysis) in ids.iter().zip(found) {
         text += &format!("{path}\n");
-        for index in sorted(&analysis.summary).into_iter().take(top) {
-            text += &format!("  {:.3}  {}\n", analysis.summary[index], tags[index]);
+        for index in sorted(&analysis.mean).into_iter().take(top) {
+            text += &format!("  {:.3}  {}\n", analysis.mean[index], tags[index]);
         }
         let Some(over_time) = over_time else { continue };
         for (number, row) in analysis.windows.iter().enumerate() {
@@ -219,21 +221,20 @@ fn text(
     text
 }
 
-/// Where the picture of each file goes.
+/// The path of the taggram of each file.
 fn pictures(out: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let is = |known: &str| out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(known));
     if let Some(other) = ["png", "jpg", "jpeg", "webp", "gif", "pdf"].into_iter().find(|e| is(e)) {
         return Err(Error::Config(format!(
-            "--taggram {}: it is drawn as SVG, not as {other}; name a file that ends in .svg, or a folder",
+            "--taggram {}: taggrams are SVG, not {other}; name a file that ends in .svg, or a directory",
             out.display()
         )));
     }
-    let svg = is("svg");
-    match (svg, files) {
+    match (is("svg"), files) {
         (true, [_]) => return Ok(vec![out.to_owned()]),
         (true, _) => {
             return Err(Error::Config(format!(
-                "--taggram {}: there are {} audio files, so name a folder",
+                "--taggram {}: for {} audio files, name a directory",
                 out.display(),
                 files.len()
             )));
@@ -244,7 +245,7 @@ fn pictures(out: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let name = |file: &PathBuf| {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut name = format!("{stem}.svg");
-        // Files of one name from several folders.
+        // Files in different directories can have the same name.
         for number in 2.. {
             if taken.insert(name.clone()) {
                 break;

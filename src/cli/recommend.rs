@@ -1,4 +1,4 @@
-//! `recommend`: items for a user, and users for new songs.
+//! `recommend`: recommend items to users, or new songs to their listeners.
 
 use std::path::PathBuf;
 
@@ -7,53 +7,53 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Context, print, print_json};
-use crate::data::prepare::from_dataset;
+use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
-use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::inference::items;
 use crate::inference::predictor::Predictor;
-use crate::listening::catalogue::{
-    By, Catalogue, Item, Listening, is_factors, open_factors, titled,
-};
-use crate::listening::matrix::Matrix;
+use crate::listening::catalogue::{Catalogue, VectorKind};
+use crate::listening::factors::{self, is_factors};
+use crate::listening::item_lists::ItemLists;
+use crate::listening::matrix::{Matrix, products};
 use crate::listening::top_k::{Measure, top_k};
+use crate::listening::users::Users;
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With --user: the items with the highest scores, a list a user. With --audio: where a \
-                        new song stands among the items, for all users or for those of --user, and who \
-                        would like it best.\n\n\
+    after_help = "With --user, lists the items with the highest scores, per user. With --audio, ranks a new song among the \
+                        items for all users or for those of --user, and lists the users who would like it best.\n\n\
                         JSON: {\"users\": [{\"user\", \"recommended\": [{\"id\", \"file\", \"score\", \"tags\"}]}], \
                         \"songs\": [{\"file\", \"items\", \"users\", \"median_rank\", \"share_in_top\", \"top\", \
                         \"listeners\": [{\"user\", \"score\", \"rank\"}]}]}"
 )]
 pub struct Arguments {
-    /// The folder of a run that was trained on listening data, or a folder of factors.
+    /// Run that was trained on listening data, or directory of factors.
     #[arg(value_name = "RUN|FACTORS")]
     from: PathBuf,
-    /// The id of a user; may be repeated.
+    /// Id of a user; repeatable.
     #[arg(long, value_name = "ID")]
     user: Vec<String>,
-    /// New songs: audio files.
+    /// Audio files of new songs.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     audio: Vec<PathBuf>,
-    /// Show the N best of each.
+    /// Show the N best items, or listeners.
     #[arg(long, default_value_t = 10, value_name = "N")]
     top: usize,
-    /// Only the tracks of this split: train, valid or test [default: all].
+    /// Recommend only tracks of this split: train, valid or test [default: all].
     #[arg(long)]
     split: Option<Split>,
-    /// Recommend what the user has heard too.
+    /// Also recommend items that the user has played.
     #[arg(long)]
     include_heard: bool,
-    /// For a folder of factors: who has heard what (a table of user, item and count, or a folder).
+    /// For a directory of factors: table of user, item and play count, or directory of listening data.
     #[arg(long, value_name = "TABLE")]
     interactions: Option<PathBuf>,
-    /// Which checkpoint to use.
+    /// Checkpoint to use: best or last.
     #[arg(long, default_value = "best")]
     checkpoint: Which,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -73,26 +73,28 @@ struct ForUser {
 #[derive(Serialize)]
 struct Recommended {
     id: String,
-    /// Name of its audio file.
+    /// Name of the audio file.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     score: f32,
     tags: Vec<String>,
+    #[serde(skip)]
+    title: String,
 }
 
 #[derive(Serialize)]
 struct Song {
     file: String,
-    /// Items that it is ranked among.
+    /// Number of items that the song is ranked among.
     items: usize,
-    /// Users for whom it was ranked.
+    /// Number of users for whom the song is ranked.
     users: usize,
     /// From 1.
     median_rank: f64,
-    /// Share of these users in whose `top` it stands.
+    /// Share of these users for whom the song is among the `top` best.
     share_in_top: f64,
     top: usize,
-    /// Those who would like it best, or those that were asked for.
+    /// The users who would like the song best, or those of `--user`.
     listeners: Vec<Listener>,
 }
 
@@ -105,35 +107,25 @@ struct Listener {
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if arguments.top == 0 {
-        return Err(Error::Config("--top is 0: ask for at least one".into()));
+        return Err(Error::Config("--top is 0, but must be at least 1".into()));
     }
     if arguments.user.is_empty() && arguments.audio.is_empty() {
-        return Err(Error::Config(
-            "name whom to recommend to (--user ID), or what (--audio FILE...)".into(),
-        ));
+        return Err(Error::Config("name users (--user ID) or new songs (--audio FILE...)".into()));
     }
-    let (catalogue, listening, songs) = match is_factors(&arguments.from) {
+    let (catalogue, users, songs) = match is_factors(&arguments.from) {
         true => from_factors(arguments)?,
         false => from_run(context, arguments)?,
     };
-    if listening.ids.is_empty() {
-        return Err(Error::Data(format!(
-            "{} has no users: there is nobody to recommend to",
-            arguments.from.display()
-        )));
+    if users.ids.is_empty() {
+        return Err(Error::Data(format!("{} has no users", arguments.from.display())));
     }
-    let users: Vec<usize> =
-        arguments.user.iter().map(|id| listening.user(id)).collect::<Result<_>>()?;
-    let output = match arguments.audio.is_empty() {
-        true => Output {
-            users: for_users(arguments, &catalogue, &listening, &users)?,
-            songs: Vec::new(),
-        },
-        false => Output {
-            users: Vec::new(),
-            songs: for_songs(arguments, &catalogue, &listening, &users, &songs)?,
-        },
-    };
+    let rows: Vec<usize> =
+        arguments.user.iter().map(|id| users.position(id)).collect::<Result<_>>()?;
+    let mut output = Output { users: Vec::new(), songs: Vec::new() };
+    match arguments.audio.is_empty() {
+        true => output.users = for_users(arguments, &catalogue, &users, &rows)?,
+        false => output.songs = for_songs(arguments, &catalogue, &users, &rows, &songs)?,
+    }
     match arguments.json {
         true => print_json(&output),
         false => print(&text(&output)),
@@ -141,63 +133,51 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
 }
 
 /// Items, users, and the factors of the new songs.
-type Sources = (Catalogue, Listening, Matrix);
+type Sources = (Catalogue, Users, Matrix);
 
 fn from_factors(arguments: &Arguments) -> Result<Sources> {
     let folder = &arguments.from;
     if !arguments.audio.is_empty() || arguments.split.is_some() {
         return Err(Error::Config(format!(
-            "{} holds factors, and --audio and --split need a model and its tracks: name a run",
+            "{} is a directory of factors, but --audio and --split need a model and its tracks; name a run",
             folder.display()
         )));
     }
-    let plays = match &arguments.interactions {
-        Some(table) => Some(datasets::read_interactions(table).map_err(from_dataset)?),
-        None => None,
-    };
-    let tables = open_factors(folder)?;
+    let plays = arguments.interactions.as_ref().map(|table| datasets::read_interactions(table));
+    let plays = plays.transpose().map_err(from_dataset)?;
+    let tables = factors::read(folder)?;
     let width = tables.n_factors;
-    let catalogue = Catalogue::of_tables(tables.items, width, folder)?;
+    let catalogue = Catalogue::from_table(tables.items, width, folder)?;
     match &plays {
         None if !arguments.include_heard => tracing::warn!(
-            "what a user has heard is recommended too: --interactions TABLE says what that is (--include-heard if it is meant so)"
+            "items that the user has played are recommended too; exclude them with --interactions TABLE, or silence this \
+             warning with --include-heard"
         ),
         Some(plays) if plays.items().iter().all(|item| catalogue.position(item).is_none()) => {
             return Err(Error::Data(format!(
-                "--interactions: none of its {} items is one of {}: both must use the same ids",
+                "--interactions: none of its {} items is an item of {}; both must use the same ids",
                 plays.items().len(),
                 folder.display()
             )));
         }
         _ => {}
     }
-    let listening = Listening::of_tables(tables.users, width, folder, plays.as_ref())?;
-    let none = Matrix::new(0, width, Vec::new()).map_err(|error| data(&error))?;
-    Ok((catalogue, listening, none))
+    let users = Users::new(tables.users, width, folder, plays.as_ref())?;
+    Ok((catalogue, users, Matrix::new(0, width, Vec::new())?))
 }
 
 fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
     if arguments.interactions.is_some() {
         return Err(Error::Config(
-            "--interactions goes with a folder of factors: a run has its own".into(),
+            "--interactions is only for a directory of factors, since a run has its own; remove it"
+                .into(),
         ));
     }
     let folder = RunFolder::open(&arguments.from)?;
     let device = context.open_device()?;
     let session = context.session(&device);
-    let listening = session.listening(&folder)?;
-    let mut catalogue = session.catalogue(&folder, By::Factors, arguments.checkpoint)?;
-    if let Some(split) = arguments.split {
-        let of_split =
-            |item: &Item| item.track.as_ref().is_some_and(|track| track.split == Some(split));
-        let rows: Vec<u32> = (0..)
-            .zip(&catalogue.items)
-            .filter(|pair| of_split(pair.1))
-            .map(|pair| pair.0)
-            .collect();
-        let items = rows.iter().map(|&row| catalogue.items[row as usize].clone()).collect();
-        catalogue = Catalogue { items, vectors: catalogue.vectors.gather(&rows) };
-    }
+    let users = items::users(&session, &folder)?;
+    let catalogue = items::catalogue(&session, &folder, VectorKind::Factors, arguments.checkpoint)?;
     let mut factors = Vec::new();
     if !arguments.audio.is_empty() {
         let predictor = Predictor::open(&arguments.from, arguments.checkpoint, &device.device)?;
@@ -206,50 +186,42 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
         }
     }
     let width = catalogue.vectors.columns();
-    let songs = Matrix::new(arguments.audio.len(), width, factors).map_err(|error| data(&error))?;
-    if listening.users.columns() != width {
+    let songs = Matrix::new(arguments.audio.len(), width, factors)?;
+    if users.factors.columns() != width {
         return Err(Error::Config(format!(
-            "{} predicts no factors that users have: choose a run of a network that does",
+            "{} does not predict factors that match those of its users; choose a run whose network does",
             folder.path().display()
         )));
     }
-    Ok((catalogue, listening, songs))
-}
-
-fn data(error: &dyn std::fmt::Display) -> Error {
-    Error::Data(error.to_string())
+    Ok((catalogue.in_split(arguments.split), users, songs))
 }
 
 fn for_users(
     arguments: &Arguments,
     catalogue: &Catalogue,
-    listening: &Listening,
-    users: &[usize],
+    users: &Users,
+    rows: &[usize],
 ) -> Result<Vec<ForUser>> {
-    let rows: Vec<u32> = users.iter().map(|&user| user as u32).collect();
-    let heard = users.iter().map(|&user| match arguments.include_heard {
+    let played = rows.iter().map(|&user| match arguments.include_heard {
         true => Vec::new(),
-        false => listening.heard(user, &catalogue.items),
+        false => users.played(user, &catalogue.items),
     });
-    let heard = ItemLists::from_rows(heard).map_err(|error| data(&error))?;
-    let queries = listening.users.gather(&rows);
-    let vectors = &catalogue.vectors;
-    let hits = top_k(&queries, vectors, arguments.top, Measure::InnerProduct, Some(&heard))
-        .map_err(|error| data(&error))?;
-    let lists = arguments.user.iter().zip(hits).map(|(user, hits)| ForUser {
-        user: user.clone(),
-        recommended: hits
-            .iter()
-            .map(|hit| {
-                let item = &catalogue.items[hit.item as usize];
-                Recommended {
-                    id: item.id.clone(),
-                    file: item.file_name(),
-                    score: hit.score,
-                    tags: item.tags.clone(),
-                }
-            })
-            .collect(),
+    let played = ItemLists::from_rows(played)?;
+    let rows: Vec<u32> = rows.iter().map(|&user| user as u32).collect();
+    let (queries, vectors) = (users.factors.gather(&rows), &catalogue.vectors);
+    let hits = top_k(&queries, vectors, arguments.top, Measure::InnerProduct, Some(&played))?;
+    let lists = arguments.user.iter().zip(hits).map(|(user, hits)| {
+        let recommended = hits.iter().map(|hit| {
+            let item = &catalogue.items[hit.item as usize];
+            Recommended {
+                id: item.id.clone(),
+                file: item.file_name(),
+                score: hit.score,
+                tags: item.tags.clone(),
+                title: item.title(),
+            }
+        });
+        ForUser { user: user.clone(), recommended: recommended.collect() }
     });
     Ok(lists.collect())
 }
@@ -257,61 +229,58 @@ fn for_users(
 fn for_songs(
     arguments: &Arguments,
     catalogue: &Catalogue,
-    listening: &Listening,
-    asked: &[usize],
+    all: &Users,
+    rows: &[usize],
     songs: &Matrix,
 ) -> Result<Vec<Song>> {
-    let users: Vec<u32> = match asked {
-        [] => (0..listening.ids.len() as u32).collect(),
-        asked => asked.iter().map(|&user| user as u32).collect(),
+    let users: Vec<u32> = match rows {
+        [] => (0..all.ids.len() as u32).collect(),
+        rows => rows.iter().map(|&user| user as u32).collect(),
     };
-    let factors = listening.users.gather(&users);
+    let factors = all.factors.gather(&users);
     let ranks = ranks(&factors, &catalogue.vectors, songs);
-    let best = top_k(songs, &factors, arguments.top.max(asked.len()), Measure::InnerProduct, None)
-        .map_err(|error| data(&error))?;
-    let mut found = Vec::new();
-    for (song, (file, best)) in arguments.audio.iter().zip(best).enumerate() {
+    let count = arguments.top.max(rows.len());
+    let best = top_k(songs, &factors, count, Measure::InnerProduct, None)?;
+    let songs = arguments.audio.iter().zip(best).enumerate().map(|(song, (file, best))| {
         let mut sorted: Vec<usize> = ranks.iter().map(|ranks| ranks[song]).collect();
         sorted.sort_unstable();
         let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
         let in_top = sorted.partition_point(|&rank| rank <= arguments.top);
-        found.push(Song {
+        let listeners = best.iter().map(|hit| Listener {
+            user: all.ids[users[hit.item as usize] as usize].clone(),
+            score: hit.score,
+            rank: ranks[hit.item as usize][song],
+        });
+        Song {
             file: file.display().to_string(),
             items: catalogue.items.len(),
             users: users.len(),
             median_rank: (low + high) as f64 / 2.0,
             share_in_top: in_top as f64 / users.len() as f64,
             top: arguments.top,
-            listeners: best
-                .iter()
-                .map(|hit| Listener {
-                    user: listening.ids[users[hit.item as usize] as usize].clone(),
-                    score: hit.score,
-                    rank: ranks[hit.item as usize][song],
-                })
-                .collect(),
-        });
-    }
-    Ok(found)
+            listeners: listeners.collect(),
+        }
+    });
+    Ok(songs.collect())
 }
 
-/// `[user][song]`: one more than the items that the user likes better than the song.
+/// The rank of each song for each user, `[user][song]`: one more than the number of items with a higher score.
 fn ranks(users: &Matrix, items: &Matrix, songs: &Matrix) -> Vec<Vec<usize>> {
-    /// Items whose scores are held at once.
+    /// Items whose scores are in memory at once.
     const ITEMS: usize = 4096;
-    /// Users that a thread takes at a time.
+    /// Users per task of a thread.
     const USERS: usize = 16;
     let width = users.columns();
     let block = |users: &[f32]| -> Vec<Vec<usize>> {
         let count = users.len() / width;
         let mut own = vec![0.0; count * songs.rows()];
-        crate::listening::matrix::products(users, songs.data(), width, &mut own);
+        products(users, songs.data(), width, &mut own);
         let mut ranks = vec![vec![1; songs.rows()]; count];
         let mut scores = Vec::new();
         for items in items.data().chunks(ITEMS * width) {
             let n = items.len() / width;
             scores.resize(count * n, 0.0);
-            crate::listening::matrix::products(users, items, width, &mut scores);
+            products(users, items, width, &mut scores);
             for (user, scores) in scores.chunks_exact(n).enumerate() {
                 for (song, rank) in ranks[user].iter_mut().enumerate() {
                     let own = own[user * songs.rows() + song];
@@ -328,9 +297,8 @@ fn text(output: &Output) -> String {
     let mut text = String::new();
     for ForUser { user, recommended } in &output.users {
         text += &format!("{user}\n");
-        for Recommended { id, file, score, tags } in recommended {
-            let line =
-                format!("  {score:>7.3}  {}  {}", titled(id, file.as_deref()), tags.join(", "));
+        for Recommended { title, score, tags, .. } in recommended {
+            let line = format!("  {score:>7.3}  {title}  {}", tags.join(", "));
             text += &format!("{}\n", line.trim_end());
         }
     }
@@ -360,11 +328,11 @@ mod tests {
     use crate::listening::matrix::tests::noise;
 
     #[test]
-    fn ranks_are_those_of_a_full_sort() {
+    fn ranks_equal_those_of_a_full_sort() {
         let (users, items, songs) = (noise(1, 37, 6), noise(2, 5_000, 6), noise(3, 3, 6));
         let score = |user: usize, row: &[f32]| -> f32 {
             let mut out = [0.0];
-            crate::listening::matrix::products(users.row(user), row, 6, &mut out);
+            products(users.row(user), row, 6, &mut out);
             out[0]
         };
         let ranks = ranks(&users, &items, &songs);

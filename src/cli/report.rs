@@ -1,4 +1,4 @@
-//! `report`: runs compared on one page.
+//! `report`: write one HTML page that compares runs.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use crate::report;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Folders of evaluated runs.
+    /// Directories of evaluated runs.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// Folder that receives index.html.
+    /// Write index.html to this directory.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Print the comparison as JSON.

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use super::search::files_below;
+use super::paths::files_below;
 use super::{Context, print, print_json};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::report;
 use crate::runs::checkpoint::Which;
+use crate::runs::evaluate::evaluate;
 use crate::runs::folder::RunFolder;
 use crate::runs::session::Session;
+use crate::runs::train::train;
 use crate::training::training_loop::End;
 
 #[derive(Debug, clap::Args)]
@@ -110,7 +112,7 @@ fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Re
         folder.check_experiment(experiment)?;
         tracing::info!("{} is already trained", folder.path().display());
     } else {
-        let trained = session.train(experiment, folder, true)?;
+        let trained = train(session, experiment, folder, true)?;
         if trained.end == End::Interrupted {
             return Err(Error::Interrupted(
                 "interrupted and saved; run the same command again to resume".into(),
@@ -122,7 +124,7 @@ fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Re
     }
     let is_scored = experiment.cross_validation.is_some() || folder.is_scored(Which::Best)?;
     if !is_scored {
-        session.evaluate(folder, datasets::Split::Test, Which::Best)?;
+        evaluate(session, folder, datasets::Split::Test, Which::Best)?;
     }
     Ok(())
 }

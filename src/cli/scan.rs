@@ -1,4 +1,4 @@
-//! `scan`: decode a data set once, and say what of it can be used.
+//! `scan`: decode and resample every track of a dataset once, and list the unusable ones.
 
 use std::path::{Path, PathBuf};
 
@@ -9,45 +9,44 @@ use serde::Serialize;
 
 use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, quarantine_csv, scan};
-use crate::data::prepare::from_dataset;
+use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
 use crate::experiment::{Experiment, is_experiment};
-use crate::io::files::{check_place, create_folder, write_atomic, write_together};
+use crate::io::files::{check_writable, create_folder, write_atomic, write_together};
 use crate::report::format::duration;
 use crate::runs::transfer_source;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// An experiment file, or a data set: a folder (or CSV) of one of the known layouts.
+    /// Experiment file, or dataset: a directory or CSV file of a known layout.
     target: PathBuf,
-    /// Make a split by artist or at random, with shares of train, valid and test: artist:8/1/1.
+    /// Split the tracks by artist or at random, with these shares of train, valid and test, such as artist:8/1/1.
     #[arg(long, value_name = "KIND:A/B/C")]
     split: Option<SplitSpec>,
-    /// Seed of the split.
+    /// Random seed of the split.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Rate to resample to, in Hz [default: the experiment's, or 16000].
+    /// Resample to this rate [default: the experiment's rate, or 16000].
     #[arg(long, value_name = "HZ")]
     sample_rate: Option<u32>,
-    /// Quarantine tracks shorter than this many seconds.
+    /// Quarantine tracks shorter than this.
     #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
     min_seconds: f64,
-    /// Read every file again instead of trusting its size and time of change.
+    /// Read every file again, even if its size and modification time have not changed.
     #[arg(long)]
     verify: bool,
-    /// Folder for manifest.csv and quarantine.csv [default: that of the data set].
+    /// Write manifest.csv and quarantine.csv to this directory [default: the directory of the dataset].
     ///
-    /// A manifest that lies neither there nor above names its files by absolute paths: it says what was
-    /// found, but cannot be trained on.
+    /// In a directory that does not contain the audio, the manifest lists absolute paths and cannot be used for training.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct Scanned {
     dataset: String,
     tracks: usize,
     usable: usize,
@@ -74,24 +73,24 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let rate = arguments.sample_rate.unwrap_or(rate);
     if !(1_000..=768_000).contains(&rate) {
         return Err(Error::Config(format!(
-            "--sample-rate is {rate}: it must be from 1000 to 768000 Hz"
+            "--sample-rate is {rate}, but must be from 1000 to 768000 Hz"
         )));
     }
     if !(arguments.min_seconds >= 0.0 && arguments.min_seconds.is_finite()) {
         return Err(Error::Config(format!(
-            "--min-seconds is {}: it must be at least 0",
+            "--min-seconds is {}, but must be a finite number of at least 0",
             arguments.min_seconds
         )));
     }
-    let root = dataset.root().map(|root| match &context.places.data {
+    let root = dataset.root().map(|root| match &context.directories.data {
         Some(data) => data.join(root),
         None => root.to_owned(),
     });
     let out = match (&arguments.out, &root) {
-        (Some(out), Some(root)) if arguments.split.is_some() && !lies_below(root, out) => {
+        (Some(out), Some(root)) if arguments.split.is_some() && !is_below(root, out) => {
             return Err(Error::Config(format!(
-                "--out {}: an experiment reads a split from its manifest, and a manifest takes only \
-                 files below its own folder: name a folder above {}, or leave --out away",
+                "--out {}: a manifest with a split must be in a directory above its files; name a directory above {}, or \
+                 remove --out",
                 out.display(),
                 root.display()
             )));
@@ -101,14 +100,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         (None, Some(root)) => parent(root),
         (None, None) => PathBuf::from(format!("scan-{}", dataset.name())),
     };
-    // Before everything is decoded.
-    check_place(&nearest(&out).join("manifest.csv")).map_err(|error| {
-        Error::Data(format!("{error}: --out DIR puts manifest.csv and quarantine.csv elsewhere"))
+    // Fail before decoding.
+    check_writable(&nearest(&out).join("manifest.csv")).map_err(|error| {
+        Error::Data(format!(
+            "{error}; choose another directory for manifest.csv and quarantine.csv with --out DIR"
+        ))
     })?;
-    let mut collection = context.places.load(&dataset)?;
-    // One's own manifest is never replaced by what was made from it.
+    let mut collection = context.directories.load(&dataset)?;
+    // Never overwrite a manifest that the user may have written.
     let manifest = match out.join("manifest.csv") {
-        taken if taken.exists() => out.join("manifest-scanned.csv"),
+        existing if existing.exists() => out.join("manifest-scanned.csv"),
         free => free,
     };
     if arguments.split.is_none()
@@ -116,12 +117,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         && has_splits(&manifest)
     {
         return Err(Error::Config(format!(
-            "{} gives every track a split, which a scan without --split would take away: give the --split and --seed \
-             that it was made with, or another --out, or delete it",
+            "{} has splits, which a scan without --split would remove; repeat the --split and --seed of that scan, choose \
+             another --out, or delete it",
             manifest.display()
         )));
     }
-    let cache = context.places.open_cache()?;
+    let cache = context.directories.open_cache()?;
     let options = ScanOptions {
         min_seconds: arguments.min_seconds,
         verify: arguments.verify,
@@ -147,7 +148,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let without = collection.tracks.iter().filter(|track| track.split.is_none()).count();
     if 0 < without && without < collection.tracks.len() {
         notes.push(format!(
-            "{without} tracks have no split and the others have: fill the column before you train, or give --split"
+            "{without} of {} tracks have no split; fill in the column before training, or use --split",
+            collection.tracks.len()
         ));
     }
 
@@ -160,7 +162,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         false => {
             write_atomic(&quarantine, &quarantined)?;
             return Err(Error::Data(format!(
-                "none of the {tracks} tracks of {} can be used, the first because of: {}; {} has them all",
+                "none of the {tracks} tracks of {} can be used; the first reason is: {}; see {}",
                 collection.name,
                 report.quarantine.first().map_or("nothing", |entry| &entry.message),
                 quarantine.display()
@@ -168,7 +170,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         }
     }
 
-    let summary = Summary {
+    let scanned = Scanned {
         dataset: collection.name.clone(),
         tracks,
         usable: collection.tracks.len(),
@@ -182,32 +184,32 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         notes,
     };
     if arguments.json {
-        return print_json(&summary);
+        return print_json(&scanned);
     }
     let mut text = format!(
         "{}: {} of {} tracks can be used, {} at {} Hz ({} decoded now, {} from the cache)\n",
-        summary.dataset,
-        summary.usable,
-        summary.tracks,
-        duration(summary.seconds_of_audio),
-        summary.sample_rate,
-        summary.decoded,
-        summary.from_cache,
+        scanned.dataset,
+        scanned.usable,
+        scanned.tracks,
+        duration(scanned.seconds_of_audio),
+        scanned.sample_rate,
+        scanned.decoded,
+        scanned.from_cache,
     );
     for entry in report.quarantine.iter().take(10) {
         text += &format!("quarantine: {}: {}\n", entry.id, entry.message);
     }
     if report.quarantine.len() > 10 {
-        text += &format!("quarantine: {} more\n", report.quarantine.len() - 10);
+        text += &format!("quarantine: {} more tracks\n", report.quarantine.len() - 10);
     }
-    for note in &summary.notes {
+    for note in &scanned.notes {
         text += &format!("{note}\n");
     }
-    text += &format!("manifest: {}\nquarantine: {}\n", summary.manifest, summary.quarantine);
+    text += &format!("manifest: {}\nquarantine: {}\n", scanned.manifest, scanned.quarantine);
     print(&text)
 }
 
-/// Whether a manifest of an earlier scan says of any track which split it is in. One that cannot be read says nothing.
+/// Whether the manifest of an earlier scan has splits; false if it cannot be read.
 fn has_splits(manifest: &Path) -> bool {
     let Ok(mut reader) = csv::ReaderBuilder::new().flexible(true).from_path(manifest) else {
         return false;
@@ -218,14 +220,14 @@ fn has_splits(manifest: &Path) -> bool {
     reader.into_records().flatten().any(|row| filled(row).unwrap_or(false))
 }
 
-/// The folder, or what is there of those above it.
+/// The directory, or its nearest parent that exists.
 fn nearest(folder: &Path) -> &Path {
     let above = folder.ancestors().filter(|above| !above.as_os_str().is_empty());
     above.into_iter().find(|above| above.exists()).unwrap_or(Path::new("."))
 }
 
-/// Whether `path` is `folder` or something in it; links are followed.
-fn lies_below(path: &Path, folder: &Path) -> bool {
+/// Whether `path` is `folder` or below it; links are followed.
+fn is_below(path: &Path, folder: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
     real(path).zip(real(folder)).is_some_and(|(path, folder)| path.starts_with(folder))
 }

@@ -8,7 +8,7 @@ use super::{Context, number, print, print_json};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::runs::folder::RunFolder;
-use crate::runs::session::Trained;
+use crate::runs::train::{Trained, train};
 use crate::training::state::LoopState;
 use crate::training::training_loop::End;
 
@@ -52,7 +52,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     let device = context.open_device()?;
     let session = context.session(&device);
-    let Trained { end, state } = session.train(&experiment, &folder, arguments.resume)?;
+    let Trained { end, state } = train(&session, &experiment, &folder, arguments.resume)?;
     let run = folder.path().display().to_string();
     let (word, outcome) = match end {
         End::Steps => ("steps", "all steps done"),

@@ -1,4 +1,4 @@
-//! `verify`: does a model still compute what it computed when it was exported?
+//! `verify`: check that an exported model computes the same results on this device.
 
 use std::path::PathBuf;
 
@@ -10,9 +10,9 @@ use crate::runs::checkpoint::Which;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A .safetensors file of `tonotopy export`.
+    /// .safetensors file of `tonotopy export`.
     model: PathBuf,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -41,8 +41,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     match found.iter().all(|row| row.ok) {
         true => Ok(()),
         false => Err(Error::Device(format!(
-            "{} gives something else on {} than where it was exported: do not use it there (`tonotopy devices \
-             --check` tells whether the device computes correctly)",
+            "{} computes different results on {} than where it was exported; do not use it on this device, and check \
+             the device with `tonotopy devices --check`",
             arguments.model.display(),
             device.id
         ))),

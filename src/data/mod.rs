@@ -1,6 +1,7 @@
 //! Excerpts of tracks as batches: splits, sampling, the track cache, prefetch.
 
 pub mod batch;
+pub mod directories;
 pub mod examples;
 pub mod prefetch;
 pub mod prepare;

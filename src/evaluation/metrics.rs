@@ -27,7 +27,6 @@ pub use ranking::{Areas, areas};
 pub use scores::{Folds, Micro, Scores, TagScores, score, score_micro};
 pub use targets::Targets;
 
-pub(crate) use ranking::order_key;
 pub(crate) use scores::{check, mean};
 
 use std::path::PathBuf;

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::data::prepare::Prepared;
 use crate::error::{Error, Result};
 use crate::evaluation::metrics::recommendation::{
-    ItemLists, RecommendationError, RecommendationScores,
+    Options, RecommendationScores, score_recommendation,
 };
 use crate::evaluation::similar_tracks::{self, SimilarTracks};
 use crate::evaluation::tag_probe::{self, TagCheck};
 use crate::evaluation::track_predictions::Outcome;
-use crate::listening::latent_factors::Latent;
+use crate::listening::item_lists::ItemLists;
+use crate::listening::latent_factors::LatentFactors;
 use crate::listening::matrix::Matrix;
 use crate::listening::top_k::{Measure, top_k};
 use crate::listening::usage_space::usage_space;
@@ -55,7 +56,7 @@ pub struct Recommendation {
 /// # Errors
 /// [`Error::Data`] if a factor or a score is not finite.
 pub fn recommend(
-    latent: &Latent,
+    latent: &LatentFactors,
     outcome: Outcome,
     places: Option<&Matrix>,
     data: &Prepared,
@@ -73,8 +74,8 @@ pub fn recommend(
         split: split.to_string(),
         n_tracks: positions.len(),
         scores: rank(latent, &predicted, places, data, split)?,
-        upper_bound: latent.score(&positions, &truth).map_err(unscored)?,
-        random: Some(latent.score(&positions, &random(&truth, seed)).map_err(unscored)?),
+        upper_bound: score(latent, &latent.users, &positions, &truth)?,
+        random: Some(score(latent, &latent.users, &positions, &random(&truth, seed))?),
         nmse: match places {
             Some(_) => None,
             None => nmse(&truth, &predicted),
@@ -131,7 +132,7 @@ fn random(like: &Matrix, seed: u64) -> Matrix {
 /// # Errors
 /// [`Error::Data`] if a score is not finite.
 pub fn rank(
-    latent: &Latent,
+    latent: &LatentFactors,
     predicted: &Matrix,
     places: Option<&Matrix>,
     data: &Prepared,
@@ -139,14 +140,31 @@ pub fn rank(
 ) -> Result<RecommendationScores> {
     let positions = data.positions(split);
     match places {
-        None => latent.score(&positions, predicted),
+        None => score(latent, &latent.users, &positions, predicted),
         Some(places) => {
             let (users, items) =
                 latent.by_distance(&data.positions(Split::Train), places, predicted);
-            latent.score_for(&users, &positions, &items)
+            score(latent, &users, &positions, &items)
         }
     }
-    .map_err(unscored)
+}
+
+/// Scores how `factors` (one row per position in `tracks`) rank these tracks for `users`, who played some of them.
+///
+/// # Errors
+/// [`Error::Data`] if a score is not finite.
+fn score(
+    latent: &LatentFactors,
+    users: &Matrix,
+    tracks: &[usize],
+    factors: &Matrix,
+) -> Result<RecommendationScores> {
+    let unscored = |error: &dyn std::fmt::Display| {
+        Error::Data(format!("the recommendations cannot be scored: {error}"))
+    };
+    let played = latent.played(tracks).map_err(|error| unscored(&error))?;
+    score_recommendation(users, factors, &played, &Options::default())
+        .map_err(|error| unscored(&error))
 }
 
 /// For each track of the train split, those that its listeners like best: the nearest by usage. Nothing without
@@ -177,13 +195,39 @@ pub fn matrix(outcome: &Outcome) -> Result<Matrix> {
         .map_err(|error| Error::Data(error.to_string()))
 }
 
-fn unscored(error: RecommendationError) -> Error {
-    Error::Data(format!("the recommendations cannot be scored: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use datasets::listening::synthetic_listeners::SyntheticListenersConfig;
+    use datasets::tracks::synthetic::SyntheticConfig;
+    use models::factorization::wmf::WmfConfig;
+
     use super::*;
+
+    #[test]
+    fn own_factors_recommend_held_out_tracks_and_random_factors_do_not() {
+        let config = SyntheticConfig { tracks: 100, ..Default::default() };
+        let collection = config.load().unwrap();
+        let listeners =
+            SyntheticListenersConfig { users: 600, mean_items: 20.0, ..Default::default() };
+        let plays = listeners.listeners(&collection).unwrap().interactions();
+        let config =
+            WmfConfig { factors: 8, iterations: 6, regularization: 5.0, ..Default::default() };
+        let (tracks, stop) = (&collection.tracks, AtomicBool::new(false));
+        let latent = LatentFactors::fit(&plays, tracks, &config, &stop, |_, _, _| {}).unwrap();
+        let test: Vec<usize> =
+            (0..100).filter(|&at| tracks[at].split == Some(Split::Test)).collect();
+        let scores = |rows: Vec<u32>| {
+            score(&latent, &latent.users, &test, &latent.tracks.gather(&rows)).unwrap()
+        };
+        let own = scores(test.iter().map(|&at| at as u32).collect());
+        // The factors of other tracks are as good as random ones.
+        let others = scores(test.iter().map(|&at| (at as u32 + 37) % 100).collect());
+        assert!(own.auc.unwrap() > 0.75, "{own:?}");
+        assert!((others.auc.unwrap() - 0.5).abs() < 0.2, "{others:?}");
+        assert!(own.map.unwrap() > others.map.unwrap() + 0.2, "{own:?} {others:?}");
+    }
 
     #[test]
     fn the_mean_has_an_error_of_one_and_the_truth_of_none() {

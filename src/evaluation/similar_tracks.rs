@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::listening::item_lists::ItemLists;
 use crate::listening::matrix::Matrix;
 use crate::listening::top_k::{Measure, top_k};
 use crate::listening::usage_space::usage_space;

@@ -44,7 +44,8 @@ pub(crate) fn score(
 pub(crate) fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
     match loss {
         Loss::WeightedPredictionError => {
-            data.latent.as_ref().map(|latent| latent.listeners(&data.positions(split)))
+            let latent = data.latent.as_ref()?;
+            Some(Listeners::new(latent.users.clone(), latent.confidences(&data.positions(split))))
         }
         _ => None,
     }

@@ -1,5 +1,4 @@
-//! Vectors of whole tracks: the mean of a model's last hidden layer, or of its outputs, over
-//! consecutive excerpts.
+//! One vector per track: the mean over consecutive excerpts of a model's last hidden layer, or of its outputs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,16 +11,17 @@ use crate::data::examples::{Examples, TrackInputs};
 use crate::error::{Error, Result};
 use crate::listening::matrix::Matrix;
 
-/// Excerpts that go through the network at once; embeddings do not depend on it.
-const ROWS: usize = 32;
+/// Excerpts per batch; the result does not depend on it.
+const BATCH: usize = 32;
 
-/// What `apply` makes of every track: the mean over its excerpts.
+/// Applies `apply` to all excerpts of each track and averages the results.
 ///
 /// # Shapes
+/// - `apply`: `[excerpt, sample]` to `[excerpt, feature]`
 /// - returns: `[track, feature]`, in the order of `audio`
 ///
 /// # Errors
-/// If audio cannot be read, an embedding is not finite, or `stop` was set.
+/// If audio cannot be read, a vector is not finite, or `stop` was set.
 pub fn embed(
     apply: impl Fn(Tensor<2>) -> Tensor<2>,
     ids: Vec<String>,
@@ -41,27 +41,23 @@ pub fn embed(
         ..Examples::default()
     });
     let format = SampleFormat::for_device(device);
-    let (batches, total) = tracks.consecutive_batches(ROWS, true, format);
-    let mut width = 0;
+    let (batches, total) = tracks.consecutive_batches(BATCH, true, format);
+    let (mut done, mut width) = (0, 0);
     let mut sums: Vec<f64> = Vec::new();
     let mut counts = vec![0_u32; tracks.len()];
-    let mut done = 0;
     for batch in batches {
         if stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted("interrupted while embedding".into()));
+            return Err(Error::Interrupted("interrupted while computing vectors".into()));
         }
         let batch = batch?;
         let (rows, excerpts) = (batch.rows, batch.excerpts.clone());
-        let features = apply(batch.inputs_to_device(device));
-        let values = features.into_data().convert::<f32>();
-        width = values.num_elements() / rows;
+        let features = apply(batch.inputs_to_device(device)).into_data().convert::<f32>();
+        width = features.num_elements() / rows;
         sums.resize(tracks.len() * width, 0.0);
-        let values: Vec<f32> = values.iter::<f32>().collect();
+        let values: Vec<f32> = features.iter::<f32>().collect();
         for (excerpt, row) in excerpts.iter().zip(values.chunks_exact(width)) {
-            let sum = &mut sums[excerpt.track * width..][..width];
-            for (sum, value) in sum.iter_mut().zip(row) {
-                *sum += f64::from(*value);
-            }
+            let sums = &mut sums[excerpt.track * width..][..width];
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
             counts[excerpt.track] += 1;
         }
         done += excerpts.len();
@@ -72,11 +68,11 @@ pub fn embed(
         let row = &sums[track * width..][..width];
         if row.iter().any(|sum| !sum.is_finite()) {
             return Err(Error::Diverged(format!(
-                "the embedding of track {} is not finite: the model or its input holds NaN",
+                "the vector of track {} is not finite: the model or its input contains NaN",
                 tracks.ids[track]
             )));
         }
         data.extend(row.iter().map(|sum| (sum / f64::from(count)) as f32));
     }
-    Matrix::new(tracks.len(), width, data).map_err(|error| Error::Data(error.to_string()))
+    Ok(Matrix::new(tracks.len(), width, data)?)
 }

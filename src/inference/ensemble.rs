@@ -1,46 +1,45 @@
-//! One model or a folder of them, applied to audio files.
-//!
-//! Of several models every one has its say: of a tag that some of them know, the mean over these.
+//! One or several models, applied to audio files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
 use crate::error::{Error, Result};
-use crate::inference::predictor::{Predictor, Reader, Rows, What, read_file};
+use crate::inference::predictor::{ModelOutput, Predictor, Reader, Rows, read_file};
 use crate::runs::checkpoint::Which;
 
-/// See the head of this file.
+/// Models whose predictions are averaged: the value of a tag is the mean over the models that have it.
 pub struct Ensemble {
     models: Vec<Predictor>,
     tags: Vec<String>,
-    /// Where each model's outputs stand among `tags`.
-    places: Vec<Vec<usize>>,
+    /// For each model: the position of its outputs in `tags`.
+    columns: Vec<Vec<usize>>,
 }
 
-/// How tags are followed over time.
+/// Windows of predictions over time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OverTime {
-    /// Of a window, in seconds.
+    /// Length of a window, in seconds.
     pub window_s: f64,
-    /// From one window to the next, in seconds.
+    /// Distance between the starts of two windows, in seconds.
     pub hop_s: f64,
 }
 
-/// What models make of a file.
+/// The predictions for a file.
 pub struct Analysis {
-    /// The mean over the file, a number a tag.
-    pub summary: Vec<f32>,
-    /// The same window by window, if it was asked for.
+    /// The mean over the file: `[tag]`
+    pub mean: Vec<f32>,
+    /// `[window][tag]`; empty without [`OverTime`].
     pub windows: Vec<Vec<f32>>,
 }
 
 impl Ensemble {
-    /// A run, a `.safetensors` file, or a folder of these.
+    /// Loads a run, a `.safetensors` file, or a directory of these.
     ///
     /// # Errors
-    /// If there is no model, or one of them cannot be loaded.
+    /// If there is no model, or a model cannot be loaded.
     pub fn open(path: &Path, which: Which, device: &Device) -> Result<Ensemble> {
         let is_run = |path: &Path| path.join("experiment.toml").is_file();
         let paths = match path.is_dir() && !is_run(path) {
@@ -59,8 +58,7 @@ impl Ensemble {
         };
         if paths.is_empty() {
             return Err(Error::Data(format!(
-                "{} holds no model: name a run folder, a .safetensors file of `tonotopy export`, or a folder \
-                 of these",
+                "{} contains no model; name a run, a .safetensors file of `tonotopy export`, or a directory of these",
                 path.display()
             )));
         }
@@ -70,52 +68,54 @@ impl Ensemble {
 
     fn new(models: Vec<Predictor>) -> Result<Ensemble> {
         let mut tags: Vec<String> = Vec::new();
-        let mut places = Vec::new();
+        let mut columns = Vec::new();
         for model in &models {
             if model.has_tags() != models[0].has_tags() {
                 return Err(Error::Config(format!(
-                    "of the models in one folder {} gives tags and {} gives factors: use them apart",
+                    "{} predicts tags and {} predicts factors; use only models of one kind together",
                     models.iter().find(|model| model.has_tags()).map_or("", |m| &m.card().name),
                     models.iter().find(|model| !model.has_tags()).map_or("", |m| &m.card().name),
                 )));
             }
-            let place = |tag: &String| match tags.iter().position(|known| known == tag) {
-                Some(place) => place,
-                None => {
+            let column = |tag: &String| {
+                tags.iter().position(|known| known == tag).unwrap_or_else(|| {
                     tags.push(tag.clone());
                     tags.len() - 1
-                }
+                })
             };
-            places.push(model.tags().iter().map(place).collect());
+            columns.push(model.tags().iter().map(column).collect());
         }
-        Ok(Ensemble { models, tags, places })
+        Ok(Ensemble { models, tags, columns })
     }
 
-    /// One at least, in the order of their paths.
+    /// The models, at least one, sorted by path.
     pub fn models(&self) -> &[Predictor] {
         &self.models
     }
 
-    /// The tags of all models, each once.
+    /// The union of the tags of all models.
     pub fn tags(&self) -> &[String] {
         &self.tags
     }
 
-    /// Whether outputs are tags, not latent factors; all models agree on it.
+    /// Whether all models predict tags; otherwise all predict latent factors.
     pub fn has_tags(&self) -> bool {
         self.models[0].has_tags()
     }
 
+    /// Checks that all models take audio.
+    ///
     /// # Errors
-    /// If a model takes no audio.
+    /// If a model takes features of a dataset instead.
     pub fn takes_audio(&self) -> Result<()> {
         self.models.iter().try_for_each(Predictor::takes_audio)
     }
 
-    /// Windows and hops where the user left them open: as long as the longest excerpt of a model.
+    /// Windows of predictions over time. By default, a window is as long as the longest excerpt of a model, and the hop
+    /// is the window length.
     ///
     /// # Errors
-    /// If a length is none, or a window is shorter than an excerpt.
+    /// If a value is out of range, or a window is shorter than an excerpt.
     pub fn over_time(&self, window_s: Option<f64>, hop_s: Option<f64>) -> Result<OverTime> {
         let seconds =
             |model: &Predictor| model.excerpt_samples() as f64 / f64::from(model.sample_rate());
@@ -124,93 +124,99 @@ impl Ensemble {
         let hop_s = hop_s.unwrap_or(window_s);
         if !(window_s >= longest - 1e-3 && window_s <= 1e5) {
             return Err(Error::Config(format!(
-                "--window {window_s}: a model looks at {longest} s at once, so give that or more"
+                "--window is {window_s}, but must be from {longest} (the excerpt length of the model) to 100000 seconds"
             )));
         }
         if !(1e-3..=1e5).contains(&hop_s) {
             return Err(Error::Config(format!(
-                "--hop {hop_s}: it must be from 0.001 to 100 000 seconds"
+                "--hop is {hop_s}, but must be from 0.001 to 100000 seconds"
             )));
         }
         Ok(OverTime { window_s, hop_s })
     }
 
-    /// Tags (or factors) of a file, in fixed memory but for what is asked over time.
+    /// Predicts the tags (or factors) of a file. Memory does not grow with the length of the file, except for
+    /// predictions over time.
     ///
     /// # Errors
     /// If the file cannot be decoded, or a prediction is not finite.
     pub fn analyse(&self, path: &Path, over_time: Option<OverTime>) -> Result<Analysis> {
         let mut hops = vec![None];
         hops.extend(over_time.map(|over_time| Some(over_time.hop_s)));
-        let mut found = self.read(path, What::Predictions, &hops)?.into_iter();
-        let means = found.next().unwrap_or_default();
-        let means: Vec<Vec<f32>> = means.iter().map(Rows::mean).collect::<Result<_>>()?;
-        let summary = self.together(&means);
+        let mut found = self.read(path, ModelOutput::Predictions, &hops)?.into_iter();
+        let rows = found.next().unwrap_or_default();
+        let means: Vec<Vec<f32>> = rows.iter().map(Rows::mean).collect::<Result<_>>()?;
+        let mean = self.combine(&means);
         let (Some(over_time), Some(rows)) = (over_time, found.next()) else {
-            return Ok(Analysis { summary, windows: Vec::new() });
+            return Ok(Analysis { mean, windows: Vec::new() });
         };
-        let mut windows = Vec::new();
-        for (model, rows) in self.models.iter().zip(&rows) {
-            let rate = f64::from(model.sample_rate());
-            let spare = over_time.window_s - model.excerpt_samples() as f64 / rate;
-            windows
-                .push(rows.moving_means((spare.max(0.0) / over_time.hop_s + 1e-6) as usize + 1)?);
-        }
-        let count = windows.iter().map(Vec::len).min().unwrap_or(0);
-        let windows = (0..count).map(|at| {
-            let of_models: Vec<Vec<f32>> = windows.iter().map(|of| of[at].clone()).collect();
-            self.together(&of_models)
+        let by_model = self.models.iter().zip(&rows).map(|(model, rows)| {
+            let excerpt_s = model.excerpt_samples() as f64 / f64::from(model.sample_rate());
+            let rest_s = (over_time.window_s - excerpt_s).max(0.0);
+            rows.moving_means((rest_s / over_time.hop_s + 1e-6) as usize + 1)
         });
-        Ok(Analysis { summary, windows: windows.collect() })
+        let by_model: Vec<Vec<Vec<f32>>> = by_model.collect::<Result<_>>()?;
+        let count = by_model.iter().map(Vec::len).min().unwrap_or(0);
+        let windows = (0..count).map(|at| {
+            let window: Vec<Vec<f32>> =
+                by_model.iter().map(|windows| windows[at].clone()).collect();
+            self.combine(&window)
+        });
+        Ok(Analysis { mean, windows: windows.collect() })
     }
 
-    /// The vectors of all models for a file, one after the other.
+    /// The vectors of all models for a file, concatenated.
     ///
     /// # Errors
-    /// As [`Ensemble::analyse`].
-    pub fn vector(&self, path: &Path, what: What) -> Result<Vec<f32>> {
-        let rows = self.read(path, what, &[None])?.into_iter().flatten();
+    /// Those of [`Ensemble::analyse`].
+    pub fn vector(&self, path: &Path, output: ModelOutput) -> Result<Vec<f32>> {
+        let rows = self.read(path, output, &[None])?.into_iter().flatten();
         let vectors: Vec<Vec<f32>> = rows.map(|rows| rows.mean()).collect::<Result<_>>()?;
         Ok(vectors.concat())
     }
 
-    /// The rows of each model for each hop in seconds (an excerpt where it is `None`); a file is decoded once
-    /// for all that take the same rate.
-    fn read(&self, path: &Path, what: What, hops: &[Option<f64>]) -> Result<Vec<Vec<Rows>>> {
-        let mut found: Vec<Vec<Option<Rows>>> = Vec::new();
-        found.resize_with(hops.len(), || self.models.iter().map(|_| None).collect());
-        let mut rates: Vec<u32> = self.models.iter().map(Predictor::sample_rate).collect();
-        rates.sort_unstable();
-        rates.dedup();
+    /// The rows `[hop][model]` for each hop in seconds; `None` is the length of an excerpt. A file is decoded once for
+    /// all models with the same sample rate.
+    fn read(
+        &self,
+        path: &Path,
+        output: ModelOutput,
+        hops: &[Option<f64>],
+    ) -> Result<Vec<Vec<Rows>>> {
+        let mut found: BTreeMap<(usize, usize), Rows> = BTreeMap::new();
+        let rates: BTreeSet<u32> = self.models.iter().map(Predictor::sample_rate).collect();
         for rate in rates {
-            let (mut readers, mut places) = (Vec::new(), Vec::new());
+            let (mut readers, mut keys) = (Vec::new(), Vec::new());
             for (at, model) in self.models.iter().enumerate() {
-                for (ask, hop) in hops.iter().enumerate().filter(|_| model.sample_rate() == rate) {
+                for (number, hop) in hops.iter().enumerate().filter(|_| model.sample_rate() == rate)
+                {
                     let hop = hop.map_or(model.excerpt_samples(), |seconds| {
                         ((seconds * f64::from(rate)).round() as usize).max(1)
                     });
-                    readers.push(Reader::new(model, what, hop));
-                    places.push((ask, at));
+                    readers.push(Reader::new(model, output, hop));
+                    keys.push((number, at));
                 }
             }
             read_file(path, &mut readers)?;
-            for ((ask, at), reader) in places.into_iter().zip(readers) {
+            for (key, reader) in keys.into_iter().zip(readers) {
                 let rows = reader.finish();
                 let rows =
                     rows.map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
-                found[ask][at] = Some(rows);
+                found.insert(key, rows);
             }
         }
-        Ok(found.into_iter().map(|rows| rows.into_iter().flatten().collect()).collect())
+        let mut by_hop: Vec<Vec<Rows>> = hops.iter().map(|_| Vec::new()).collect();
+        found.into_iter().for_each(|((hop, _), rows)| by_hop[hop].push(rows));
+        Ok(by_hop)
     }
 
-    /// The means over the models that know a tag.
-    fn together(&self, predictions: &[Vec<f32>]) -> Vec<f32> {
+    /// For each tag, the mean over the models that have it.
+    fn combine(&self, predictions: &[Vec<f32>]) -> Vec<f32> {
         let mut sums = vec![(0.0_f64, 0_u32); self.tags.len()];
-        for (places, values) in self.places.iter().zip(predictions) {
-            for (&place, &value) in places.iter().zip(values) {
-                sums[place].0 += f64::from(value);
-                sums[place].1 += 1;
+        for (columns, values) in self.columns.iter().zip(predictions) {
+            for (&column, &value) in columns.iter().zip(values) {
+                sums[column].0 += f64::from(value);
+                sums[column].1 += 1;
             }
         }
         sums.into_iter().map(|(sum, count)| (sum / f64::from(count.max(1))) as f32).collect()

@@ -1,4 +1,4 @@
-//! Weights that another program trained, as a run of ours.
+//! Import of weights that another program trained.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -23,17 +23,17 @@ use crate::training::log::{Log, LogLine};
 use crate::training::objective::Objective;
 use crate::training::state::LoopState;
 
-/// Weights from a file, under the names that they have there.
+/// Weights read from a file.
 pub struct Imported {
-    /// With the shapes that they have there.
+    /// With the names and shapes of the file.
     pub weights: Weights,
-    /// Of files that this program exported.
+    /// Fitted arrays; only in files of `tonotopy export`.
     pub fitted: Fitted,
-    /// What was passed over, and why: counters that no prediction depends on.
+    /// Names of ignored tensors: counters that do not affect predictions.
     pub passed_over: Vec<String>,
 }
 
-/// A part of a name and what stands in its place: `conv1=stages.0.conv`.
+/// A rule `OLD=NEW` that renames weights, such as `conv1=stages.0.conv`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rename {
     from: String,
@@ -54,7 +54,7 @@ impl std::str::FromStr for Rename {
 }
 
 impl Rename {
-    /// The new name, if the old one is `from` or begins with it and a dot.
+    /// The new name, if `name` is `from` or begins with `from` and a dot.
     fn apply(&self, name: &str) -> Option<String> {
         let rest = name.strip_prefix(&self.from)?;
         (rest.is_empty() || rest.starts_with('.')).then(|| format!("{}{rest}", self.to))
@@ -62,12 +62,11 @@ impl Rename {
 }
 
 impl Imported {
-    /// Reads `.safetensors`, or a checkpoint of PyTorch (`.pth`, `.pt`), of which only tensors are read:
-    /// nothing in it is ever executed.
+    /// Reads `.safetensors`, or a PyTorch checkpoint (`.pth`, `.pt`). Only tensors are read from a checkpoint; its code is
+    /// never executed. float64 is rounded to float32.
     ///
     /// # Errors
-    /// If it is neither, is damaged, or holds numbers of another kind than float32 (or float64, which are
-    /// rounded).
+    /// If the file has another format, is damaged, or contains types other than float32 and float64.
     pub fn read(path: &Path) -> Result<Imported> {
         let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
         match ending.to_str() {
@@ -76,44 +75,38 @@ impl Imported {
                 let (weights, fitted) = (contents.weights, contents.fitted);
                 Ok(Imported { weights, fitted, passed_over: Vec::new() })
             }
-            Some("pth" | "pt") => of_pytorch(path),
+            Some("pth" | "pt") => read_pytorch(path),
             _ => Err(Error::Config(format!(
-                "{}: weights are read from .safetensors, .pth and .pt files; convert it first",
+                "{}: weights can be read from .safetensors, .pth and .pt files only; convert the file first",
                 path.display()
             ))),
         }
     }
 
-    /// Gives weights other names; the first rule that fits a name counts.
+    /// Renames weights; the first rule that matches a name is applied.
     ///
     /// # Errors
-    /// If a rule fits nothing, or two weights end with one name.
+    /// If a rule matches no name, or two weights get the same name.
     pub fn rename(mut self, rules: &[Rename]) -> Result<Imported> {
         let mut used = vec![false; rules.len()];
         let mut renamed = Weights::new();
         for (name, array) in self.weights {
             let rule =
                 rules.iter().enumerate().find_map(|(at, rule)| Some((at, rule.apply(&name)?)));
-            let new = match rule {
-                Some((at, new)) => {
-                    used[at] = true;
-                    new
-                }
-                None => name,
-            };
+            let new = rule.map_or(name, |(at, new)| {
+                used[at] = true;
+                new
+            });
             if renamed.contains_key(&new) {
-                return Err(Error::Config(format!(
-                    "two weights would be named {new:?}: correct --rename"
-                )));
+                return Err(Error::Config(format!("--rename gives two weights the name {new:?}")));
             }
             renamed.insert(new, array);
         }
         if let Some((rule, _)) = rules.iter().zip(used).find(|(_, used)| !used) {
             return Err(Error::Config(format!(
-                "--rename {}={}: no weight has a name that is {:?} or begins with it and a dot; there are {}",
+                "--rename {}={}: no weight is named {0} or begins with \"{0}.\"; the names are {}",
                 rule.from,
                 rule.to,
-                rule.from,
                 renamed.keys().take(20).cloned().collect::<Vec<_>>().join(", ")
             )));
         }
@@ -122,14 +115,14 @@ impl Imported {
     }
 }
 
-fn of_pytorch(path: &Path) -> Result<Imported> {
+fn read_pytorch(path: &Path) -> Result<Imported> {
     let place = path.display();
     let data = |problem: String| Error::Data(format!("{place} {problem}"));
     let broken = |error: pytorch_reader::PytorchError| {
-        data(format!("cannot be read as a checkpoint of PyTorch: {error}"))
+        data(format!("is not a readable PyTorch checkpoint: {error}"))
     };
     let mut tensors = PytorchReader::new(path).map_err(broken)?.into_tensors();
-    // What training scripts put around a state_dict.
+    // Training scripts often wrap the state_dict.
     for key in ["state_dict", "model_state_dict", "model"] {
         let inner = format!("{key}.");
         if !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(&inner)) {
@@ -158,8 +151,8 @@ fn of_pytorch(path: &Path) -> Result<Imported> {
             }
             other => {
                 return Err(data(format!(
-                    "holds {name:?} as {other:?}: only float32 and float64 can be read; save it as \
-                     model.float().state_dict()"
+                    "contains {name:?} as {other:?}, but only float32 and float64 can be read; save \
+                     model.float().state_dict() instead"
                 )));
             }
         };
@@ -169,9 +162,9 @@ fn of_pytorch(path: &Path) -> Result<Imported> {
     Ok(imported)
 }
 
-/// Weights in the shapes that a model has, where they differ by dimensions of size one alone: other programs
-/// convolve over time in two dimensions.
-fn reshaped(weights: Weights, shapes: &std::collections::BTreeMap<String, Vec<usize>>) -> Weights {
+/// Reshapes weights whose shape differs from the model's only by dimensions of size one: other programs convolve over time
+/// with 2-D convolutions.
+fn reshaped(weights: Weights, shapes: &weights::Shapes) -> Weights {
     let core = |shape: &[usize]| -> Vec<usize> {
         shape.iter().copied().filter(|size| *size != 1).collect()
     };
@@ -186,72 +179,60 @@ fn reshaped(weights: Weights, shapes: &std::collections::BTreeMap<String, Vec<us
         .collect()
 }
 
-impl Session<'_> {
-    /// Makes a run of the experiment whose first and only checkpoint holds these weights, validated.
-    ///
-    /// # Errors
-    /// If the folder holds a run, the weights do not fit the experiment's model, or the data cannot be
-    /// loaded.
-    pub fn import(
-        &self,
-        experiment: &Experiment,
-        folder: &RunFolder,
-        imported: Imported,
-        from: &Path,
-    ) -> Result<LoopState> {
-        if folder.exists() {
-            return Err(Error::Config(format!(
-                "{} exists: give the experiment another name or seed",
-                folder.path().display()
-            )));
-        }
-        let experiment = &transfer_source::resolved(experiment, folder.beside())?;
-        let _lock = folder.lock()?;
-        let mut data = self.prepare(experiment, folder)?;
-        let fitted = imported.fitted;
-        let device = &self.device.device;
-        let model = model::initial(experiment, data.outputs(), &fitted, device)?;
-        let weights = reshaped(imported.weights, &weights::shapes(&model.valid()));
-        let filled = weights::put(model.valid(), &weights).map_err(|misfit| {
-            Error::Data(format!(
-                "the weights of {} are not those of the experiment's model ({}): {misfit}; name them as the \
-                 model does with --rename OLD=NEW, or correct the model",
-                from.display(),
-                experiment.model.name()
-            ))
-        })?;
-        let model = model::with_weights(model, filled.clone().into_record(), from)?;
-
-        data.notes.push(format!("weights imported from {}", from.display()));
-        data.notes
-            .extend(imported.passed_over.iter().map(|name| format!("{name} was passed over")));
-        let environment = Environment::here(self.device, model.num_params(), data.notes.clone());
-        folder.create(experiment, &environment, &fitted, &data)?;
-
-        let heard = listeners(&data, experiment.training.loss, Split::Valid);
-        let objective = Objective::new(experiment.training.loss, heard.as_ref(), device);
-        let bar = self.progress.predict("validate");
-        let stop = AtomicBool::new(false);
-        let outcome = track_predictions::predict(
-            &filled,
-            &data.valid,
-            &objective,
-            device,
-            &stop,
-            |done, total| {
-                bar.predict(done, total);
-            },
-        );
-        bar.finish();
-        let metrics = measure(experiment.training.loss, &outcome?, None, &data, Split::Valid)?;
-        let mut state = LoopState::default();
-        judge(&experiment.training.metric, &metrics, &mut state)?;
-        let optimizer = experiment.training.optimizer.init();
-        let keep = experiment.training.keep_checkpoints;
-        folder.checkpoints().save(&model, &optimizer, &state, keep)?;
-        let mut log = Log::open(folder.path(), 0)?;
-        log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
-        log.write(&LogLine::End { step: 0, reason: "imported".into(), seconds: 0.0 })?;
-        Ok(state)
+/// Creates a run of the experiment with one checkpoint, which contains these weights and their validation scores.
+///
+/// # Errors
+/// If the run exists, the weights do not match the experiment's model, or the data cannot be loaded.
+pub fn import(
+    session: &Session<'_>,
+    experiment: &Experiment,
+    folder: &RunFolder,
+    imported: Imported,
+    from: &Path,
+) -> Result<LoopState> {
+    if folder.exists() {
+        return Err(Error::Config(format!(
+            "{} exists; change the name or seed of the experiment",
+            folder.path().display()
+        )));
     }
+    let experiment = &transfer_source::resolved(experiment, folder.beside())?;
+    let _lock = folder.lock()?;
+    let mut data = session.prepare(experiment, folder)?;
+    let fitted = imported.fitted;
+    let device = &session.device.device;
+    let model = model::initial(experiment, data.outputs(), &fitted, device)?;
+    let weights = reshaped(imported.weights, &weights::shapes(&model.valid()));
+    let filled = weights::put(model.valid(), &weights).map_err(|mismatch| {
+        Error::Data(format!(
+            "the weights in {} do not match the experiment's model ({}): {mismatch}; rename them with --rename OLD=NEW, or \
+             change the model",
+            from.display(),
+            experiment.model.name()
+        ))
+    })?;
+    let model = model::with_weights(model, filled.clone().into_record(), from)?;
+
+    data.notes.push(format!("weights imported from {}", from.display()));
+    data.notes.extend(imported.passed_over.iter().map(|name| format!("{name} was ignored")));
+    let environment = Environment::here(session.device, model.num_params(), data.notes.clone());
+    folder.create(experiment, &environment, &fitted, &data)?;
+
+    let heard = listeners(&data, experiment.training.loss, Split::Valid);
+    let objective = Objective::new(experiment.training.loss, heard.as_ref(), device);
+    let bar = session.progress.predict("validate");
+    let stop = AtomicBool::new(false);
+    let show = |done, total| bar.predict(done, total);
+    let outcome = track_predictions::predict(&filled, &data.valid, &objective, device, &stop, show);
+    bar.finish();
+    let metrics = measure(experiment.training.loss, &outcome?, None, &data, Split::Valid)?;
+    let mut state = LoopState::default();
+    judge(&experiment.training.metric, &metrics, &mut state)?;
+    let optimizer = experiment.training.optimizer.init();
+    let keep = experiment.training.keep_checkpoints;
+    folder.checkpoints().save(&model, &optimizer, &state, keep)?;
+    let mut log = Log::open(folder.path(), 0)?;
+    log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
+    log.write(&LogLine::End { step: 0, reason: "imported".into(), seconds: 0.0 })?;
+    Ok(state)
 }

@@ -1,4 +1,4 @@
-//! A trained model applied to audio.
+//! A trained model, ready to be applied to audio.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use crate::audio::{self, Limits};
 use crate::error::{Error, Result};
 use crate::inference::model_file::{Card, Outputs, safetensors};
 use crate::inference::weights;
-use crate::listening::catalogue::By;
+use crate::listening::catalogue::VectorKind;
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 use crate::runs::model;
 
-/// Samples that go through the network at once, at most; one excerpt always does.
-const AT_ONCE: usize = 1 << 22;
+/// The largest number of samples per batch, unless one excerpt is longer.
+const MAX_BATCH_SAMPLES: usize = 1 << 22;
 
-/// Excerpts that do, at most.
-const ROWS: usize = 16;
+/// The largest number of excerpts per batch.
+const MAX_BATCH: usize = 16;
 
-/// A trained model with all that it needs to be used: front end, rate, tags.
+/// A trained model with its front end, sample rate and tags.
 ///
 /// ```no_run
 /// # fn main() -> tonotopy::Result<()> {
@@ -37,7 +37,7 @@ const ROWS: usize = 16;
 /// # }
 /// ```
 ///
-/// One model serves many threads at once: it is `Send` and `Sync`, and predicting changes nothing in it.
+/// A predictor is `Send` and `Sync`; many threads can share it.
 pub struct Predictor {
     model: Model,
     fitted: Fitted,
@@ -45,39 +45,39 @@ pub struct Predictor {
     device: Device,
 }
 
-/// What is asked of a model.
+/// A result of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Probabilities of tags, or predicted factors.
+pub enum ModelOutput {
+    /// Probabilities of tags, or predicted factors: `[output]`
     Predictions,
-    /// The network's outputs before they become probabilities.
-    Outputs,
-    /// The last hidden layer.
+    /// The raw outputs of the network: `[output]`
+    Logits,
+    /// The last hidden layer: `[feature]`
     Embeddings,
 }
 
-impl From<By> for What {
-    fn from(by: By) -> Self {
-        match by {
-            By::Embedding => Self::Embeddings,
-            By::Factors => Self::Outputs,
+impl From<VectorKind> for ModelOutput {
+    fn from(kind: VectorKind) -> Self {
+        match kind {
+            VectorKind::Embedding => Self::Embeddings,
+            VectorKind::Factors => Self::Logits,
         }
     }
 }
 
 impl Predictor {
-    /// Loads a run folder (its best checkpoint) or a `.safetensors` file, to compute on the CPU.
+    /// Loads a run (its best checkpoint) or a `.safetensors` file for computation on the CPU.
     ///
     /// # Errors
-    /// If there is neither, or it is damaged, or its parts do not fit each other.
+    /// If `path` is neither, is damaged, or its parts do not match.
     pub fn load(path: impl AsRef<Path>) -> Result<Predictor> {
         Self::open(path.as_ref(), Which::Best, &Device::flex())
     }
 
-    /// The same with a checkpoint and a device to choose; a file has one checkpoint.
+    /// Loads a run or a `.safetensors` file. `which` selects the checkpoint of a run.
     ///
     /// # Errors
-    /// As [`Predictor::load`].
+    /// Those of [`Predictor::load`].
     pub fn open(path: &Path, which: Which, device: &Device) -> Result<Predictor> {
         match path.is_dir() {
             true => Self::of_run(&RunFolder::open(path)?, which, device),
@@ -98,14 +98,14 @@ impl Predictor {
         let place = path.display();
         if ending == "onnx" {
             return Err(Error::Data(format!(
-                "{place} is an ONNX file, which other programs run: name the run or its .safetensors export"
+                "{place} is an ONNX file, which this program does not run; name the run or its .safetensors export"
             )));
         }
         let contents = safetensors::read(path)?;
         let Some(card) = contents.card else {
             return Err(Error::Data(format!(
-                "{place} has no card of tonotopy: nothing says what its weights are for; bring them into a run \
-                 with `tonotopy import`"
+                "{place} was not written by `tonotopy export` and does not say which model its weights are from; create a \
+                 run from it with `tonotopy import`"
             )));
         };
         let (weights, fitted) = (contents.weights, contents.fitted);
@@ -114,12 +114,14 @@ impl Predictor {
             .iter()
             .find(|(_, array)| array.values.iter().any(|value| !value.is_finite()));
         if let Some((name, _)) = infinite {
-            return Err(Error::Data(format!("{place}: {name:?} holds NaN or infinity")));
+            return Err(Error::Data(format!(
+                "{place}: {name:?} contains NaN or infinity; take an undamaged copy"
+            )));
         }
         let unfit = |problem: &dyn std::fmt::Display| {
-            Error::Data(format!("{place}: the weights do not fit the card: {problem}"))
+            Error::Data(format!("{place}: the weights do not match the model card: {problem}"))
         };
-        // Nothing is drawn or allocated before the shapes are known to be those of the file.
+        // Weights are allocated only after their shapes have been checked.
         let model = card
             .model
             .init(card.tags.len(), card.excerpt_samples, &fitted, device)
@@ -134,20 +136,20 @@ impl Predictor {
         Predictor { model, fitted, card, device: Device::flex() }
     }
 
-    /// What is known of it.
+    /// The model card.
     pub fn card(&self) -> &Card {
         &self.card
     }
 
-    /// Its weights and what was fitted before them.
+    /// The weights, and the arrays that were fitted before training.
     pub(crate) fn parts(&self) -> (&Model, &Fitted) {
         (&self.model, &self.fitted)
     }
 
-    /// As an ONNX file; see [`models::onnx`].
+    /// The model as an ONNX file; see [`models::onnx`].
     ///
     /// # Errors
-    /// If it would be larger than the format allows.
+    /// If the model is too large for the format.
     pub(crate) fn to_onnx(
         &self,
         metadata: &std::collections::BTreeMap<String, String>,
@@ -157,67 +159,69 @@ impl Predictor {
             .map_err(|error| Error::Data(error.to_string()))
     }
 
-    /// Whether predictions are tags; else they are latent factors.
+    /// Whether the model predicts tags; otherwise it predicts latent factors.
     pub fn has_tags(&self) -> bool {
         self.card.outputs == Outputs::Tags
     }
 
-    /// The vocabulary, in the order of the predictions.
+    /// Names of the outputs, in order.
     pub fn tags(&self) -> &[String] {
         &self.card.tags
     }
 
-    /// The rate that the network takes, in Hz; audio at another is resampled.
+    /// Sample rate of the network in Hz. Audio at other rates is resampled.
     pub fn sample_rate(&self) -> u32 {
         self.card.sample_rate
     }
 
-    /// Samples of the excerpts that the network takes.
+    /// Length of an excerpt in samples.
     pub fn excerpt_samples(&self) -> usize {
         self.card.excerpt_samples
     }
 
-    /// Where it computes.
+    /// The device that computes.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// What the network makes of excerpts.
+    /// Applies the network to excerpts.
     ///
     /// # Shapes
-    /// - `waveforms`: `[batch, sample]`, [`Predictor::excerpt_samples`] of them
+    /// - `waveforms`: `[batch, sample]`, with [`Predictor::excerpt_samples`] samples
     /// - returns: `[batch, output]` or `[batch, feature]`
-    pub fn apply(&self, what: What, waveforms: Tensor<2>) -> Tensor<2> {
-        match what {
-            What::Embeddings => self.model.embed(waveforms),
-            What::Outputs => self.model.forward(waveforms),
-            What::Predictions => self.card.training.loss.prediction(self.model.forward(waveforms)),
+    pub fn apply(&self, output: ModelOutput, waveforms: Tensor<2>) -> Tensor<2> {
+        match output {
+            ModelOutput::Embeddings => self.model.embed(waveforms),
+            ModelOutput::Logits => self.model.forward(waveforms),
+            ModelOutput::Predictions => {
+                self.card.training.loss.prediction(self.model.forward(waveforms))
+            }
         }
     }
 
-    /// The mean prediction over the consecutive excerpts of `samples` (mono, in `[-1, 1]`, at
-    /// `sample_rate` Hz, resampled if the model takes another rate): one number a tag.
+    /// The mean prediction over the consecutive excerpts of `samples`: `[output]`
+    ///
+    /// `samples` are mono, in `[-1, 1]`, at `sample_rate` Hz; they are resampled if the model has another rate.
     ///
     /// # Errors
-    /// If there is no sample, one is no number, the rate is none that can be resampled, or a prediction is
-    /// not finite.
+    /// If there are no samples, a sample or a prediction is not finite, or the rate cannot be resampled.
     pub fn predict(&self, samples: &[f32], sample_rate: u32) -> Result<Vec<f32>> {
-        self.mean(What::Predictions, samples, sample_rate)
+        self.mean(ModelOutput::Predictions, samples, sample_rate)
     }
 
-    /// The mean of the last hidden layer over the same excerpts: one number a feature.
+    /// The mean of the last hidden layer over the consecutive excerpts of `samples`: `[feature]`
     ///
     /// # Errors
-    /// As [`Predictor::predict`].
+    /// Those of [`Predictor::predict`].
     pub fn embed(&self, samples: &[f32], sample_rate: u32) -> Result<Vec<f32>> {
-        self.mean(What::Embeddings, samples, sample_rate)
+        self.mean(ModelOutput::Embeddings, samples, sample_rate)
     }
 
-    fn mean(&self, what: What, samples: &[f32], sample_rate: u32) -> Result<Vec<f32>> {
+    fn mean(&self, output: ModelOutput, samples: &[f32], sample_rate: u32) -> Result<Vec<f32>> {
         if let Some(place) = samples.iter().position(|value| !audio::is_sample(*value)) {
             let value = samples[place];
             return Err(Error::Data(format!(
-                "sample {place} is {value}: it must be a number, as a rule in [-1, 1]"
+                "sample {place} is {value}; samples must be finite, usually in [-1, 1]"
             )));
         }
         let resampled;
@@ -229,41 +233,43 @@ impl Predictor {
                 &resampled
             }
         };
-        let mut reader = Reader::new(self, what, self.excerpt_samples());
+        let mut reader = Reader::new(self, output, self.excerpt_samples());
         reader.push(samples);
         reader.finish()?.mean()
     }
 
+    /// Checks that the model takes audio.
+    ///
     /// # Errors
-    /// If the model takes features that a data set comes with, and no audio file will do.
+    /// If the model takes features of a dataset instead.
     pub fn takes_audio(&self) -> Result<()> {
         match self.card.model.takes_audio() {
             true => Ok(()),
             false => Err(Error::Config(
-                "the model takes features that a data set comes with, not audio: name such a data set"
+                "the model takes features of a dataset, not audio; name a dataset with these features"
                     .into(),
             )),
         }
     }
 
-    /// [`Predictor::predict`] from an audio file of any supported format, in fixed memory.
+    /// [`Predictor::predict`] for an audio file of any supported format. Memory does not grow with its length.
     ///
     /// # Errors
-    /// As [`Predictor::predict`]; also if the file cannot be read.
+    /// Those of [`Predictor::predict`]; also if the file cannot be read.
     pub fn predict_file(&self, path: &Path) -> Result<Vec<f32>> {
-        self.of_audio(path, What::Predictions)
+        self.mean_of_file(path, ModelOutput::Predictions)
     }
 
-    /// [`Predictor::embed`] from an audio file of any supported format, in fixed memory.
+    /// [`Predictor::embed`] for an audio file of any supported format. Memory does not grow with its length.
     ///
     /// # Errors
-    /// As [`Predictor::predict_file`].
+    /// Those of [`Predictor::predict_file`].
     pub fn embed_file(&self, path: &Path) -> Result<Vec<f32>> {
-        self.of_audio(path, What::Embeddings)
+        self.mean_of_file(path, ModelOutput::Embeddings)
     }
 
-    fn of_audio(&self, path: &Path, what: What) -> Result<Vec<f32>> {
-        let mut readers = [Reader::new(self, what, self.excerpt_samples())];
+    fn mean_of_file(&self, path: &Path, output: ModelOutput) -> Result<Vec<f32>> {
+        let mut readers = [Reader::new(self, output, self.excerpt_samples())];
         read_file(path, &mut readers)?;
         let [reader] = readers;
         let rows = reader.finish().and_then(|rows| rows.mean());
@@ -271,27 +277,27 @@ impl Predictor {
     }
 }
 
-/// What a network makes of excerpts, one after the other.
+/// Results of a network for consecutive excerpts.
 pub struct Rows {
     /// `[excerpt, value]`
     pub values: Vec<f32>,
-    /// Numbers of a row.
+    /// The number of values per excerpt.
     pub width: usize,
 }
 
 impl Rows {
-    /// The mean excerpt.
+    /// The mean over all excerpts: `[value]`
     ///
     /// # Errors
-    /// If it is not finite.
+    /// If the mean is not finite.
     pub fn mean(&self) -> Result<Vec<f32>> {
         mean(&self.values, self.width)
     }
 
-    /// Means over `count` excerpts, beginning at each; of all of them if there are fewer.
+    /// Moving means over `count` excerpts, or over all if there are fewer: `[window][value]`
     ///
     /// # Errors
-    /// As [`Rows::mean`].
+    /// Those of [`Rows::mean`].
     pub fn moving_means(&self, count: usize) -> Result<Vec<Vec<f32>>> {
         let rows = self.values.len() / self.width;
         let count = count.clamp(1, rows);
@@ -309,40 +315,42 @@ fn mean(values: &[f32], width: usize) -> Result<Vec<f32>> {
     match mean.iter().all(|value| value.is_finite()) {
         true => Ok(mean),
         false => Err(Error::Diverged(
-            "a prediction is not finite: the samples or the model's weights hold NaN".into(),
+            "a prediction is not finite: the samples or the model's weights contain NaN".into(),
         )),
     }
 }
 
-/// Applies a model to audio that arrives piece by piece: to excerpts that begin every `hop` samples, as
-/// many whole ones as there are; to one, padded with silence, if there is none.
+/// Applies a model to audio that arrives in pieces. Excerpts start every `hop` samples; only complete ones are used,
+/// except that audio shorter than one excerpt is padded with silence.
 pub struct Reader<'a> {
     predictor: &'a Predictor,
-    what: What,
+    output: ModelOutput,
     hop: usize,
-    /// Samples from where the next excerpt begins.
+    /// Samples from the start of the next excerpt.
     pending: Vec<f32>,
-    /// Samples to pass over first, where the hop is longer than an excerpt.
+    /// Samples to skip first, if the hop is longer than an excerpt.
     skip: usize,
     any: bool,
     rows: Rows,
 }
 
 impl<'a> Reader<'a> {
+    /// A reader without audio.
+    ///
     /// # Panics
     /// If the hop is 0.
-    pub fn new(predictor: &'a Predictor, what: What, hop: usize) -> Self {
+    pub fn new(predictor: &'a Predictor, output: ModelOutput, hop: usize) -> Self {
         assert!(hop > 0);
         let rows = Rows { values: Vec::new(), width: 1 };
-        Self { predictor, what, hop, pending: Vec::new(), skip: 0, any: false, rows }
+        Self { predictor, output, hop, pending: Vec::new(), skip: 0, any: false, rows }
     }
 
-    /// More samples, at the model's rate.
+    /// Adds samples at the model's rate.
     pub fn push(&mut self, mut samples: &[f32]) {
         self.any |= !samples.is_empty();
         let length = self.predictor.excerpt_samples();
-        let at_once = (AT_ONCE / length).clamp(1, ROWS);
-        let full = length + (at_once - 1) * self.hop;
+        let batch = (MAX_BATCH_SAMPLES / length).clamp(1, MAX_BATCH);
+        let full = length + (batch - 1) * self.hop;
         while !samples.is_empty() {
             let skipped = self.skip.min(samples.len());
             self.skip -= skipped;
@@ -351,18 +359,18 @@ impl<'a> Reader<'a> {
             self.pending.extend_from_slice(&samples[..taken]);
             samples = &samples[taken..];
             if self.pending.len() == full {
-                self.run(at_once);
+                self.run(batch);
             }
         }
     }
 
-    /// Everything that was found.
+    /// The results for all excerpts.
     ///
     /// # Errors
-    /// If there was no sample.
+    /// If no samples were added.
     pub fn finish(mut self) -> Result<Rows> {
         if !self.any {
-            return Err(Error::Data("there are no samples to predict from".into()));
+            return Err(Error::Data("the audio has no samples".into()));
         }
         let length = self.predictor.excerpt_samples();
         if let Some(rest) = self.pending.len().checked_sub(length) {
@@ -374,7 +382,7 @@ impl<'a> Reader<'a> {
         Ok(self.rows)
     }
 
-    /// Runs the first excerpts that are pending.
+    /// Applies the model to the first `count` pending excerpts.
     fn run(&mut self, count: usize) {
         let length = self.predictor.excerpt_samples();
         let starts = (0..count).map(|row| row * self.hop);
@@ -382,7 +390,7 @@ impl<'a> Reader<'a> {
             starts.flat_map(|start| &self.pending[start..start + length]).copied().collect();
         let waveforms = TensorData::new(waveforms, [count, length]);
         let waveforms = Tensor::from_data(waveforms, &self.predictor.device);
-        let values = self.predictor.apply(self.what, waveforms);
+        let values = self.predictor.apply(self.output, waveforms);
         self.rows.width = values.dims()[1];
         self.rows.values.extend(values.into_data().convert::<f32>().iter::<f32>());
         let done = count * self.hop;
@@ -391,19 +399,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads an audio file once, for readers whose models take the same rate.
+/// Decodes an audio file once for several readers.
 ///
 /// # Errors
-/// If the file cannot be decoded, or a model takes no audio.
+/// If the file cannot be decoded, or a model does not take audio.
 ///
 /// # Panics
-/// If the models take different rates.
+/// If the models have different sample rates.
 pub fn read_file(path: &Path, readers: &mut [Reader<'_>]) -> Result<()> {
     let Some(first) = readers.first() else { return Ok(()) };
     let rate = first.predictor.sample_rate();
     for reader in readers.iter() {
         reader.predictor.takes_audio()?;
-        assert_eq!(reader.predictor.sample_rate(), rate, "readers of one rate");
+        assert_eq!(
+            reader.predictor.sample_rate(),
+            rate,
+            "all readers must have the same sample rate"
+        );
     }
     audio::decode_resampled(path, 0.0, None, rate, &Limits::default(), &mut |piece| {
         readers.iter_mut().for_each(|reader| reader.push(piece));

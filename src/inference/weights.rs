@@ -1,8 +1,8 @@
-//! The weights of a model by name, as other programs know them.
+//! The weights of a model by name, with the names and layout of PyTorch.
 //!
-//! Names are those of PyTorch's `state_dict` for modules of the same structure: `stages.0.conv.weight`. So is the
-//! layout: the weights of a dense layer are `[output, input]` (here `[input, output]`), and a batch
-//! normalisation has `weight` and `bias` (here `gamma` and `beta`).
+//! Names are those of a PyTorch `state_dict` for modules of the same structure: `stages.0.conv.weight`. The weights of a
+//! dense layer are `[output, input]` (in burn `[input, output]`), and batch normalization has `weight` and `bias` (in burn
+//! `gamma` and `beta`).
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,17 @@ use models::fitted::Array;
 /// Weights by name.
 pub type Weights = BTreeMap<String, Array>;
 
-/// Where a visitor stands.
+/// The module that a visitor is in.
 #[derive(Default)]
-struct Place {
-    /// Name and kind of every module that was entered; variants of the list of models have no name.
+struct ModulePath {
+    /// Name and kind of every entered module. Variants of the model enum have no name.
     parts: Vec<(Option<String>, String)>,
 }
 
-impl Place {
+impl ModulePath {
     fn enter(&mut self, name: &str, kind: &str) {
-        // A variant is told by the kind of what holds it.
-        let variant = kind.starts_with("Enum:");
-        self.parts.push(((!variant).then(|| name.into()), kind.into()));
+        let is_variant = kind.starts_with("Enum:");
+        self.parts.push(((!is_variant).then(|| name.into()), kind.into()));
     }
 
     fn exit(&mut self) {
@@ -46,81 +45,77 @@ impl Place {
         }
     }
 
-    /// Whether rows and columns are the other way round there.
-    fn turned<const D: usize>(&self) -> bool {
+    /// Whether PyTorch stores the matrix transposed.
+    fn is_transposed<const D: usize>(&self) -> bool {
         D == 2 && self.is_in(":Linear")
     }
 }
 
-/// The shapes of all weights, for which none of them has to be there yet.
-pub fn shapes(model: &Model) -> BTreeMap<String, Vec<usize>> {
-    #[derive(Default)]
-    struct Shapes(Place, BTreeMap<String, Vec<usize>>);
-    impl ModuleVisitor for Shapes {
-        fn enter_module(&mut self, name: &str, kind: &str) {
-            self.0.enter(name, kind);
-        }
+/// Shapes by name.
+pub type Shapes = BTreeMap<String, Vec<usize>>;
 
-        fn exit_module(&mut self, _name: &str, _kind: &str) {
-            self.0.exit();
-        }
+/// Collects the shapes of all weights and, if `values` is set, the weights.
+#[derive(Default)]
+struct Collector {
+    path: ModulePath,
+    shapes: Shapes,
+    values: Option<Weights>,
+}
 
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let mut shape = param.lazy_shape().to_vec();
-            if self.0.turned::<D>() {
-                shape.reverse();
-            }
-            self.1.insert(self.0.name(), shape);
-        }
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, kind: &str) {
+        self.path.enter(name, kind);
     }
-    let mut shapes = Shapes::default();
-    model.visit(&mut shapes);
-    shapes.1
+
+    fn exit_module(&mut self, _name: &str, _kind: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let (name, transposed) = (self.path.name(), self.path.is_transposed::<D>());
+        // Without initializing the weight.
+        let mut shape = param.lazy_shape().to_vec();
+        let columns = shape.last().copied().unwrap_or(1);
+        if transposed {
+            shape.reverse();
+        }
+        if let Some(weights) = &mut self.values {
+            let values = param.val().into_data().convert::<f32>().iter::<f32>().collect::<Vec<_>>();
+            let values = if transposed { transpose(&values, columns) } else { values };
+            weights.insert(name.clone(), Array { shape: shape.clone(), values });
+        }
+        self.shapes.insert(name, shape);
+    }
+}
+
+/// The shapes of all weights. Weights that are not initialized yet stay so.
+pub fn shapes(model: &Model) -> Shapes {
+    let mut collector = Collector::default();
+    model.visit(&mut collector);
+    collector.shapes
 }
 
 /// All weights.
 pub fn of(model: &Model) -> Weights {
-    #[derive(Default)]
-    struct Found(Place, Weights);
-    impl ModuleVisitor for Found {
-        fn enter_module(&mut self, name: &str, kind: &str) {
-            self.0.enter(name, kind);
-        }
-
-        fn exit_module(&mut self, _name: &str, _kind: &str) {
-            self.0.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let tensor = param.val();
-            let mut shape = tensor.dims().to_vec();
-            let mut values: Vec<f32> = tensor.into_data().convert::<f32>().iter::<f32>().collect();
-            if self.0.turned::<D>() {
-                values = transposed(&values, shape[1]);
-                shape.reverse();
-            }
-            self.1.insert(self.0.name(), Array { shape, values });
-        }
-    }
-    let mut found = Found::default();
-    model.visit(&mut found);
-    found.1
+    let mut collector = Collector { values: Some(Weights::new()), ..Collector::default() };
+    model.visit(&mut collector);
+    collector.values.unwrap_or_default()
 }
 
-/// What is wrong with weights for a model.
+/// How weights differ from what a model needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Misfit {
-    /// Names that the model has and the weights have not.
+pub struct Mismatch {
+    /// Names that only the model has.
     pub missing: Vec<String>,
-    /// Names that the weights have and the model has not.
+    /// Names that only the weights have.
     pub unknown: Vec<String>,
-    /// Name, shape that is needed, shape that is there.
+    /// Name, shape in the model, shape of the weight.
     pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// Those that hold NaN or infinity.
+    /// Names of weights that contain NaN or infinity.
     pub infinite: Vec<String>,
 }
 
-impl std::fmt::Display for Misfit {
+impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut parts = Vec::new();
         let list = |names: &[String]| {
@@ -133,7 +128,7 @@ impl std::fmt::Display for Misfit {
             parts.push(format!("missing: {}", list(&self.missing)));
         }
         if !self.unknown.is_empty() {
-            parts.push(format!("not of this model: {}", list(&self.unknown)));
+            parts.push(format!("not in the model: {}", list(&self.unknown)));
         }
         for (name, needed, found) in self.shapes.iter().take(5) {
             parts.push(format!("{name:?} has shape {found:?}, the model needs {needed:?}"));
@@ -145,35 +140,35 @@ impl std::fmt::Display for Misfit {
     }
 }
 
-/// Whether weights are those of a model, all of them and no others, every number finite.
+/// Checks that the weights have the names and shapes of the model and are finite.
 ///
 /// # Errors
-/// With everything that is not so.
-pub fn check(model: &Model, weights: &Weights) -> Result<(), Misfit> {
+/// All differences.
+pub fn check(model: &Model, weights: &Weights) -> Result<(), Mismatch> {
     let shapes = shapes(model);
-    let mut misfit = Misfit::default();
+    let mut mismatch = Mismatch::default();
     for (name, needed) in &shapes {
         match weights.get(name) {
-            None => misfit.missing.push(name.clone()),
+            None => mismatch.missing.push(name.clone()),
             Some(array) if array.shape != *needed => {
-                misfit.shapes.push((name.clone(), needed.clone(), array.shape.clone()));
+                mismatch.shapes.push((name.clone(), needed.clone(), array.shape.clone()));
             }
             Some(array) if array.values.iter().any(|value| !value.is_finite()) => {
-                misfit.infinite.push(name.clone());
+                mismatch.infinite.push(name.clone());
             }
             Some(_) => {}
         }
     }
-    misfit.unknown = weights.keys().filter(|name| !shapes.contains_key(*name)).cloned().collect();
-    if misfit == Misfit::default() { Ok(()) } else { Err(misfit) }
+    mismatch.unknown = weights.keys().filter(|name| !shapes.contains_key(*name)).cloned().collect();
+    if mismatch == Mismatch::default() { Ok(()) } else { Err(mismatch) }
 }
 
-/// The model with these weights.
+/// Replaces the weights of a model.
 ///
 /// # Errors
-/// See [`check`].
-pub fn put(model: Model, weights: &Weights) -> Result<Model, Misfit> {
-    struct Put<'a>(Place, &'a Weights);
+/// Those of [`check`].
+pub fn put(model: Model, weights: &Weights) -> Result<Model, Mismatch> {
+    struct Put<'a>(ModulePath, &'a Weights);
     impl ModuleMapper for Put<'_> {
         fn enter_module(&mut self, name: &str, kind: &str) {
             self.0.enter(name, kind);
@@ -186,23 +181,23 @@ pub fn put(model: Model, weights: &Weights) -> Result<Model, Misfit> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let Some(Array { shape, values }) = self.1.get(&self.0.name()) else { return param };
             let (mut shape, mut values) = (shape.clone(), values.clone());
-            if self.0.turned::<D>() {
-                values = transposed(&values, shape[1]);
+            if self.0.is_transposed::<D>() {
+                values = transpose(&values, shape[1]);
                 shape.reverse();
             }
             let device = param.lazy_device();
             let tensor = Tensor::<D>::from_data(TensorData::new(values, shape), &device);
             let id = param.id;
-            // Not by mapping the old value: that one would be drawn first.
+            // Mapping the old value would initialize it first.
             param.transform_for_load(tensor, id)
         }
     }
     check(&model, weights)?;
-    Ok(model.map(&mut Put(Place::default(), weights)))
+    Ok(model.map(&mut Put(ModulePath::default(), weights)))
 }
 
-/// A matrix of so many columns, row-major, with rows and columns changed.
-fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+/// Transposes a row-major matrix.
+fn transpose(matrix: &[f32], columns: usize) -> Vec<f32> {
     let rows = matrix.len().checked_div(columns).unwrap_or(0);
     (0..matrix.len()).map(|at| matrix[at % rows * columns + at / rows]).collect()
 }

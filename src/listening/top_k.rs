@@ -1,74 +1,81 @@
-//! The best items for a query, exactly: by inner product or by cosine, over millions of items.
+//! Exact search for the best items of a query, by inner product or cosine, over millions of items.
 //!
-//! Every item is scored, in blocks that fit a core's cache, and only those that can still be among
-//! the best are kept. The order is total: from the highest score down, of equal scores the item
-//! that comes first; so the result is the same for any number of threads, and for a query alone or
-//! among others.
+//! Every item is scored, in blocks that fit the cache of a core, and only the items that can still be among the best are
+//! stored. Items are ordered by score, highest first, and equal scores by position. The result is therefore the same for
+//! any number of threads, and for a query alone or together with others.
 
 use rayon::prelude::*;
 
-use crate::evaluation::metrics::order_key;
-use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::error::Error;
+use crate::listening::item_lists::ItemLists;
 use crate::listening::matrix::{Matrix, MatrixError, products};
 
-/// What is higher the better an item fits.
+/// The score of an item for a query; higher is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// The sum of products of the factors: a user's score for an item.
+    /// The inner product of two vectors: the score of a user for an item.
     InnerProduct,
-    /// The inner product of both at unit length: how alike two items are. It is 0 where a vector
-    /// is shorter than the least normal number (1.2e-38), as nothing has no direction.
+    /// The cosine between two vectors: the similarity of two items. It is 0 if a vector is shorter than 1.2e-38, the
+    /// smallest normal number.
     Cosine,
 }
 
 /// An item and its score for a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
-    /// Its row.
+    /// Row of the item.
     pub item: u32,
-    /// By the measure that was asked for.
+    /// Score by the measure of the index.
     pub score: f32,
 }
 
-/// Items to be searched, checked and measured once.
+/// Items to search: checked once, and their lengths computed once.
 #[derive(Clone, Debug)]
 pub struct Index<'a> {
     items: &'a Matrix,
-    /// What makes each item's length one; only for the cosine.
+    /// For the cosine: the inverse length of each item.
     scales: Option<Vec<f32>>,
 }
 
-/// Why nothing can be searched.
+/// Why a search is impossible.
 #[allow(missing_docs, reason = "a variant is what its message says")]
 #[derive(Debug, thiserror::Error)]
 pub enum TopKError {
-    #[error("k is 0; ask for at least one item")]
+    #[error("k is 0; it must be at least 1")]
     Nothing,
     #[error(transparent)]
     Matrix(#[from] MatrixError),
-    #[error("there are {lists} lists of excluded items for {queries} queries; give each its own")]
+    #[error(
+        "there are {lists} lists of excluded items for {queries} queries; give one list per query"
+    )]
     Exclusions { lists: usize, queries: usize },
-    #[error("query {query} excludes item {item}, but there are only {items}")]
+    #[error("query {query} excludes item {item}, but there are only {items} items")]
     NoSuchItem { query: usize, item: u32, items: usize },
     #[error(
-        "the score of item {item} for query {query} is {score}; only finite numbers can be \
-         ranked, so look for factors that have grown without bound"
+        "the score of item {item} for query {query} is {score}, which cannot be ranked; look for \
+         factors that have grown without bound"
     )]
     NotFinite { query: usize, item: usize, score: f32 },
 }
 
-/// Queries that are answered in one pass over the items.
+/// Queries per pass over the items.
 const QUERIES: usize = 64;
-/// Items scored at once: for 64 queries half a megabyte of scores.
+/// Items scored at once: half a megabyte of scores for 64 queries.
 const ITEMS: usize = 2048;
-/// Items that one thread takes before it hands in its best.
+/// Items per task of a thread.
 const STRIPE: usize = 8 * ITEMS;
 
+impl From<TopKError> for Error {
+    fn from(error: TopKError) -> Self {
+        Self::Data(error.to_string())
+    }
+}
+
 impl<'a> Index<'a> {
-    /// Checks `items`, `[item, factor]`, and for the cosine takes their lengths.
+    /// An index of `items`: `[item, factor]`.
     ///
     /// # Errors
-    /// If a factor is NaN or infinite, or there are more items than 32 bits count.
+    /// If a factor is not finite, or there are more than `u32::MAX` items.
     pub fn new(items: &'a Matrix, measure: Measure) -> Result<Self, TopKError> {
         if u32::try_from(items.rows()).is_err() {
             return Err(MatrixError::TooMany { what: "items", rows: items.rows() }.into());
@@ -80,16 +87,15 @@ impl<'a> Index<'a> {
         Ok(Self { items, scales })
     }
 
-    /// The best `k` items for each query, the best first; fewer where there are fewer.
+    /// The best `k` items for each query, best first; fewer if there are fewer items.
     ///
-    /// `exclude` has for each query the items that are not to be found: what a user knows, or the
-    /// track whose likes are sought.
+    /// `exclude` lists for each query the items to leave out: those that a user has played, or the query itself.
     ///
     /// # Shapes
     /// - `queries`: `[query, factor]`
     ///
     /// # Errors
-    /// If `k` is 0, the parts do not fit together, or a factor or a score is not finite.
+    /// If `k` is 0, shapes do not match, or a factor or score is not finite.
     pub fn search(
         &self,
         queries: &Matrix,
@@ -117,13 +123,13 @@ impl<'a> Index<'a> {
                 .into_par_iter()
                 .map(|start| self.stripe(queries, block.clone(), start, k, exclude))
                 .collect();
-            let mut best: Vec<Best> = block.map(|_| Best::new(k)).collect();
+            let mut best: Vec<Highest> = block.map(|_| Highest::new(k)).collect();
             for stripe in stripes {
                 for (best, keys) in best.iter_mut().zip(stripe?) {
                     keys.into_iter().for_each(|key| best.push(key));
                 }
             }
-            results.extend(best.into_iter().map(Best::hits));
+            results.extend(best.into_iter().map(Highest::hits));
         }
         Ok(results)
     }
@@ -152,7 +158,7 @@ impl<'a> Index<'a> {
             return Err(TopKError::Exclusions { lists, queries });
         }
         for query in 0..queries.rows() {
-            // Lists are sorted, so the last item is the highest.
+            // Lists are sorted: the last item is the highest.
             if let Some(&item) = exclude.row(query).last()
                 && item as usize >= self.items.rows()
             {
@@ -162,7 +168,7 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
-    /// The keys of the best of the stripe of items at `start`, for each query of a block.
+    /// For each query of a block, the keys of the best items of the stripe that starts at `start`.
     fn stripe(
         &self,
         queries: &Matrix,
@@ -172,7 +178,7 @@ impl<'a> Index<'a> {
         exclude: Option<&ItemLists>,
     ) -> Result<Vec<Vec<u64>>, TopKError> {
         let end = (start + STRIPE).min(self.items.rows());
-        let mut best: Vec<Best> = block.clone().map(|_| Best::new(k)).collect();
+        let mut best: Vec<Highest> = block.clone().map(|_| Highest::new(k)).collect();
         let mut scores = vec![0.0; block.len() * ITEMS.min(end - start)];
         for start in (start..end).step_by(ITEMS) {
             let items = start..(start + ITEMS).min(end);
@@ -186,7 +192,7 @@ impl<'a> Index<'a> {
                         *score *= scale;
                     }
                 }
-                // Counted, because a search that may end early is done one by one.
+                // A count is vectorized, unlike a search that can end early.
                 if row.iter().map(|score| u32::from(!score.is_finite())).sum::<u32>() > 0 {
                     let at = row.iter().position(|score| !score.is_finite()).unwrap_or(0);
                     let (item, score) = (start + at, row[at]);
@@ -198,7 +204,7 @@ impl<'a> Index<'a> {
                     if item as usize >= items.end {
                         break;
                     }
-                    // Below every score, for those are finite.
+                    // Below every score, since scores are finite.
                     row[item as usize - items.start] = f32::NEG_INFINITY;
                 }
                 best.take(row, start);
@@ -208,10 +214,10 @@ impl<'a> Index<'a> {
     }
 }
 
-/// [`Index::new`] and [`Index::search`] at once, for a single search.
+/// Searches once, without an index: see [`Index::new`] and [`Index::search`].
 ///
 /// # Errors
-/// As those.
+/// Those of [`Index::new`] and [`Index::search`].
 pub fn top_k(
     queries: &Matrix,
     items: &Matrix,
@@ -226,7 +232,7 @@ fn length(row: &[f32]) -> f64 {
     row.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt()
 }
 
-/// What makes the length of `row` one; 0 where there is none to speak of.
+/// The inverse length of `row`; 0 if the length is below the smallest normal number.
 fn scale(row: &[f32]) -> f32 {
     let length = length(row);
     if length < f64::from(f32::MIN_POSITIVE) { 0.0 } else { (1.0 / length) as f32 }
@@ -234,44 +240,46 @@ fn scale(row: &[f32]) -> f32 {
 
 fn normalise(row: &mut [f32]) {
     let length = length(row);
-    for value in row {
-        *value = if length < f64::from(f32::MIN_POSITIVE) {
-            0.0
-        } else {
-            (f64::from(*value) / length) as f32
-        };
-    }
+    let length = if length < f64::from(f32::MIN_POSITIVE) { f64::INFINITY } else { length };
+    row.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
 }
 
-/// A score and an item as one number, higher for what comes first.
+/// An integer with the order of the finite `value`; -0.0 and 0.0 give the same integer.
+pub(crate) fn order_key(value: f32) -> u32 {
+    // -0.0 + 0.0 is 0.0.
+    let bits = (value + 0.0).to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+/// A score and an item as one integer, higher for the item that comes first.
 fn key(score: f32, item: usize) -> u64 {
     u64::from(order_key(score)) << 32 | u64::from(!(item as u32))
 }
 
-/// What [`key`] was made of, but that -0.0 has become 0.0.
+/// The inverse of [`key`], except that -0.0 becomes 0.0.
 fn hit(key: u64) -> Hit {
     let bits = (key >> 32) as u32;
     let bits = if bits >> 31 == 1 { bits & !(1 << 31) } else { !bits };
     Hit { item: !(key as u32), score: f32::from_bits(bits) }
 }
 
-/// The keys that may be among the highest `k`.
-struct Best {
-    /// All that reached `least` since it was last raised; at most twice `k`.
+/// Collects the highest `k` keys.
+struct Highest {
+    /// The keys above `least`; fewer than twice `k`.
     keys: Vec<u64>,
     k: usize,
-    /// The `k`-th highest key when there were last `2 k` of them.
+    /// The `k`-th highest key when `keys` was last full.
     least: u64,
 }
 
-impl Best {
+impl Highest {
     fn new(k: usize) -> Self {
         Self { keys: Vec::new(), k, least: 0 }
     }
 
-    /// Takes the scores of the items from `start` on; those that are minus infinity are none.
+    /// Adds the scores of the items from `start` on. Minus infinity marks excluded items.
     fn take(&mut self, scores: &[f32], start: usize) {
-        // Most scores are turned away by this alone.
+        // This comparison alone rejects most scores.
         let mut least = self.least_score();
         for (at, &score) in scores.iter().enumerate() {
             if score >= least && score != f32::NEG_INFINITY {
@@ -296,7 +304,7 @@ impl Best {
         }
     }
 
-    /// Leaves the highest `k`, the lowest of them last.
+    /// Keeps the highest `k` keys, the lowest of them last.
     fn shrink(&mut self) {
         if self.keys.len() > self.k {
             self.keys.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
@@ -317,7 +325,7 @@ mod tests {
     use crate::listening::matrix::tests::noise;
     use crate::rng::{below, philox};
 
-    /// All items sorted: the definition.
+    /// The definition: all items sorted.
     fn by_sorting(scores: &[f32], k: usize, excluded: &[u32]) -> Vec<Hit> {
         let mut hits: Vec<Hit> = scores
             .iter()
@@ -335,9 +343,9 @@ mod tests {
         Matrix::new(matrix.rows(), matrix.columns(), data).unwrap()
     }
 
-    /// Over several blocks of queries and stripes of items, with many ties and with none.
+    /// Several blocks of queries and stripes of items, with many ties and without.
     #[test]
-    fn inner_products_are_those_of_a_full_sort() {
+    fn search_equals_a_full_sort() {
         let (n_queries, n_items) = (QUERIES + 3, STRIPE + ITEMS + 5);
         for steps in [1.0, 1e6] {
             let queries = rounded(noise(1, n_queries, 5), steps);
@@ -370,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn cosines_are_those_written_out() {
+    fn cosines_equal_the_definition() {
         let (queries, items) = (noise(3, 4, 30), noise(4, 700, 30));
         let ours = top_k(&queries, &items, 700, Measure::Cosine, None).unwrap();
         for (query, hits) in ours.iter().enumerate() {
@@ -385,7 +393,7 @@ mod tests {
                 assert!(near, "{} is not {cosine}", hit.score);
             }
         }
-        // An item is most like itself, unless it is excluded.
+        // An item is most similar to itself, unless it is excluded.
         let own = ItemLists::from_rows((0..700).map(|item| [item])).unwrap();
         let index = Index::new(&items, Measure::Cosine).unwrap();
         let with = index.search(&items, 1, None).unwrap();
@@ -398,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_alone_and_any_number_of_threads_give_the_same() {
+    fn results_do_not_depend_on_threads_or_other_queries() {
         let (queries, items) = (noise(5, 70, 50), noise(6, 20_000, 50));
         for measure in [Measure::InnerProduct, Measure::Cosine] {
             let index = Index::new(&items, measure).unwrap();
@@ -415,11 +423,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_hold_what_they_were_made_of() {
+    fn keys_are_reversible() {
         for score in [f32::MIN, -1.5, -1e-45, 0.0, 1e-45, 2.5, f32::MAX] {
             for item in [0, 7, u32::MAX] {
                 assert_eq!(hit(key(score, item as usize)), Hit { item, score });
-                assert_ne!(key(score, item as usize), 0, "0 stands for no key");
+                assert_ne!(key(score, item as usize), 0, "0 means no key");
             }
         }
         assert!(key(1.0, 5) > key(1.0, 6) && key(1.5, 6) > key(1.0, 5));
@@ -427,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_nothing_and_beyond_numbers() {
+    fn cosines_of_zero_and_extreme_vectors() {
         let items = Matrix::new(4, 2, vec![0.0, 0.0, 1e-42, 0.0, 1e-30, 1e-30, 3.0, 4.0]).unwrap();
         let query = Matrix::new(2, 2, vec![1e30, 0.0, 0.0, 0.0]).unwrap();
         let hits = top_k(&query, &items, 9, Measure::Cosine, None).unwrap();
@@ -439,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_value_and_the_place() {
+    fn errors_name_the_value_and_its_position() {
         let items = Matrix::new(3, 1, vec![1.0, 2.0, f32::MAX]).unwrap();
         let query = Matrix::new(1, 1, vec![2.0]).unwrap();
         let fails = |queries: &Matrix, items: &Matrix, k, exclude: Option<&ItemLists>| {
@@ -458,7 +466,7 @@ mod tests {
         assert!(error.starts_with("row 0, column 0 of the item factors is NaN"), "{error}");
         let lists = ItemLists::from_rows([vec![3]]).unwrap();
         let error = fails(&query, &items, 1, Some(&lists));
-        assert_eq!(error, "query 0 excludes item 3, but there are only 3");
+        assert_eq!(error, "query 0 excludes item 3, but there are only 3 items");
         let lists = ItemLists::from_rows([vec![1], vec![]]).unwrap();
         let error = fails(&query, &items, 1, Some(&lists));
         assert!(error.starts_with("there are 2 lists of excluded items for 1 queries"), "{error}");

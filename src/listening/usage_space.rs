@@ -1,16 +1,15 @@
-//! Songs by who plays them: the space in which songs with the same listeners lie together.
+//! The space of usage patterns, in which songs with the same listeners are close.
 //!
-//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS, section on
-//! qualitative results: two songs are alike by the cosine between their usage patterns `X y`, the
-//! scores of all users (`X`: users' factors, `y`: a song's). There may be a million users, but
-//! `(X y)'(X z) = y'(X'X) z`: with `X'X = L L'`, the short vectors `L'y` have the same inner
-//! products, lengths and cosines.
+//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS, section on qualitative
+//! results: the similarity of two songs is the cosine between their usage patterns `X y`, the scores of all users (`X`:
+//! factors of the users, `y`: factors of a song). There can be a million users, but
+//! `(X y)'(X z) = y'(X'X) z`: with `X'X = L L'`, the short vectors `L'y` have the same inner products, lengths and cosines.
 
 use rayon::prelude::*;
 
 use crate::listening::matrix::{Matrix, products};
 
-/// Tracks that a thread takes at a time; nothing depends on it.
+/// Tracks per task of a thread; the result does not depend on it.
 const ROWS: usize = 1024;
 
 /// `L'y` for every row `y` of `factors`.
@@ -20,24 +19,24 @@ const ROWS: usize = 1024;
 /// - returns: `[track, factor]`
 ///
 /// # Panics
-/// If the factors of users and tracks are not equally many.
+/// If users and tracks have different numbers of factors.
 pub fn usage_space(users: &Matrix, factors: &Matrix) -> Matrix {
     let width = users.columns();
-    assert_eq!(width, factors.columns(), "factors of one factorisation");
+    assert_eq!(width, factors.columns(), "both sides must have the same number of factors");
     // Row j of L' is column j of L.
     let root = cholesky(&users.gram(), width);
-    let turned: Vec<f32> =
+    let transposed: Vec<f32> =
         (0..width * width).map(|at| root[at % width * width + at / width] as f32).collect();
     let mut data = vec![0.0; factors.data().len()];
     let block = ROWS * width.max(1);
     data.par_chunks_mut(block)
         .zip(factors.data().par_chunks(block))
-        .for_each(|(out, rows)| products(rows, &turned, width, out));
+        .for_each(|(out, rows)| products(rows, &transposed, width, out));
     Matrix::new(factors.rows(), width, data).expect("as many values as the factors have")
 }
 
-/// Lower `L` with `L L' = gram`. Where users are too few to span all factors, the columns that rounding
-/// alone would fill are 0.
+/// Lower triangular `L` with `L L' = gram`. `gram` is singular if there are fewer users than factors; libraries then
+/// report an error, but here the columns without a positive pivot are 0.
 fn cholesky(gram: &[f64], n: usize) -> Vec<f64> {
     let largest = (0..n).map(|i| gram[i * n + i]).fold(0.0, f64::max);
     let mut l = vec![0.0; n * n];
@@ -62,9 +61,8 @@ mod tests {
     use super::*;
     use crate::listening::matrix::tests::noise;
 
-    /// Against the usage patterns written out, also with fewer users than factors.
     #[test]
-    fn products_are_those_of_the_usage_patterns() {
+    fn products_equal_those_of_the_usage_patterns() {
         for (users, width) in [(40, 7), (3, 7), (1, 2), (500, 50)] {
             let (x, y) = (noise(1, users, width), noise(2, 9, width));
             let space = usage_space(&x, &y);

@@ -28,7 +28,7 @@ mod tsne;
 pub use page::{Page, page, render};
 pub use tsne::{Tsne, TsneConfig, tsne};
 
-use crate::evaluation::metrics::recommendation::RecommendationError;
+use crate::listening::item_lists::ItemListError;
 use crate::listening::matrix::MatrixError;
 use crate::listening::top_k::TopKError;
 
@@ -49,7 +49,7 @@ pub enum MapError {
     #[error("the nearest neighbours cannot be found: {0}")]
     Search(#[from] TopKError),
     #[error("the nearest neighbours cannot be found: {0}")]
-    Lists(#[from] RecommendationError),
+    Lists(#[from] ItemListError),
     #[error(transparent)]
     File(#[from] crate::error::Error),
 }

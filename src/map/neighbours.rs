@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::MapError;
-use crate::evaluation::metrics::recommendation::ItemLists;
+use crate::listening::item_lists::ItemLists;
 use crate::listening::matrix::Matrix;
 use crate::listening::top_k::{Index, Measure};
 

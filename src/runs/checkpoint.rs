@@ -1,10 +1,9 @@
-//! Checkpoints: everything that a run needs to go on, whole or absent.
+//! Checkpoints: everything that a run needs to resume, complete or absent.
 //!
-//! `checkpoints/step-00012000/` holds the model and the optimizer as burnpack records and the
-//! state of the loop as JSON with a BLAKE3 checksum of each, and a file with the checksum of that JSON. It is
-//! written under another name and renamed when complete. `checkpoints/last` and `checkpoints/best` are files that hold the
-//! name of such a folder. What is random in training is a function of (seed, step), so the step is
-//! all the generator's state there is.
+//! `checkpoints/step-00012000/` holds model and optimizer as burnpack records, the loop's state as JSON with a BLAKE3
+//! checksum of each record, and the checksum of that JSON. It is written under a temporary name and renamed when complete.
+//! The files `checkpoints/last` and `checkpoints/best` contain the name of such a folder. Randomness in training is a
+//! function of (seed, step), so the step is all the state that the generator has.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::io::checksums;
 use crate::io::files::{
-    WRITING, create_folder, read_text, renamed, sweep_abandoned, sync_folder, write_atomic,
+    WRITING, create_folder, read_text, sweep_abandoned, sync_folder, with_path_in, write_atomic,
 };
 use crate::training::state::LoopState;
 
@@ -39,9 +38,9 @@ pub struct Checkpoint {
     pub model: ModuleRecord,
     /// Moments of the weights, as the optimizer left them.
     pub optimizer: OptimizerRecord,
-    /// Where training goes on.
+    /// The loop's state.
     pub state: LoopState,
-    /// The folder that it was read from.
+    /// The folder it was read from.
     pub path: PathBuf,
 }
 
@@ -54,7 +53,7 @@ struct Meta {
     checksums: BTreeMap<String, String>,
 }
 
-/// 1 had no checksum of the state.
+/// Format 1 had no checksum of the state.
 const FORMAT: u32 = 2;
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
@@ -68,17 +67,16 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Looks at nothing yet: the folder is made by the first [`Checkpoints::save`].
+    /// Does not touch the disk: the first [`Checkpoints::save`] creates the folder.
     pub fn new(folder: PathBuf) -> Checkpoints {
         Checkpoints { folder }
     }
 
-    /// Saves, then moves `last` (and `best`, if this is the best) to it, then deletes all but the
-    /// newest `keep` and the best.
+    /// Saves a checkpoint, points `last` (and `best`, if this is the best) to it, and deletes all but the newest `keep` and
+    /// the best.
     ///
     /// # Errors
-    /// [`Error::Io`] if the disk refuses, [`Error::Data`] if no record can be made; earlier checkpoints are
-    /// then still there.
+    /// [`Error::Io`] if writing fails, [`Error::Data`] if a record cannot be serialized. Earlier checkpoints are kept.
     pub fn save<M: Module>(
         &self,
         model: &M,
@@ -95,9 +93,9 @@ impl Checkpoints {
         }
         create_folder(&staging)?;
         if let Err(error) = write_files(&staging, &target, model, optimizer, state) {
-            // A full disk needs the room.
+            // Free the space on a full disk.
             let _ = fs::remove_dir_all(&staging);
-            return Err(renamed(error, &staging, &target));
+            return Err(with_path_in(error, &staging, &target));
         }
 
         if target.exists() {
@@ -112,7 +110,7 @@ impl Checkpoints {
         self.prune(keep, &name)
     }
 
-    /// Removes what a killed run left half-written.
+    /// Removes incomplete files of a run that was killed.
     ///
     /// # Errors
     /// [`Error::Io`] if something cannot be removed.
@@ -120,9 +118,9 @@ impl Checkpoints {
         sweep_abandoned(&self.folder)
     }
 
-    /// Sets the pointers right after a run was killed between a checkpoint and its pointers: `last` is the
-    /// one that the run goes on from, `best` the one that its state names. If that is gone (others were damaged, of
-    /// which one was better), the next to be validated is the best.
+    /// Repairs the pointers of a run that was killed after it wrote a checkpoint and before it wrote its pointers: `last`
+    /// becomes the checkpoint that the run resumes from, `best` the one that its state names. If that checkpoint is missing
+    /// (a damaged one was better), the next validated checkpoint becomes the best.
     ///
     /// # Errors
     /// [`Error::Io`] if a pointer cannot be written.
@@ -146,33 +144,32 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole; `None` if there is none at all. One that is damaged is
-    /// passed over, with a warning.
+    /// The newest undamaged checkpoint, or `None` without any checkpoint. Damaged ones are skipped with a warning.
     ///
     /// # Errors
-    /// [`Error::Data`] if there are checkpoints and none is whole.
+    /// [`Error::Data`] if all checkpoints are damaged.
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
         let mut names = self.names()?;
         let any = !names.is_empty();
         while let Some(name) = names.pop() {
             match read(&self.folder.join(&name)) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
-                Err(error) => tracing::warn!("{error}; going back to the checkpoint before it"),
+                Err(error) => tracing::warn!("{error}; trying the checkpoint before it"),
             }
         }
         match any {
             false => Ok(None),
             true => Err(Error::Data(format!(
-                "no checkpoint in {} is whole: delete the run folder and train again",
+                "every checkpoint in {} is damaged: delete the run folder and train again",
                 self.folder.display()
             ))),
         }
     }
 
-    /// The checkpoint that a pointer names.
+    /// Loads the checkpoint that a pointer names.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is none, or it is damaged.
+    /// [`Error::Data`] if it is missing or damaged.
     pub fn load(&self, which: Which) -> Result<Checkpoint> {
         let path = self.folder.join(self.pointed(which)?);
         let checkpoint = read(&path)?;
@@ -182,14 +179,14 @@ impl Checkpoints {
             {
                 Err(damaged(
                     &path,
-                    "`best` names it, and it was not the best when it was saved".into(),
+                    "`best` names it, but it was not the best when it was saved".into(),
                 ))
             }
             _ => Ok(checkpoint),
         }
     }
 
-    /// What tells the model of one checkpoint from that of any other.
+    /// Identifies the weights of a checkpoint.
     ///
     /// # Errors
     /// As [`Checkpoints::load`].
@@ -202,30 +199,27 @@ impl Checkpoints {
     /// The name of the checkpoint that a pointer names.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is none.
+    /// [`Error::Data`] if the pointer does not exist or is damaged.
     pub fn pointed(&self, which: Which) -> Result<String> {
         let pointer = self.folder.join(match which {
             Which::Best => "best",
             Which::Last => "last",
         });
         let name = fs::read_to_string(&pointer).map_err(|error| {
-            Error::Data(format!(
-                "there is no checkpoint at {}: {error}; train the run first",
-                pointer.display()
-            ))
+            Error::Data(format!("cannot read {}: {error}; train the run first", pointer.display()))
         })?;
         let name = name.trim();
         if !is_name(name) {
             return Err(Error::Data(format!(
-                "{} holds {name:?}, which is no checkpoint's name: `train --resume` finds the newest without it, and \
-                 writes it anew",
+                "{} contains {name:?}, which is not the name of a checkpoint: `train --resume` finds the newest checkpoint \
+                 without it and rewrites it",
                 pointer.display()
             )));
         }
         Ok(name.to_string())
     }
 
-    /// Whether there is a checkpoint at all.
+    /// Whether any checkpoint exists.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be read.
@@ -244,13 +238,13 @@ impl Checkpoints {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| is_name(name))
             .collect();
-        // By number: beyond 99 999 999 steps the names grow longer.
+        // By number: names get longer after 99 999 999 steps.
         names.sort_by_key(|name| (name.len(), name.clone()));
         Ok(names)
     }
 
-    /// Removes checkpoints before the last `keep`, but for the best; and what is above the newest, which was damaged and passed
-    /// over: its step will come again.
+    /// Removes all checkpoints but the last `keep` and the best, and those after the newest: they were damaged and skipped,
+    /// and their steps will be trained again.
     fn prune(&self, keep: usize, newest: &str) -> Result<()> {
         let best = fs::read_to_string(self.folder.join("best")).unwrap_or_default();
         let names = self.names()?;
@@ -265,7 +259,7 @@ impl Checkpoints {
     }
 }
 
-/// The files of a checkpoint that is to become `target`.
+/// Writes the files of the checkpoint that becomes `target`.
 fn write_files<M: Module>(
     folder: &Path,
     target: &Path,
@@ -278,7 +272,7 @@ fn write_files<M: Module>(
     };
     let mut checksums = BTreeMap::new();
     let files: [(&str, Bytes); 2] = [
-        // Without autodiff: batch norm hands its running statistics over only then.
+        // Without autodiff: only then does batch normalization hand over its running statistics.
         (MODEL, model.valid().into_record().into_bytes().map_err(broken)?),
         (OPTIMIZER, optimizer.into_bytes().map_err(broken)?),
     ];
@@ -299,8 +293,8 @@ fn is_name(name: &str) -> bool {
 
 fn damaged(path: &Path, why: String) -> Error {
     Error::Data(format!(
-        "the checkpoint {} is damaged: {why}; `train --resume` goes back to the one before it, and \
-         `--checkpoint last` takes the newest instead of the best",
+        "the checkpoint {} is damaged: {why}; `train --resume` uses the one before it, `--checkpoint last` the newest \
+         instead of the best",
         path.display()
     ))
 }
@@ -393,9 +387,9 @@ mod tests {
         assert_eq!(checkpoints.newest().unwrap().unwrap().state.step, 1);
     }
 
-    /// The one that is damaged was the best, and the one that went before it as the best is gone.
+    /// The damaged checkpoint was the best, and the previous best has been deleted.
     #[test]
-    fn what_follows_a_damaged_checkpoint_takes_its_place() {
+    fn the_checkpoint_after_a_damaged_one_replaces_it() {
         let (_folder, checkpoints, layer, optimizer) = checkpoints();
         for (step, best) in [(10, 10), (20, 10), (30, 30), (40, 30), (50, 50)] {
             checkpoints.save(&layer, &optimizer, &state(step, Some(best)), 2).unwrap();
@@ -414,9 +408,9 @@ mod tests {
         assert_eq!(checkpoints.load(Which::Best).unwrap().state.step, 46);
     }
 
-    /// Killed after a checkpoint was whole and before its pointers were written.
+    /// Killed after a checkpoint was complete and before its pointers were written.
     #[test]
-    fn pointers_that_a_killed_run_left_behind_are_set_right() {
+    fn stale_pointers_of_a_killed_run_are_repaired() {
         let (_folder, checkpoints, layer, optimizer) = checkpoints();
         checkpoints.save(&layer, &optimizer, &state(1, Some(1)), 3).unwrap();
         checkpoints.save(&layer, &optimizer, &state(2, Some(2)), 3).unwrap();

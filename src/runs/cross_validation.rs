@@ -1,5 +1,5 @@
-//! A run that classifies tracks by their fixed features: every track held out once, then a classifier of
-//! all of them, so that the run predicts like any other.
+//! Cross-validation of a classifier on fixed features: every track is held out once. A classifier of all tracks is fitted
+//! afterwards, so that the run predicts like any other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -23,91 +23,89 @@ use crate::experiment::Experiment;
 use crate::runs::fit::fixed_features;
 use crate::runs::folder::{Environment, RunFolder};
 use crate::runs::model;
-use crate::runs::session::{Session, Trained};
+use crate::runs::session::Session;
+use crate::runs::train::Trained;
 use crate::runs::transfer_source;
 use crate::training::log::{Log, LogLine};
 use crate::training::state::{Best, LoopState};
 use crate::training::training_loop::End;
 
-impl Session<'_> {
-    /// Scores the model's features by cross-validation and leaves a whole run in `folder`; one that was
-    /// stopped there is begun anew.
-    ///
-    /// # Errors
-    /// Those of loading and fitting; [`Error::Data`] if a track has no class or several, and see
-    /// [`CrossValidationConfig::run`]. [`Error::Interrupted`] leaves nothing that counts.
-    pub(crate) fn cross_validate(
-        &self,
-        experiment: &Experiment,
-        config: &CrossValidationConfig,
-        folder: &RunFolder,
-    ) -> Result<Trained> {
-        let began = Instant::now();
-        let mut data = self.prepare(experiment, folder)?;
-        let classes = classes(&data)?;
-        let groups = config.by_artist.then(|| artists(&data.collection.tracks));
-        if let Some((_, nameless)) = &groups
-            && *nameless > 0
-        {
-            data.notes.push(format!(
-                "{nameless} tracks have no artist: each may be in any fold, as if alone"
-            ));
-        }
-        let fitted = self.fit(experiment, &data, folder)?;
-        let device = &self.device.device;
-        let model = model::initial(experiment, data.outputs(), &fitted, device)?;
-        let model = transfer_source::put_into(model, experiment, folder.beside(), device)?;
-
-        let bar = self.progress.predict("features");
-        let features =
-            fixed_features(&model.valid(), &data.train, device, self.stop, |done, all| {
-                bar.predict(done, all);
-            });
-        bar.finish();
-        let features = features?;
-        let (rows, columns) = track_means(&features);
-        let of = Labelled {
-            rows: &rows,
-            columns,
-            classes: &classes,
-            n_classes: data.outputs(),
-            groups: groups.as_ref().map(|(groups, _)| groups.as_slice()),
-        };
-        let bar = self.progress.predict("folds");
-        let found = config.run(&of, |done, _| {
-            bar.predict(done, config.folds);
-            match self.stop.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        bar.finish();
-        let found = found.map_err(from_cross_validation)?;
-        let (weights, biases) = config.fit(&of).map_err(from_cross_validation)?.plain();
-        let model = model.with_classifier(&weights, &biases);
-
-        data.notes.extend(found.notes.iter().cloned());
-        for note in &data.notes {
-            tracing::info!("{}: {note}", data.collection.name);
-        }
-        let environment = Environment::here(self.device, model.num_params(), data.notes.clone());
-        folder.create(experiment, &environment, &fitted, &data)?;
-        let accuracy = write(&found, &data, folder)?;
-        let state = LoopState {
-            seconds: began.elapsed().as_secs_f64(),
-            best: accuracy.map(|value| Best { step: 0, value }),
-            ..LoopState::default()
-        };
-        let training = &experiment.training;
-        let optimizer = training.optimizer.init();
-        folder.checkpoints().save(&model, &optimizer, &state, training.keep_checkpoints)?;
-        let mut log = Log::open(folder.path(), 0)?;
-        let metrics = BTreeMap::from([("accuracy".to_string(), accuracy)]);
-        log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
-        // Last: with it, the run is whole.
-        log.write(&LogLine::End { step: 0, reason: "steps".into(), seconds: state.seconds })?;
-        Ok(Trained { end: End::Steps, state })
+/// Scores the model's features by cross-validation and writes a complete run to `folder`; an interrupted one starts again.
+///
+/// # Errors
+/// Errors of loading and fitting; [`Error::Data`] if a track does not have exactly one class; errors of
+/// [`CrossValidationConfig::run`]. After [`Error::Interrupted`] no run exists.
+pub(crate) fn cross_validate(
+    session: &Session<'_>,
+    experiment: &Experiment,
+    config: &CrossValidationConfig,
+    folder: &RunFolder,
+) -> Result<Trained> {
+    let began = Instant::now();
+    let mut data = session.prepare(experiment, folder)?;
+    let classes = classes(&data)?;
+    let groups = config.by_artist.then(|| artists(&data.collection.tracks));
+    if let Some((_, nameless)) = &groups
+        && *nameless > 0
+    {
+        data.notes.push(format!(
+            "{nameless} tracks have no artist: each is treated as an artist of its own"
+        ));
     }
+    let fitted = session.fit(experiment, &data, folder)?;
+    let device = &session.device.device;
+    let model = model::initial(experiment, data.outputs(), &fitted, device)?;
+    let model = transfer_source::put_into(model, experiment, folder.beside(), device)?;
+
+    let bar = session.progress.predict("features");
+    let features =
+        fixed_features(&model.valid(), &data.train, device, session.stop, |done, all| {
+            bar.predict(done, all);
+        });
+    bar.finish();
+    let features = features?;
+    let (rows, columns) = track_means(&features);
+    let of = Labelled {
+        rows: &rows,
+        columns,
+        classes: &classes,
+        n_classes: data.outputs(),
+        groups: groups.as_ref().map(|(groups, _)| groups.as_slice()),
+    };
+    let bar = session.progress.predict("folds");
+    let found = config.run(&of, |done, _| {
+        bar.predict(done, config.folds);
+        match session.stop.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    bar.finish();
+    let found = found.map_err(from_cross_validation)?;
+    let (weights, biases) = config.fit(&of).map_err(from_cross_validation)?.plain();
+    let model = model.with_classifier(&weights, &biases);
+
+    data.notes.extend(found.notes.iter().cloned());
+    for note in &data.notes {
+        tracing::info!("{}: {note}", data.collection.name);
+    }
+    let environment = Environment::here(session.device, model.num_params(), data.notes.clone());
+    folder.create(experiment, &environment, &fitted, &data)?;
+    let accuracy = write(&found, &data, folder)?;
+    let state = LoopState {
+        seconds: began.elapsed().as_secs_f64(),
+        best: accuracy.map(|value| Best { step: 0, value }),
+        ..LoopState::default()
+    };
+    let training = &experiment.training;
+    let optimizer = training.optimizer.init();
+    folder.checkpoints().save(&model, &optimizer, &state, training.keep_checkpoints)?;
+    let mut log = Log::open(folder.path(), 0)?;
+    let metrics = BTreeMap::from([("accuracy".to_string(), accuracy)]);
+    log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
+    // Written last: it marks the run as complete.
+    log.write(&LogLine::End { step: 0, reason: "steps".into(), seconds: state.seconds })?;
+    Ok(Trained { end: End::Steps, state })
 }
 
 /// The class of each track.
@@ -115,8 +113,7 @@ fn classes(data: &Prepared) -> Result<Vec<u32>> {
     let class = |track: &Track| match track.tags.as_slice() {
         [one] => Ok(*one as u32),
         tags => Err(Error::Data(format!(
-            "track {} of {} has {} tags: [cross_validation] tells classes apart, of which a track has exactly \
-             one",
+            "track {} of {} has {} tags: [cross_validation] needs exactly one per track",
             track.id,
             data.collection.name,
             tags.len()
@@ -125,7 +122,7 @@ fn classes(data: &Prepared) -> Result<Vec<u32>> {
     data.collection.tracks.iter().map(class).collect()
 }
 
-/// A number for the artist of each track, one of its own for a track without; and how many are without.
+/// A group number per artist (one of its own for each track without artist), and the number of tracks without artist.
 fn artists(tracks: &[Track]) -> (Vec<u32>, usize) {
     let mut known: HashMap<&str, u32> = HashMap::new();
     let (mut next, mut nameless) = (0, 0);
@@ -147,7 +144,7 @@ fn artists(tracks: &[Track]) -> (Vec<u32>, usize) {
     (groups, nameless)
 }
 
-/// The mean over the excerpts of each track, `[track, feature]`, and how many features there are.
+/// Mean features per track, `[track, feature]`, and the number of features.
 fn track_means(examples: &Examples) -> (Vec<f32>, usize) {
     let TrackInputs::Features { tracks, width } = &examples.inputs else {
         unreachable!("features were computed");
@@ -165,7 +162,7 @@ fn write(found: &CrossValidated, data: &Prepared, folder: &RunFolder) -> Result<
     let broken = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
     let tags = data.collection.tags.clone();
     let ids: Vec<String> = data.train.ids.clone();
-    // What machines decide is no probability; brought to the same form, it keeps its order.
+    // Decision values are not probabilities; softmax keeps their order.
     let values = found.decisions.chunks_exact(tags.len()).flat_map(softmax).collect();
     let predictions = Predictions { ids: ids.clone(), tags: tags.clone(), values };
     let targets = Targets::from_numbers(ids, tags, &data.train.targets).map_err(|e| broken(&e))?;
@@ -199,7 +196,7 @@ fn from_cross_validation(error: CrossValidationError) -> Error {
             Error::Config(format!("in [cross_validation]: {error}"))
         }
         CrossValidationError::Stopped(_) => {
-            Error::Interrupted("interrupted; nothing of this run was kept".into())
+            Error::Interrupted("interrupted; nothing of this run was saved".into())
         }
         error => Error::Data(format!("the features cannot be classified: {error}")),
     }

@@ -1,4 +1,4 @@
-//! A run's folder: plain files that say what was run, on what, and how it went.
+//! The folder of a run: plain files that record what was run, on which data, and with which results.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use datasets::tracks::manifest::{Paths, to_csv};
 use models::Fitted;
 use serde::{Deserialize, Serialize};
 
-use crate::data::prepare::{Prepared, factor_names, from_dataset};
+use crate::data::directories::from_dataset;
+use crate::data::prepare::{Prepared, factor_names};
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::evaluation::predictions::Predictions;
@@ -28,35 +29,35 @@ const EXPERIMENT: &str = "experiment.toml";
 const MANIFEST: &str = "manifest.csv";
 const TAGS: &str = "tags.txt";
 
-/// Where and with what a run was made; `environment.json`.
+/// The machine, device and program of a run: `environment.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Environment {
     /// Version of the folder's layout.
     pub format: u32,
     /// Version of the program.
     pub tonotopy: String,
-    /// Commit that it was built from; `unknown` without a repository.
+    /// Commit that the program was built from; `unknown` without a repository.
     pub commit: String,
-    /// Version of burn; `unknown` where it was built without a lock file.
+    /// Version of burn; `unknown` if built without a lock file.
     pub burn: String,
-    /// As `--device` takes it.
+    /// The device, as `--device` takes it.
     pub device: String,
-    /// The device's own name.
+    /// The name that the device reports.
     pub device_name: String,
-    /// What kernels are compiled for; for the CPU backends, the crate.
+    /// The API that kernels are compiled for; on the CPU, the backend crate.
     pub backend: String,
     /// Operating system and architecture.
     pub os: String,
-    /// The command line, its arguments joined by blanks, not quoted.
+    /// The command line, arguments joined by spaces, not quoted.
     pub command: String,
-    /// Numbers that the model holds: trained ones, frozen ones, and those that batch normalisation keeps.
+    /// Number of parameters: trained, frozen, and running statistics of batch normalization.
     pub parameters: usize,
-    /// What was left out of the data, or cannot be scored.
+    /// Notes on what was left out or cannot be scored.
     pub notes: Vec<String>,
 }
 
 impl Environment {
-    /// Of this process.
+    /// The environment of this process.
     pub fn here(device: &DeviceInfo, parameters: usize, notes: Vec<String>) -> Environment {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         Environment {
@@ -87,61 +88,69 @@ impl RunFolder {
         RunFolder { path: runs.join(format!("{}-s{}", experiment.name, experiment.seed)) }
     }
 
-    /// An existing run.
+    /// Opens an existing run.
     ///
     /// # Errors
-    /// [`Error::Data`] if the folder holds no run.
+    /// [`Error::Data`] if the folder does not contain a run.
     pub fn open(path: &Path) -> Result<RunFolder> {
         let run = RunFolder { path: path.to_owned() };
         match run.exists() {
             true => Ok(run),
             false => Err(Error::Data(format!(
-                "{} is no run folder: it has no experiment.toml (make one with `tonotopy train`)",
+                "{} is not a run folder: it has no experiment.toml (`tonotopy train` creates one)",
                 path.display()
             ))),
         }
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder that it lies in, with other runs.
+    /// The name of the run.
+    pub fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// The folder that holds this run and its neighbours.
     pub fn beside(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// Where a file of that name is, or would be.
+    /// The path of a file in the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The folder's `checkpoints/`.
+    /// The run's checkpoints.
     pub fn checkpoints(&self) -> Checkpoints {
         Checkpoints::new(self.file("checkpoints"))
     }
 
-    /// Whether it is a run: whether `experiment.toml`, which is written last, is there.
+    /// Whether the run exists: `experiment.toml` is written last.
     pub fn exists(&self) -> bool {
         self.file(EXPERIMENT).is_file()
     }
 
-    /// A file that was written when the run was made, and that decides what its model means.
+    /// Reads a file that was written when the run was created, and checks its checksum.
     fn read(&self, name: &str) -> Result<String> {
         let Some(checksums) = Checksums::read(&self.path)? else {
-            // Of a run made before there were any.
+            // The run is older than checksums.
             return read_text(&self.file(name));
         };
         String::from_utf8(checksums.read_file(name)?).map_err(|_| {
-            Error::Data(format!("{} is no text: train the run anew", self.file(name).display()))
+            Error::Data(format!(
+                "{} is not a text file: train the run again",
+                self.file(name).display()
+            ))
         })
     }
 
-    /// Keeps other processes from writing into the run, and removes what killed ones left half-written.
+    /// Locks the run against other processes, and removes incomplete files of killed ones.
     ///
     /// # Errors
-    /// [`Error::Data`] if another process is at work in it.
+    /// [`Error::Data`] if another process holds the lock.
     pub fn lock(&self) -> Result<Lock> {
         let lock = Lock::take(&self.path)?;
         for folder in [self.path.clone(), self.file(FITTED), self.file("catalogue")] {
@@ -151,10 +160,10 @@ impl RunFolder {
         Ok(lock)
     }
 
-    /// The experiment, as resolved when the run was made.
+    /// The experiment with every default filled in, as it was when the run was created.
     ///
     /// # Errors
-    /// [`Error::Data`] if it is damaged, or of a program that knew other keys.
+    /// [`Error::Data`] if it is damaged or has keys that this version does not know.
     pub fn experiment(&self) -> Result<Experiment> {
         Experiment::parse(&self.read(EXPERIMENT)?, &[]).map_err(|error| {
             Error::Data(format!("in {}: {error}", self.file(EXPERIMENT).display()))
@@ -169,17 +178,17 @@ impl RunFolder {
         Ok(self.read(TAGS)?.lines().map(str::to_string).collect())
     }
 
-    /// Where and with what it was made.
+    /// The environment that the run was created in.
     ///
     /// # Errors
-    /// [`Error::Data`] if the file is damaged; [`Error::Io`] if it is not there.
+    /// [`Error::Data`] if the file is damaged, [`Error::Io`] if it does not exist.
     pub fn environment(&self) -> Result<Environment> {
         let path = self.file("environment.json");
         serde_json::from_str(&read_text(&path)?)
             .map_err(|error| Error::Data(format!("in {}: {error}", path.display())))
     }
 
-    /// What of the model was fitted before the first step; empty for most models.
+    /// The fitted part of the model; empty for most models.
     ///
     /// # Errors
     /// [`Error::Data`] if a file is missing or damaged.
@@ -187,12 +196,12 @@ impl RunFolder {
         Ok(fit::read(&self.file(FITTED))?.unwrap_or_default())
     }
 
-    /// Where the factors are kept that a network learns.
+    /// The folder of the latent factors that the network learns.
     pub fn factors(&self) -> PathBuf {
         self.file("factors")
     }
 
-    /// What the outputs of the run's model are called: tags, or the numbers of factors.
+    /// Names of the model's outputs: tags, or numbered factors.
     ///
     /// # Errors
     /// [`Error::Data`] if tags or factors are damaged.
@@ -203,7 +212,7 @@ impl RunFolder {
         }
     }
 
-    /// The log; empty before training.
+    /// The lines of the log; none before training.
     ///
     /// # Errors
     /// See [`log::read`].
@@ -212,7 +221,7 @@ impl RunFolder {
         if path.exists() { log::read(&path) } else { Ok(Vec::new()) }
     }
 
-    /// Whether training came to its end.
+    /// Whether training finished.
     ///
     /// # Errors
     /// See [`log::read`].
@@ -222,10 +231,10 @@ impl RunFolder {
                 if ["steps", "patience", "imported"].contains(&reason.as_str())))
     }
 
-    /// Writes what is run, on what and where; nothing may have gone wrong before.
+    /// Writes experiment, data and environment. From then on the folder is a run.
     ///
     /// # Errors
-    /// [`Error::Io`] if the disk refuses; the folder is then no run.
+    /// [`Error::Io`] if writing fails; the folder is then not a run.
     pub fn create(
         &self,
         experiment: &Experiment,
@@ -237,7 +246,7 @@ impl RunFolder {
         if let Some(latent) = &data.latent {
             let folder = self.factors();
             if folder.exists() {
-                // Of a run that was stopped before it had begun.
+                // Left by a run that was stopped before it was created.
                 std::fs::remove_dir_all(&folder).map_err(Error::io("clear", &folder))?;
             }
             factors::write(&folder, &latent.to_tables(&data.collection.tracks))?;
@@ -258,14 +267,14 @@ impl RunFolder {
         let text = experiment.to_toml();
         let checksums = Checksums::of_files(&self.path, &[TAGS, MANIFEST])?;
         checksums.with(EXPERIMENT, text.as_bytes()).write()?;
-        // Last: with it, the folder is a run.
+        // Written last: it makes the folder a run.
         write_atomic(&self.file(EXPERIMENT), text.as_bytes())
     }
 
-    /// Writes the predictions of a split and the scores that these got, both or neither.
+    /// Writes the predictions of a split and their scores, both or neither.
     ///
     /// # Errors
-    /// [`Error::Data`] if a prediction is no probability; [`Error::Io`] if the disk refuses.
+    /// [`Error::Data`] if a prediction is not a probability, [`Error::Io`] if writing fails.
     pub fn write_scored(
         &self,
         predictions: &Predictions,
@@ -280,15 +289,15 @@ impl RunFolder {
         write_together(&[(&path, &csv), (&self.scores(split), scores)])
     }
 
-    /// Where the scores of a split are.
+    /// The path of a split's scores.
     pub fn scores(&self, split: Split) -> PathBuf {
         self.file(&format!("scores{}.json", suffix(split)))
     }
 
-    /// Whether `scores.json` is of this checkpoint.
+    /// Whether `scores.json` belongs to this checkpoint.
     ///
     /// # Errors
-    /// Those of reading the checkpoint's name.
+    /// If the pointer to the checkpoint cannot be read.
     pub fn is_scored(&self, which: Which) -> Result<bool> {
         #[derive(Deserialize)]
         struct Source {
@@ -298,13 +307,13 @@ impl RunFolder {
         if !path.is_file() {
             return Ok(false);
         }
-        // What cannot be read is written anew.
+        // Unreadable scores are written again.
         let source = read_text(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
         let wanted = self.checkpoints().pointed(which)?;
         Ok(source.is_some_and(|Source { checkpoint }| checkpoint == wanted))
     }
 
-    /// Says so where training has not come to its end.
+    /// Warns if training has not finished.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Data`] if the log or the experiment cannot be read.
@@ -317,7 +326,7 @@ impl RunFolder {
             _ => None,
         });
         tracing::warn!(
-            "{} was trained for {} of its {} steps: `tonotopy train --resume` goes on",
+            "{} was trained for {} of its {} steps: `tonotopy train --resume` continues",
             self.path.display(),
             reached.unwrap_or(0),
             self.experiment()?.training.steps
@@ -325,10 +334,10 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Removes predictions and scores: they are of a model that is about to be trained further.
+    /// Removes predictions and scores, because the model is about to be trained further.
     ///
     /// # Errors
-    /// [`Error::Io`] if one cannot be removed.
+    /// [`Error::Io`] if a file cannot be removed.
     pub fn forget_scores(&self) -> Result<()> {
         for split in [Split::Train, Split::Valid, Split::Test] {
             let predictions = self.file(&format!("predictions{}.csv", suffix(split)));
@@ -344,7 +353,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Refuses to go on with other data or another experiment than the run began with.
+    /// Checks that experiment and data are those that the run was created with.
     ///
     /// # Errors
     /// As [`RunFolder::check_experiment`] and [`RunFolder::check_data`].
@@ -353,7 +362,7 @@ impl RunFolder {
         self.check_data(data)
     }
 
-    /// Refuses another experiment than the run began with.
+    /// Checks that the experiment is the one that the run was created with.
     ///
     /// # Errors
     /// [`Error::Config`] with the keys whose values differ.
@@ -362,8 +371,8 @@ impl RunFolder {
         let differing = differing_keys(&saved, experiment);
         if !differing.is_empty() {
             return Err(Error::Config(format!(
-                "{} was begun with other values of {}: give the experiment another name, \
-                 or delete the folder to begin anew",
+                "{} was created with other values of {}: give the experiment another name, or delete the folder to start \
+                 again",
                 self.path.display(),
                 differing.join(", ")
             )));
@@ -371,27 +380,27 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Refuses data that changed since the run was made.
+    /// Checks that the data has not changed since the run was created.
     ///
     /// # Errors
-    /// [`Error::Data`] if the manifest of the run is another than that of `data`, or is damaged.
+    /// [`Error::Data`] if the run's manifest differs from the data, or is damaged.
     pub fn check_data(&self, data: &Prepared) -> Result<()> {
         match self.read(MANIFEST)?.as_bytes() == manifest(data)? {
             true => Ok(()),
             false => Err(Error::Data(format!(
-                "the data set is no longer the one in {}: put the old files back, or train anew",
+                "the data set differs from the one recorded in {}: restore the old files, or train again",
                 self.file(MANIFEST).display()
             ))),
         }
     }
 }
 
-/// What the names of files have that are of another split than test.
+/// The suffix of the files of a split: none for the test split.
 pub fn suffix(split: Split) -> String {
     if split == Split::Test { String::new() } else { format!("-{split}") }
 }
 
-/// Keys whose values differ; those that may change between a run and its resumption are left out.
+/// Keys whose values differ, except those that may change when a run is resumed.
 fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
     const FREE: &[&str] = &[
         "about",
@@ -417,7 +426,7 @@ fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
         a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).collect();
     keys.sort();
     keys.dedup();
-    // Read from the run that is named, which is compared by its name.
+    // `model.source` is read from the run that `model.run` names, which is compared by name.
     let free = |key: &str| FREE.contains(&key) || key.starts_with("model.source.");
     keys.into_iter().filter(|key| !free(key)).cloned().collect()
 }
@@ -434,12 +443,12 @@ fn flatten(prefix: &str, value: &toml::Value, into: &mut BTreeMap<String, String
     }
 }
 
-/// `manifest.csv` in the format of one's own data; paths are absolute.
+/// `manifest.csv`, in the format of the `manifest` data set, with absolute paths.
 fn manifest(data: &Prepared) -> Result<Vec<u8>> {
     to_csv(&data.collection, Paths::Absolute).map_err(from_dataset)
 }
 
-/// `audio.csv`: where the decoded audio of each track lies, for other programs.
+/// `audio.csv`: the path of each track's decoded audio, for other programs.
 fn audio_table(data: &Prepared) -> Result<Vec<u8>> {
     let rows = data.collection.tracks.iter().zip(&data.audio).map(|(track, audio)| {
         let file = audio.path().map(|path| path.display().to_string());

@@ -1,6 +1,7 @@
 //! ROC-AUC and average precision of one tag, from the ranks of its positives.
 
 use super::MetricError;
+use crate::listening::top_k::order_key;
 
 /// Both areas of one tag.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,13 +43,6 @@ pub(super) fn check_column(predictions: &[f32], targets: &[bool]) -> Result<(), 
         None => Ok(()),
         Some(position) => Err(MetricError::NotFiniteAt { position, value: predictions[position] }),
     }
-}
-
-/// A whole number that is ordered as the finite `value` is; both zeros give one number.
-pub(crate) fn order_key(value: f32) -> u32 {
-    // -0.0 + 0.0 is 0.0.
-    let bits = (value + 0.0).to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
 
 /// The predictions for one tag, those of positives and of negatives apart. Sorted each on its own,

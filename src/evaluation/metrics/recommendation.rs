@@ -40,16 +40,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::mean;
+use crate::listening::item_lists::{ItemListError, ItemLists};
 use crate::listening::matrix::{Matrix, MatrixError, products};
-
-/// Which items each user has.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ItemLists {
-    /// Where each user's items begin in `items`, and where the last ones end.
-    starts: Vec<usize>,
-    /// In ascending order within a user.
-    items: Vec<u32>,
-}
 
 /// What is ranked, and how far down the ranks count.
 #[derive(Clone, Copy, Debug)]
@@ -119,8 +111,8 @@ pub enum RecommendationError {
          where there is nothing"
     )]
     Users { what: &'static str, lists: usize, users: usize },
-    #[error("user {user}: item {item} is there twice in the list; merge its plays into one")]
-    Twice { user: usize, item: u32 },
+    #[error(transparent)]
+    Lists(#[from] ItemListError),
     #[error("candidate {item} is there twice; name each once")]
     CandidateTwice { item: u32 },
     #[error("{whose}: item {item} does not exist; there are factors of {items}")]
@@ -135,80 +127,6 @@ pub enum RecommendationError {
          so look for factors that have grown without bound"
     )]
     NotFinite { user: usize, item: u32, score: f32 },
-    #[error("user {user} does not exist; there are {users}")]
-    NoSuchUser { user: u32, users: usize },
-}
-
-impl ItemLists {
-    /// Lists from the items of each user, in any order.
-    ///
-    /// # Errors
-    /// If a user has an item twice.
-    pub fn from_rows<R: AsRef<[u32]>>(
-        rows: impl IntoIterator<Item = R>,
-    ) -> Result<Self, RecommendationError> {
-        let mut lists = Self { starts: vec![0], items: Vec::new() };
-        for row in rows {
-            lists.items.extend_from_slice(row.as_ref());
-            lists.starts.push(lists.items.len());
-        }
-        lists.sorted()
-    }
-
-    /// Lists from pairs of user and item, in any order.
-    ///
-    /// # Errors
-    /// If a user is not below `users`, or a pair is there twice.
-    pub fn from_pairs(users: usize, pairs: &[(u32, u32)]) -> Result<Self, RecommendationError> {
-        let mut starts = vec![0; users + 1];
-        for &(user, _) in pairs {
-            match starts.get_mut(user as usize + 1) {
-                Some(count) => *count += 1,
-                None => return Err(RecommendationError::NoSuchUser { user, users }),
-            }
-        }
-        for user in 0..users {
-            starts[user + 1] += starts[user];
-        }
-        let mut next = starts.clone();
-        let mut items = vec![0; pairs.len()];
-        for &(user, item) in pairs {
-            items[next[user as usize]] = item;
-            next[user as usize] += 1;
-        }
-        Self { starts, items }.sorted()
-    }
-
-    fn sorted(mut self) -> Result<Self, RecommendationError> {
-        for user in 0..self.users() {
-            let row = &mut self.items[self.starts[user]..self.starts[user + 1]];
-            row.sort_unstable();
-            if let Some(pair) = row.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(RecommendationError::Twice { user, item: pair[0] });
-            }
-        }
-        Ok(self)
-    }
-
-    /// How many users have a list, be it empty.
-    pub fn users(&self) -> usize {
-        self.starts.len().saturating_sub(1)
-    }
-
-    /// How many items all users have together.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether no user has an item.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// The items of `user`, who must be below [`ItemLists::users`], in ascending order.
-    pub fn row(&self, user: usize) -> &[u32] {
-        &self.items[self.starts[user]..self.starts[user + 1]]
-    }
 }
 
 /// Ranks the candidates for every user with a held-out item, and scores the ranks: one result a

@@ -1,6 +1,6 @@
-//! Models for use elsewhere: files that say all that must be known to use them rightly.
+//! Export of models for other programs.
 //!
-//! Every format carries the [`Card`], and the card test vectors: [`verify`] replays them.
+//! Every format contains the model [`Card`] with test vectors, which [`verify`] replays.
 
 mod verify;
 pub mod web;
@@ -19,39 +19,39 @@ use crate::inference::weights;
 use crate::io::files::{write_atomic, write_together};
 pub use verify::{Deviation, verify};
 
-/// What kind of file.
+/// A format of exported models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Weights and card; what `predict`, `embed` and `verify` read, and PyTorch.
+    /// Weights and model card, for PyTorch and for predict, embed and verify
     Safetensors,
-    /// The whole graph from audio to activations and embeddings, for onnxruntime and others.
+    /// Graph from audio to activations and embeddings, for ONNX Runtime and others
     Onnx,
-    /// burn's own records, for programs in Rust; the card lies beside it.
+    /// Record of the burn framework, for Rust programs; the model card is a JSON file beside it
     Burnpack,
-    /// A folder with a page that runs the model in a browser.
+    /// Directory with a web page that runs the model in the browser
     Web,
 }
 
-/// How a model is exported.
+/// Options of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What the file may be used for; goes into the card.
+    /// Licence for the model card.
     pub licence: Option<String>,
-    /// The `dist` folder of onnxruntime-web, to go with a page.
+    /// The `dist` directory of onnxruntime-web, to copy into a web page.
     pub runtime: Option<PathBuf>,
-    /// Replace what is there.
+    /// Replace existing files.
     pub force: bool,
 }
 
-/// The card of a model with test vectors, which are made here and now.
+/// The card of a model with newly computed test vectors.
 ///
 /// # Errors
-/// If the model's predictions are not finite.
+/// If predictions of the model are not finite.
 pub fn tested_card(predictor: &Predictor, licence: Option<String>) -> Result<Card> {
     let mut card = predictor.card().clone();
     card.licence = licence.or(card.licence);
-    // One excerpt and a half: what is left over has to be left out.
+    // One and a half excerpts: implementations must drop the incomplete one.
     let samples = card.excerpt_samples + card.excerpt_samples / 2;
     card.test_vectors = Vec::new();
     for signal in Signal::ALL {
@@ -66,10 +66,10 @@ pub fn tested_card(predictor: &Predictor, licence: Option<String>) -> Result<Car
     Ok(card)
 }
 
-/// Writes a model; returns the files that were written, the model first.
+/// Writes a model. Returns the written files, the model first.
 ///
 /// # Errors
-/// If `out` exists and is not to be replaced, cannot be written, or the format cannot hold the model.
+/// If `out` exists and `force` is not set, cannot be written, or the format does not support the model.
 pub fn export(
     predictor: &Predictor,
     format: Format,
@@ -78,7 +78,7 @@ pub fn export(
 ) -> Result<Vec<PathBuf>> {
     if !options.force && out.exists() {
         return Err(Error::Config(format!(
-            "{} exists: give another --out, or --force to replace it",
+            "{} exists; choose another --out, or replace it with --force",
             out.display()
         )));
     }
@@ -96,8 +96,7 @@ pub fn export(
         Format::Burnpack => {
             if !fitted.arrays.is_empty() {
                 return Err(Error::Config(
-                    "a burnpack holds weights alone, and this model has parts that were fitted: export it as \
-                     safetensors or onnx"
+                    "burnpack does not support models with fitted parts; export as safetensors or onnx"
                         .into(),
                 ));
             }

@@ -17,7 +17,7 @@ fn config(text: &str) -> ModelConfig {
     toml::from_str(text).unwrap()
 }
 
-/// A model with random weights and all that belongs to one.
+/// A complete model with random weights.
 fn predictor(config: ModelConfig, samples: usize) -> Predictor {
     let device = Device::flex();
     device.seed(3);
@@ -71,7 +71,7 @@ fn refused(path: &Path) -> String {
 }
 
 #[test]
-fn what_is_exported_comes_back_to_the_last_bit() {
+fn exported_models_are_read_back_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     for predictor in [small(), with_norm()] {
         let out = folder.path().join("model.safetensors");
@@ -90,9 +90,8 @@ fn what_is_exported_comes_back_to_the_last_bit() {
     }
 }
 
-/// A model whose weights are not those that the vectors were made with.
 #[test]
-fn verifying_another_model_fails() {
+fn verification_of_changed_weights_fails() {
     let (one, other) = (small(), small());
     let card = tested_card(&one, None).unwrap();
     let (model, _) = other.parts();
@@ -106,14 +105,13 @@ fn verifying_another_model_fails() {
 }
 
 #[test]
-fn nothing_is_replaced_unless_asked() {
+fn existing_files_are_replaced_only_with_force() {
     let folder = tempfile::tempdir().unwrap();
     let out = exported(&small(), folder.path(), Format::Safetensors);
     let again = export(&small(), Format::Onnx, &out, &Options::default());
     assert!(again.unwrap_err().to_string().contains("--force"));
 }
 
-/// Whatever happens to a file, it is refused with a reason, or gives what it gave.
 #[test]
 fn mutated_files_are_refused_or_give_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,7 +166,7 @@ fn mutated_files_are_refused_or_give_the_same() {
     assert!(refused > 3_400 && same < 600, "{refused} refused, {same} the same");
 }
 
-/// The file with another card or other weights, its checksum right.
+/// The file with another card or other weights and a valid checksum.
 fn forged(
     bytes: &[u8],
     card: impl Fn(&str) -> String,
@@ -204,7 +202,7 @@ fn forged(
 }
 
 #[test]
-fn a_card_that_lies_is_found_out() {
+fn inconsistent_cards_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = fs::read(exported(&small(), folder.path(), Format::Safetensors)).unwrap();
     let path = folder.path().join("forged.safetensors");
@@ -224,18 +222,18 @@ fn a_card_that_lies_is_found_out() {
     };
     for (from, to, said) in [
         ("\"hidden\":6", "\"hidden\":7", "\"hidden.weight\" has shape [6, "),
-        // Nothing of that size is made before it is refused.
+        // Refused before weights of this size are allocated.
         ("\"hidden\":6", "\"hidden\":900000", "the model needs [900000, "),
         ("\"length\":3", "\"length\":2", "has shape"),
-        ("\"format\":1", "\"format\":2", "use the version of tonotopy that wrote it"),
+        ("\"format\":1", "\"format\":2", "use the version that wrote it"),
         (
             "\"sample_rate\":16000,\"excerpt",
             "\"sample_rate\":22050,\"excerpt",
-            "its front end takes 16000 Hz",
+            "the front end takes 16000 Hz",
         ),
-        ("\"guitar\",\"<script>\"", "\"guitar\"", "does not fit it"),
+        ("\"guitar\",\"<script>\"", "\"guitar\"", "does not match it"),
         ("\"guitar\"", "\"gui\\u001b[31mtar\"", "control character"),
-        ("\"excerpt_samples\":640", "\"excerpt_samples\":99999999999", "more than"),
+        ("\"excerpt_samples\":640", "\"excerpt_samples\":99999999999", "at most"),
         ("\"excerpt_samples\":640", "\"excerpt_samples\":1280", "has shape"),
         ("\"name\":\"tagger\"", "\"name\":\"targer\"", "unknown variant"),
         ("\"stride\":32", "\"stride\":0", "stride"),
@@ -254,7 +252,7 @@ fn a_card_that_lies_is_found_out() {
 }
 
 #[test]
-fn what_is_no_model_file_is_named() {
+fn other_files_are_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let onnx = exported(&small(), folder.path(), Format::Onnx);
     let error = refused(&onnx);
@@ -265,7 +263,7 @@ fn what_is_no_model_file_is_named() {
         path
     };
     let renamed = at("renamed.safetensors", &fs::read(&onnx).unwrap());
-    assert!(refused(&renamed).contains("is no whole safetensors file"));
+    assert!(refused(&renamed).contains("is not a complete safetensors file"));
     let huge = at("huge.safetensors", &(2_u64 << 30).to_le_bytes());
     assert!(refused(&huge).contains("a header of 2147483648 bytes"));
     assert!(refused(&at("empty.safetensors", b"")).contains("too short"));
@@ -275,12 +273,12 @@ fn what_is_no_model_file_is_named() {
     let half = TensorView::new(Dtype::F16, vec![1], &[0; 2]).unwrap();
     let half = serialize([("x", half)], None).unwrap();
     assert!(refused(&at("half.safetensors", &half)).contains("only float32"));
-    assert!(refused(folder.path()).contains("no run folder"));
+    assert!(refused(folder.path()).contains("not a run"));
     assert!(refused(&folder.path().join("none.safetensors")).contains("none.safetensors"));
 }
 
 #[test]
-fn the_onnx_file_carries_the_card() {
+fn onnx_file_contains_the_card() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = fs::read(exported(&small(), folder.path(), Format::Onnx)).unwrap();
     let file = proto::Model::decode(bytes.as_slice()).unwrap();
@@ -290,7 +288,7 @@ fn the_onnx_file_carries_the_card() {
 }
 
 #[test]
-fn a_burnpack_is_read_by_burn() {
+fn burnpack_is_read_by_burn() {
     let folder = tempfile::tempdir().unwrap();
     let predictor = small();
     let out = exported(&predictor, folder.path(), Format::Burnpack);
@@ -306,7 +304,7 @@ fn a_burnpack_is_read_by_burn() {
 }
 
 #[test]
-fn a_page_names_where_its_runtime_is() {
+fn web_page_contains_the_address_of_its_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let page = exported(&small(), folder.path(), Format::Web);
     let text = |name: &str| fs::read_to_string(page.join(name)).unwrap();
@@ -327,16 +325,15 @@ fn a_page_names_where_its_runtime_is() {
     assert!(!fs::read_to_string(out.join("index.html")).unwrap().contains("cdn"));
 }
 
-/// Pieces of any length give what the whole gives, and rates are brought to the model's.
 #[test]
-fn audio_may_come_in_pieces_and_at_any_rate() {
+fn results_do_not_depend_on_pieces_and_audio_is_resampled() {
     let predictor = small();
     let audio = Signal::Quiet.samples(640 * 40 + 123);
     let whole = predictor.predict(&audio, 16_000).unwrap();
     for hop in [100, 640, 1_000] {
         let mut reader = crate::inference::predictor::Reader::new(
             &predictor,
-            crate::inference::predictor::What::Predictions,
+            crate::inference::predictor::ModelOutput::Predictions,
             hop,
         );
         for piece in audio.chunks(777) {
@@ -364,7 +361,7 @@ fn audio_may_come_in_pieces_and_at_any_rate() {
 }
 
 #[test]
-fn one_model_serves_many_threads() {
+fn threads_can_share_a_model() {
     fn shared<T: Send + Sync>(_: &T) {}
     let predictor = small();
     shared(&predictor);

@@ -1,4 +1,4 @@
-//! Does a model still compute what it computed when it was exported?
+//! Comparison of a model with its results at export.
 
 use models::self_check::VALUE_TOLERANCE;
 use serde::Serialize;
@@ -7,32 +7,32 @@ use crate::error::{Error, Result};
 use crate::inference::model_file::test_signals::Signal;
 use crate::inference::predictor::Predictor;
 
-/// How far one result of one test vector is off.
+/// The deviation of one result of a test vector.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Deviation {
-    /// Which test vector.
+    /// Signal of the test vector.
     pub signal: Signal,
     /// `activations` or `embeddings`.
     pub output: &'static str,
-    /// Largest difference.
+    /// Largest absolute difference.
     pub max_abs: f64,
-    /// The same over the largest expected value.
+    /// Largest absolute difference, divided by the largest expected value.
     pub max_rel: f64,
-    /// What that may be.
+    /// Largest `max_rel` that is accepted.
     pub tolerance: f64,
     /// Whether `max_rel` is no more than `tolerance`.
     pub ok: bool,
 }
 
-/// Replays the test vectors of a model on its device.
+/// Computes the test vectors of a model on its device again.
 ///
 /// # Errors
-/// If there are none, or a result is not finite.
+/// If the model has no test vectors, or a result is not finite.
 pub fn verify(predictor: &Predictor) -> Result<Vec<Deviation>> {
     let card = predictor.card();
     if card.test_vectors.is_empty() {
         return Err(Error::Data(format!(
-            "{} carries no test vectors: only exported models do (`tonotopy export`)",
+            "{} has no test vectors; only models of `tonotopy export` have them",
             card.name
         )));
     }
@@ -47,28 +47,21 @@ pub fn verify(predictor: &Predictor) -> Result<Vec<Deviation>> {
         ] {
             if expected.len() != actual.len() {
                 return Err(Error::Data(format!(
-                    "the test vector {:?} of {} has {} {output}, the model gives {}: export it anew",
+                    "the test vector {:?} of {} has {} {output}, but the model computes {}; export it again",
                     vector.signal.name(),
                     card.name,
                     expected.len(),
                     actual.len()
                 )));
             }
-            let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
-            let max_abs =
-                largest(&mut expected.iter().zip(&actual).map(|(a, b)| f64::from((a - b).abs())));
-            let scale = largest(&mut expected.iter().map(|value| f64::from(value.abs())));
+            let largest =
+                |values: &mut dyn Iterator<Item = f32>| values.map(f64::from).fold(0.0, f64::max);
+            let max_abs = largest(&mut expected.iter().zip(&actual).map(|(a, b)| (a - b).abs()));
+            let scale = largest(&mut expected.iter().map(|value| value.abs()));
             let max_rel = max_abs / scale.max(f64::from(f32::MIN_POSITIVE));
-            let tolerance = VALUE_TOLERANCE;
+            let (signal, tolerance) = (vector.signal, VALUE_TOLERANCE);
             let ok = max_rel <= tolerance;
-            found.push(Deviation {
-                signal: vector.signal,
-                output,
-                max_abs,
-                max_rel,
-                tolerance,
-                ok,
-            });
+            found.push(Deviation { signal, output, max_abs, max_rel, tolerance, ok });
         }
     }
     Ok(found)

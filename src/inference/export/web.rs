@@ -1,13 +1,13 @@
-//! A page that runs an exported model in a browser.
+//! The web page that runs an exported model in a browser.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::inference::model_file::Card;
-use crate::io::files::{create_folder, create_whole, write_together};
+use crate::io::files::{create_folder, create_folder_atomic, write_together};
 
-/// The page's own files.
+/// The files of the page.
 const FILES: &[(&str, &str)] = &[
     ("audio.js", include_str!("web/audio.js")),
     ("card.js", include_str!("web/card.js")),
@@ -35,7 +35,7 @@ const FILES: &[(&str, &str)] = &[
 /// Version of onnxruntime-web that the page was tested with.
 const RUNTIME_VERSION: &str = "1.30.0";
 
-/// What of the runtime's `dist` folder the page loads.
+/// The files of the runtime's `dist` directory that the page loads.
 pub(super) const RUNTIME_FILES: &[&str] = &[
     "ort.webgpu.bundle.min.mjs",
     "ort-wasm-simd-threaded.asyncify.mjs",
@@ -45,11 +45,11 @@ pub(super) const RUNTIME_FILES: &[&str] = &[
     "ort-wasm-simd-threaded.wasm",
 ];
 
-/// Writes the page, the model and its card into `folder`; with the `dist` folder of onnxruntime-web, the
-/// page loads nothing from elsewhere.
+/// Writes the page, the model and its card to `folder`. With `runtime`, the `dist` directory of onnxruntime-web is copied
+/// too, and the page loads nothing from other servers.
 ///
 /// # Errors
-/// If a file cannot be read or written, or `runtime` is no such folder.
+/// If a file cannot be read or written.
 pub fn write(
     card: &Card,
     onnx: &[u8],
@@ -62,9 +62,9 @@ pub fn write(
             let source = runtime.join(name);
             let bytes = fs::read(&source).map_err(|error| {
                 Error::Config(format!(
-                    "--runtime {}: cannot read {name} there ({error}); name the dist folder of \
-                     onnxruntime-web {RUNTIME_VERSION}, which `npm install onnxruntime-web@{RUNTIME_VERSION}` puts \
-                     into node_modules/onnxruntime-web/dist",
+                    "--runtime {}: cannot read {name} ({error}); name the dist directory of onnxruntime-web \
+                     {RUNTIME_VERSION}, which `npm install onnxruntime-web@{RUNTIME_VERSION}` installs as \
+                     node_modules/onnxruntime-web/dist",
                     runtime.display()
                 ))
             })?;
@@ -72,7 +72,7 @@ pub fn write(
         }
     }
     for (name, text) in FILES {
-        // The page's own policy allows no other place unless it is told to.
+        // The content security policy of the page allows other servers only if they are listed.
         let policy = match runtime {
             None if *name == "index.html" => text
                 .replace("script-src 'self'", &format!("script-src 'self' {CDN}"))
@@ -94,21 +94,21 @@ pub fn write(
     };
     match folder.exists() {
         true => put(folder)?,
-        false => create_whole(folder, put)?,
+        false => create_folder_atomic(folder, put)?,
     }
     Ok(files.iter().rev().map(|(name, _)| folder.join(name)).collect())
 }
 
-/// Where a browser finds the runtime that is not in the folder.
+/// Server of the runtime if it is not copied.
 const CDN: &str = "https://cdn.jsdelivr.net";
 
-/// `runtime.js`: where the page loads the runtime from.
+/// `runtime.js`: the address of the runtime.
 fn runtime_module(copied: bool) -> String {
     let place = match copied {
         true => "./runtime/".to_string(),
         false => format!("{CDN}/npm/onnxruntime-web@{RUNTIME_VERSION}/dist/"),
     };
-    format!("// Where onnxruntime-web lies.\nexport const runtime = \"{place}\";\n")
+    format!("// Address of onnxruntime-web.\nexport const runtime = \"{place}\";\n")
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_page_is_written() {
-        let there = fs::read_dir("src/export/web").unwrap();
+        let there = fs::read_dir("src/inference/export/web").unwrap();
         let there: BTreeSet<String> =
             there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         let written = FILES.iter().map(|(name, _)| name.to_string()).chain(["runtime.js".into()]);

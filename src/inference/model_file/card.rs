@@ -1,4 +1,4 @@
-//! What must be known of a model to use it rightly: the card that travels in its file.
+//! The model card: everything that is needed to use a model, stored in its file.
 
 use std::path::Path;
 
@@ -12,118 +12,118 @@ use crate::experiment::{Experiment, Loss};
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 
-/// Version of the card, and of the names and layout of the weights beside it.
+/// Version of the card and of the names and layout of the weights.
 pub const FORMAT: u32 = 1;
 
-/// Longest excerpt of a model in a file, in samples: more than an hour at 32 kHz.
+/// The longest excerpt that is accepted, in samples: more than an hour at 32 kHz.
 const MAX_EXCERPT: usize = 1 << 27;
 
-/// Everything that travels with the weights.
+/// A model card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Card {
-    /// [`FORMAT`]; a card of another version is refused.
+    /// [`FORMAT`]; other versions are refused.
     pub format: u32,
-    /// The run that it comes from.
+    /// Name of the run.
     pub name: String,
-    /// One sentence.
+    /// Description of the experiment.
     pub about: String,
     /// Version of the program that wrote the card.
     pub tonotopy: String,
-    /// Commit of the program that trained the run; `unknown` where that was not built from a repository.
+    /// Commit of the program that trained the run; `unknown` if it was not built from a repository.
     pub commit: String,
-    /// Architecture and front end, every setting of them.
+    /// All settings of network and front end.
     pub model: ModelConfig,
-    /// The same in a line for people.
+    /// One-line description of the model.
     pub architecture: String,
-    /// Trained numbers, and those that batch normalisation keeps.
+    /// The number of parameters, including the running statistics of batch normalization.
     pub parameters: usize,
-    /// Of the audio that it takes, in Hz. Audio at another rate is resampled, never taken as it is.
+    /// Sample rate of the input in Hz; audio at other rates must be resampled.
     pub sample_rate: u32,
-    /// Samples that the network sees at once; a longer recording gets the mean over consecutive excerpts,
-    /// a shorter one is padded with silence.
+    /// Length of an excerpt in samples. Predictions for longer audio are means over consecutive excerpts; shorter audio is
+    /// padded with silence.
     pub excerpt_samples: usize,
-    /// How audio comes in.
+    /// Format of the input.
     pub input: String,
-    /// What is made of the network's outputs.
+    /// Function that turns the network's outputs into predictions.
     pub activation: Prediction,
-    /// What the outputs stand for.
+    /// Meaning of the outputs.
     pub outputs: Outputs,
-    /// Names of the outputs, in order: tags, or the numbers of factors.
+    /// Names of the outputs, in order: tags, or numbered factors.
     pub tags: Vec<String>,
-    /// What it was trained on.
+    /// The training data.
     pub dataset: Dataset,
-    /// What the file may be used for, in the words of whoever exported it.
+    /// Licence, as given at export.
     pub licence: Option<String>,
-    /// `None` before the run was evaluated.
-    pub scores: Option<Summary>,
-    /// How it was trained.
+    /// Scores of this checkpoint; `None` if it was not evaluated.
+    pub scores: Option<ReportedScores>,
+    /// Settings of the training.
     pub training: Training,
-    /// Signals that anyone can make again, and what the model makes of them.
+    /// Reproducible signals with the results of the model.
     pub test_vectors: Vec<TestVector>,
 }
 
-/// What is made of an output.
+/// The function that turns outputs into predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Prediction {
-    /// The output as it is.
+    /// No function.
     Identity,
-    /// The probability of each tag by itself.
+    /// Independent probabilities of tags.
     Sigmoid,
-    /// The probabilities of classes, of which one is true.
+    /// Probabilities of mutually exclusive classes.
     Softmax,
 }
 
-/// What outputs stand for.
+/// The meaning of the outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outputs {
-    /// Tags or classes, each with a name.
+    /// Named tags or classes.
     Tags,
-    /// Latent factors, whose inner product with a user's is a score.
+    /// Latent factors, whose inner product with a user's factors is a score.
     Factors,
 }
 
-/// What it was trained on; no paths, which mean nothing elsewhere.
+/// The training data, without the paths of this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
-    /// As reports call it, once the run was evaluated; else the kind of data set.
+    /// Name of the dataset, or its kind if the run was not evaluated.
     pub name: String,
-    /// Settings of the data set in the experiment, such as its kind and which split.
+    /// Settings of the dataset in the experiment, such as kind and split.
     pub settings: toml::Table,
 }
 
-/// Scores of the split that the run was last evaluated on.
+/// Scores of the last evaluation of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct ReportedScores {
     /// `train`, `valid` or `test`.
     pub split: String,
-    /// Every number at the top of `scores.json`, by its key there.
+    /// The top-level numbers of `scores.json`, by key.
     #[serde(flatten)]
     pub values: std::collections::BTreeMap<String, f64>,
 }
 
-/// How it was trained.
+/// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Training {
-    /// Of the experiment.
+    /// Random seed of the experiment.
     pub seed: u64,
-    /// Of the checkpoint whose weights these are.
+    /// Training step of the checkpoint.
     pub step: u64,
-    /// What was lowered; it decides [`Card::activation`].
+    /// Loss function; it determines [`Card::activation`].
     pub loss: Loss,
 }
 
-/// A signal and what the model makes of it.
+/// A signal with the results of the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestVector {
-    /// How it is made.
+    /// Name of the signal.
     pub signal: Signal,
-    /// Its length, at the card's sample rate: more than one excerpt.
+    /// Length in samples at the card's sample rate; more than one excerpt.
     pub samples: usize,
-    /// `[output]`, with the card's activation: the mean over the excerpts.
+    /// Mean prediction over the excerpts: `[output]`
     pub activations: Vec<f32>,
-    /// `[feature]`, the last hidden layer: the mean over the excerpts.
+    /// Mean of the last hidden layer over the excerpts: `[feature]`
     pub embeddings: Vec<f32>,
 }
 
@@ -161,11 +161,11 @@ impl Card {
         };
         let input = match experiment.model.takes_audio() {
             true => AUDIO,
-            false => "features of a data set, frame after frame",
+            false => "features of a dataset, one row per frame",
         };
         let settings = toml::Table::try_from(&experiment.dataset).unwrap_or_default();
         let name = settings.get("name").and_then(|name| name.as_str()).unwrap_or_default();
-        let (evaluated, scores) = Summary::of(folder, which)?.unzip();
+        let (evaluated, scores) = ReportedScores::read(folder, which)?.unzip();
         let name = evaluated.unwrap_or_else(|| name.to_string());
         let dataset = Dataset { name, settings: without_paths(&settings) };
         let named = folder.path().file_name().map(|name| name.to_string_lossy().into_owned());
@@ -196,10 +196,10 @@ impl Card {
         })
     }
 
-    /// A card from the text in a model file.
+    /// Parses the card of the model file `path`.
     ///
     /// # Errors
-    /// If it is none, or one of a later program, or says what cannot be.
+    /// If `text` is not a card, has another version, or is inconsistent.
     pub fn parse(text: &str, path: &Path) -> Result<Card> {
         #[derive(Deserialize)]
         struct Version {
@@ -208,14 +208,14 @@ impl Card {
         let place = path.display();
         let broken = |error: &dyn std::fmt::Display| {
             Error::Data(format!(
-                "the card of {place} cannot be read: {error}; export the model anew"
+                "the model card of {place} is invalid: {error}; export the model again"
             ))
         };
         let Version { format } = serde_json::from_str(text).map_err(|error| broken(&error))?;
         if format != FORMAT {
             return Err(Error::Data(format!(
-                "{place} has a card of format {format}, this program reads format {FORMAT}: use the \
-                 version of tonotopy that wrote it"
+                "the model card of {place} has format {format}, but this version of tonotopy reads format {FORMAT}; use the \
+                 version that wrote it"
             )));
         }
         let card: Card = serde_json::from_str(text).map_err(|error| broken(&error))?;
@@ -223,42 +223,50 @@ impl Card {
         Ok(card)
     }
 
-    /// As it is written into a file.
+    /// The card as JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("plain data becomes JSON")
+        serde_json::to_string(self).expect("serializable")
     }
 
     fn check(&self) -> Result<(), String> {
         if self.excerpt_samples > MAX_EXCERPT {
             let samples = self.excerpt_samples;
-            return Err(format!("excerpts of {samples} samples, more than {MAX_EXCERPT}"));
+            return Err(format!(
+                "excerpts have {samples} samples, but at most {MAX_EXCERPT} are supported"
+            ));
         }
         self.model.validate(self.excerpt_samples).map_err(|error| error.to_string())?;
         let rate = self.model.sample_rate();
         if self.sample_rate != rate {
-            return Err(format!("it says {} Hz, its front end takes {rate} Hz", self.sample_rate));
+            return Err(format!(
+                "sample_rate is {}, but the front end takes {rate} Hz",
+                self.sample_rate
+            ));
         }
         if self.tags.is_empty() {
-            return Err("it names no outputs".into());
+            return Err("tags is empty".into());
         }
         let names = self.tags.iter().chain([&self.name]);
         if let Some(name) = names.into_iter().find(|name| name.contains(char::is_control)) {
-            return Err(format!("the name {name:?} holds a control character"));
+            return Err(format!("the name {name:?} contains a control character"));
         }
         for vector in &self.test_vectors {
             if vector.activations.len() != self.tags.len() || vector.samples > MAX_EXCERPT {
-                return Err(format!("its test vector {:?} does not fit it", vector.signal.name()));
+                return Err(format!(
+                    "the test vector {:?} does not match it",
+                    vector.signal.name()
+                ));
             }
         }
         Ok(())
     }
 }
 
-/// How audio comes in, for whoever writes a program of their own.
+/// Format of the input, for authors of other programs.
 const AUDIO: &str =
     "mono (the mean of the channels), float32 in [-1, 1], at sample_rate; no other normalisation";
 
-/// Settings that are no path, at any depth.
+/// The settings at any depth, without paths.
 fn without_paths(table: &toml::Table) -> toml::Table {
     let is_path = |key: &str| {
         ["root", "path", "annotations", "audio", "splits", "file"]
@@ -275,10 +283,10 @@ fn without_paths(table: &toml::Table) -> toml::Table {
         .collect()
 }
 
-impl Summary {
-    /// The name of the data set and the numbers of a run's `scores.json`; `None` before it was evaluated, or where they are
-    /// of another checkpoint.
-    fn of(folder: &RunFolder, which: Which) -> Result<Option<(String, Summary)>> {
+impl ReportedScores {
+    /// Reads the dataset's name and the scores from a run's `scores.json`; `None` if it does not exist or is from another
+    /// checkpoint.
+    fn read(folder: &RunFolder, which: Which) -> Result<Option<(String, ReportedScores)>> {
         let path = folder.file("scores.json");
         if !path.is_file() {
             return Ok(None);
@@ -287,7 +295,7 @@ impl Summary {
         let value: serde_json::Value = serde_json::from_str(&text)
             .map_err(|error| Error::Data(format!("in {}: {error}", path.display())))?;
         let Some(object) = value.as_object() else { return Ok(None) };
-        // Of cross-validation there is none.
+        // Scores of a cross-validation have no checkpoint.
         let source = object.get("checkpoint").and_then(|checkpoint| checkpoint.as_str());
         if source.is_some() && source != Some(&folder.checkpoints().pointed(which)?) {
             return Ok(None);
@@ -296,6 +304,6 @@ impl Summary {
         let values =
             object.iter().filter_map(|(key, value)| Some((key.clone(), value.as_f64()?))).collect();
         let name = object.get("dataset").and_then(|name| name.as_str()).unwrap_or_default();
-        Ok(Some((name.into(), Summary { split: split.into(), values })))
+        Ok(Some((name.into(), ReportedScores { split: split.into(), values })))
     }
 }

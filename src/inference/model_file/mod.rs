@@ -1,9 +1,9 @@
-//! Model files: what a model needs to be used away from its run, and how it is read and written.
+//! The format of model files: weights with a model card.
 //!
-//! [`export`](crate::inference::export) writes them and [`Predictor`](crate::Predictor) reads them; neither is known here.
+//! [`export`](crate::inference::export) writes model files, and [`Predictor`](crate::Predictor) reads them.
 
 mod card;
 pub mod safetensors;
 pub mod test_signals;
 
-pub use card::{Card, Dataset, FORMAT, Outputs, Prediction, Summary, TestVector, Training};
+pub use card::{Card, Dataset, FORMAT, Outputs, Prediction, ReportedScores, TestVector, Training};

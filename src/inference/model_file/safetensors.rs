@@ -1,9 +1,8 @@
-//! Model files: weights in the safetensors format, with the card in their metadata.
+//! Model files in the safetensors format, with the model card in the metadata.
 //!
-//! The tensors are named and laid out as PyTorch does it ([`crate::inference::weights`]); what was fitted before
-//! training is there as `fitted.NAME`. The metadata holds `format` (`pt`, which tells PyTorch's users the
-//! layout), `tonotopy` (the [`Card`] as JSON) and `blake3` (of the card, then of each tensor in the order of names:
-//! name, a zero byte, its bytes).
+//! Tensors have the names and layout of PyTorch ([`crate::inference::weights`]); arrays that were fitted before training are
+//! named `fitted.NAME`. The metadata holds `format` (`pt`: the layout of PyTorch), `tonotopy` (the [`Card`] as JSON) and
+//! `blake3` (the hash of the card, followed by name, a zero byte and data of each tensor, in the order of names).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -18,32 +17,32 @@ use super::card::Card;
 use crate::error::{Error, Result};
 use crate::inference::weights::Weights;
 
-/// Prefix of what is fitted.
+/// Prefix of the names of fitted arrays.
 const FITTED: &str = "fitted.";
 
-/// Largest header: names, shapes and the card.
+/// The largest header (names, shapes and card) that is accepted, in bytes.
 const MAX_HEADER: u64 = 64 << 20;
 
-/// Largest file: the weights of the largest model, and some room.
+/// The largest file that is accepted, in bytes.
 const MAX_FILE: u64 = 8 << 30;
 
-/// What to do about a file that is no model.
-const NAME_ANOTHER: &str = "name a run folder or a file that `tonotopy export` wrote";
+/// The remedy for a file that is not a model.
+const REMEDY: &str = "name a run or a file that `tonotopy export` wrote";
 
-/// What a file holds.
+/// The contents of a file.
 pub struct Contents {
-    /// See [`crate::inference::weights`] for names and shapes.
+    /// Names and shapes are explained in [`crate::inference::weights`].
     pub weights: Weights,
-    /// Those whose names begin with `fitted.`, without it.
+    /// The fitted arrays, without the prefix `fitted.`.
     pub fitted: Fitted,
-    /// Of files that this program wrote.
+    /// Only in files that this program wrote.
     pub card: Option<Card>,
 }
 
-/// The bytes of a file.
+/// Serializes a model.
 ///
 /// # Errors
-/// If the format cannot hold it.
+/// If the format does not support it.
 pub fn to_bytes(weights: &Weights, fitted: &Fitted, card: &Card) -> Result<Vec<u8>> {
     let mut tensors: BTreeMap<String, (&[usize], Vec<u8>)> = BTreeMap::new();
     let fitted = fitted.arrays.iter().map(|(name, array)| (format!("{FITTED}{name}"), array));
@@ -69,7 +68,7 @@ pub fn to_bytes(weights: &Weights, fitted: &Fitted, card: &Card) -> Result<Vec<u
     serialize(views, Some(metadata)).map_err(broken)
 }
 
-/// See the head of this file.
+/// The hash that is described at the top of this file.
 fn checksum<'a>(
     card: &str,
     tensors: impl Iterator<Item = (&'a String, impl AsRef<[u8]>)>,
@@ -82,15 +81,15 @@ fn checksum<'a>(
     hasher.finalize().to_hex().to_string()
 }
 
-/// Reads a file, of this program or another.
+/// Reads a file that this or another program wrote.
 ///
 /// # Errors
-/// If it is no such file, is damaged, or holds numbers of another kind than float32.
+/// If the file is not in the safetensors format, is damaged, or contains types other than float32.
 pub fn read(path: &Path) -> Result<Contents> {
     let place = path.display();
     if path.extension().is_some_and(|ending| ending == "toml") {
         return Err(Error::Config(format!(
-            "{place} is an experiment, not a model: train it, and name the folder of its run"
+            "{place} is an experiment, not a model; train it, then name its run"
         )));
     }
     let data = |problem: String| Error::Data(format!("{place} {problem}"));
@@ -99,24 +98,23 @@ pub fn read(path: &Path) -> Result<Contents> {
     let mut first = [0; 8];
     let header = match file.read_exact(&mut first) {
         Ok(()) => u64::from_le_bytes(first),
-        Err(_) => return Err(data(format!("is too short to be a model file: {NAME_ANOTHER}"))),
+        Err(_) => return Err(data(format!("is too short for a model file; {REMEDY}"))),
     };
-    // Before anything of that size is read or allocated.
+    // Check sizes before reading or allocating.
     if header > MAX_HEADER || header > length.saturating_sub(8) {
         return Err(data(format!(
-            "is no whole safetensors file: its first bytes ask for a header of {header} bytes, and the file \
-             has {length}; {NAME_ANOTHER}"
+            "is not a complete safetensors file: it declares a header of {header} bytes, but has {length} bytes; {REMEDY}"
         )));
     }
     if length > MAX_FILE {
         return Err(data(format!(
-            "has {length} bytes, and no model has more than {MAX_FILE}: {NAME_ANOTHER}"
+            "has {length} bytes, but models have at most {MAX_FILE}; {REMEDY}"
         )));
     }
     let mut bytes = first.to_vec();
     file.take(MAX_FILE).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     let broken = |error: ::safetensors::SafeTensorError| {
-        data(format!("is damaged or cut off ({error}): take an undamaged copy"))
+        data(format!("is damaged or truncated ({error}); take an undamaged copy"))
     };
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(broken)?;
@@ -124,7 +122,7 @@ pub fn read(path: &Path) -> Result<Contents> {
     for (name, view) in tensors.iter() {
         if view.dtype() != Dtype::F32 {
             return Err(data(format!(
-                "holds {name:?} as {:?}: only float32 can be read; save it as that first",
+                "contains {name:?} as {:?}, but only float32 can be read; convert it first",
                 view.dtype()
             )));
         }
@@ -145,8 +143,8 @@ pub fn read(path: &Path) -> Result<Contents> {
             Some(sum) if *sum == found => {}
             _ => {
                 return Err(data(
-                    "does not match its checksum: it is damaged, or was changed by another program; take an \
-                     undamaged copy, or bring the weights in with `tonotopy import`"
+                    "does not match its checksum: it is damaged, or another program changed it; take an undamaged copy, or \
+                     import the weights with `tonotopy import`"
                         .into(),
                 ));
             }

@@ -1,20 +1,20 @@
-//! Signals that any program can make again, to the last bit.
+//! Test signals that any program can reproduce exactly.
 //!
-//! They are whole numbers of 16 bits, over 32 768, from arithmetic on 32-bit whole numbers:
+//! Samples are 16-bit integers divided by 32 768, computed with 32-bit integer arithmetic:
 //!
 //! ```text
 //! noise:  s[0] = 1,  s[n + 1] = 1664525 s[n] + 1013904223 (mod 2^32),  x[n] = (s[n + 1] >> 16) - 32768
 //! sweep:  p[0] = 0,  p[n + 1] = p[n] + 2^21 + 512 n (mod 2^32),        x[n] = (p[n + 1] >> 16) - 32768
-//! quiet:  (noise >> 6) + (sweep >> 4), of the numbers above
+//! quiet:  (noise >> 6) + (sweep >> 4), from the integers above
 //! ```
 //!
-//! (the generator is that of Press et al., Numerical Recipes, section 7.1; `>>` of a negative number rounds
-//! down). A sawtooth that rises through all frequencies, noise, and both far below full scale: together they
-//! reach every band and most of the range of the compression.
+//! The generator is from Press et al., Numerical Recipes, section 7.1; `>>` rounds negative numbers down. Noise, a sawtooth
+//! that rises through all frequencies, and both at a low level together excite every band and cover most of the dynamic
+//! range of the compression.
 
 use serde::{Deserialize, Serialize};
 
-/// One of the signals.
+/// A test signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signal {
@@ -22,15 +22,15 @@ pub enum Signal {
     Noise,
     /// A sawtooth at full scale that rises through all frequencies.
     Sweep,
-    /// Both together, far below full scale.
+    /// The sum of both at a low level.
     Quiet,
 }
 
 impl Signal {
-    /// In the order in which a card has them.
+    /// All signals, in the order of the card.
     pub const ALL: [Signal; 3] = [Signal::Noise, Signal::Sweep, Signal::Quiet];
 
-    /// Its name in a card.
+    /// The name in the card.
     pub fn name(self) -> &'static str {
         match self {
             Self::Noise => "noise",
@@ -39,7 +39,7 @@ impl Signal {
         }
     }
 
-    /// Its first samples.
+    /// The first `count` samples.
     pub fn samples(self, count: usize) -> Vec<f32> {
         let (mut state, mut phase, mut increment) = (1_u32, 0_u32, 1_u32 << 21);
         let mut next = || {
@@ -64,7 +64,7 @@ mod tests {
 
     /// By hand: 1664525 + 1013904223 = 1015568748 = 15496 * 65536 + 22892.
     #[test]
-    fn the_first_samples_by_hand() {
+    fn first_samples_equal_those_computed_by_hand() {
         let whole = |signal: Signal| (32_768.0 * signal.samples(1)[0]) as i32;
         assert_eq!(whole(Signal::Noise), 15_496 - 32_768);
         assert_eq!(whole(Signal::Sweep), 32 - 32_768);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_stay_in_range_and_are_no_constants() {
+    fn signals_are_in_range_and_not_constant() {
         for signal in Signal::ALL {
             let samples = signal.samples(100_000);
             assert!(samples.iter().all(|x| x.abs() <= 1.0));

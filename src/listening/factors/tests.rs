@@ -5,14 +5,14 @@ fn tables(bias: bool) -> FactorTables {
     let numbers = |n: usize| (0..n).map(|i| (i as f32).sin()).collect::<Vec<f32>>();
     let columns = 3 + usize::from(bias);
     FactorTables {
-        users: Side::from_rows(ids("u", 4), numbers(4 * columns), 3, bias),
-        items: Side::from_rows(ids("i", 5), numbers(5 * columns), 3, bias),
+        users: FactorTable::from_rows(ids("u", 4), numbers(4 * columns), 3, bias),
+        items: FactorTable::from_rows(ids("i", 5), numbers(5 * columns), 3, bias),
         n_factors: 3,
     }
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn written_factors_are_read_back() {
     for bias in [false, true] {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("a/b");
@@ -20,16 +20,16 @@ fn what_is_written_is_read() {
         write(&folder, &tables).unwrap();
         assert_eq!(read(&folder).unwrap(), tables);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), if bias { 7 } else { 5 });
-        // Nothing else is left, and nothing is overwritten.
+        // No temporary files remain, and nothing is overwritten.
         assert_eq!(fs::read_dir(place.path().join("a")).unwrap().count(), 1);
-        assert!(write(&folder, &tables).unwrap_err().to_string().contains("is there already"));
+        assert!(write(&folder, &tables).unwrap_err().to_string().contains("exists"));
         let rows = tables.users.clone().into_rows(3);
-        assert_eq!(Side::from_rows(tables.users.ids.clone(), rows, 3, bias), tables.users);
+        assert_eq!(FactorTable::from_rows(tables.users.ids.clone(), rows, 3, bias), tables.users);
     }
 }
 
 #[test]
-fn the_layout_is_numpys() {
+fn the_layout_is_that_of_numpy() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("factors");
     let tables = tables(false);
@@ -60,11 +60,11 @@ fn npy(header: &str, values: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn float64_is_taken_and_all_else_is_refused() {
+fn float64_is_read_and_other_types_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("factors");
     write(&folder, &tables(false)).unwrap();
-    // As another program would leave it.
+    // As another program would write it.
     fs::remove_file(folder.join(CHECKSUMS)).unwrap();
     let path = folder.join(USER_FACTORS);
     let doubles: Vec<u8> = (0..12).flat_map(|i| f64::from(i).to_le_bytes()).collect();
@@ -84,19 +84,19 @@ fn float64_is_taken_and_all_else_is_refused() {
     };
     refused(&npy(&header("<f8", "True", "(4, 3)"), &doubles), "Fortran");
     refused(&npy(&header("<i8", "False", "(4, 3)"), &doubles), "float32 or float64");
-    refused(&npy(&header("<f8", "False", "(12,)"), &doubles), "it must be [id, factor]");
+    refused(&npy(&header("<f8", "False", "(12,)"), &doubles), "must be [id, factor]");
     refused(&npy(&header("<f8", "False", "(3, 4)"), &doubles), "3 rows, but");
-    refused(&npy(&header("<f8", "False", "(4, 2)"), &doubles[..64]), "2 factors a row");
-    refused(&npy(&header("<f8", "False", "(4, 3)"), &doubles[..80]), "no whole .npy");
+    refused(&npy(&header("<f8", "False", "(4, 2)"), &doubles[..64]), "2 factors per row");
+    refused(&npy(&header("<f8", "False", "(4, 3)"), &doubles[..80]), "not a complete .npy");
     refused(&npy(&header("<f8", "False", "(4, 99999999999)"), &doubles), "shorter");
-    refused(b"not numpy", "no whole .npy");
+    refused(b"not numpy", "not a complete .npy");
     let mut bad = doubles.clone();
     bad[9 * 8..10 * 8].copy_from_slice(&f64::NAN.to_le_bytes());
     refused(&npy(&header("<f8", "False", "(4, 3)"), &bad), "row 3 (from 0)");
 }
 
 #[test]
-fn lists_are_checked() {
+fn lists_of_ids_are_checked() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("factors");
     for bad in ["line\nbreak", "", "\r"] {
@@ -115,7 +115,7 @@ fn lists_are_checked() {
         assert!(error.contains(part), "{error}");
         fs::write(folder.join(name), before).unwrap();
     };
-    refused(ITEMS, "a\nb\nc\nb\ne\n", "line 4: the id \"b\" stands in an earlier line");
+    refused(ITEMS, "a\nb\nc\nb\ne\n", "line 4: the id \"b\" is also on an earlier line");
     refused(ITEMS, "a\n\nc\nd\ne\n", "line 2: the id \"\" is empty");
     refused(USERS, "a\nb\nc\n", "4 rows, but");
     fs::remove_file(folder.join(USER_BIASES)).unwrap();
@@ -125,7 +125,7 @@ fn lists_are_checked() {
 }
 
 #[test]
-fn what_was_changed_is_noticed() {
+fn changed_files_are_detected() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("factors");
     write(&folder, &tables(true)).unwrap();
@@ -142,22 +142,22 @@ fn what_was_changed_is_noticed() {
 }
 
 #[test]
-fn any_bit_that_is_flipped_is_noticed() {
+fn every_flipped_bit_is_detected() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("factors");
     let tables = tables(true);
     write(&folder, &tables).unwrap();
-    let (mut noticed, mut harmless) = (0, Vec::new());
+    let (mut detected, mut harmless) = (0, Vec::new());
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut bytes = good.clone();
-            // Every byte has its turn, and every bit of a byte within eight of them.
+            // Every byte, and within eight bytes every bit.
             bytes[at] ^= 1 << (at % 8);
             fs::write(&path, bytes).unwrap();
             match read(&folder) {
-                Err(_) => noticed += 1,
+                Err(_) => detected += 1,
                 Ok(read) => {
                     assert_eq!(read, tables, "{} byte {at}", path.display());
                     harmless.push((path.clone(), good[at]));
@@ -166,8 +166,8 @@ fn any_bit_that_is_flipped_is_noticed() {
         }
         fs::write(&path, good).unwrap();
     }
-    assert!(noticed > 1000, "{noticed}");
-    // Of the list itself, the space between its words.
+    assert!(detected > 1000, "{detected}");
+    // Only the white space of the list itself may change.
     for (path, byte) in harmless {
         assert!(path.ends_with(CHECKSUMS) && byte.is_ascii_whitespace(), "{}", path.display());
     }

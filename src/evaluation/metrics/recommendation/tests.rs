@@ -262,17 +262,3 @@ fn errors_name_the_value_and_the_place() {
     let error = fails(&two(f32::MAX, 1.0), &large, &lists(&[vec![], vec![2]]), usual);
     assert!(error.starts_with("the score of user 1 for item 2 is inf"), "{error}");
 }
-
-#[test]
-fn lists_are_sorted_and_whole() {
-    let rows = lists(&[vec![5, 1], vec![], vec![3]]);
-    let pairs = ItemLists::from_pairs(3, &[(2, 3), (0, 5), (0, 1)]).unwrap();
-    assert_eq!(rows, pairs);
-    assert_eq!((rows.users(), rows.len(), rows.row(0)), (3, 3, &[1, 5][..]));
-    let error = ItemLists::from_pairs(2, &[(0, 1), (2, 0)]).unwrap_err().to_string();
-    assert_eq!(error, "user 2 does not exist; there are 2");
-    let error = ItemLists::from_rows([vec![4, 4]]).unwrap_err().to_string();
-    assert_eq!(error, "user 0: item 4 is there twice in the list; merge its plays into one");
-    assert!(lists(&[]).is_empty());
-    assert_eq!(ItemLists::default().users(), 0);
-}

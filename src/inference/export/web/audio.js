@@ -1,10 +1,10 @@
-// From a file's bytes to mono samples at the model's rate, and back to a file.
+// Decodes files to mono samples at the model's rate, and writes recordings as WAV files.
 import { nativeRate } from "./native_rate.js";
 import { Trouble } from "./trouble.js";
 
 export const pause = () => new Promise((resolve) => setTimeout(resolve));
 
-// Decoding resamples to the rate of the context; not every browser has every rate.
+// Decoding resamples to the rate of the context. Not every browser supports every rate.
 const decoder = (rate) => {
   try {
     return new OfflineAudioContext(1, 1, rate);
@@ -17,17 +17,17 @@ export const decode = async (file, rate) => {
   let buffer;
   try {
     const bytes = await file.arrayBuffer();
-    // Where a file does not say, it is most likely near this.
+    // Most files whose rate is unknown have 48 kHz or less.
     buffer = await decoder(nativeRate(bytes) ?? 48000).decodeAudioData(bytes);
   } catch {
-    // An hour of it may be too much for the memory; the model's rate is mostly the lower one.
+    // Memory may be too small for an hour of audio at that rate; the model's rate is usually lower.
     try {
       buffer = await decoder(rate).decodeAudioData(await file.arrayBuffer());
     } catch {
-      throw new Trouble(`${file.name} is no audio that this browser can decode: try an mp3, flac, ogg, m4a or wav file.`);
+      throw new Trouble(`This browser cannot decode ${file.name}. Try an MP3, FLAC, Ogg, M4A or WAV file.`);
     }
   }
-  if (buffer.length === 0) throw new Trouble(`${file.name} holds no sound: try another file.`);
+  if (buffer.length === 0) throw new Trouble(`${file.name} contains no audio. Try another file.`);
   return resample(downmix(buffer), buffer.sampleRate, rate);
 };
 
@@ -43,10 +43,10 @@ const downmix = (buffer) => {
   return mono;
 };
 
-// Zero crossings of the sinc on either side, and the shape of its window.
+// Zero crossings of the sinc on each side, and the shape of the Kaiser window.
 const CROSSINGS = 64;
 const BETA = 9;
-// The middle of the filter's slope, as a share of half the lower rate: what lies above that half is gone.
+// Cut-off of the filter, relative to half the lower rate. Frequencies above half the lower rate are removed.
 const MIDDLE = 0.97;
 
 const bessel = (x) => {
@@ -60,7 +60,7 @@ const bessel = (x) => {
 
 const divisor = (a, b) => (b === 0 ? a : divisor(b, a % b));
 
-// By itself, since engines are slow to compile the loops of asynchronous functions.
+// A separate function, because engines compile loops in asynchronous functions late.
 const product = (samples, start, filter) => {
   const last = Math.min(filter.length, samples.length - start);
   let sum = 0;
@@ -68,7 +68,7 @@ const product = (samples, start, filter) => {
   return sum;
 };
 
-// By a windowed sinc. Unchanged where both rates are one.
+// Resamples with a windowed sinc. Returns the samples unchanged if both rates are equal.
 export const resample = async (samples, from, to) => {
   if (from === to) return samples;
   const cut = MIDDLE * Math.min(1, to / from);
@@ -80,7 +80,7 @@ export const resample = async (samples, from, to) => {
     const window = bessel(BETA * Math.sqrt(1 - (x / CROSSINGS) ** 2)) / whole;
     return (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x)) * window * cut;
   };
-  // Between two samples there are only so many places where one of the new rate can fall.
+  // New samples fall on a limited number of positions between two old ones: one filter for each.
   const common = divisor(from, to);
   const [up, down] = [to / common, from / common];
   const filters = new Array(up);
@@ -100,7 +100,7 @@ export const resample = async (samples, from, to) => {
   return out;
 };
 
-// A recording as a wav file, for listening to it again.
+// A recording as a WAV file, for playback.
 export const wav = (samples, rate) => {
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
   const word = (at, letters) => [...letters].forEach((letter, k) => view.setUint8(at + k, letter.charCodeAt(0)));

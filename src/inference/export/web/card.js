@@ -1,4 +1,4 @@
-// What is known of the model: card.json, read with suspicion, and shown.
+// Reads, checks and shows the model card (card.json).
 import { Trouble } from "./trouble.js";
 import { whole } from "./numbers.js";
 
@@ -12,11 +12,11 @@ export const read = async () => {
     if (!answer.ok) throw new Error();
     raw = await answer.json();
   } catch {
-    throw new Trouble("card.json could not be read: put the one that was exported beside index.html.");
+    throw new Trouble("card.json could not be read. Put the exported card.json next to index.html.");
   }
-  if (raw?.format !== 1) throw new Trouble("card.json has another format than this page reads: export the model and its page together.");
+  if (raw?.format !== 1) throw new Trouble("card.json has an unsupported format. Export the model and the page again.");
   const card = {
-    name: text(raw.name) ?? "A network",
+    name: text(raw.name) ?? "Network",
     about: text(raw.about),
     architecture: text(raw.architecture),
     rate: positive(raw.sample_rate),
@@ -28,8 +28,8 @@ export const read = async () => {
     commit: text(raw.commit),
     scores: raw.scores ?? null,
   };
-  if (!card.rate || !card.excerpt) throw new Trouble("card.json names no sample rate or no length of excerpts: export the model again.");
-  if (!card.factors && card.tags.length === 0) throw new Trouble("card.json names no tags: export the model again.");
+  if (!card.rate || !card.excerpt) throw new Trouble("card.json has no sample rate or excerpt length. Export the model again.");
+  if (!card.factors && card.tags.length === 0) throw new Trouble("card.json has no tags. Export the model again.");
   return card;
 };
 
@@ -54,8 +54,8 @@ export const show = (section, card) => {
   const seconds = card.excerpt / card.rate;
   const entries = [
     ["architecture", card.architecture],
-    ["hears", `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s at a time, mono, ${whole(card.rate)} Hz`],
-    ["gives", card.factors ? "latent factors" : `${whole(card.tags.length)} ${card.tags.length === 1 ? "tag" : "tags"}`],
+    ["input", `excerpts of ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s, mono, ${whole(card.rate)} Hz`],
+    ["output", card.factors ? "latent factors" : `${whole(card.tags.length)} ${card.tags.length === 1 ? "tag" : "tags"}`],
     ["trained on", card.dataset],
     ["scores", scores(card.scores)],
     ["licence", card.licence],

@@ -1,4 +1,4 @@
-// Palettes of 256 colours, as 32-bit pixels; those of the taggram are near the report's.
+// Palettes of 256 colours as 32-bit pixels. Those of the taggram resemble the report's.
 const BLUE = {
   light: [[244, 245, 245], [198, 219, 236], [109, 168, 212], [33, 102, 172], [8, 29, 68]],
   dark: [[24, 28, 34], [22, 56, 98], [30, 104, 162], [82, 160, 212], [172, 217, 244]],
@@ -7,7 +7,7 @@ const DIVERGING = {
   light: [[33, 102, 172], [146, 197, 222], [244, 245, 245], [244, 165, 130], [178, 24, 43]],
   dark: [[120, 190, 240], [34, 92, 146], [24, 28, 34], [150, 66, 48], [250, 150, 118]],
 };
-// A picture of sound needs no colour, and so leaves it to the tags.
+// The spectrogram is grey, so that colour is reserved for tags.
 const INK = {
   light: [[250, 250, 249], [228, 229, 231], [168, 173, 182], [84, 91, 103], [18, 21, 27]],
   dark: [[18, 21, 26], [34, 39, 47], [82, 90, 102], [160, 168, 179], [248, 249, 250]],

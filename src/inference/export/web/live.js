@@ -1,12 +1,12 @@
-// Listening to the microphone: the last seconds again and again, and a spectrogram that moves.
+// Live predictions from the microphone, with a moving spectrogram.
 import { resample } from "./audio.js";
 import { LONGEST } from "./microphone.js";
 import { BANDS, Spectrum, decibels, level } from "./spectrogram.js";
 
-// Seconds on the screen, and columns of the spectrogram in them.
+// Visible time in seconds, and columns of the spectrogram in that time.
 export const SPAN = 30;
 const COLUMNS = 1200;
-// Seconds between two looks, at least.
+// Minimum time between two predictions, in seconds.
 const EVERY = 0.5;
 
 export class Live {
@@ -53,7 +53,7 @@ export class Live {
     this.#power.fill(0);
     this.spectrum.add(this.samples, centre, this.#power);
     const values = Array.from(this.#power, decibels);
-    // What is loud is forgotten in the time that the screen shows.
+    // The reference level falls by 20 dB in the visible time.
     this.#loudest = Math.max(this.#loudest - 20 / COLUMNS, ...values);
     const { picture } = this;
     const at = (this.#columns % COLUMNS) * BANDS;
@@ -63,8 +63,8 @@ export class Live {
     picture.filled = Math.min(COLUMNS, this.#columns);
   }
 
-  // Columns of the taggram as they come, while `wanted` says so. Before there is a whole excerpt the rest is silence, as
-  // of a file that is shorter.
+  // Yields columns of the taggram while `wanted` returns true. Until a complete excerpt is recorded, it is padded with
+  // silence, as for a short file.
   async *looks(wanted) {
     let last = 0;
     const { card } = this.model;

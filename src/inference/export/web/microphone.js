@@ -1,30 +1,30 @@
-// What the microphone hears, as it comes.
+// Audio from the microphone, block by block.
 import { Trouble } from "./trouble.js";
 
-// The longest recording, in seconds: it lies in memory.
+// The longest recording in seconds, because recordings are kept in memory.
 export const LONGEST = 600;
 
-const INSECURE = "Browsers give the microphone only to pages from https or from this machine: open the page as http://localhost.";
+const INSECURE = "Browsers allow the microphone only for https pages and localhost. Open this page as http://localhost.";
 const sentences = {
-  NotAllowedError: "The microphone may not be used: allow it in the browser's settings for this page, then press the button again.",
-  NotFoundError: "No microphone was found: connect one, then press the button again.",
-  NotReadableError: "The microphone is in use: close the other program, then press the button again.",
+  NotAllowedError: "The microphone is blocked. Allow it for this page in the browser settings, then press the button again.",
+  NotFoundError: "No microphone was found. Connect one, then press the button again.",
+  NotReadableError: "Another program uses the microphone. Close it, then press the button again.",
 };
 
 export class Microphone {
   #context;
   #stream;
 
-  // Calls `heard` for every block. Its rate is the model's where the browser can do that, else the device's.
+  // Calls `heard` for every block, at the model's rate if the browser supports it, otherwise at the device's.
   static async open(rate, heard) {
     if (!navigator.mediaDevices?.getUserMedia) throw new Trouble(INSECURE);
     const microphone = new Microphone();
     try {
-      // What makes speech clearer takes music away.
+      // Speech enhancement distorts music.
       const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       microphone.#stream = await navigator.mediaDevices.getUserMedia({ audio: plain });
     } catch (error) {
-      throw new Trouble(sentences[error.name] ?? `The microphone could not be opened (${error.message}): try another browser.`);
+      throw new Trouble(sentences[error.name] ?? `The microphone could not be opened (${error.message}). Try another browser.`);
     }
     try {
       const source = microphone.#connect(rate);
@@ -36,12 +36,12 @@ export class Microphone {
       await microphone.#context.resume();
     } catch (error) {
       microphone.close();
-      throw new Trouble(`The microphone could not be listened to (${error.message}): load the page again, or try another browser.`);
+      throw new Trouble(`Recording failed (${error.message}). Reload the page, or try another browser.`);
     }
     return microphone;
   }
 
-  // Some browsers connect a microphone only to a context of its own rate.
+  // Some browsers require the context to have the rate of the microphone.
   #connect(rate) {
     try {
       this.#context = new AudioContext({ sampleRate: rate });

@@ -1,7 +1,7 @@
-// The page's side of the network in worker.js.
+// Runs the network in worker.js.
 import { Trouble } from "./trouble.js";
 
-const NO_THREAD = "The network's thread could not be started: use a browser of 2023 or newer, and check that worker.js lies beside index.html.";
+const NO_THREAD = "The worker could not be started. Use a browser from 2023 or later, and check that worker.js is next to index.html.";
 
 export class Model {
   #worker;
@@ -17,7 +17,7 @@ export class Model {
       if (data.trouble) reject(new Trouble(data.trouble));
       else resolve(data);
     });
-    // A worker that cannot even be read says so here, and to nobody else.
+    // Loading errors of the worker arrive only here.
     this.#worker.addEventListener("error", () => {
       for (const { reject } of this.#waiting.values()) reject(new Trouble(NO_THREAD));
       this.#waiting.clear();
@@ -35,19 +35,19 @@ export class Model {
   async start(wanted) {
     const { provider, remark, outputs, threads } = await this.#ask({ kind: "start", excerpt: this.card.excerpt, wanted });
     if (this.card.tags.length && outputs !== this.card.tags.length) {
-      throw new Trouble(`model.onnx gives ${outputs} values and card.json names ${this.card.tags.length} tags: export both again.`);
+      throw new Trouble(`model.onnx has ${outputs} outputs, but card.json has ${this.card.tags.length} tags. Export both again.`);
     }
     Object.assign(this, { provider, remark, outputs, threads });
     // Latent factors have no names.
     this.names = this.card.tags.length ? this.card.tags : Array.from({ length: outputs }, (_, index) => `factor ${index + 1}`);
   }
 
-  // How many excerpts go in at a time: few enough that the page shows its progress.
+  // Excerpts per batch: few enough that progress is visible.
   get batch() {
     return Math.max(1, Math.min(8, Math.floor(4e6 / this.card.excerpt)));
   }
 
-  // Values of the excerpts that begin at `starts`, a row each. What lies beyond the end is silence.
+  // Values of the excerpts that start at `starts`, one row per excerpt. Samples after the end are silence.
   async excerpts(samples, starts) {
     const length = this.card.excerpt;
     const audio = new Float32Array(starts.length * length);

@@ -1,5 +1,5 @@
-// The sample rate that a file was made at, from its head. A browser decodes at any rate that one asks for, but its
-// resampling is made for speed; at the file's own rate it does none, and audio.js does it with care.
+// Reads the sample rate from the header of a file. A browser can decode at any rate, but its resampling favours speed over
+// quality. At the file's own rate it does not resample, and audio.js resamples with high quality instead.
 
 const word = (view, at, letters) => at >= 0 && at + letters.length <= view.byteLength && [...letters].every((letter, k) => view.getUint8(at + k) === letter.charCodeAt(0));
 
@@ -13,22 +13,22 @@ const wav = (view) => {
   return at < 0 ? null : view.getUint32(at + 12, true);
 };
 
-// 20 bits, in the first block after the mark at `at`.
+// 20 bits in the first block after the marker at `at`.
 const flac = (view, at) => (view.getUint16(at + 18) << 4) | (view.getUint8(at + 20) >> 4);
 
 const ogg = (view) => {
   const vorbis = find(view, "\u0001vorbis", 0, 512);
   if (vorbis >= 0) return view.getUint32(vorbis + 12, true);
-  // Opus has one rate, whatever its head tells of the recording.
+  // Opus always decodes at 48 kHz; its header has the rate of the original recording.
   if (find(view, "OpusHead", 0, 512) >= 0) return 48000;
   const mark = find(view, "fLaC", 0, 512);
   return mark < 0 ? null : flac(view, mark);
 };
 
-// 16 bits before the point, in the description of the first track of AAC; which may stand at the file's end.
+// The integer part (16 bits) in the description of the first AAC track, which can be at the end of the file.
 const mp4 = (view) => {
   for (let at = find(view, "mp4a", 8, Infinity); at >= 0; at = find(view, "mp4a", at + 4, Infinity)) {
-    // The same letters stand in lists of brands, too; there is no track of so few channels.
+    // Lists of brands contain the same letters, but no valid channel count follows them.
     if (at + 30 <= view.byteLength && view.getUint32(at + 4) === 0 && view.getUint16(at + 20) > 0) return view.getUint16(at + 28);
   }
   return null;
@@ -37,7 +37,7 @@ const mp4 = (view) => {
 const MPEG = [44100, 48000, 32000];
 const AAC = [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350];
 
-// The first frame after the tags: eleven ones, then what cannot be there by chance.
+// The first frame after the tags: eleven one bits, then valid fields.
 const mpeg = (view) => {
   let at = 0;
   if (word(view, 0, "ID3")) at = 10 + [6, 7, 8, 9].reduce((size, k) => size * 128 + (view.getUint8(k) & 127), 0);
@@ -53,7 +53,7 @@ const mpeg = (view) => {
   return null;
 };
 
-// Null where it does not stand in the file, or not where it is looked for.
+// Null if the rate is not found.
 export const nativeRate = (bytes) => {
   const view = new DataView(bytes);
   try {
@@ -64,6 +64,6 @@ export const nativeRate = (bytes) => {
       : mpeg(view);
     return rate >= 4000 && rate <= 384000 ? rate : null;
   } catch {
-    return null; // shorter than its head
+    return null; // the file is shorter than its header
   }
 };

@@ -1,4 +1,4 @@
-// From a file or the microphone to what the network hears in it.
+// Controls the page: from a file or the microphone to predictions.
 import { decode, resample, wav } from "./audio.js";
 import { add, read, show } from "./card.js";
 import { beginnings, between } from "./excerpts.js";
@@ -23,7 +23,7 @@ const player = new Player(screen, () => stop());
 offer(by("theme"), () => screen.repaint());
 
 let card, model;
-// What began last counts; everything before it sees here that it is no longer wanted.
+// Number of the current job. Older jobs stop when it changes.
 let job = 0;
 let microphone = null, live = null;
 let values = null;
@@ -33,7 +33,7 @@ const progress = (text) => (by("progress").textContent = text);
 
 const complain = (error) => {
   if (!(error instanceof Trouble)) console.error(error);
-  by("trouble").textContent = error instanceof Trouble ? error.message : `Something unforeseen happened (${error.message}): load the page again.`;
+  by("trouble").textContent = error instanceof Trouble ? error.message : `Unexpected error (${error.message}). Reload the page.`;
   by("trouble").hidden = false;
 };
 
@@ -42,7 +42,7 @@ const publish = (excerpts, more = {}) => {
   by("result").textContent = JSON.stringify({ tags, provider: model.provider, excerpts, ...more });
 };
 
-// The page as it is before the first value is there.
+// Resets the page before the first prediction.
 const clear = (title) => {
   by("trouble").hidden = true;
   by("result").textContent = "";
@@ -68,7 +68,7 @@ const more = () => {
   by("more").setAttribute("aria-expanded", String(rows.all));
 };
 
-// Factors have no limits of their own: the largest one seen fills the bar.
+// Factors are unbounded: the largest one so far fills the bar.
 const widen = (columns) => {
   if (!card.factors) return;
   if (!screen.taggram?.columns.length) rows.extent = 1e-6;
@@ -80,7 +80,7 @@ const seconds = () => {
   return `${length < 10 ? length.toFixed(1) : Math.round(length)} s`;
 };
 
-// Columns of the taggram from the excerpts that begin at `starts`, a batch at a time; `got` sees each batch.
+// Predicts the excerpts that start at `starts`, in batches, and adds them to the taggram; calls `got` for each batch.
 const listen = async (samples, starts, wanted, got) => {
   for (let at = 0; at < starts.length; at += model.batch) {
     const batch = starts.slice(at, at + model.batch);
@@ -98,7 +98,7 @@ const listen = async (samples, starts, wanted, got) => {
   }
 };
 
-// The excerpts between those that there are, where that is worth its time.
+// Predicts excerpts between the existing ones, as long as it is fast enough.
 const refine = async (samples, cost, wanted) => {
   const patience = 12000, finest = 0.2, most = 700;
   let hop = card.excerpt, count = Math.ceil(samples.length / hop);
@@ -128,21 +128,21 @@ const analyse = async (samples, blob, token) => {
   const starts = beginnings(samples.length, card.excerpt);
   const sums = new Float64Array(model.outputs);
   const began = performance.now();
-  progress(`listening, ${whole(starts.length)} ${starts.length === 1 ? "excerpt" : "excerpts"} of ${seconds()}`);
+  progress(`predicting ${whole(starts.length)} ${starts.length === 1 ? "excerpt" : "excerpts"} of ${seconds()}`);
   await listen(samples, starts, wanted, (columns, done) => {
     for (const column of columns) column.values.forEach((value, index) => (sums[index] += value));
     values = sums.map((sum) => sum / done);
     rows.show(values);
     more();
-    if (done < starts.length) progress(`listening, ${whole(done)} of ${whole(starts.length)} excerpts`);
+    if (done < starts.length) progress(`predicted ${whole(done)} of ${whole(starts.length)} excerpts`);
   });
   if (!wanted()) return;
   screen.repaint();
   player.refresh();
-  const filled = samples.length < card.excerpt ? ", filled up with silence" : "";
+  const filled = samples.length < card.excerpt ? ", padded with silence" : "";
   by("reading").textContent = [
-    starts.length === 1 ? `Bars: one excerpt of ${seconds()}${filled}.` : `Bars: means of ${whole(starts.length)} excerpts of ${seconds()}.`,
-    ...(starts.length === 1 ? [] : ["Marks on them: at the play head.", "Strips: overlapping excerpts, each drawn at its middle."]),
+    starts.length === 1 ? `Bars: one excerpt of ${seconds()}${filled}.` : `Bars: mean of ${whole(starts.length)} excerpts of ${seconds()}.`,
+    ...(starts.length === 1 ? [] : ["Marks: value at the play head.", "Strips: overlapping excerpts, each drawn at its middle."]),
   ].join(" ");
   publish(starts.length);
   const cost = (performance.now() - began) / starts.length;
@@ -217,22 +217,22 @@ const record = async () => {
       screen.draw();
       if (live.full) stop();
     };
-    progress("listening");
-    const end = `Stop to hear the recording and see all of it; it ends by itself after ${LONGEST / 60} minutes.`;
-    by("reading").textContent = `Bars and order: the last ${seconds()}. ${end}`;
+    progress("recording");
+    const end = `Stop to play the recording and see all of it. Recording ends after ${LONGEST / 60} minutes.`;
+    by("reading").textContent = `Bars: the last ${seconds()}. ${end}`;
     let looks = 0, sorted = -Infinity;
     for await (const column of live.looks(wanted)) {
       widen([column]);
       screen.taggram.columns = screen.taggram.columns.filter(({ to }) => to > screen.left);
       screen.taggram.add([column], Infinity);
       values = column.values;
-      // Names that change their places all the time cannot be read.
+      // Sort at most once per second, so that names can be read.
       const keep = performance.now() - sorted < 1000;
       if (!keep) sorted = performance.now();
       rows.show(values, keep);
       more();
       const enough = live.seconds * card.rate >= card.excerpt;
-      progress(live.peak === 0 ? "silence so far: is the microphone on?" : enough ? `the last ${seconds()}` : `less than its ${seconds()} yet`);
+      progress(live.peak === 0 ? "silence; is the microphone on?" : enough ? `the last ${seconds()}` : `recorded less than ${seconds()} so far`);
       publish(++looks, { live: true });
       if (card.factors) screen.repaint();
     }
@@ -241,7 +241,7 @@ const record = async () => {
   }
 };
 
-// The recording is then a file like any other.
+// Ends the recording and treats it like a file.
 const stop = async () => {
   if (!live) return;
   const token = ++job;
@@ -250,7 +250,7 @@ const stop = async () => {
   quiet();
   state("busy");
   try {
-    if (recorded.length < rate / 5) throw new Trouble("Nothing was recorded: let the microphone listen for a second at least.");
+    if (recorded.length < rate / 5) throw new Trouble("Nothing was recorded. Record for at least one second.");
     clear("Recording");
     progress("resampling");
     const samples = await resample(recorded, rate, card.rate);
@@ -264,7 +264,7 @@ const engine = ({ provider, threads, remark }) => {
   const name = provider === "webgpu" ? "WebGPU" : "WebAssembly";
   by("engine").textContent = `runs on ${name}`;
   by("engine").dataset.provider = provider;
-  const how = provider === "webgpu" ? "the GPU" : threads > 1 ? `${threads} threads of the CPU` : "one thread of the CPU";
+  const how = provider === "webgpu" ? "the GPU" : threads > 1 ? `${threads} CPU threads` : "one CPU thread";
   add(by("card"), "runs on", [`${name}, ${how}`, remark].filter(Boolean).join(". "));
 };
 
@@ -275,7 +275,7 @@ const ready = (async () => {
   by("about").textContent = card.about ?? "";
   show(by("card"), card);
   const network = new Model(card);
-  // `?provider=wasm` and `?provider=webgpu` are for comparing the two.
+  // `?provider=wasm` and `?provider=webgpu` select a provider for comparison.
   await network.start(new URLSearchParams(location.search).get("provider"));
   model = network;
   engine(model);
@@ -288,7 +288,7 @@ ready.catch((error) => {
 
 by("file").addEventListener("change", ({ target }) => {
   const [file] = target.files;
-  // The same file may be chosen again.
+  // Allow choosing the same file again.
   if (file) open(file).finally(() => (target.value = ""));
 });
 by("microphone").addEventListener("click", record);
@@ -312,5 +312,5 @@ addEventListener("drop", (event) => {
   dragging(0);
   const [file] = event.dataTransfer.files;
   if (file) open(file);
-  else complain(new Trouble("That was no file: drop an audio file from this computer."));
+  else complain(new Trouble("Only files can be dropped here. Drop an audio file from this computer."));
 });

@@ -1,4 +1,4 @@
-// Playback, and every way to move the play head.
+// Playback and seeking.
 import { clock } from "./numbers.js";
 
 const by = (id) => document.getElementById(id);
@@ -29,7 +29,7 @@ export class Player {
       if (this.#held) this.seek(screen.under(event, this.#held).time);
     });
     for (const kind of ["pointerup", "pointercancel"]) by("work").addEventListener(kind, () => (this.#held = null));
-    // A finger may be on its way to scroll; only a tap counts.
+    // On touch screens only a tap seeks, because a moving finger scrolls.
     by("work").addEventListener("click", (event) => {
       const place = this.ready && event.pointerType !== "mouse" ? screen.under(event) : null;
       if (place) this.seek(place.time);
@@ -54,7 +54,7 @@ export class Player {
     return this.#address !== null && !this.screen.live;
   }
 
-  // A file to play, of so many seconds; or nothing.
+  // Loads a file with a duration in seconds; null unloads.
   load(blob, duration) {
     const audio = this.#audio;
     audio.pause();
@@ -67,7 +67,7 @@ export class Player {
   }
 
   toggle() {
-    // A file that decodes may still not play; then the head can be moved, and that is all.
+    // Some files decode but do not play; seeking still works.
     if (this.#audio.paused) this.#audio.play().catch(() => this.#state());
     else this.#audio.pause();
   }
@@ -77,7 +77,7 @@ export class Player {
     this.#state();
   }
 
-  // Values under the head may be new.
+  // Shows new values at the play head.
   refresh() {
     this.#follow();
   }

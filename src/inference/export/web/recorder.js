@@ -1,4 +1,4 @@
-// On the audio thread: the mean of the microphone's channels, a block at a time.
+// Runs on the audio thread: averages the channels of the microphone and posts blocks.
 const BLOCK = 1024;
 
 registerProcessor("recorder", class extends AudioWorkletProcessor {

@@ -1,7 +1,7 @@
-// The list: a row has a tag's name, its value with a bar, and its strip over time.
+// The list of tags: each row shows name, value, bar, and values over time.
 import { share, signed } from "./numbers.js";
 
-// How many are shown before the reader asks for all.
+// Number of rows that are shown by default.
 export const FEW = 12;
 
 const made = (name, className, ...children) => {
@@ -20,7 +20,7 @@ export class Rows {
     this.all = false;
   }
 
-  // The tags `genre---jazz` of prepared data have their kind before the dashes.
+  // In tags such as `genre---jazz`, the category is before the dashes.
   reset(names, factors) {
     this.factors = factors;
     this.extent = 1;
@@ -62,21 +62,21 @@ export class Rows {
     return this.factors ? signed(value) : share(value);
   }
 
-  // Share of the bar's width, for factors from -1 to 1.
+  // Relative length of the bar: 0 to 1, for factors -1 to 1.
   part(value) {
     return Math.max(this.factors ? -1 : 0, Math.min(1, value / this.extent));
   }
 
-  // A strip's colour, 0 to 255.
+  // Colour index, 0 to 255.
   scale = (value) => Math.round(this.factors ? (this.part(value) + 1) * 127.5 : this.part(value) * 255);
 
-  // The strongest first; `keep` leaves the order as it is.
+  // Shows values, strongest first; `keep` does not change the order.
   show(values, keep = false) {
     const strength = (index) => (this.factors ? Math.abs(values[index]) : values[index]);
     if (!keep) {
       const order = this.#rows.map(({ index }) => index).sort((a, b) => strength(b) - strength(a));
       const items = order.slice(0, this.all ? order.length : FEW).map((index) => this.#rows[index].item);
-      // What is in its place already stays untouched, so that nothing flickers and no focus is lost.
+      // Rows that are in place are not moved, which avoids flicker and keeps the focus.
       items.forEach((item, place) => {
         if (this.#list.children[place] !== item) this.#list.insertBefore(item, this.#list.children[place] ?? null);
       });
@@ -90,7 +90,7 @@ export class Rows {
     }
   }
 
-  // The marks on the bars: values at one moment, or none.
+  // Marks values at one point in time on the bars; null removes the marks.
   mark(values) {
     for (const { index, now } of this.#rows) {
       now.hidden = !values;

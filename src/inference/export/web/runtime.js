@@ -1,2 +1,2 @@
-// Where onnxruntime-web lies. `export` writes this file anew: this folder for a copy of it, else the address of a CDN.
+// Address of onnxruntime-web. `export` replaces this file: the address is this directory for a copy, otherwise a CDN.
 export const runtime = "./runtime/";

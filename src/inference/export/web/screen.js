@@ -1,4 +1,4 @@
-// What is drawn: the spectrogram, the strips, the axes, the play head, and what the pointer is over.
+// Draws the spectrogram, the values over time, the axes, the play head and the tooltip.
 import { clock, share, signed } from "./numbers.js";
 import { palettes } from "./colour.js";
 import { paint } from "./spectrogram.js";
@@ -19,7 +19,7 @@ const fitted = (canvas, width, height) => {
 };
 
 export class Screen {
-  // The time from `left` to `right`, in seconds; `live` counts back from its end.
+  // Visible time from `left` to `right` in seconds; with `live`, the axis counts back from the end.
   left = 0;
   right = 1;
   live = false;
@@ -35,7 +35,7 @@ export class Screen {
     work.addEventListener("pointerleave", () => this.#out());
   }
 
-  // Colours and sizes may have changed.
+  // Redraws everything after a change of colours or sizes.
   repaint() {
     this.#painted = null;
     this.#ramp();
@@ -83,7 +83,7 @@ export class Screen {
       const label = document.createElement("span");
       label.style.left = `${100 * place}%`;
       label.textContent = this.live ? (k === 0 ? "now" : `\u2212${-k * step} s`) : clock(k * step, step < 1);
-      // The outermost ones stay inside.
+      // Keep the outermost labels inside the axis.
       if (place < 0.02) label.className = "first";
       if (place > 1 - 24 / width) label.className = "last";
       labels.push(label);
@@ -112,7 +112,7 @@ export class Screen {
     by("high").textContent = factors ? signed(extent) : share(1);
   }
 
-  // The play head, or none.
+  // Shows the play head at `time`; null hides it.
   head(time) {
     const shown = time !== null && this.right > this.left;
     work.classList.toggle("headed", shown);
@@ -120,7 +120,7 @@ export class Screen {
     this.rows.mark(shown ? (this.taggram?.at(time)?.values ?? null) : null);
   }
 
-  // The time under a pointer, and the element it is over; null beside them.
+  // The time at the pointer and the element under it; null outside of such elements.
   under(event, held = null) {
     const over = held ?? event.target.closest?.(".time");
     if (!over) return null;
@@ -148,7 +148,7 @@ export class Screen {
       const row = this.rows.row(place.over.parentElement.dataset.index);
       if (!column) return this.#out();
       lines.push([row.words, this.rows.text(column.values[row.index])]);
-      lines.push([from, this.live ? "" : `heard ${clock(column.start, true)} to ${clock(column.end, true)}`]);
+      lines.push([from, this.live ? "" : `excerpt ${clock(column.start, true)} to ${clock(column.end, true)}`]);
     }
     const tip = by("tip");
     tip.replaceChildren(

@@ -1,16 +1,16 @@
-// A picture of sound: bands on the mel scale, a byte a band, loudness in decibels.
+// Mel spectrogram in decibels, one byte per band.
 import { pause } from "./audio.js";
 
 export const BANDS = 144;
-// Decibels between black and white.
+// Dynamic range in decibels.
 const RANGE = 70;
-// Below this nothing is worth seeing, however quiet the rest is.
+// The range never extends below this level, even for quiet audio.
 const FLOOR = -80;
 
 const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700);
 const hertz = (value) => 700 * (10 ** (value / 2595) - 1);
 
-// In place, of a power of two.
+// In-place Fourier transform; the size is a power of two.
 class Fourier {
   constructor(size) {
     this.size = size;
@@ -54,10 +54,10 @@ class Fourier {
 export class Spectrum {
   constructor(rate) {
     this.rate = rate;
-    // Some 60 ms: long enough for the low notes, short enough for the drums.
+    // About 60 ms: long enough to resolve low notes, short enough for drums.
     this.window = 2 ** Math.round(Math.log2(0.06 * rate));
     this.hann = Float64Array.from({ length: this.window }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * (i + 0.5)) / this.window));
-    // Padded to twice its length, so that the narrow bands at the bottom have bins to share.
+    // Zero-padded to twice the window, so that the narrow low bands contain enough bins.
     this.fourier = new Fourier(2 * this.window);
     this.re = new Float64Array(2 * this.window);
     this.im = new Float64Array(2 * this.window);
@@ -74,11 +74,11 @@ export class Spectrum {
       const sum = weights.reduce((a, b) => a + b, 0);
       return { first, weights: weights.map((weight) => weight / sum) };
     });
-    // So that a sine at full scale has 0 dB.
+    // A sine at full scale has 0 dB.
     this.gain = (4 / this.window) ** 2;
   }
 
-  // Adds the bands' power around `centre` to `out`.
+  // Adds the power of each band around `centre` to `out`.
   add(samples, centre, out) {
     const { re, im, window, hann } = this;
     re.fill(0);
@@ -93,7 +93,7 @@ export class Spectrum {
     });
   }
 
-  // Height of a frequency in the picture, 0 at the bottom; and the frequency of a height.
+  // Relative height of a frequency, 0 at the bottom, and its inverse.
   height(frequency) {
     return (mel(frequency) - this.lowest) / (this.highest - this.lowest);
   }
@@ -103,7 +103,7 @@ export class Spectrum {
   }
 
   get ticks() {
-    // From the top, and none where the one above it stands already.
+    // From top to bottom, without overlapping labels.
     let above = 1.05;
     return [16000, 8000, 4000, 2000, 1000, 500, 250, 100].filter((tick) => {
       const height = this.height(tick);
@@ -121,7 +121,7 @@ export const level = (value, loudest) => {
   return Math.max(0, Math.min(255, Math.round(((value - top) / RANGE + 1) * 255)));
 };
 
-// Of a whole file, a column after the other from the bottom up; `wanted` says whether it still is.
+// Spectrogram of a file, column by column, each from the lowest band up. Stops when `wanted` returns false.
 export const picture = async (samples, rate, wanted) => {
   const spectrum = new Spectrum(rate);
   const columns = Math.max(1, Math.min(1600, Math.ceil(samples.length / (spectrum.window / 8))));
@@ -148,7 +148,7 @@ export const picture = async (samples, rate, wanted) => {
   return { spectrum, columns, first: 0, filled: columns, levels: Uint8Array.from(values, (value) => level(value, loudest)) };
 };
 
-// `first` is the column at the left edge: of a ring, any. The last `filled` columns are there.
+// Draws a ring buffer of columns: `first` is the column at the left edge, and the last `filled` columns are valid.
 export const paint = (canvas, { levels, columns, first, filled }, palette) => {
   const sheet = new OffscreenCanvas(columns, BANDS);
   const context = sheet.getContext("2d");

@@ -1,16 +1,16 @@
-// Values over time: which excerpts there are, which stretch of time each stands for, and their strips.
+// Values over time: the excerpts, the time that each represents, and how they are drawn.
 
 export class Taggram {
-  // `outputs` values a column.
+  // Each column has `outputs` values.
   constructor(outputs) {
     this.outputs = outputs;
     this.columns = [];
   }
 
-  // Columns {start, end, values} in seconds, in any order; `until` ends the time.
+  // Adds columns {start, end, values} in any order; times and the end `until` are in seconds.
   add(columns, until) {
     this.columns = [...this.columns, ...columns].sort((a, b) => a.start - b.start);
-    // Excerpts overlap: each stands for the time that is nearer to its middle than to any other's.
+    // Excerpts overlap: each represents the time that is closest to its middle.
     const middles = this.columns.map(({ start, end }) => (start + end) / 2);
     this.columns.forEach((column, c) => {
       column.from = c === 0 ? 0 : (middles[c - 1] + middles[c]) / 2;
@@ -28,7 +28,7 @@ export class Taggram {
     return this.columns[low] ?? null;
   }
 
-  // From time `left` to `right`; `scale` maps a value to 0..255.
+  // Draws the time from `left` to `right`; `scale` maps a value to 0..255.
   strip(canvas, output, left, right, scale, palette) {
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);

@@ -1,4 +1,4 @@
-// Light and dark: the system's, or what the reader chose.
+// Light and dark mode: the system's setting, or the user's choice.
 const root = document.documentElement;
 const system = matchMedia("(prefers-color-scheme: dark)");
 
@@ -6,7 +6,7 @@ const recalled = () => {
   try {
     return localStorage.getItem("theme");
   } catch {
-    return null; // storage may be switched off
+    return null; // storage can be disabled
   }
 };
 
@@ -21,7 +21,7 @@ export const offer = (button, changed) => {
     try {
       localStorage.setItem("theme", root.dataset.theme);
     } catch {
-      // Then it lasts as long as the page.
+      // Without storage, the choice lasts until the page is closed.
     }
     changed();
   });

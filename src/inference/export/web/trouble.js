@@ -1,2 +1,2 @@
-// An error whose message is a sentence for the reader and names what to do.
+// An error whose message is shown to the user and names the remedy.
 export class Trouble extends Error {}

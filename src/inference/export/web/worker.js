@@ -1,13 +1,13 @@
-// The network, on a thread of its own, so that the page stays alive while it computes.
+// Runs the network in a worker, so that the page stays responsive.
 import { runtime } from "./runtime.js";
 
-// A sentence for the reader; anything else that is thrown is a fault of ours and shown as it is.
+// An error whose message is shown to the user. Other errors are bugs.
 class Trouble extends Error {}
 
 const base = new URL(runtime, import.meta.url);
 let ort, session;
 
-// The adapter of a real GPU, or null. One that is emulated on the CPU is slower than wasm.
+// The adapter of a hardware GPU, or null. Software renderers are slower than WebAssembly.
 const adapter = async () => {
   try {
     const found = await navigator.gpu?.requestAdapter();
@@ -22,14 +22,14 @@ const load = async (files) => {
     try {
       const library = await import(new URL(file, base).href);
       library.env.logLevel = "error";
-      // More threads need memory that is shared, which servers have to allow by two headers.
+      // Threads need shared memory, which servers must enable with two headers.
       library.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
       return library;
     } catch {
-      // The next one, if there is one.
+      // Try the next file.
     }
   }
-  throw new Trouble(`onnxruntime-web could not be loaded from ${base.href}: check the connection, or export again with --runtime.`);
+  throw new Trouble(`onnxruntime-web could not be loaded from ${base.href}. Check the connection, or export again with --runtime.`);
 };
 
 const fetched = async () => {
@@ -37,9 +37,9 @@ const fetched = async () => {
   try {
     answer = await fetch(new URL("model.onnx", import.meta.url));
   } catch {
-    throw new Trouble("model.onnx could not be fetched: check the connection and load the page again.");
+    throw new Trouble("model.onnx could not be loaded. Check the connection and reload the page.");
   }
-  if (!answer.ok) throw new Trouble(`model.onnx could not be fetched (the server answered ${answer.status}): put it beside index.html.`);
+  if (!answer.ok) throw new Trouble(`model.onnx could not be loaded (HTTP status ${answer.status}). Put it next to index.html.`);
   return new Uint8Array(await answer.arrayBuffer());
 };
 
@@ -54,7 +54,7 @@ const run = async (network, audio, batch) => {
   return values;
 };
 
-// The same noise every time, for comparing providers.
+// Reproducible noise for the comparison of providers.
 const noise = (length) => {
   let state = 1;
   return Float32Array.from({ length }, () => {
@@ -78,14 +78,14 @@ const start = async ({ excerpt, wanted }) => {
   try {
     plain = await opened(bytes, "wasm");
   } catch (error) {
-    throw new Trouble(`model.onnx could not be opened, export it again. The runtime says: ${error.message}`);
+    throw new Trouble(`model.onnx could not be opened (${error.message}). Export it again.`);
   }
   const expected = await run(plain, test, 1);
   let provider = "wasm";
   session = plain;
   let remark = "";
   if (gpu) {
-    // Drivers have faults: the GPU is used where it agrees with the CPU.
+    // Drivers have bugs: use the GPU only if its results match those of the CPU.
     try {
       const fast = await opened(bytes, "webgpu");
       if (near(await run(fast, test, 1), expected)) {
@@ -93,11 +93,11 @@ const start = async ({ excerpt, wanted }) => {
         provider = "webgpu";
         await plain.release();
       } else {
-        remark = "WebGPU computed something else and is not used.";
+        remark = "WebGPU is not used because its results differ.";
         await fast.release();
       }
     } catch {
-      remark = "WebGPU is there but cannot run this network.";
+      remark = "WebGPU is available but cannot run this network.";
     }
   }
   return { provider, remark, outputs: expected.length, threads: ort.env.wasm.numThreads };

@@ -1,9 +1,8 @@
-//! A factorisation that can be stopped at any moment: the work in a folder of its own beside the
-//! result, which appears when it is finished.
+//! Factorization of listening data that can be interrupted at any time and resumed.
 //!
-//! While `OUT` is being made there is `OUT.partial`, with `factorization.json` (what is being
-//! done), `log.csv` (a sweep a line) and `sweep-NNNNNN`, the factors that stood after so many
-//! sweeps. At the end the last of these gets the log and `factorization.json` too and becomes `OUT`.
+//! While `OUT` is computed, `OUT.partial` holds `factorization.json` (settings and data), `log.csv` (one line per sweep)
+//! and the checkpoints `sweep-NNNNNN`: the factors after that many sweeps. At the end the log and `factorization.json` are
+//! added to the last checkpoint, which is then renamed to `OUT`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,37 +11,38 @@ use std::time::{Duration, Instant};
 
 use datasets::listening::interactions::{Interactions, Parts};
 use kernels::csr::Csr;
-use models::factorization::wmf::{Factors, Wmf, WmfConfig, WmfError};
+use models::factorization::wmf::{Factors, Wmf, WmfConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::io::files::{folder_of, read_text, sweep_abandoned, sync_folder, write_atomic};
 use crate::io::lock::Lock;
-use crate::listening::factors::{self, FactorTables, Side};
+use crate::listening::factors::{self, FactorTable, FactorTables};
+use crate::listening::latent_factors::wmf_error;
 
-/// Version of the folder's layout.
+/// Version of the directory's layout.
 const FORMAT: u32 = 1;
 const ABOUT: &str = "factorization.json";
 const LOG: &str = "log.csv";
 const LOG_HEADER: &str = "sweep,objective,seconds\n";
-/// Longest time between checkpoints.
+/// The longest time between checkpoints.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(60);
-/// They come more often where writing one takes less than this part of the time.
+/// Checkpoints are written more often if writing takes less than one part in this many of the time.
 const WRITING: u32 = 20;
 
-/// What is being done; `factorization.json`.
+/// Settings and data of a factorization: `factorization.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
-    /// Version of the folder's layout.
+    /// Version of the directory's layout.
     pub format: u32,
-    /// What was asked for.
+    /// Settings.
     pub config: WmfConfig,
-    /// Rows of the plays.
+    /// The number of users.
     pub users: usize,
-    /// Columns of the plays.
+    /// The number of items.
     pub items: usize,
-    /// Pairs of a user and an item that was played.
+    /// The number of pairs of a user and an item.
     pub interactions: usize,
     /// BLAKE3 of the ids and the counts.
     pub interactions_hash: String,
@@ -58,16 +58,9 @@ impl About {
                 hasher.update(id.as_bytes());
             }
         }
-        for chunk in parts.offsets.chunks(8192) {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|x| (*x as u64).to_le_bytes()).collect();
-            hasher.update(&bytes);
-        }
-        for chunk in parts.columns.chunks(8192) {
-            hasher.update(&chunk.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
-        }
-        for chunk in parts.counts.chunks(8192) {
-            hasher.update(&chunk.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
-        }
+        update(&mut hasher, &parts.offsets, |x| (*x as u64).to_le_bytes());
+        update(&mut hasher, &parts.columns, |x| x.to_le_bytes());
+        update(&mut hasher, &parts.counts, |x| x.to_le_bytes());
         About {
             format: FORMAT,
             config: config.clone(),
@@ -78,9 +71,9 @@ impl About {
         }
     }
 
-    /// What differs, name by name.
+    /// The settings that differ, by name.
     fn differences(&self, other: &About) -> Vec<String> {
-        let plain = |about: &About| serde_json::to_value(about).expect("plain data becomes JSON");
+        let plain = |about: &About| serde_json::to_value(about).expect("serializable");
         let (mine, theirs) = (plain(self), plain(other));
         let mut found = Vec::new();
         for (a, b) in [(&mine, &theirs), (&mine["config"], &theirs["config"])] {
@@ -94,54 +87,54 @@ impl About {
     }
 }
 
-/// A line of the log.
+/// One line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LogLine {
-    /// From 1.
+    /// Number of the sweep, from 1.
     pub sweep: usize,
-    /// What is minimised, after the sweep.
+    /// The objective after the sweep.
     pub objective: f64,
-    /// That the sweep took, without writing checkpoints.
+    /// Duration of the sweep in seconds, without checkpoints.
     pub seconds: f64,
 }
 
-/// What a factorisation says of itself.
-pub trait Listener: Sync {
-    /// So many rows (users and items) were solved since the last call (before it was stopped, at the
-    /// first call of a resumed one); from any thread.
+/// Receives the progress of a factorization.
+pub trait Observer: Sync {
+    /// `rows` more users and items were solved; called from any thread. The first call of a resumed factorization
+    /// reports the rows that were solved before.
     fn rows(&self, rows: usize);
-    /// A sweep is over; from the thread that called [`factorize`].
+    /// A sweep is finished; called from the thread of [`factorize`].
     fn sweep(&self, line: &LogLine);
 }
 
-/// Where the work goes on before `out` is there.
+/// The directory for the work before `out` exists.
 pub fn partial(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     out.with_file_name(name)
 }
 
-/// Factorises into the folder `out`, from the beginning or, with `resume`, from where a stopped
-/// one left off. Returns the log.
+/// Factorizes into the directory `out`, from the start or, with `resume`, from the last checkpoint of an interrupted
+/// factorization. Returns the log.
 ///
 /// # Errors
-/// If the config or the interactions cannot be used, `out` is there, what is to be resumed is
-/// something else, or `stop` was set: then a checkpoint has been written first.
+/// If the configuration or the interactions are invalid, `out` exists, the interrupted factorization had other settings,
+/// or `stop` was set (after a checkpoint has been written).
 pub fn factorize(
     config: &WmfConfig,
     interactions: Interactions,
     out: &Path,
     resume: bool,
     stop: &AtomicBool,
-    listener: &dyn Listener,
+    observer: &dyn Observer,
 ) -> Result<Vec<LogLine>> {
     config.validate().map_err(|error| Error::Config(error.to_string()))?;
     if out.file_name().is_none() {
-        return Err(Error::Config(format!("--out {}: name a folder to make", out.display())));
+        return Err(Error::Config(format!("--out {}: name a directory to create", out.display())));
     }
     if out.exists() {
         return Err(Error::Config(format!(
-            "{} is there already and is never overwritten; remove it or choose another --out",
+            "{} exists and is never overwritten; remove it or choose another --out",
             out.display()
         )));
     }
@@ -150,48 +143,49 @@ pub fn factorize(
     factors::check_ids("user", &parts.users)?;
     factors::check_ids("item", &parts.items)?;
     let about = About::new(config, &parts);
-    let there = partial.exists();
+    let exists = partial.exists();
     let lock = Lock::take(&partial)?;
     sweep_abandoned(&partial)?;
-    let found = match (resume, there) {
+    let found = match (resume, exists) {
         (false, true) => {
             return Err(Error::Config(format!(
-                "{} holds a factorisation that was stopped; go on with --resume, or remove it",
+                "{} is an interrupted factorization; resume it with --resume, or remove it",
                 partial.display()
             )));
         }
         (true, false) => {
             return Err(Error::Config(format!(
-                "there is nothing to resume: {} does not exist; leave --resume out",
+                "nothing to resume: {} does not exist; remove --resume",
                 partial.display()
             )));
         }
-        (true, true) => take_up(&partial, &about, &parts)?,
+        (true, true) => load(&partial, &about, &parts)?,
         (false, false) => None,
     };
     let Parts { users, items, offsets, columns, counts } = parts;
+    let failed = |error| wmf_error("", &error);
     let plays = Csr::new(offsets, columns, counts, items.len())
         .map_err(|error| Error::Data(error.to_string()))?;
     let (mut wmf, mut log) = match found {
         Some((factors, log)) => {
-            (Wmf::resume(config, &plays, factors, log.len()).map_err(from_wmf)?, log)
+            (Wmf::resume(config, &plays, factors, log.len()).map_err(failed)?, log)
         }
-        None => (Wmf::new(config, &plays).map_err(from_wmf)?, Vec::new()),
+        None => (Wmf::new(config, &plays).map_err(failed)?, Vec::new()),
     };
     drop(plays);
-    let text = serde_json::to_string_pretty(&about).expect("plain data becomes JSON") + "\n";
+    let text = serde_json::to_string_pretty(&about).expect("serializable") + "\n";
     write_atomic(&partial.join(ABOUT), text.as_bytes())?;
-    listener.rows(log.len() * (users.len() + items.len()));
+    observer.rows(log.len() * (users.len() + items.len()));
 
     let (mut saved, mut took) = (Instant::now(), Duration::ZERO);
     while wmf.sweep() < config.iterations && !stop.load(Ordering::Relaxed) {
         let begin = Instant::now();
-        let sweep = wmf.run_sweep(&|rows| listener.rows(rows)).map_err(from_wmf)?;
+        let sweep = wmf.run_sweep(&|rows| observer.rows(rows)).map_err(failed)?;
         let seconds = begin.elapsed().as_secs_f64();
         let line = LogLine { sweep: sweep.sweep, objective: sweep.objective, seconds };
         log.push(line);
         write_log(&partial, &log)?;
-        listener.sweep(&line);
+        observer.sweep(&line);
         let due = saved.elapsed() >= BETWEEN_CHECKPOINTS.min(took * WRITING);
         if due && wmf.sweep() < config.iterations {
             let begin = Instant::now();
@@ -206,11 +200,11 @@ pub fn factorize(
     let last = save(&partial, sweep, &tables)?;
     if sweep < config.iterations {
         return Err(Error::Interrupted(format!(
-            "stopped after sweep {sweep} of {}; --resume goes on from there",
+            "interrupted after sweep {sweep} of {}; resume with --resume",
             config.iterations
         )));
     }
-    // The last checkpoint, made complete, is the result: one rename, so it is whole when it is there.
+    // The rename makes the result appear complete.
     write_log(&last, &log)?;
     write_atomic(&last.join(ABOUT), text.as_bytes())?;
     fs::rename(&last, out).map_err(Error::io("write", out))?;
@@ -220,12 +214,24 @@ pub fn factorize(
     Ok(log)
 }
 
+/// Adds `values` to the hash in large pieces, which is faster.
+fn update<T, const N: usize>(
+    hasher: &mut blake3::Hasher,
+    values: &[T],
+    bytes: impl Fn(&T) -> [u8; N],
+) {
+    for chunk in values.chunks(8192) {
+        hasher.update(&chunk.iter().flat_map(&bytes).collect::<Vec<u8>>());
+    }
+}
+
 fn tables(config: &WmfConfig, users: &[String], items: &[String], all: Factors) -> FactorTables {
-    let side =
-        |ids: &[String], rows| Side::from_rows(ids.to_vec(), rows, config.factors, config.bias);
+    let table = |ids: &[String], rows| {
+        FactorTable::from_rows(ids.to_vec(), rows, config.factors, config.bias)
+    };
     FactorTables {
-        users: side(users, all.users),
-        items: side(items, all.items),
+        users: table(users, all.users),
+        items: table(items, all.items),
         n_factors: config.factors,
     }
 }
@@ -234,25 +240,22 @@ fn checkpoint(partial: &Path, sweep: usize) -> PathBuf {
     partial.join(format!("sweep-{sweep:06}"))
 }
 
-/// Writes a checkpoint, then removes all but it and the one before.
+/// Writes a checkpoint, then removes all others but the one before it.
 fn save(partial: &Path, sweep: usize, tables: &FactorTables) -> Result<PathBuf> {
     let path = checkpoint(partial, sweep);
     if !path.exists() {
         factors::write(&path, tables)?;
     }
-    let mut others: Vec<_> =
-        checkpoints(partial)?.into_iter().filter(|(other, _)| *other != sweep).collect();
-    others.sort();
-    if others.last().is_some_and(|(other, _)| *other < sweep) {
-        others.pop();
-    }
+    let mut others = checkpoints(partial)?;
+    others.retain(|(other, _)| *other != sweep);
+    others.pop_if(|(other, _)| *other < sweep);
     for (_, folder) in others {
         fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
     }
     Ok(path)
 }
 
-/// All that are there.
+/// All checkpoints, in ascending order of sweeps.
 fn checkpoints(partial: &Path) -> Result<Vec<(usize, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(partial).map_err(Error::io("read", partial))? {
@@ -262,6 +265,7 @@ fn checkpoints(partial: &Path) -> Result<Vec<(usize, PathBuf)>> {
             found.push((sweep, path));
         }
     }
+    found.sort();
     Ok(found)
 }
 
@@ -283,8 +287,8 @@ fn read_log(path: &Path) -> Result<Vec<LogLine>> {
                 Ok(LogLine { sweep: index + 1, objective, seconds })
             }
             _ => Err(Error::Data(format!(
-                "{} line {}: {line:?} is no sweep, objective and seconds; put the file back as it was, or \
-                 remove its folder and begin anew",
+                "{} line {}: expected sweep,objective,seconds and found {line:?}; restore the file, or \
+                 remove its directory and start again",
                 path.display(),
                 index + 2
             ))),
@@ -293,15 +297,10 @@ fn read_log(path: &Path) -> Result<Vec<LogLine>> {
     text.lines().skip(1).enumerate().map(line).collect()
 }
 
-/// The factors of the last checkpoint and the log up to it; `None` if there is none yet.
-fn take_up(
-    partial: &Path,
-    about: &About,
-    parts: &Parts,
-) -> Result<Option<(Factors, Vec<LogLine>)>> {
+/// The factors of the last undamaged checkpoint and the log up to it; `None` before the first checkpoint.
+fn load(partial: &Path, about: &About, parts: &Parts) -> Result<Option<(Factors, Vec<LogLine>)>> {
     let path = partial.join(ABOUT);
     if !path.exists() {
-        // Killed before anything was done.
         return Ok(None);
     }
     let before: About = serde_json::from_str(&read_text(&path)?)
@@ -309,33 +308,30 @@ fn take_up(
     let differences = about.differences(&before);
     if !differences.is_empty() {
         return Err(Error::Config(format!(
-            "{} is another factorisation and cannot be resumed with this one: {}; give the same \
-             values, or remove it",
+            "{} is a different factorization and cannot be resumed: {}; use the same settings, or remove it",
             partial.display(),
             differences.join(", ")
         )));
     }
     let mut found = checkpoints(partial)?;
-    found.sort();
     if found.is_empty() {
         return Ok(None);
     }
-    let whole = loop {
+    let (sweep, folder, tables) = loop {
         let Some((sweep, folder)) = found.pop() else {
             return Err(Error::Data(format!(
-                "no checkpoint in {} is whole: remove it and begin anew",
+                "all checkpoints in {} are damaged; remove it and start again",
                 partial.display()
             )));
         };
         match factors::read(&folder) {
             Ok(tables) => break (sweep, folder, tables),
             Err(error) => {
-                tracing::warn!("{error}; going back to the checkpoint before it");
+                tracing::warn!("{error}; using the checkpoint before it");
                 fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
             }
         }
     };
-    let (sweep, folder, tables) = whole;
     let config = &about.config;
     if tables.users.ids != parts.users
         || tables.items.ids != parts.items
@@ -343,7 +339,7 @@ fn take_up(
         || tables.users.biases.is_some() != config.bias
     {
         return Err(Error::Data(format!(
-            "{}: users, items or shapes are not those of {}; remove it",
+            "{}: users, items or shapes do not match {}; remove it",
             folder.display(),
             path.display()
         )));
@@ -351,29 +347,18 @@ fn take_up(
     let mut log = read_log(&partial.join(LOG))?;
     if log.len() < sweep {
         return Err(Error::Data(format!(
-            "{}: {} sweeps, but {} is there; remove {}",
+            "{} has only {} sweeps, but {} exists; remove {}",
             partial.join(LOG).display(),
             log.len(),
             folder.display(),
             partial.display()
         )));
     }
-    // What came after the checkpoint is done again.
+    // Later sweeps are computed again.
     log.truncate(sweep);
     let factors = Factors {
         users: tables.users.into_rows(config.factors),
         items: tables.items.into_rows(config.factors),
     };
     Ok(Some((factors, log)))
-}
-
-fn from_wmf(error: WmfError) -> Error {
-    let text = error.to_string();
-    match error {
-        WmfError::Config(_) | WmfError::TooManyFactors { .. } | WmfError::Confidence { .. } => {
-            Error::Config(text)
-        }
-        WmfError::Breakdown { .. } => Error::Diverged(text),
-        _ => Error::Data(text),
-    }
 }
