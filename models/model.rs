@@ -26,7 +26,7 @@ use crate::{ModelError, error};
 macro_rules! networks {
     ($d:tt $($name:literal => $network:ident($config:ident), $about:literal;)*) => {
         /// The networks that an experiment can name.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(tag = "name")]
         pub enum ModelConfig {
             $(

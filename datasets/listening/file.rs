@@ -8,7 +8,7 @@ use crate::listening::subset::Subset;
 use crate::{DatasetError, Interactions};
 
 /// `[listening] name = "file"`: a table of user, item and count.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
     /// The table, a `.csv` or `.tsv` file with one row per user and item, relative to the data directory.

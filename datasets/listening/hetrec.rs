@@ -16,7 +16,7 @@ use crate::{DatasetError, Interactions};
 pub const PLAYS: &str = "user_artists.dat";
 
 /// `[listening] name = "hetrec"`: the Last.fm data of HetRec 2011.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HetrecConfig {
     /// The directory with `user_artists.dat`, relative to the data directory. Default:

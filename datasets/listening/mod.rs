@@ -18,7 +18,7 @@ use crate::{Collection, DatasetError};
 use interactions::Interactions;
 
 /// Listening data, selected by `name`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum InteractionsConfig {
     /// Your own table of user, item and count.

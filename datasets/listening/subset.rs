@@ -12,7 +12,7 @@ use crate::random::{Purpose, Stream};
 use crate::{DatasetError, Interactions};
 
 /// The most played items and a sample of the users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Subset {
     /// Number of items to keep, those with the most users first; 0 keeps all. Default: 0.

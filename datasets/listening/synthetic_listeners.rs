@@ -22,7 +22,7 @@ use crate::random::{Purpose, Stream};
 use crate::{Collection, DatasetError, Interactions};
 
 /// `[listening] name = "synthetic_listeners"`: simulated listeners of the dataset's tracks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyntheticListenersConfig {
     /// Number of listeners, from 1 to 10 000 000. Default: 2000.

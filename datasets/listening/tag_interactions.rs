@@ -10,7 +10,7 @@ use crate::listening::interactions::Play;
 use crate::{Collection, DatasetError, Interactions};
 
 /// `[listening] name = "tags"`: the dataset's own tags as users. It has no settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TagInteractionsConfig {}
 

@@ -33,7 +33,7 @@ pub const SONG_TO_TRACKS: &str = "taste_profile_song_to_tracks.txt";
 pub const MISMATCHES: &str = "sid_mismatches.txt";
 
 /// The items of the Taste Profile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Items {
     /// Tracks of the Million Song Dataset, which have audio and tags.
@@ -44,7 +44,7 @@ pub enum Items {
 }
 
 /// `[listening] name = "taste_profile"`: the Echo Nest Taste Profile.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TasteProfileConfig {
     /// The directory with `train_triplets.txt`, relative to the data directory. Default: `taste_profile`.

@@ -51,7 +51,7 @@ pub const SONGS: usize = 3_180;
 const PLACES: [&str; 2] = ["", "1517-Artists"];
 
 /// `[dataset] name = "artists1517"`: 1517-Artists.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Artists1517Config {
     /// The directory with the directories `Alternative & Punk` to `World`, or with `1517-Artists`, relative to

@@ -85,7 +85,7 @@ pub struct Collection {
 }
 
 /// A dataset, selected by `name`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum DatasetConfig {
     /// Synthetic music; needs no files.

@@ -24,7 +24,7 @@ pub const GENRES: usize = 14;
 pub const EXCERPTS: usize = 3_115;
 
 /// `[dataset] name = "unique"`: Unique.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UniqueConfig {
     /// The directory with one directory per genre, relative to the data directory. Default: `unique`.

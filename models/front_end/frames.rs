@@ -14,7 +14,7 @@ use crate::error::{ensure, excerpt_too_short, in_range};
 use crate::onnx::{Graph, Value};
 
 /// Settings of [`Frames`], which must match the dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FramesConfig {
     /// Number of values per frame; 128 by default.

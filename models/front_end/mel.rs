@@ -23,7 +23,7 @@ use crate::error::{ensure, excerpt_too_short, in_range};
 use crate::onnx::{Graph, LARGEST_BASIS, Padding, Value, Windows, transposed};
 
 /// Settings of [`Mel`]; keys, defaults and meanings are those of librosa unless noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MelConfig {
     /// Sample rate of the audio, in Hz; 16000 by default.
@@ -58,7 +58,7 @@ pub struct MelConfig {
 }
 
 /// Padding at the ends of the waveform.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PadKind {
     /// Zeros.

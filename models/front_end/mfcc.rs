@@ -22,7 +22,7 @@ use crate::fitted::Constant;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
 /// Settings of [`Mfcc`]; keys and meanings are those of librosa unless noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MfccConfig {
     /// Sample rate of the audio, in Hz; 22050 by default.

@@ -27,7 +27,7 @@ pub use pyramid::{Pyramid, PyramidConfig, PyramidKind};
 pub use strided::{LearnedFilters, Strided, StridedConfig};
 
 /// The front ends that an experiment can name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum FrontEndConfig {
     /// `frames`: features that come with the dataset, unchanged.

@@ -18,7 +18,7 @@ use crate::error::{ensure, in_range, list_length};
 use crate::onnx::{Graph, Value};
 
 /// Settings of [`Multiresolution`]; keys and meanings are those of [`MelConfig`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiresolutionConfig {
     /// Sample rate of the audio, in Hz; 16000 by default.

@@ -28,7 +28,7 @@ use crate::fitted::Constant;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
 /// Whether levels are smoothed spectrograms or differences between them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PyramidKind {
     /// Each level is the previous one smoothed, at half the frame rate.
@@ -39,7 +39,7 @@ pub enum PyramidKind {
 }
 
 /// Settings of [`Pyramid`]; keys and meanings are those of [`MelConfig`] unless noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PyramidConfig {
     /// Kind of the pyramid; `"laplacian"` by default.

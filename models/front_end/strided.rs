@@ -43,7 +43,7 @@ use crate::onnx::{Graph, Value, Windows, numbers};
 pub(crate) const ROOT_FLOOR: f64 = 1e-12;
 
 /// Settings of [`Strided`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StridedConfig {
     /// Sample rate of the audio, in Hz; 16000 by default.
@@ -64,7 +64,7 @@ pub struct StridedConfig {
 }
 
 /// The non-linearity after the convolution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// max(0, y).
@@ -75,7 +75,7 @@ pub enum Activation {
 }
 
 /// Pooling of neighbouring filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturePool {
     /// Kind of pooling; required.
@@ -85,7 +85,7 @@ pub struct FeaturePool {
 }
 
 /// The value that replaces the filters of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PoolKind {
     /// The root of the sum of squares.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::onnx::{Graph, Value};
 
 /// The statistic of a feature over time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Pool {
     /// The maximum.

@@ -15,7 +15,7 @@ use crate::linear::svm::{Svm, SvmConfig, SvmError, SvmRows};
 use crate::unsupervised::moments::Moments;
 
 /// Settings of the cross-validation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrossValidationConfig {
     /// Number of folds, each of which is held out once; 10 by default.

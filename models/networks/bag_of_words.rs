@@ -23,7 +23,7 @@ use crate::unsupervised::codebook::{Codebook, CodebookConfig};
 use crate::{Corpus, Example, FitError, Fitted, ModelError, Network, NetworkConfig};
 
 /// Settings of [`BagOfWords`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BagOfWordsConfig {
     /// The bag-of-words features: front end, number of words, principal components;

@@ -28,7 +28,7 @@ use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
 /// Settings of [`LatentNet`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LatentNetConfig {
     /// The front end, which also sets the sample rate of the model; by default a mel spectrogram at

@@ -27,7 +27,7 @@ use crate::unsupervised::codebook::{Codebook, CodebookConfig};
 use crate::{Example, ModelError, Network, NetworkConfig};
 
 /// Settings of [`Mlr`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlrConfig {
     /// The bag-of-words features: front end, number of words, principal components;

@@ -39,7 +39,7 @@ use crate::unsupervised::whitening::Whitening;
 use crate::{Example, ModelError, Network, NetworkConfig};
 
 /// Settings of [`Multiscale`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiscaleConfig {
     /// The front end, which also sets the sample rate and the levels; a Laplacian pyramid by default.

@@ -48,7 +48,7 @@ use crate::onnx::{Graph, Lower, Lowered, Padding, Value};
 use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
 /// Settings of [`Musicnn`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MusicnnConfig {
     /// The front end, which also sets the sample rate of the model; a mel spectrogram of 96 bands by default.

@@ -34,7 +34,7 @@ use crate::onnx::{Graph, Lower, Lowered, Value, Windows, numbers};
 use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
 /// Settings of [`SampleCnn`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SampleCnnConfig {
     /// Sample rate of the audio, in Hz; 22050 by default.
@@ -58,7 +58,7 @@ pub struct SampleCnnConfig {
 }
 
 /// Pooling over time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Head {
     /// The mean over the frames.

@@ -18,7 +18,7 @@ use crate::layers::rectified_conv::{lower_rectified, rectified_conv1d, rectified
 use crate::onnx::{Graph, Value};
 
 /// One convolution with its rectifier and max-pooling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageConfig {
     /// Number of filters of the convolution; 32 by default.
@@ -30,7 +30,7 @@ pub struct StageConfig {
 }
 
 /// What happens to the last frames of a stage if they do not fill a pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartialPools {
     /// Kept if the next layer would otherwise have too few frames; dropped otherwise.

@@ -34,7 +34,7 @@ use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
 /// Settings of [`Tagger`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaggerConfig {
     /// The front end, which also sets the sample rate of the model; a mel spectrogram by default.

@@ -34,7 +34,7 @@ pub enum SourceLayer {
 }
 
 /// Settings of [`Transferred`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransferredConfig {
     /// Directory of the run whose network provides the features; required.
@@ -47,6 +47,7 @@ pub struct TransferredConfig {
     pub dropout: f64,
     /// Config of the run's network, which the program reads from the run; do not write it by hand.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub source: Option<Box<SourceConfig>>,
 }
 

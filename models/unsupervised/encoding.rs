@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::onnx::{Graph, Value};
 
 /// How the products of a window with the means become features.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Encoding {
     /// The products themselves: a convolution along time (P1).

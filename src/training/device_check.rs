@@ -4,8 +4,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kernels::optimizer::{Adam, Momentum, adam_step, momentum_step};
 use models::self_check::{Comparison, GRADIENT, Results, compare_by, noise, values};
 
+use crate::experiment::Loss;
 use crate::listening::matrix::Matrix;
-use crate::training::loss::Loss;
 use crate::training::objective::Objective;
 use crate::training::weighted_prediction_error::Listeners;
 

@@ -44,7 +44,7 @@ pub(crate) const ONTOLOGY: &str = "ontology.json";
 const ARCHIVE: &str = "audioset_v1_embeddings";
 
 /// A set of labels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Vocabulary {
     /// "Music" and everything below it in the ontology: genres, instruments, moods, roles; 150 labels.
@@ -100,7 +100,7 @@ impl Vocabulary {
 }
 
 /// `[dataset] name = "audioset"`: AudioSet's features.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AudiosetConfig {
     /// The directory with `class_labels_indices.csv`, relative to the data directory. Default: `audioset`.

@@ -23,7 +23,7 @@ pub use listing::EXTENSIONS;
 pub(crate) use listing::{extension, is_root, list};
 
 /// The place of the artist in a file's path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtistSource {
     /// The path does not contain the artist.
@@ -36,7 +36,7 @@ pub enum ArtistSource {
 }
 
 /// `[dataset] name = "folders"`: your own music, one directory per tag.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FoldersConfig {
     /// The directory with one directory per tag, relative to the data directory. Required.

@@ -56,7 +56,7 @@ const FAULT_FILTERED: &str = include_str!("fault_filtered.csv");
 const ARTISTS: &str = include_str!("artists.csv");
 
 /// The excerpts and their split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExcerptSelection {
     /// All excerpts without a split, for cross-validation as in papers before 2015.
@@ -67,7 +67,7 @@ pub enum ExcerptSelection {
 }
 
 /// `[dataset] name = "gtzan"`: GTZAN.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GtzanConfig {
     /// The directory with the ten genres' directories, or with `genres` or `genres_original`, relative to the

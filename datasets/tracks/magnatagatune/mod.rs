@@ -89,7 +89,7 @@ pub(crate) const ANNOTATIONS: &str = "annotations_final.csv";
 const CLIP_INFO: &str = "clip_info_final.csv";
 
 /// The clips and their split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClipSelection {
     /// All clips except the broken ones (Pons et al. 2017, and probably Dieleman and Schrauwen 2014).
@@ -100,7 +100,7 @@ pub enum ClipSelection {
 }
 
 /// `[dataset] name = "magnatagatune"`: MagnaTagATune.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MagnatagatuneConfig {
     /// The directory with `annotations_final.csv`, relative to the data directory. Default: `magnatagatune`.

@@ -27,7 +27,7 @@ pub const COLUMNS: [&str; 7] = ["id", "path", "split", "tags", "artist", "offset
 pub(crate) const FILE_NAME: &str = "manifest.csv";
 
 /// `[dataset] name = "manifest"`: your own music, one CSV row per track.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ManifestConfig {
     /// The CSV file, or a directory with a `manifest.csv`, relative to the data directory. Required.

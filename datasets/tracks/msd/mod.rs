@@ -48,7 +48,7 @@ const KNOWN: [&[&str]; 8] = [
 ];
 
 /// `[dataset] name = "msd"`: the Million Song Dataset.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MsdConfig {
     /// The directory with `unique_tracks.txt`, relative to the data directory. Default: `msd`.

@@ -46,7 +46,7 @@ const MOST_TRACKS: usize = 1_000_000;
 const SECONDS: std::ops::RangeInclusive<f64> = 2.0..=600.0;
 
 /// `[dataset] name = "synthetic"`: synthetic music.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyntheticConfig {
     /// Number of pieces, from 1 to 1 000 000. Default: 600.

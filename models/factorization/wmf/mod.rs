@@ -41,7 +41,7 @@ use crate::error::{ModelError, in_range};
 use side::FixedSide;
 
 /// The solver of the linear system of a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Solver {
     /// Cholesky factorization: every half sweep finds the exact minimum for its side.
@@ -73,7 +73,7 @@ impl FromStr for Solver {
 }
 
 /// Settings of a factorization.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WmfConfig {
     /// Number of factors, without the bias; 50 by default.
