@@ -47,7 +47,7 @@ pub enum RankingLoss {
 }
 
 /// Settings of metric learning.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricLearningConfig {
     /// `C`: weight of the ranking loss relative to the trace of the metric; 100 by default.

@@ -29,7 +29,7 @@ use crate::unsupervised::moments::Moments;
 use crate::unsupervised::pca::PcaFit;
 
 /// Settings of [`Codebook`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CodebookConfig {
     /// The front end, which also sets the sample rate and the length of a frame; MFCCs by default.
