@@ -137,64 +137,28 @@ impl Csr {
         &self.values
     }
 
-    /// The transpose, computed by all threads, each for its own columns.
+    /// The transpose.
     ///
     /// # References
-    /// Gustavson: "Two fast algorithms for sparse matrices", ACM TOMS 4(3), 1978: the counting of each thread.
+    /// Gustavson: "Two fast algorithms for sparse matrices", ACM TOMS 4(3), 1978.
     pub fn transposed(&self) -> Csr {
-        // Bands of equal numbers of columns; the entries of a band in a row are found by binary search.
-        let width = self.n_columns.div_ceil(4 * rayon::current_num_threads().max(1)).max(1);
-        let band = |band: usize| {
-            (band * width) as u32..(((band + 1) * width) as u64).min(u32::MAX as u64) as u32
-        };
-        let bands = self.n_columns.div_ceil(width);
-        let entries = |row: usize, band: &std::ops::Range<u32>| {
-            let (columns, values) = self.row(row);
-            let begin = columns.partition_point(|&column| column < band.start);
-            let end = begin + columns[begin..].partition_point(|&column| column < band.end);
-            (&columns[begin..end], &values[begin..end])
-        };
         let mut offsets = vec![0; self.n_columns + 1];
-        offsets[1..].par_chunks_mut(width).enumerate().for_each(|(index, counts)| {
-            let band = band(index);
-            for row in 0..self.n_rows() {
-                for &column in entries(row, &band).0 {
-                    counts[(column - band.start) as usize] += 1;
-                }
-            }
-        });
+        for &column in &self.columns {
+            offsets[column as usize + 1] += 1;
+        }
         for column in 0..self.n_columns {
             offsets[column + 1] += offsets[column];
         }
-        let mut columns = vec![0; self.len()];
-        let mut values = vec![0.0; self.len()];
-        let mut parts = Vec::with_capacity(bands);
-        let (mut columns_left, mut values_left) = (&mut columns[..], &mut values[..]);
-        for index in 0..bands {
-            let first = index * width;
-            let last = (first + width).min(self.n_columns);
-            let length = offsets[last] - offsets[first];
-            let (part, rest) = columns_left.split_at_mut(length);
-            columns_left = rest;
-            let (value_part, rest) = values_left.split_at_mut(length);
-            values_left = rest;
-            parts.push((index, part, value_part));
-        }
-        parts.into_par_iter().for_each(|(index, columns, values)| {
-            let band = band(index);
-            let first = index * width;
-            let last = (first + width).min(self.n_columns);
-            let mut next: Vec<usize> =
-                offsets[first..last].iter().map(|offset| offset - offsets[first]).collect();
-            for row in 0..self.n_rows() {
-                let (from, of) = entries(row, &band);
-                for (&column, &value) in from.iter().zip(of) {
-                    let at = &mut next[(column - band.start) as usize];
-                    (columns[*at], values[*at]) = (row as u32, value);
-                    *at += 1;
-                }
+        let mut next = offsets.clone();
+        let (mut columns, mut values) = (vec![0; self.len()], vec![0.0; self.len()]);
+        for row in 0..self.n_rows() {
+            let (row_columns, row_values) = self.row(row);
+            for (&column, &value) in row_columns.iter().zip(row_values) {
+                let at = &mut next[column as usize];
+                (columns[*at], values[*at]) = (row as u32, value);
+                *at += 1;
             }
-        });
+        }
         Csr { offsets, columns, values, n_columns: self.n_rows() }
     }
 
@@ -244,22 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn transpose_equals_its_definition_for_any_number_of_threads() {
+    fn transpose_equals_its_definition() {
         for (rows, columns) in [(40, 63), (1, 9), (50, 1), (3, 200)] {
             let matrix = example(rows, columns);
-            let table = dense(&matrix);
-            for threads in [1, 2, 3, 7] {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let other = pool.install(|| matrix.transposed());
-                let other_table = dense(&other);
-                for row in 0..rows {
-                    for column in 0..columns {
-                        assert_eq!(table[row][column], other_table[column][row]);
-                    }
+            let transposed = matrix.transposed();
+            let (table, other) = (dense(&matrix), dense(&transposed));
+            for row in 0..rows {
+                for column in 0..columns {
+                    assert_eq!(table[row][column], other[column][row]);
                 }
-                assert_eq!(other.len(), matrix.len());
-                assert_eq!(pool.install(|| other.transposed()), matrix);
             }
+            assert_eq!(transposed.transposed(), matrix);
         }
     }
 

@@ -2,6 +2,10 @@
 //!
 //! Kernels are written once over [`Simd`] and compiled once per instruction set, inside functions that enable its
 //! instructions, so that everything is inlined.
+//!
+//! The crate pulp computes as fast (AVX2: 1.00 times our time for a tile of the convolution, 1.02 for the Fourier transform),
+//! but lacks transposition (5 times our time through memory), prefetching and bfloat16 products, and supports AVX-512 only
+//! with a feature that compiles faer for AVX-512 too.
 
 #![allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 

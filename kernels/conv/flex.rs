@@ -62,8 +62,8 @@ fn run(
     let (mut out, mut argmax) = (Vec::with_capacity(size), Vec::with_capacity(argmax_count));
     let bias = bias.to_contiguous();
     let (x, bias) = (x.storage::<f32>(), bias.storage::<f32>());
-    let requested = (argmax_count > 0).then(|| &mut argmax.spare_capacity_mut()[..argmax_count]);
-    forward(geometry, x, packed, bias, &mut out.spare_capacity_mut()[..size], requested);
+    let argmax_slots = &mut argmax.spare_capacity_mut()[..argmax_count];
+    forward(geometry, x, packed, bias, &mut out.spare_capacity_mut()[..size], argmax_slots);
     // SAFETY: `forward` writes every value.
     unsafe {
         out.set_len(size);
@@ -129,8 +129,8 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
                     let (weights, bias) =
                         gradients::weights(&geometry, x.storage::<f32>(), gradient, width);
                     if let Some(node) = weights_node {
-                        gradients
-                            .register::<Flex>(node.id, of(weights, &[filters, channels, length]));
+                        let weights = of(weights, &[filters, channels, length]);
+                        gradients.register::<Flex>(node.id, weights);
                     }
                     if let Some(node) = bias_node {
                         gradients.register::<Flex>(node.id, of(bias, &[filters]));
@@ -138,10 +138,8 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
                 }
                 if let Some(node) = x_node {
                     let x = gradients::input(&geometry, weights.storage::<f32>(), gradient, width);
-                    gradients.register::<Flex>(
-                        node.id,
-                        of(x, &[batch, frames, channels]).transpose(1, 2),
-                    );
+                    let x = of(x, &[batch, frames, channels]).transpose(1, 2);
+                    gradients.register::<Flex>(node.id, x);
                 }
             }
         }

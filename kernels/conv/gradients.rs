@@ -7,9 +7,9 @@
 //! input gradient at window t    += g weights[filter]
 //! ```
 //!
-//! where windows and filters are contiguous `length * channels` values. A few registers of the sum (or of the weights)
-//! stay in place while the list of `(t, g)` is read, and blocks of windows stay in the first-level cache. The order of every
-//! sum is independent of the number of threads.
+//! where windows and filters are contiguous `length * channels` values. A part of the sum (or of the weights) stays in
+//! registers while the list of `(t, g)` is read, and blocks of windows stay in the first-level cache. The order of every sum
+//! is independent of the number of threads.
 
 #![allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 
@@ -19,7 +19,7 @@ use super::product::{CUT_OFF, tile};
 use super::{Geometry, bfloat16};
 use crate::simd::{Kernel, Simd, Width};
 
-/// The maxima number of filters per task.
+/// The largest number of filters per task.
 const FILTERS: usize = 8;
 
 /// A window and the gradient of the response to it.
@@ -61,8 +61,8 @@ impl OutputGradient<'_> {
             windows.for_each(|(window, value)| add(window, value, value != 0.0));
         } else {
             let argmax = self.argmax[first..].iter().step_by(geometry.filters);
-            windows.zip(argmax).for_each(|((window, value), place)| {
-                add(window.wrapping_add(*place), value, (*place != CUT_OFF) & (value != 0.0));
+            windows.zip(argmax).for_each(|((window, value), index)| {
+                add(window.wrapping_add(*index), value, (*index != CUT_OFF) & (value != 0.0));
             });
         }
         &list[..count]
@@ -203,8 +203,8 @@ impl<'a> BlockedProduct<'a> {
                     _ => to.copy_from_slice(row),
                 }
                 if let Some(argmax) = argmax {
-                    for (value, place) in to.iter_mut().zip(&argmax[tile * ROWS..]) {
-                        *value = if *place == CUT_OFF { 0.0 } else { *value };
+                    for (value, index) in to.iter_mut().zip(&argmax[tile * ROWS..]) {
+                        *value = if *index == CUT_OFF { 0.0 } else { *value };
                     }
                 }
                 for (sum, value) in bias[tile * ROWS..].iter_mut().zip(to) {

@@ -14,27 +14,28 @@ use super::packed::Packed;
 use super::{Geometry, bfloat16};
 use crate::simd::{Kernel, Simd};
 
-/// In place of an index: the rectifier cut off the maximum, so the pool has no gradient.
+/// Instead of an index: the rectifier cut off the maximum, so the pool has no gradient.
 pub(super) const CUT_OFF: u32 = u32::MAX;
 
-/// The outputs and, if `argmax` is given, the index of the maximum within each pool.
+/// The outputs and, unless `argmax` is empty, the index of the maximum within each pool.
 ///
 /// # Shapes
 /// - `x`: `[batch, frame, channel]`, rounded to the precision of the geometry
 /// - `bias`: `[filter]`
-/// - `out` and `argmax`: `[batch, pool, filter]`; all values of `out` are written, and those of `argmax` if there is a rectifier
+/// - `out`, `argmax`: `[batch, pool, filter]`; all values are written, of `argmax` only if there is a rectifier
 pub(super) fn forward(
     geometry: &Geometry,
     x: &[f32],
     packed: &Packed,
     bias: &[f32],
     out: &mut [MaybeUninit<f32>],
-    argmax: Option<&mut [MaybeUninit<u32>]>,
+    mut argmax: &mut [MaybeUninit<u32>],
 ) {
     let size = geometry.output_item();
     assert_eq!(x.len(), geometry.batch * geometry.item());
     assert_eq!(bias.len(), geometry.filters);
     assert_eq!(out.len(), geometry.batch * size);
+    assert!(argmax.is_empty() || argmax.len() == out.len());
     let mut pairs;
     let x = match packed.in_pairs {
         false => x,
@@ -47,23 +48,13 @@ pub(super) fn forward(
     };
     let block = (48 / geometry.pool).max(1);
     let part = block * geometry.filters;
-    // Empty if no indices are requested.
-    let mut nothing = Vec::new();
-    let argmax = match argmax {
-        Some(argmax) => {
-            assert_eq!(argmax.len(), out.len());
-            argmax
-        }
-        None => nothing.as_mut_slice(),
-    };
-    let (place_size, place_part) = if argmax.is_empty() { (0, 0) } else { (size, part) };
+    let (argmax_size, argmax_part) = if argmax.is_empty() { (0, 0) } else { (size, part) };
     let mut tasks = Vec::new();
-    let mut argmax = argmax;
     for (item, out) in out.chunks_exact_mut(size).enumerate() {
-        let (mut own, rest) = argmax.split_at_mut(place_size);
+        let (mut own, rest) = argmax.split_at_mut(argmax_size);
         argmax = rest;
         for (number, out) in out.chunks_mut(part).enumerate() {
-            let (first, rest) = own.split_at_mut(place_part.min(own.len()));
+            let (first, rest) = own.split_at_mut(argmax_part.min(own.len()));
             own = rest;
             tasks.push((item, number * block, out, first));
         }
@@ -88,7 +79,7 @@ struct Task<'a> {
     first: usize,
     /// Convolution of the pools' windows with one panel, `[window, filter of the panel]`.
     scratch: &'a mut [f32],
-    /// `[pool, filter]`, as `argmax` unless that is empty.
+    /// `[pool, filter]`, like `argmax` unless that is empty.
     out: &'a mut [MaybeUninit<f32>],
     argmax: &'a mut [MaybeUninit<u32>],
 }
@@ -266,22 +257,22 @@ fn maxima_with_argmax(
 ) {
     let first = &values[..out.len()];
     let out = out.write_copy_of_slice(first);
-    for place in argmax.iter_mut() {
-        place.write(0);
+    for index in argmax.iter_mut() {
+        index.write(0);
     }
     // SAFETY: written above.
     let argmax = unsafe { argmax.assume_init_mut() };
     for (number, row) in (0..).zip(values.chunks_exact(columns)).skip(1) {
-        for ((best, place), &value) in out.iter_mut().zip(argmax.iter_mut()).zip(row) {
+        for ((best, index), &value) in out.iter_mut().zip(argmax.iter_mut()).zip(row) {
             let above = exceeds(value, *best);
             *best = if above { value } else { *best };
-            *place = if above { number } else { *place };
+            *index = if above { number } else { *index };
         }
     }
-    for ((out, place), bias) in out.iter_mut().zip(argmax).zip(bias) {
+    for ((out, index), bias) in out.iter_mut().zip(argmax).zip(bias) {
         let value = *out + bias;
         let above = exceeds(value, 0.0);
         *out = if above { value } else { 0.0 };
-        *place = if above { *place } else { CUT_OFF };
+        *index = if above { *index } else { CUT_OFF };
     }
 }

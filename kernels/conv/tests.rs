@@ -309,7 +309,7 @@ fn all_widths_agree_with_the_narrowest(precision: Precision) {
             let mut out = vec![MaybeUninit::new(f32::NAN); count];
             let mut argmax = vec![MaybeUninit::new(7); count];
             let packed = Packed::new(&weights, &geometry, width);
-            forward(&geometry, &x, &packed, &bias, &mut out, Some(&mut argmax));
+            forward(&geometry, &x, &packed, &bias, &mut out, &mut argmax);
             // SAFETY: initialised above.
             let (out, mut argmax) = unsafe {
                 let out: Vec<f32> = out.into_iter().map(|value| value.assume_init()).collect();

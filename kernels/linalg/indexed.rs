@@ -229,18 +229,3 @@ pub(super) unsafe fn normal_product<S: Simd, const R: usize>(
         k += n;
     }
 }
-
-#[inline(always)]
-pub(super) unsafe fn prefetch<S: Simd, const R: usize>(
-    rows: &[f32],
-    ld_rows: usize,
-    columns: usize,
-    indices: &[u32],
-) {
-    for &index in indices {
-        let row = rows.as_ptr().wrapping_add(index as usize * ld_rows);
-        for column in (0..columns).step_by(ALIGNMENT) {
-            simd::prefetch(row.wrapping_add(column));
-        }
-    }
-}

@@ -7,6 +7,10 @@
 //! Nearly all of the work is one micro-kernel, which keeps a tile of the output in registers during the sum. Each element
 //! is summed in the order of the index.
 //!
+//! For `f64` and for large matrices, use faer. For small ones it is slower: on an AVX2 processor, the Cholesky factor and
+//! solution of 50 (100, 400) unknowns take 3.5 (2.9, 1.1) times as long with faer 0.24, products of 32 rows with a triangle
+//! 3.0 (2.1, 0.9) times, and a Gram matrix of 20 rows of 50 values 2.8 times, of 200 rows 1.08 times.
+//!
 //! # References
 //! Goto, van de Geijn: "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008.
 
@@ -16,10 +20,10 @@ mod indexed;
 #[cfg(test)]
 mod tests;
 
+use crate::simd::{self, Kind, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::simd::{Kind, Portable, Simd};
-use indexed::{combine, gather, gather_transposed, normal_product, prefetch};
+use indexed::{combine, gather, gather_transposed, normal_product};
 
 pub use crate::simd::Width;
 
@@ -217,10 +221,18 @@ kernels! {
     pub fn scale_and_add(self, factor: f32, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len());
     } => scale_and_add;
+}
 
-    /// Prefetches the first `columns` values of rows.
+impl Width {
+    /// Prefetches the first `columns` values of rows that are `ld_rows` apart.
     pub fn prefetch(self, rows: &[f32], ld_rows: usize, columns: usize, indices: &[u32]) {
-    } => prefetch;
+        for &index in indices {
+            let row = rows.as_ptr().wrapping_add(index as usize * ld_rows);
+            for column in (0..columns).step_by(ALIGNMENT) {
+                simd::prefetch(row.wrapping_add(column));
+            }
+        }
+    }
 }
 
 #[track_caller]
