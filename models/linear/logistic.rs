@@ -13,6 +13,7 @@ use faer::linalg::solvers::Solve;
 use faer::{Col, Mat, MatRef, Side};
 
 use crate::error::{NotFinite, all_finite};
+use crate::unsupervised::moments::add_gram;
 
 /// A fitted logistic regression.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,7 +128,7 @@ fn objective(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Col<f64>) -> f64 {
     squares / 2.0 + c * losses
 }
 
-/// Gradient and Hessian of the objective.
+/// Gradient of the objective, and the lower triangle of its Hessian.
 fn derivatives(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Col<f64>) -> (Col<f64>, Mat<f64>) {
     let logits = x * theta;
     let (count, width) = (x.nrows(), x.ncols());
@@ -137,8 +138,10 @@ fn derivatives(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Col<f64>) -> (Co
     };
     let p: Vec<f64> = (0..count).map(|row| sigmoid(logits[row])).collect();
     let error = Col::from_fn(count, |row| c * (p[row] - f64::from(u8::from(positive[row]))));
-    let weighted = Mat::from_fn(count, width, |i, j| c * x[(i, j)] * p[i] * (1.0 - p[i]));
-    let (mut gradient, mut hessian) = (x.transpose() * &error, x.transpose() * &weighted);
+    let weighted = Mat::from_fn(count, width, |i, j| x[(i, j)] * (c * p[i] * (1.0 - p[i])).sqrt());
+    let mut gradient = x.transpose() * &error;
+    let mut hessian = Mat::zeros(width, width);
+    add_gram(&mut hessian, weighted.as_ref(), 1.0);
     for j in 0..width - 1 {
         gradient[j] += theta[j];
         hessian[(j, j)] += 1.0;
