@@ -33,7 +33,9 @@ pub const SONG_TO_TRACKS: &str = "taste_profile_song_to_tracks.txt";
 pub const MISMATCHES: &str = "sid_mismatches.txt";
 
 /// The items of the Taste Profile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Items {
     /// Tracks of the Million Song Dataset, which have audio and tags.

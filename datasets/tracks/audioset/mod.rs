@@ -44,7 +44,9 @@ pub(crate) const ONTOLOGY: &str = "ontology.json";
 const ARCHIVE: &str = "audioset_v1_embeddings";
 
 /// A set of labels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Vocabulary {
     /// "Music" and everything below it in the ontology: genres, instruments, moods, roles; 150 labels.

@@ -23,7 +23,9 @@ pub use listing::EXTENSIONS;
 pub(crate) use listing::{extension, is_root, list};
 
 /// The place of the artist in a file's path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtistSource {
     /// The path does not contain the artist.

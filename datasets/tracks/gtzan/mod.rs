@@ -56,7 +56,9 @@ const FAULT_FILTERED: &str = include_str!("fault_filtered.csv");
 const ARTISTS: &str = include_str!("artists.csv");
 
 /// The excerpts and their split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ExcerptSelection {
     /// All excerpts without a split, for cross-validation as in papers before 2015.

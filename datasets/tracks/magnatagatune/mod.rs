@@ -89,7 +89,9 @@ pub(crate) const ANNOTATIONS: &str = "annotations_final.csv";
 const CLIP_INFO: &str = "clip_info_final.csv";
 
 /// The clips and their split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ClipSelection {
     /// All clips except the broken ones (Pons et al. 2017, and probably Dieleman and Schrauwen 2014).

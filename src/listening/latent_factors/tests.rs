@@ -33,9 +33,7 @@ fn held_out_tracks_do_not_change_the_users_factors() {
         .filter(|track| track.split == Some(Split::Train))
         .map(|track| track.id.as_str())
         .collect();
-    let only = datasets::listening::hold_out::only_items(&plays, |item| {
-        train.contains(&plays.items()[item].as_str())
-    });
+    let only = plays.only_items(|item| train.contains(&plays.items()[item].as_str()));
     let blind = fit(&only, tracks, &config()).unwrap();
     // Up to one common scale, on which the held-out tracks have an influence.
     let (a, b) = (latent.users.data(), blind.users.data());
