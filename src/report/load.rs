@@ -19,13 +19,12 @@ use crate::evaluation::bootstrap::Bootstrap;
 use crate::evaluation::metrics::{Scores, Targets};
 use crate::evaluation::predictions::Predictions;
 use crate::evaluation::recommendation::Recommendation;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Loss};
 use crate::io::files::{create_folder, read_text, write_atomic};
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 use crate::runs::model;
 use crate::training::log::LogLine;
-use crate::training::loss::Loss;
 
 /// The comparison that [`write()`] wrote, for the terminal and for other programs.
 pub struct Comparison {
