@@ -120,7 +120,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         (_, true, None) => {
             let values = found.into_iter().flat_map(|analysis| analysis.mean).collect();
             let mut predictions = Predictions { ids, tags: tags.to_vec(), values };
-            predictions.keep_probable();
+            predictions.clamp_to_probabilities();
             let mut text = Vec::new();
             let broken = |error: crate::evaluation::predictions::PredictionsError| {
                 Error::Data(error.to_string())

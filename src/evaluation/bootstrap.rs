@@ -1,13 +1,11 @@
-//! Is one model better than another, or were these tracks kind to it? A paired bootstrap over
-//! tracks.
+//! Paired bootstrap over tracks: confidence intervals of the difference between two models.
 //!
-//! The tracks of a test set are drawn again with replacement, as many as there are, and both
-//! models are scored on the same draw. The spread of the scores, and of their difference, over
-//! many draws says how far they would move on another test set of this kind. It says nothing of
-//! another seed of the training: that is the spread over runs ([`crate::evaluation::spread`]).
+//! A resample draws as many tracks as the test set has, with replacement; both models are scored on
+//! the same resample. The distribution of scores and differences over many resamples estimates how
+//! they vary between test sets of the same kind. It does not cover the seed of the training; see
+//! [`crate::evaluation::spread`] for that.
 //!
-//! A drawn set is not built: a track drawn twice counts twice, in an order of tracks that was
-//! sorted once.
+//! Resampled sets are not built: tracks are sorted once, and a track drawn twice has weight 2.
 //!
 //! # References
 //! Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile
@@ -20,14 +18,14 @@ use crate::evaluation::metrics::{MetricError, Targets, check, mean};
 use crate::evaluation::predictions::Predictions;
 use crate::rng::{below, philox};
 
-/// How the bootstrap is done.
+/// Settings of the bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bootstrap {
-    /// How many times the tracks are drawn again.
+    /// Number of resamples.
     pub resamples: usize,
-    /// What share of the draws an interval holds; its ends cut equal shares off.
+    /// Share of the resamples inside an interval; both tails are equal.
     pub confidence: f64,
-    /// Equal seeds give equal results, on any number of threads.
+    /// Random seed; results do not depend on the number of threads.
     pub seed: u64,
 }
 
@@ -37,26 +35,26 @@ impl Default for Bootstrap {
     }
 }
 
-/// Why there is no interval.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why models cannot be compared.
+#[allow(missing_docs, reason = "the message of a variant describes it")]
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     #[error("the {which} predictions: {source}")]
     Metric { which: &'static str, source: MetricError },
-    #[error("the {which} model has no run; give at least one set of predictions")]
+    #[error("the {which} model has no run; at least one set of predictions is needed")]
     NoRuns { which: &'static str },
     #[error("resamples is {0}; it must be at least 1 (1000 is usual)")]
     Resamples(usize),
-    #[error("confidence is {0}; it must lie between 0 and 1 (0.95 is usual)")]
+    #[error("confidence is {0}; it must be between 0 and 1 (0.95 is usual)")]
     Confidence(f64),
-    #[error("{0} tracks are too many; at most {MAX_TRACKS} fit")]
+    #[error("{0} tracks are too many; the maximum is {MAX_TRACKS}")]
     Tracks(usize),
 }
 
-/// A score on the tracks as they are, and the interval of the same score over the draws.
+/// A score on the test set, with its interval over resamples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// On the tracks as they are; a mean over the runs of a model.
+    /// Score on the test set; a mean over the runs of a model.
     pub value: f64,
     /// Lower end of the interval.
     pub low: f64,
@@ -64,23 +62,23 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// One score of both models, and its difference, second minus first.
+/// A score of both models, and the difference second minus first.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Compared {
-    /// Of the model that was handed in first.
+    /// Score of the first model.
     pub first: Estimate,
-    /// Of the other model.
+    /// Score of the second model.
     pub second: Estimate,
-    /// Where 0 lies outside, the models differ on tracks of this kind.
+    /// The models differ significantly if the interval does not contain 0.
     pub difference: Estimate,
-    /// How many draws could be scored, of all: those with a positive and a negative.
+    /// Resamples that could be scored: those with a positive and a negative track.
     pub resamples: usize,
 }
 
-/// The scores of one tag; both are `None` where the tag cannot be scored.
+/// Scores of one tag; both are `None` if the tag cannot be scored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ComparedTag {
-    /// Its name.
+    /// Name of the tag.
     pub tag: String,
     /// Area under the ROC curve.
     pub roc_auc: Option<Compared>,
@@ -88,58 +86,47 @@ pub struct ComparedTag {
     pub pr_auc: Option<Compared>,
 }
 
-/// What a paired bootstrap says of two models.
+/// Result of a paired bootstrap of two models.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Over the tags that can be scored in a draw; `None` if there is none.
+    /// Mean over the tags that can be scored in a resample; `None` without such tags.
     pub roc_auc_macro: Option<Compared>,
-    /// The same of average precision.
+    /// As `roc_auc_macro`, for average precision.
     pub pr_auc_macro: Option<Compared>,
     /// In the order of the vocabulary.
     pub per_tag: Vec<ComparedTag>,
-    /// Tracks of a draw, as many as the predictions have.
+    /// Number of tracks of the test set, and of each resample.
     pub n_tracks: usize,
-    /// See [`Bootstrap`], as the next two.
+    /// As [`Bootstrap::resamples`].
     pub resamples: usize,
-    /// Share of the draws that every interval holds.
+    /// As [`Bootstrap::confidence`].
     pub confidence: f64,
-    /// Repeats the draws.
+    /// As [`Bootstrap::seed`].
     pub seed: u64,
 }
 
-/// Word 1 of the generator's key: these numbers are nobody else's.
+/// Word 1 of the generator's key, which no other code uses.
 const STREAM: u64 = u64::from_le_bytes(*b"bootstrp");
-/// A track's number shares 32 bits with two marks.
+/// The index of a track shares 32 bits with two flags.
 const MAX_TRACKS: usize = 1 << 30;
 /// ROC-AUC and average precision.
 const METRICS: usize = 2;
 
-/// The tracks in order of prediction, `[run][tag][place]`, of one model.
+/// The sorted tracks of a model, `[run][tag][rank]`; see [`order_tracks`].
 type Runs = Vec<Vec<Vec<u32>>>;
 
-/// Both areas of a tag, or `None` where it has no positive or no negative.
+/// Both areas of a tag; `None` without a positive or without a negative track.
 type Areas = Option<[f64; METRICS]>;
 
 impl Bootstrap {
-    /// Compares two models' predictions for the same tracks and tags.
+    /// Compares the predictions of two models, each with one or more runs, for the same tracks and tags. The
+    /// score of a model is the mean of the scores of
+    /// its runs, not the score of their mean prediction.
     ///
     /// # Errors
-    /// If either cannot be scored (see [`crate::evaluation::metrics::score`]), or a setting makes no sense.
+    /// If a model has no run, a run cannot be scored (see [`crate::evaluation::metrics::score`]), or a
+    /// setting is invalid.
     pub fn compare(
-        &self,
-        first: &Predictions,
-        second: &Predictions,
-        targets: &Targets,
-    ) -> Result<Comparison, BootstrapError> {
-        self.compare_runs(&[first], &[second], targets)
-    }
-
-    /// Compares two models of which there are several runs: a model's score on a draw is the mean
-    /// of the scores of its runs, not the score of their mean prediction.
-    ///
-    /// # Errors
-    /// As [`Bootstrap::compare`], and if a model has no run.
-    pub fn compare_runs(
         &self,
         first: &[&Predictions],
         second: &[&Predictions],
@@ -219,8 +206,8 @@ impl Bootstrap {
         })
     }
 
-    /// Fills `counts` (`[track]`) with how often each track is in draw number `draw`. Random
-    /// number `i` of a draw is word `i % 4` of the block at counter `[i / 4, draw, 0, 0]`.
+    /// Fills `counts` (`[track]`) with the number of times that each track is in resample `draw`. Random
+    /// number `i` is word `i % 4` of the block at counter `[i / 4, draw, 0, 0]`.
     fn draw(&self, draw: usize, counts: &mut [u32]) {
         counts.fill(0);
         let tracks = counts.len();
@@ -233,9 +220,9 @@ impl Bootstrap {
     }
 }
 
-/// The scores of both models on one draw.
+/// Scores of both models on one resample.
 struct Scored {
-    /// `[tag]`, of the first and the second model.
+    /// Per tag, of the first and the second model.
     tags: Vec<[Areas; 2]>,
     macros: [Areas; 2],
 }
@@ -256,30 +243,30 @@ impl Scored {
     }
 }
 
-/// For each tag the tracks from the highest prediction down, a `u32` each: bit 0 says that the
-/// track has the tag, bit 1 that the next track's prediction is lower, the rest is its number.
+/// For each tag, the tracks in descending order of prediction, one `u32` each: bit 0 is set if the track
+/// has the tag, bit 1 if the prediction of the next track is lower, and the other bits are its index.
 fn order_tracks(predictions: &Predictions, targets: &Targets) -> Vec<Vec<u32>> {
     let (tracks, width) = (predictions.ids.len(), predictions.tags.len());
     (0..width)
         .into_par_iter()
         .map(|tag| {
             let value = |track: u32| predictions.values[track as usize * width + tag];
-            // All values are finite, so this is a total order with equal zeros.
+            // All values are finite; adding 0 makes both zeros equal.
             let descending = |a: &u32, b: &u32| (value(*b) + 0.0).total_cmp(&(value(*a) + 0.0));
             let mut order: Vec<u32> = (0..tracks as u32).collect();
             order.sort_unstable_by(descending);
-            for place in 0..tracks {
-                let track = order[place];
-                let last = order.get(place + 1).is_none_or(|&next| value(next) < value(track));
+            for rank in 0..tracks {
+                let track = order[rank];
+                let last = order.get(rank + 1).is_none_or(|&next| value(next) < value(track));
                 let has = targets.values[track as usize * width + tag];
-                order[place] = track << 2 | u32::from(last) << 1 | u32::from(has);
+                order[rank] = track << 2 | u32::from(last) << 1 | u32::from(has);
             }
             order
         })
         .collect()
 }
 
-/// The mean areas of a model's runs; all runs can be scored on a draw, or none.
+/// Mean areas over the runs of a model.
 fn mean_areas(runs: &Runs, tag: usize, counts: &[u32]) -> Areas {
     let mut sums = [0.0; METRICS];
     for run in runs {
@@ -290,12 +277,12 @@ fn mean_areas(runs: &Runs, tag: usize, counts: &[u32]) -> Areas {
     Some(sums.map(|sum| sum / runs.len() as f64))
 }
 
-/// ROC-AUC and average precision of one tag where track `i` is there `counts[i]` times.
+/// ROC-AUC and average precision of one tag, with track `i` occurring `counts[i]` times.
 fn areas(order: &[u32], counts: &[u32]) -> Areas {
     let (mut true_positives, mut false_positives) = (0u64, 0u64);
     let (mut tied_positives, mut tied_negatives) = (0u64, 0u64);
-    // Each negative above a positive is counted twice, each tied with it once. Draws hold at most
-    // 2^30 tracks, so no product leaves 64 bits.
+    // Each negative above a positive counts twice, each tied one once. With at most 2^30 tracks, products
+    // fit 64 bits.
     let (mut twice_lost, mut precision_sum) = (0u64, 0.0);
     for &entry in order {
         let count = u64::from(counts[(entry >> 2) as usize]);
@@ -323,21 +310,20 @@ fn areas(order: &[u32], counts: &[u32]) -> Areas {
     ])
 }
 
-/// The ends between which the share `confidence` of `values` lies, as much being cut off above as
-/// below; `None` without values.
+/// The interval that contains the share `confidence` of `values`, with equal tails; `None` without
+/// values.
 fn interval(mut values: Vec<f64>, confidence: f64) -> Option<(f64, f64)> {
     values.sort_unstable_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
     Some((quantile(&values, tail)?, quantile(&values, 1.0 - tail)?))
 }
 
-/// The value below which the share `q` of the `sorted` values lies, linear between two of them
-/// (`numpy.quantile`'s default).
+/// The quantile `q` of `sorted` values with linear interpolation (the default of `numpy.quantile`).
 fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
-    let place = q * sorted.len().checked_sub(1)? as f64;
-    let low = sorted.get(place.floor() as usize)?;
-    let high = sorted.get(place.ceil() as usize)?;
-    Some(low + (high - low) * place.fract())
+    let position = q * sorted.len().checked_sub(1)? as f64;
+    let low = sorted.get(position.floor() as usize)?;
+    let high = sorted.get(position.ceil() as usize)?;
+    Some(low + (high - low) * position.fract())
 }
 
 #[cfg(test)]
@@ -345,15 +331,15 @@ mod tests {
     use super::*;
     use crate::evaluation::metrics::score;
 
-    /// The naive way sums in another order.
+    /// The order of summation differs.
     const TOLERANCE: f64 = 1e-12;
 
     fn names(prefix: &str, count: usize) -> Vec<String> {
         (0..count).map(|i| format!("{prefix}{i}")).collect()
     }
 
-    /// `levels` is how many different predictions there are; the tag `t` has about 1 track in
-    /// `2 + 3 t`, so that the last ones are missing from some draws.
+    /// `levels` is the number of distinct predictions. Tag `t` has about 1 track in `2 + 3 t`, so that the
+    /// last tags are missing from some resamples.
     fn example(tracks: usize, tags: usize, levels: u64) -> (Predictions, Predictions, Targets) {
         let (ids, names) = (names("track", tracks), names("tag", tags));
         let cell = |i: usize| {
@@ -374,7 +360,7 @@ mod tests {
         (first, second, Targets::new(ids, names, truths).unwrap())
     }
 
-    /// The drawn set written out, each copy of a track under a name of its own.
+    /// The resampled set, with a distinct id for each copy of a track.
     fn built(
         predictions: &Predictions,
         targets: &Targets,
@@ -393,7 +379,7 @@ mod tests {
         )
     }
 
-    /// The interval by counting: the smallest values that leave out the tails, interpolated.
+    /// The interval by linear interpolation between sorted values.
     fn naive_interval(mut values: Vec<f64>) -> (f64, f64) {
         values.sort_by(|a, b| a.partial_cmp(b).unwrap());
         let at = |q: f64| {
@@ -411,12 +397,12 @@ mod tests {
     }
 
     #[test]
-    fn equals_building_and_scoring_every_draw() {
+    fn intervals_equal_those_of_explicit_resamples() {
         for (tracks, levels) in [(60, 1 << 20), (45, 4), (30, 1)] {
             let tags = 6;
             let (first, second, targets) = example(tracks, tags, levels);
             let bootstrap = Bootstrap { resamples: 80, seed: 5, ..Bootstrap::default() };
-            let comparison = bootstrap.compare(&first, &second, &targets).unwrap();
+            let comparison = bootstrap.compare(&[&first], &[&second], &targets).unwrap();
 
             let mut counts = vec![0; tracks];
             let draws: Vec<_> = (0..bootstrap.resamples)
@@ -464,17 +450,17 @@ mod tests {
                 same(&compared.pr_auc, &|s| s.per_tag[tag].1.pr_auc);
                 fewer += usize::from(scored < 80);
             }
-            assert!(fewer > 0, "no tag was missing from a draw, so that case went untested");
+            assert!(fewer > 0, "no tag was missing from a resample");
         }
     }
 
     #[test]
-    fn is_the_same_for_any_number_of_threads() {
+    fn results_do_not_depend_on_the_number_of_threads() {
         let (first, second, targets) = example(80, 5, 1 << 20);
         let run = |threads, seed| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let bootstrap = Bootstrap { resamples: 50, seed, ..Bootstrap::default() };
-            pool.install(|| bootstrap.compare(&first, &second, &targets).unwrap())
+            pool.install(|| bootstrap.compare(&[&first], &[&second], &targets).unwrap())
         };
         assert_eq!(run(1, 3), run(4, 3));
         assert_ne!(run(1, 3).roc_auc_macro, run(1, 4).roc_auc_macro);
@@ -483,20 +469,20 @@ mod tests {
     #[test]
     fn a_model_does_not_differ_from_itself() {
         let (first, second, targets) = example(300, 3, 1 << 20);
-        let same = Bootstrap::default().compare(&first, &first, &targets).unwrap();
+        let same = Bootstrap::default().compare(&[&first], &[&first], &targets).unwrap();
         let difference = same.roc_auc_macro.unwrap().difference;
         assert_eq!((difference.value, difference.low, difference.high), (0.0, 0.0, 0.0));
         // The second is better by construction.
-        let better = Bootstrap::default().compare(&first, &second, &targets).unwrap();
+        let better = Bootstrap::default().compare(&[&first], &[&second], &targets).unwrap();
         let difference = better.roc_auc_macro.unwrap().difference;
         assert!(difference.low > 0.0, "{difference:?}");
         assert!(difference.low < difference.value && difference.value < difference.high);
     }
 
-    /// ROC-AUC where predictions say nothing has a known variance: (p + n + 1) / (12 p n), with
+    /// ROC-AUC of random predictions has a known variance: (p + n + 1) / (12 p n), with
     /// p positives and n negatives (Mann and Whitney 1947).
     #[test]
-    fn intervals_are_as_wide_as_theory_has_it() {
+    fn intervals_have_the_theoretical_width() {
         let tracks = 2000;
         let (ids, tags) = (names("track", tracks), names("tag", 1));
         let values = (0..tracks as u64).map(|i| below(philox([8, 0], [i, 0, 0, 0])[0], 1 << 24));
@@ -507,7 +493,7 @@ mod tests {
         let (p, n) = (500.0f64, 1500.0);
         let expected = 2.0 * 1.959964 * ((p + n + 1.0) / (12.0 * p * n)).sqrt();
         let comparison =
-            Bootstrap::default().compare(&predictions, &predictions, &targets).unwrap();
+            Bootstrap::default().compare(&[&predictions], &[&predictions], &targets).unwrap();
         let estimate = comparison.roc_auc_macro.unwrap().first;
         let width = estimate.high - estimate.low;
         // A quantile of 1000 draws is off by a few per cent; so is the bootstrap's variance.
@@ -515,23 +501,25 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_score_gives_none() {
+    fn without_scored_tags_scores_are_none() {
         let (ids, tags) = (names("track", 3), names("tag", 1));
         let predictions = Predictions::new(ids.clone(), tags.clone(), vec![0.1, 0.2, 0.3]).unwrap();
         let targets = Targets::new(ids, tags, vec![false; 3]).unwrap();
-        let none = Bootstrap::default().compare(&predictions, &predictions, &targets).unwrap();
+        let none =
+            Bootstrap::default().compare(&[&predictions], &[&predictions], &targets).unwrap();
         assert_eq!((none.roc_auc_macro, none.per_tag[0].pr_auc), (None, None));
         let predictions = Predictions::new(vec![], names("tag", 1), vec![]).unwrap();
         let targets = Targets::new(vec![], names("tag", 1), vec![]).unwrap();
-        let none = Bootstrap::default().compare(&predictions, &predictions, &targets).unwrap();
+        let none =
+            Bootstrap::default().compare(&[&predictions], &[&predictions], &targets).unwrap();
         assert_eq!(none.pr_auc_macro, None);
     }
 
     #[test]
-    fn bad_settings_are_refused() {
+    fn invalid_settings_are_errors() {
         let (mut first, second, targets) = example(10, 2, 10);
         let error = |bootstrap: Bootstrap, first: &Predictions| {
-            bootstrap.compare(first, &second, &targets).unwrap_err().to_string()
+            bootstrap.compare(&[first], &[&second], &targets).unwrap_err().to_string()
         };
         let usual = Bootstrap::default();
         assert!(error(Bootstrap { resamples: 0, ..usual }, &first).contains("resamples is 0"));
@@ -559,16 +547,16 @@ mod tests {
         let targets = Targets::new(ids.clone(), names.clone(), truth.clone()).unwrap();
         let (a, b, c) = (run(1), run(2), run(3));
         let bootstrap = Bootstrap { resamples: 50, ..Bootstrap::default() };
-        let ours = bootstrap.compare_runs(&[&a, &b], &[&c], &targets).unwrap();
+        let ours = bootstrap.compare(&[&a, &b], &[&c], &targets).unwrap();
         let score_of = |p: &Predictions| score(p, &targets, "", "").unwrap().roc_auc_macro.unwrap();
         let ours_first = ours.roc_auc_macro.unwrap().first.value;
         assert!((ours_first - (score_of(&a) + score_of(&b)) / 2.0).abs() <= TOLERANCE);
-        // The same run twice is that run once, and a lone run is `compare`.
+        // Two equal runs are equivalent to one.
         assert_eq!(
-            bootstrap.compare_runs(&[&a, &a], &[&c], &targets).unwrap(),
-            bootstrap.compare(&a, &c, &targets).unwrap()
+            bootstrap.compare(&[&a, &a], &[&c], &targets).unwrap(),
+            bootstrap.compare(&[&a], &[&c], &targets).unwrap()
         );
-        let none = bootstrap.compare_runs(&[], &[&c], &targets).unwrap_err();
+        let none = bootstrap.compare(&[], &[&c], &targets).unwrap_err();
         assert!(none.to_string().contains("first model has no run"), "{none}");
     }
 }

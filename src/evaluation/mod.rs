@@ -1,4 +1,4 @@
-//! How well a model does: predictions of tracks, metrics, confidence intervals, comparisons.
+//! Evaluation: predictions of tracks, metrics, confidence intervals and comparisons of models.
 
 pub mod bootstrap;
 pub mod metrics;

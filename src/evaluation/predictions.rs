@@ -1,7 +1,7 @@
-//! What a model says of every track, and its file, `predictions.csv`.
+//! Predictions of tags for tracks, and their file `predictions.csv`.
 //!
-//! The file is CSV (RFC 4180): a header `id,<tag>,...`, then one row a track with one number a
-//! tag. Numbers are written with as many digits as it takes to read the same `f32` back.
+//! The file is CSV (RFC 4180): a header `id,<tag>,...`, then one row per track with one number per
+//! tag. Numbers have as many digits as are needed to read the same `f32` back.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -10,22 +10,22 @@ use std::path::{Path, PathBuf};
 
 use crate::io::files::write_atomic;
 
-/// The probabilities of tags for tracks.
+/// Probabilities of tags for tracks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
-    /// One a row, each once.
+    /// Distinct ids, one per row.
     pub ids: Vec<String>,
-    /// One a column, each once.
+    /// Distinct tags, one per column.
     pub tags: Vec<String>,
     /// `[track, tag]`, row-major.
     pub values: Vec<f32>,
 }
 
-/// Why predictions cannot be used, read or written.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why predictions are invalid, or cannot be read or written.
+#[allow(missing_docs, reason = "the message of a variant describes it")]
 #[derive(Debug, thiserror::Error)]
 pub enum PredictionsError {
-    #[error("{path}: cannot be opened: {source}; `tonotopy evaluate RUN` writes it")]
+    #[error("cannot open {path}: {source}; `tonotopy evaluate RUN` writes it")]
     Open { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Write(#[from] crate::error::Error),
@@ -33,19 +33,19 @@ pub enum PredictionsError {
     Invalid { path: PathBuf, source: Box<PredictionsError> },
     #[error("reading or writing failed: {0}")]
     Csv(csv::Error),
-    #[error("line {line}: this is not UTF-8; save the file as UTF-8")]
+    #[error("line {line}: not UTF-8; save the file as UTF-8")]
     NotUtf8 { line: u64 },
-    #[error("the file is empty; the first line should be `id,<tag>,...`")]
+    #[error("the file is empty; the first line must be `id,<tag>,...`")]
     NoHeader,
-    #[error("line 1: the first column is {0:?}; it should be \"id\"")]
+    #[error("line 1: the first column is {0:?}; it must be \"id\"")]
     NotAnIdColumn(String),
     #[error(
         "line {line}: {found} columns, but the header has {expected}; \
-         one number a tag is needed after the id"
+         a row needs one number per tag after the id"
     )]
     Columns { line: u64, expected: usize, found: usize },
     #[error(
-        "line {line}: track {id:?} stands in line {first} already; a track may have one row only"
+        "line {line}: track {id:?} is already in line {first}; each track needs exactly one row"
     )]
     DuplicateLine { line: u64, first: u64, id: String },
     #[error(
@@ -55,14 +55,12 @@ pub enum PredictionsError {
     NotAProbability { line: u64, id: String, tag: String, text: String },
     #[error("line {line}: the id is empty")]
     EmptyIdLine { line: u64 },
-    #[error("{what} {name:?} is there twice; each may be there only once")]
+    #[error("duplicate {what} {name:?}; each must be unique")]
     Duplicate { what: &'static str, name: String },
     #[error("row {row} has an empty id")]
     EmptyId { row: usize },
-    #[error("{tracks} tracks times {tags} tags need as many values, not {values}")]
+    #[error("{tracks} tracks times {tags} tags do not match {values} values")]
     Shape { tracks: usize, tags: usize, values: usize },
-    #[error("{what} {name:?} is asked for, but the predictions do not have it")]
-    Missing { what: &'static str, name: String },
     #[error("track {id:?}, tag {tag:?}: {value} is not a probability (a number from 0 to 1)")]
     OutOfRange { id: String, tag: String, value: f32 },
 }
@@ -79,7 +77,7 @@ impl From<csv::Error> for PredictionsError {
 }
 
 impl Predictions {
-    /// Predictions whose parts fit together.
+    /// Validated predictions.
     ///
     /// # Errors
     /// See [`Predictions::validate`].
@@ -93,44 +91,25 @@ impl Predictions {
         Ok(predictions)
     }
 
-    /// Checks that there are as many values as ids times tags, that every id and tag is there
-    /// once, and that no id is empty. The values themselves may be anything.
+    /// Checks that the number of values is ids times tags, that ids and tags are distinct, and that no
+    /// id is empty. Values are not checked.
     ///
     /// # Errors
-    /// The first of these that does not hold.
+    /// If a check fails.
     pub fn validate(&self) -> Result<(), PredictionsError> {
         check_matrix(&self.ids, &self.tags, self.values.len())
     }
 
-    /// Row `track`: one value a tag, or `None` past the end.
+    /// The values of a track, one per tag; `None` past the end.
     pub fn row(&self, track: usize) -> Option<&[f32]> {
         let start = track.checked_mul(self.tags.len())?;
         (track < self.ids.len()).then(|| self.values.get(start..start + self.tags.len()))?
     }
 
-    /// The same predictions with the rows in the order of `ids` and the columns in the order of
-    /// `tags`; rows and columns that are not asked for are left out.
-    ///
-    /// # Errors
-    /// If an id or a tag is missing here or asked for twice, or `self` is not valid.
-    pub fn aligned(&self, ids: &[String], tags: &[String]) -> Result<Self, PredictionsError> {
-        self.validate()?;
-        let rows = positions("track", &self.ids, ids)?;
-        let columns = positions("tag", &self.tags, tags)?;
-        let width = self.tags.len();
-        let mut values = Vec::with_capacity(rows.len() * columns.len());
-        for row in rows {
-            let row = &self.values[row * width..(row + 1) * width];
-            values.extend(columns.iter().map(|&column| row[column]));
-        }
-        Self::new(ids.to_vec(), tags.to_vec(), values)
-    }
-
     /// Reads a `predictions.csv`.
     ///
     /// # Errors
-    /// If the file cannot be read, or a line is not what it should be; the message names path,
-    /// line, track and tag.
+    /// If the file cannot be read, or a line is invalid; the message names path, line, track and tag.
     pub fn read(path: &Path) -> Result<Self, PredictionsError> {
         let file = File::open(path)
             .map_err(|source| PredictionsError::Open { path: path.to_owned(), source })?;
@@ -140,8 +119,8 @@ impl Predictions {
         })
     }
 
-    /// Reads what [`Predictions::to_writer`] writes. Line ends may be LF or CRLF, and a byte
-    /// order mark at the start is passed over.
+    /// Reads the format of [`Predictions::to_writer`]. Line ends may be LF or CRLF, and a byte order mark
+    /// at the start is ignored.
     ///
     /// # Errors
     /// As [`Predictions::read`].
@@ -195,10 +174,10 @@ impl Predictions {
         Self::new(ids, tags, values)
     }
 
-    /// Writes a `predictions.csv`; the file is whole or as it was before.
+    /// Writes a `predictions.csv` atomically.
     ///
     /// # Errors
-    /// If the predictions are not valid, a value is not in `[0, 1]`, or the disk refuses.
+    /// If the predictions are invalid, a value is not in `[0, 1]`, or writing fails.
     pub fn write(&self, path: &Path) -> Result<(), PredictionsError> {
         let mut text = Vec::new();
         self.to_writer(&mut text).map_err(|source| PredictionsError::Invalid {
@@ -208,7 +187,7 @@ impl Predictions {
         Ok(write_atomic(path, &text)?)
     }
 
-    /// Writes in the format of `predictions.csv` to anything, standard output for one.
+    /// Writes the format of `predictions.csv` to any writer, such as standard output.
     ///
     /// # Errors
     /// As [`Predictions::write`].
@@ -226,8 +205,8 @@ impl Predictions {
             csv.write_field(id)?;
             for value in self.row(track).unwrap_or_default() {
                 text.clear();
-                // Debug is the shortest text that reads back as the same number, and it turns to
-                // exponents where plain digits would fill the line with zeros.
+                // Debug is the shortest text that reads back as the same number, with an exponent
+                // where there would be many zeros.
                 write!(text, "{value:?}").map_err(csv::Error::from)?;
                 csv.write_field(&text)?;
             }
@@ -237,9 +216,8 @@ impl Predictions {
         Ok(())
     }
 
-    /// Brings what a regression gives beyond 0 and 1 to the nearer of the two, which takes it no further from what any
-    /// track is tagged with; probabilities stay as they are, and what is no number stays none.
-    pub fn keep_probable(&mut self) {
+    /// Clamps the outputs of a regression to [0, 1]; NaN stays NaN.
+    pub fn clamp_to_probabilities(&mut self) {
         for value in &mut self.values {
             *value = value.clamp(0.0, 1.0);
         }
@@ -258,7 +236,7 @@ impl Predictions {
     }
 }
 
-/// Checks ids and tags of a `[track, tag]` matrix against each other and its number of values.
+/// Checks the ids, tags and number of values of a `[track, tag]` matrix.
 pub(crate) fn check_matrix(
     ids: &[String],
     tags: &[String],
@@ -277,23 +255,6 @@ pub(crate) fn check_matrix(
         }
     }
     Ok(())
-}
-
-/// Where each of `wanted` stands in `names`.
-fn positions(
-    what: &'static str,
-    names: &[String],
-    wanted: &[String],
-) -> Result<Vec<usize>, PredictionsError> {
-    let places: HashMap<&str, usize> =
-        names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
-    wanted
-        .iter()
-        .map(|name| match places.get(name.as_str()) {
-            Some(&place) => Ok(place),
-            None => Err(PredictionsError::Missing { what, name: name.clone() }),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -345,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_predictions_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("predictions.csv");
         let written = example();
@@ -356,17 +317,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_regression_gives_beyond_0_and_1_is_brought_there() {
+    fn outputs_of_a_regression_are_clamped_to_0_and_1() {
         let ids = names(&["a", "b"]);
         let found =
             |values: [f32; 2]| Predictions::new(ids.clone(), names(&["tag"]), values.into());
         let mut predictions = found([-0.003, 1.2]).unwrap();
         assert!(predictions.to_writer(Vec::new()).is_err());
-        predictions.keep_probable();
+        predictions.clamp_to_probabilities();
         assert_eq!(predictions.values, [0.0, 1.0]);
         predictions.to_writer(Vec::new()).unwrap();
         let mut predictions = found([0.25, f32::NAN]).unwrap();
-        predictions.keep_probable();
+        predictions.clamp_to_probabilities();
         assert!(predictions.values[0] == 0.25 && predictions.values[1].is_nan());
     }
 
@@ -398,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_other_programs_write() {
+    fn files_of_other_programs_are_read() {
         let read = read("\u{feff}id,a,b\r\n7, 0.5,1e-3\r\n\r\n8,1,0").unwrap();
         assert_eq!(read.ids, names(&["7", "8"]));
         assert_eq!(read.values, [0.5, 1e-3, 1.0, 0.0]);
@@ -407,13 +368,13 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_place() {
+    fn errors_name_line_track_and_tag() {
         for (text, message) in [
             ("", "the file is empty"),
             ("track,a\n", "line 1: the first column is \"track\""),
             ("id,a,b\nx,0.5\n", "line 2: 2 columns, but the header has 3"),
             ("id,a\nx,0.5\ny,0.5,0.5\n", "line 3: 3 columns, but the header has 2"),
-            ("id,a\n\"x\ny\",0.5\nz,0.5\nz,0.5\n", "line 5: track \"z\" stands in line 4 already"),
+            ("id,a\n\"x\ny\",0.5\nz,0.5\nz,0.5\n", "line 5: track \"z\" is already in line 4"),
             (
                 "id,a\nx,NaN\n",
                 "line 2: track \"x\", tag \"a\": \"NaN\" is not a number from 0 to 1",
@@ -425,19 +386,19 @@ mod tests {
             ("id,a\nx,0,5\n", "3 columns"),
             ("id,a\nx,0.5a\n", "\"0.5a\" is not a number"),
             ("id,a\n,0.5\n", "line 2: the id is empty"),
-            ("id,a,a\nx,0.5,0.5\n", "tag \"a\" is there twice"),
+            ("id,a,a\nx,0.5,0.5\n", "duplicate tag \"a\""),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(message), "{text:?}: {error}");
         }
         let error = Predictions::from_reader(&b"id,a\nx\xff,0.5\n"[..]).unwrap_err().to_string();
-        assert!(error.contains("line 2: this is not UTF-8"), "{error}");
+        assert!(error.contains("line 2: not UTF-8"), "{error}");
         let error = Predictions::read(Path::new("/absent/predictions.csv")).unwrap_err();
         assert!(error.to_string().contains("/absent/predictions.csv"), "{error}");
     }
 
     #[test]
-    fn refuses_to_write_what_it_would_not_read() {
+    fn invalid_predictions_are_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("predictions.csv");
         for value in [f32::NAN, f32::INFINITY, -0.1, 1.5] {
@@ -451,21 +412,5 @@ mod tests {
         assert!(Predictions::new(names(&["x"]), names(&["a"]), vec![]).is_err());
         assert!(Predictions::new(names(&["x", "x"]), names(&["a"]), vec![0.1, 0.2]).is_err());
         assert!(Predictions::new(names(&[""]), names(&["a"]), vec![0.1]).is_err());
-    }
-
-    #[test]
-    fn aligned_reorders_rows_and_columns() {
-        let given =
-            Predictions::new(names(&["x", "y"]), names(&["a", "b"]), vec![0.1, 0.2, 0.3, 0.4])
-                .unwrap();
-        let aligned = given.aligned(&names(&["y", "x"]), &names(&["b"])).unwrap();
-        assert_eq!(aligned.values, [0.4, 0.2]);
-        assert_eq!(given.row(1), Some(&[0.3, 0.4][..]));
-        assert_eq!(given.row(2), None);
-        let error = given.aligned(&names(&["z"]), &names(&["b"])).unwrap_err().to_string();
-        assert!(error.contains("track \"z\" is asked for"), "{error}");
-        let error = given.aligned(&names(&["x"]), &names(&["c"])).unwrap_err().to_string();
-        assert!(error.contains("tag \"c\" is asked for"), "{error}");
-        assert!(given.aligned(&names(&["x", "x"]), &names(&["b"])).is_err());
     }
 }

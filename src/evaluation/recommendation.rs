@@ -1,4 +1,4 @@
-//! How well a model's factors, or the places it puts tracks in, recommend the tracks of a split.
+//! Recommendation of the tracks of a split by predicted factors, or by embeddings of a learned metric.
 
 use datasets::Split;
 use serde::{Deserialize, Serialize};
@@ -16,47 +16,46 @@ use crate::listening::top_k::{Measure, top_k};
 use crate::listening::usage_space::usage_space;
 use crate::rng::philox;
 
-/// How well held-out tracks are ranked for the users by their predicted factors.
+/// Scores of ranking held-out tracks for users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recommendation {
-    /// Such as `magnatagatune/pons2017`.
+    /// Name of the dataset, such as `magnatagatune/pons2017`.
     pub dataset: String,
     /// `train`, `valid` or `test`.
     pub split: String,
-    /// Tracks that are ranked.
+    /// Number of ranked tracks.
     pub n_tracks: usize,
-    /// By the predicted factors.
+    /// Scores of the predicted factors.
     #[serde(flatten)]
     pub scores: RecommendationScores,
-    /// The same by the tracks' own factors, which who played them tells: what a perfect network
-    /// would reach.
+    /// Scores of the tracks' own factors, computed from their listeners: the scores of a perfect network.
     pub upper_bound: RecommendationScores,
-    /// The same by factors that say nothing; absent in runs of earlier versions.
+    /// Scores of random factors; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<RecommendationScores>,
-    /// Squared error of the predicted factors over that of the split's mean factors, which is 1: lower is
-    /// better. Absent in runs of earlier versions, where the model gives places, and where all tracks
-    /// have the same factors.
+    /// Squared error of the predicted factors relative to the mean factors of the split, which score 1;
+    /// lower is better. Absent in runs of earlier versions, with embeddings, and if all tracks have the
+    /// same factors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nmse: Option<f64>,
-    /// What the tracks' factors know of their tags, beside what their places do where the model gives
-    /// places instead of factors; absent in runs of earlier versions.
+    /// How well factors, or embeddings, predict tags; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags_from_factors: Option<TagProbe>,
-    /// Absent in runs of earlier versions, where tracks are too few, and where they have places, in
-    /// which users have no usage patterns.
+    /// Absent in runs of earlier versions, with too few tracks, and with embeddings, for which users
+    /// have no usage patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similar_tracks: Option<SimilarTracks>,
 }
 
-/// The scores of predicted factors, beside those of the true ones.
+/// Scores predicted factors and, for comparison, the tracks' own factors and random ones. With
+/// `embeddings` of the train split's tracks, the predictions are embeddings as well.
 ///
 /// # Errors
 /// [`Error::Data`] if a factor or a score is not finite.
 pub fn recommend(
     latent: &LatentFactors,
     outcome: Outcome,
-    places: Option<&Matrix>,
+    embeddings: Option<&Matrix>,
     data: &Prepared,
     split: Split,
     seed: u64,
@@ -71,10 +70,10 @@ pub fn recommend(
         dataset: data.collection.name.clone(),
         split: split.to_string(),
         n_tracks: positions.len(),
-        scores: rank(latent, &predicted, places, data, split)?,
+        scores: rank(latent, &predicted, embeddings, data, split)?,
         upper_bound: score(latent, &latent.users, &positions, &truth)?,
         random: Some(score(latent, &latent.users, &positions, &random(&truth, seed))?),
-        nmse: match places {
+        nmse: match embeddings {
             Some(_) => None,
             None => nmse(&truth, &predicted),
         },
@@ -85,8 +84,7 @@ pub fn recommend(
             &predicted,
             seed,
         )?),
-        similar_tracks: match places {
-            // Places are no factors: users have no usage patterns there.
+        similar_tracks: match embeddings {
             Some(_) => None,
             None => similar_tracks::compare(
                 &latent.users,
@@ -99,7 +97,7 @@ pub fn recommend(
     })
 }
 
-/// The normalised mean squared error: the squared error over the squared distance from the mean row.
+/// The normalised mean squared error: the squared error divided by the squared distance from the mean.
 fn nmse(truth: &Matrix, predicted: &Matrix) -> Option<f64> {
     let columns = truth.columns();
     let mut mean = vec![0.0; columns];
@@ -112,36 +110,37 @@ fn nmse(truth: &Matrix, predicted: &Matrix) -> Option<f64> {
         error += f64::from(truth - predicted).powi(2);
         variance += (f64::from(*truth) - mean[at % columns]).powi(2);
     }
-    // Not where it is NaN.
+    // False for NaN.
     (variance > 0.0).then(|| error / variance)
 }
 
-/// Numbers in [-1, 1) in the place of factors.
+/// Random factors in [-1, 1).
 fn random(like: &Matrix, seed: u64) -> Matrix {
     const PURPOSE: u64 = 11;
     let draw = |at: u64| (philox([seed, PURPOSE], [at, 0, 0, 0])[0] >> 40) as f32;
     let values = (0..like.data().len() as u64).map(|at| draw(at) / (1 << 23) as f32 - 1.0);
-    Matrix::new(like.rows(), like.columns(), values.collect()).expect("as large as the other")
+    Matrix::new(like.rows(), like.columns(), values.collect())
+        .expect("same shape as a valid matrix")
 }
 
-/// How well what a model gives ranks the tracks of a split: factors, or places that are compared with
-/// those of the train split's tracks.
+/// Scores how predicted factors rank the tracks of a split; or predicted embeddings, by their distances
+/// from the `embeddings` of the train split's tracks.
 ///
 /// # Errors
 /// [`Error::Data`] if a score is not finite.
 pub fn rank(
     latent: &LatentFactors,
     predicted: &Matrix,
-    places: Option<&Matrix>,
+    embeddings: Option<&Matrix>,
     data: &Prepared,
     split: Split,
 ) -> Result<RecommendationScores> {
     let positions = data.positions(split);
-    match places {
+    match embeddings {
         None => score(latent, &latent.users, &positions, predicted),
-        Some(places) => {
+        Some(embeddings) => {
             let (users, items) =
-                latent.by_distance(&data.positions(Split::Train), places, predicted);
+                latent.by_distance(&data.positions(Split::Train), embeddings, predicted);
             score(latent, &users, &positions, &items)
         }
     }
@@ -165,8 +164,8 @@ fn score(
         .map_err(|error| unscored(&error))
 }
 
-/// For each track of the train split, those that its listeners like best: the nearest by usage. Nothing without
-/// listening data.
+/// For each track of the train split, its nearest neighbours by usage patterns: the tracks that its
+/// listeners like best. Empty without listening data.
 ///
 /// # Errors
 /// [`Error::Data`] if a factor is not finite.
@@ -182,10 +181,10 @@ pub fn neighbours(data: &Prepared, count: usize) -> Result<Vec<Vec<u32>>> {
     Ok(hits.iter().map(|hits| hits.iter().map(|hit| hit.item).collect()).collect())
 }
 
-/// Predicted factors as a matrix, a row a track.
+/// Predicted factors as a matrix with one row per track.
 ///
 /// # Errors
-/// [`Error::Data`] if the predictions are not whole rows.
+/// [`Error::Data`] if the number of values does not match.
 pub fn matrix(outcome: &Outcome) -> Result<Matrix> {
     let predictions = &outcome.predictions;
     let (rows, columns) = (predictions.ids.len(), predictions.tags.len());
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_has_an_error_of_one_and_the_truth_of_none() {
+    fn nmse_is_1_for_the_mean_and_0_for_the_truth() {
         let matrix = |values: &[f32]| Matrix::new(3, 2, values.to_vec()).unwrap();
         let truth = matrix(&[0.0, 1.0, 2.0, 1.0, 4.0, 4.0]);
         assert_eq!(nmse(&truth, &truth), Some(0.0));

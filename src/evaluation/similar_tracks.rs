@@ -1,9 +1,9 @@
-//! Whether prediction finds the same neighbours as listening does.
+//! Nearest tracks by predicted factors, compared with those by the factors of listening data.
 //!
-//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS, section on
-//! qualitative results: for some songs the nearest ones by latent factors stand beside the nearest
-//! ones by factors that were predicted from audio, the distance being the cosine between usage
-//! patterns (see [`crate::listening::usage_space`]).
+//! # References
+//! van den Oord, Dieleman, Schrauwen: "Deep content-based music recommendation", NIPS 2013, section on
+//! qualitative results. The similarity is the cosine between usage patterns; see
+//! [`crate::listening::usage_space`].
 
 use serde::{Deserialize, Serialize};
 
@@ -13,41 +13,41 @@ use crate::listening::matrix::Matrix;
 use crate::listening::top_k::{Measure, top_k};
 use crate::listening::usage_space::usage_space;
 
-/// Neighbours that are compared.
+/// Neighbours per track.
 pub const NEAREST: usize = 5;
-/// Tracks that are shown.
+/// Number of examples.
 pub const SHOWN: usize = 8;
 
-/// How alike both kinds of neighbours are, and some of them.
+/// Agreement of both kinds of neighbours, with examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SimilarTracks {
-    /// Neighbours of each track.
+    /// Neighbours per track.
     pub nearest: usize,
-    /// Share of the neighbours by prediction that are neighbours by listening too: mean over tracks.
+    /// Share of the neighbours by prediction that are also neighbours by listening data; mean over tracks.
     pub shared: f64,
-    /// What neighbours drawn by lot would share.
+    /// Expected share of random neighbours.
     pub by_chance: f64,
-    /// The most played tracks.
+    /// The most played tracks with their neighbours.
     pub examples: Vec<Example>,
 }
 
-/// A track and its neighbours, the nearest first.
+/// A track and its neighbours, nearest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example {
-    /// The track's.
+    /// Id of the track.
     pub id: String,
-    /// Ids of its neighbours by the factors that who listened tells.
+    /// Ids of the neighbours by the factors of the listening data.
     pub by_listening: Vec<String>,
-    /// Ids of its neighbours by predicted factors.
+    /// Ids of the neighbours by predicted factors.
     pub by_prediction: Vec<String>,
 }
 
-/// Compares the neighbours of every track; `None` where there are too few tracks to have any.
+/// Compares the neighbours of every track; `None` with too few tracks.
 ///
 /// # Shapes
 /// - `users`: `[user, factor]`
 /// - `listening`, `predicted`: `[track, factor]`
-/// - `ids`, `plays`: one a track; those with most plays are shown
+/// - `ids`, `plays`: `[track]`; the tracks with most plays become examples
 ///
 /// # Errors
 /// If a factor is not finite.
@@ -63,7 +63,7 @@ pub fn compare(
         return Ok(None);
     }
     let broken = |error: &dyn std::fmt::Display| {
-        Error::Data(format!("similar tracks cannot be found: {error}"))
+        Error::Data(format!("cannot compare similar tracks: {error}"))
     };
     let own = ItemLists::from_rows((0..count as u32).map(|track| [track]));
     let own = own.map_err(|error| broken(&error))?;
@@ -101,7 +101,7 @@ mod tests {
     use crate::listening::matrix::tests::noise;
 
     #[test]
-    fn neighbours_are_those_of_the_usage_patterns_written_out() {
+    fn neighbours_equal_those_of_explicit_usage_patterns() {
         let (users, listening, predicted) = (noise(1, 30, 4), noise(2, 25, 4), noise(3, 25, 4));
         let ids: Vec<String> = (0..25).map(|track| format!("track {track}")).collect();
         let plays: Vec<usize> = (0..25).map(|track| track * 7 % 25).collect();
@@ -134,7 +134,7 @@ mod tests {
             .sum();
         assert!((found.shared - shared as f64 / 125.0).abs() < 1e-12);
         assert_eq!(found.examples.len(), SHOWN);
-        // 7 * 7 % 25 is 24, the most.
+        // Track 7 has the most plays: 7 * 7 % 25 is 24.
         assert_eq!(found.examples[0].id, "track 7");
         let names: Vec<String> =
             nearest(&listening, 7).iter().map(|track| format!("track {track}")).collect();

@@ -1,23 +1,23 @@
-//! The spread of a score over runs that differ in their seed.
+//! Mean, standard deviation and confidence interval of a score over runs that differ in the seed.
 
 use serde::Serialize;
 
-/// Mean and spread of a few numbers, one a run.
+/// Mean, standard deviation and confidence interval of one value per run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
-    /// How many runs.
+    /// Number of runs.
     pub runs: usize,
-    /// Over the runs.
+    /// Mean over the runs.
     pub mean: f64,
-    /// Sample standard deviation (over `runs - 1`); `None` of a single run.
+    /// Sample standard deviation (divisor `runs - 1`); `None` for a single run.
     pub deviation: Option<f64>,
-    /// 95 % interval of the mean by Student's t; `None` of a single run. It takes the runs for
-    /// independent and near normal.
+    /// 95 % confidence interval of the mean by Student's t, for independent, normally distributed runs;
+    /// `None` for a single run.
     pub interval: Option<(f64, f64)>,
 }
 
 impl Spread {
-    /// The spread of `values`; `None` without values, or if one is NaN or infinite.
+    /// The statistics of `values`; `None` without values, or if one is NaN or infinite.
     pub fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
             return None;
@@ -35,10 +35,10 @@ impl Spread {
     }
 }
 
-/// Beyond this many degrees of freedom the quantile no longer changes in six digits.
+/// Above this many degrees of freedom, six digits of the quantile are constant.
 const MAX_FREEDOM: usize = 1_000_000;
 
-/// What Student's t stays below with probability 0.975, for `freedom >= 1` degrees of freedom.
+/// The 0.975 quantile of Student's t with `freedom >= 1` degrees of freedom.
 fn t_quantile_975(freedom: usize) -> f64 {
     let freedom = freedom.clamp(1, MAX_FREEDOM);
     // The quantile falls from 12.7062 (one degree) to 1.95996 (the normal distribution).
@@ -53,8 +53,8 @@ fn t_quantile_975(freedom: usize) -> f64 {
     0.5 * (low + high)
 }
 
-/// The probability that Student's t lies between `-t` and `t`: the finite sums for whole degrees
-/// of freedom (Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4).
+/// The probability that Student's t is between `-t` and `t`: finite sums for integer degrees of
+/// freedom (Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4).
 fn t_within(t: f64, freedom: usize) -> f64 {
     let angle = (t / (freedom as f64).sqrt()).atan();
     let (sine, cosine) = angle.sin_cos();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn one_run_has_no_spread() {
+    fn a_single_run_has_no_deviation() {
         let one = Spread::of(&[0.88]).unwrap();
         assert_eq!((one.mean, one.deviation, one.interval), (0.88, None, None));
         assert_eq!(Spread::of(&[]), None);

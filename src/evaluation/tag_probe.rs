@@ -1,13 +1,14 @@
-//! What factors know of tags: a logistic regression a tag, with 10-fold cross-validation.
+//! Tag probe: how well tags are predicted from factors, by one logistic regression per tag with 10-fold
+//! cross-validation.
 //!
-//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS, section on
-//! qualitative results: whether the factors of 9 330 songs hold what the 50 most popular tags say;
-//! mean AUC 0.86703 from latent factors, 0.69365 from the bag-of-words representation of the audio.
+//! The paper does not state the folds and the regularization. Here the folds of each tag are random and
+//! stratified; features are standardized on the nine training folds; `C` is 1, the default of
+//! scikit-learn; the AUC of a tag is the mean over the folds.
 //!
-//! The paper does not say how the folds were cut, or how strong the regularisation was. Here each
-//! tag's tracks are dealt to the folds at random, positives and negatives apart; features get mean 0 and
-//! deviation 1 on the nine folds that are learned from; `C` is 1, as is scikit-learn's default; a tag's
-//! AUC is the mean over the folds.
+//! # References
+//! van den Oord, Dieleman, Schrauwen: "Deep content-based music recommendation", NIPS 2013, section on
+//! qualitative results: for 9 330 songs and the 50 most popular tags, the mean AUC is 0.86703 from latent
+//! factors and 0.69365 from a bag-of-words representation of the audio.
 
 use std::collections::BTreeMap;
 
@@ -21,48 +22,48 @@ use crate::evaluation::metrics::{areas, mean};
 use crate::listening::matrix::Matrix;
 use crate::rng::{below, philox};
 
-/// Parts of a cross-validation; a tag needs as many positives and negatives.
+/// Folds of the cross-validation, and fewest positives and negatives of a tag.
 pub const FOLDS: usize = 10;
-/// The tags that are looked at: the most frequent ones.
+/// Most tags that are probed, the most frequent ones.
 pub const TAGS: usize = 50;
-/// Of scikit-learn's `LogisticRegression`.
+/// Inverse regularization strength, as in scikit-learn's `LogisticRegression`.
 const C: f64 = 1.0;
 
-/// What two kinds of factors of the same tracks know of their tags.
+/// AUC of tags predicted from two kinds of factors of the same tracks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagProbe {
-    /// Tracks whose factors are compared, with and without tags.
+    /// Number of tracks, with and without tags.
     pub n_tracks: usize,
-    /// Tags that were looked at.
+    /// Number of probed tags.
     pub n_tags: usize,
-    /// Tags with too few positives or negatives for so many folds.
+    /// Number of tags with too few positives or negatives.
     pub n_tags_left_out: usize,
     /// [`FOLDS`].
     pub folds: usize,
-    /// Mean AUC over the tags, from the factors that who listened tells.
+    /// Mean AUC over tags from the factors of the listening data.
     pub listening: Option<f64>,
-    /// The same from predicted factors.
+    /// Mean AUC over tags from predicted factors.
     pub predicted: Option<f64>,
-    /// Of the tags that were looked at, by name.
+    /// AUC of the probed tags by name.
     pub per_tag: BTreeMap<String, TagAuc>,
 }
 
 /// AUC of one tag.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagAuc {
-    /// From the factors that who listened tells.
+    /// From the factors of the listening data.
     pub listening: f64,
     /// From predicted factors.
     pub predicted: f64,
-    /// Tracks that have the tag.
+    /// Number of tracks with the tag.
     pub positives: usize,
 }
 
-/// Compares factors of the same tracks.
+/// Probes two kinds of factors of the same tracks.
 ///
 /// # Shapes
 /// - `listening`, `predicted`: `[track, factor]`
-/// - `tags`: of each track, positions in `names`
+/// - `tags`: positions in `names`, per track
 ///
 /// # Errors
 /// If a factor is not finite.
@@ -104,7 +105,7 @@ pub fn check(
     })
 }
 
-/// The fold of each track: positives and negatives are shuffled, each kind by itself, and dealt.
+/// The fold of each track: positives and negatives are shuffled separately and dealt in turn.
 fn folds(truth: &[bool], seed: u64, tag: u64) -> Vec<usize> {
     const PURPOSE: u64 = 12;
     let mut folds = vec![0; truth.len()];
@@ -138,7 +139,7 @@ fn cross_validate(factors: &Matrix, truth: &[bool], folds: &[usize]) -> Result<f
                 let mean = learned.iter().map(|&row| value(row, column)).sum::<f64>() / size;
                 let square = learned.iter().map(|&row| (value(row, column) - mean).powi(2));
                 let deviation = (square.sum::<f64>() / size).sqrt();
-                // What does not vary says nothing.
+                // Constant features stay 0.
                 (mean, if deviation > 0.0 { deviation } else { 1.0 })
             })
             .collect();
@@ -149,14 +150,16 @@ fn cross_validate(factors: &Matrix, truth: &[bool], folds: &[usize]) -> Result<f
         let x = Mat::from_fn(learned.len(), columns, |i, j| scaled(learned[i], j));
         let known: Vec<bool> = learned.iter().map(|&row| truth[row]).collect();
         let broken = |error: &dyn std::fmt::Display| {
-            Error::Data(format!("tags cannot be told from factors: {error}"))
+            Error::Data(format!("cannot predict tags from factors: {error}"))
         };
         let model = Logistic::fit(x.as_ref(), &known, C).map_err(|error| broken(&error))?;
         let logit = |&row: &usize| model.logit((0..columns).map(|j| scaled(row, j))) as f32;
         let logits: Vec<f32> = held.iter().map(logit).collect();
         let held_truth: Vec<bool> = held.iter().map(|&row| truth[row]).collect();
         let areas = areas(&logits, &held_truth).map_err(|error| broken(&error))?;
-        sum += areas.roc_auc.ok_or_else(|| broken(&"a fold has one kind of tracks only"))?;
+        sum += areas
+            .roc_auc
+            .ok_or_else(|| broken(&"a fold has only positive or only negative tracks"))?;
     }
     Ok(sum / count as f64)
 }
@@ -168,7 +171,7 @@ mod tests {
     use super::*;
     use crate::listening::matrix::tests::noise;
 
-    /// Rows that `tag_check/reference.py` repeats.
+    /// The same rows as in `tag_probe/reference.py`.
     fn rows(count: usize, columns: usize) -> Matrix {
         let value = |i: usize, j: usize| {
             let (x, y) = (i as f64, j as f64);
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn folds_share_positives_and_negatives_evenly() {
+    fn folds_are_stratified() {
         let truth: Vec<bool> = (0..137).map(|i| i % 6 == 0).collect();
         let folds = folds(&truth, 1, 3);
         for fold in 0..FOLDS {
@@ -209,9 +212,9 @@ mod tests {
         assert_ne!(folds, super::folds(&truth, 2, 3));
     }
 
-    /// Factors that hold a tag are told from those that do not; rare tags are left out.
+    /// Rare tags are left out.
     #[test]
-    fn factors_that_know_a_tag_are_found() {
+    fn tags_are_predicted_from_informative_factors_only() {
         let names: Vec<String> = ["loud", "rare", "silent"].map(String::from).to_vec();
         let (factors, other) = (noise(1, 200, 6), noise(2, 200, 6));
         let tags: Vec<Vec<usize>> = (0..200)

@@ -1,4 +1,4 @@
-//! Predictions of whole tracks, and their scores.
+//! Predictions of whole tracks, averaged over their excerpts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,18 +12,18 @@ use crate::error::{Error, Result};
 use crate::evaluation::predictions::Predictions;
 use crate::training::objective::Objective;
 
-/// Excerpts that go through the network at once; predictions do not depend on it.
+/// Batch size; predictions do not depend on it.
 const ROWS: usize = 32;
 
-/// The predictions of a set of tracks.
+/// Predictions and loss of a set of tracks.
 pub struct Outcome {
-    /// Rows in the order of the examples; probabilities, or outputs as they are where the loss has none.
+    /// One row per example: probabilities, or raw outputs if the loss does not define probabilities.
     pub predictions: Predictions,
-    /// Mean over tracks of the mean loss of their excerpts.
+    /// Mean over tracks of the mean loss over excerpts.
     pub loss: f64,
 }
 
-/// Predicts every track: the mean of the predictions of its consecutive excerpts.
+/// Predicts every track, as the mean over its consecutive excerpts.
 ///
 /// # Errors
 /// If audio cannot be read, a prediction is not finite, or `stop` was set.
@@ -37,7 +37,7 @@ pub fn predict<N: Network>(
 ) -> Result<Outcome> {
     let format = SampleFormat::for_device(device);
     let (batches, total) = examples.consecutive_batches(ROWS, true, format);
-    // What a model is trained towards it gives; one that is not trained may give more or less.
+    // The outputs of a model that is not trained may differ in number from the targets.
     let mut outputs = 0;
     let mut sums: Vec<f64> = Vec::new();
     let mut losses = vec![0.0f64; examples.len()];
@@ -73,14 +73,14 @@ pub fn predict<N: Network>(
     for (track, &count) in counts.iter().enumerate() {
         for sum in &mut sums[track * outputs..][..outputs] {
             *sum /= f64::from(count);
-            // A GPU's sigmoid may round to just above 1.
+            // The sigmoid of a GPU may round to just above 1.
             if objective.is_probability() && !sum.is_nan() {
                 *sum = sum.clamp(0.0, 1.0);
             }
             if !sum.is_finite() {
                 return Err(Error::Diverged(format!(
-                    "the prediction of track {} is not finite: its audio holds NaN, or the weights are or \
-                     have grown too large (train with a lower training.optimizer.learning_rate)",
+                    "the prediction of track {} is not finite: its audio contains NaN, or the weights are too \
+                     large (train with a lower training.optimizer.learning_rate)",
                     examples.ids[track]
                 )));
             }
@@ -106,7 +106,7 @@ fn host(tensor: burn::tensor::Tensor<2>) -> Result<Vec<f32>> {
         .try_to_vec()
         .map_err(|error| {
             Error::Device(format!(
-                "the device returned no float32 values ({error:?}): `tonotopy devices --check` tells whether it works"
+                "the device did not return float32 values ({error:?}); check it with `tonotopy devices --check`"
             ))
         })
 }

@@ -1,4 +1,4 @@
-//! What a split's predictions are worth, and whether they are the best so far.
+//! Scores of the predictions of a split, and the best validation so far.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::listening::matrix::Matrix;
 use crate::training::state::{Best, LoopState};
 use crate::training::weighted_prediction_error::Listeners;
 
-/// The scores of a split's predictions.
+/// The scores of the predictions of a split.
 ///
 /// # Errors
-/// If predictions and targets are not of the same tracks and tags.
+/// If predictions and targets have different tracks or tags.
 pub(crate) fn score(
     loss: Loss,
     outcome: &Outcome,
@@ -31,7 +31,7 @@ pub(crate) fn score(
     let (name, split) = (data.collection.name.as_str(), split.to_string());
     match loss {
         Loss::CrossEntropy => metrics::score_genres(&outcome.predictions, &targets, name, &split),
-        // A regressed tag has no probability, but it has a rank, and both areas ask for no more.
+        // Both areas need ranks only, not probabilities.
         Loss::BinaryCrossEntropy
         | Loss::MeanSquaredError
         | Loss::WeightedPredictionError
@@ -40,7 +40,7 @@ pub(crate) fn score(
     .map_err(broken)
 }
 
-/// The listeners of a split's tracks, if the loss asks for them.
+/// The listeners of the tracks of a split, if the loss needs them.
 pub(crate) fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Listeners> {
     match loss {
         Loss::WeightedPredictionError => {
@@ -51,11 +51,11 @@ pub(crate) fn listeners(data: &Prepared, loss: Loss, split: Split) -> Option<Lis
     }
 }
 
-/// The metrics of one validation, by name; a metric that is not defined on this split is `None`.
+/// The metrics of one validation by name; `None` where a metric is not defined on this split.
 pub(crate) fn measure(
     loss: Loss,
     outcome: &Outcome,
-    places: Option<&Matrix>,
+    embeddings: Option<&Matrix>,
     data: &Prepared,
     split: Split,
 ) -> Result<BTreeMap<String, Option<f64>>> {
@@ -80,14 +80,14 @@ pub(crate) fn measure(
         Loss::None => all.clear(),
     }
     if let Some(latent) = &data.latent {
-        let scores = rank(latent, &matrix(outcome)?, places, data, split)?;
+        let scores = rank(latent, &matrix(outcome)?, embeddings, data, split)?;
         all.insert("map".into(), scores.map);
         all.insert("auc".into(), scores.auc);
     }
     Ok(all)
 }
 
-/// Updates the best value; whether this validation is it.
+/// Updates the best value and returns whether this validation is the best.
 pub(crate) fn judge(
     metric: &str,
     metrics: &BTreeMap<String, Option<f64>>,
@@ -96,13 +96,13 @@ pub(crate) fn judge(
     let value = metrics.get(metric).copied().flatten().ok_or_else(|| {
         Error::Data(format!(
             "training.metric {metric} is not defined on the valid split: no tag has both a positive and a \
-             negative track there"
+             negative track"
         ))
     })?;
     if value.is_nan() {
         return Err(Error::Diverged(format!(
-            "{metric} is no number on the valid split after step {}: the network gives values that are not finite. Lower \
-             training.optimizer.learning_rate, or set training.clip_norm",
+            "validation {metric} is NaN after step {}: the outputs of the network are not finite; lower \
+             training.optimizer.learning_rate or set training.clip_norm",
             state.step
         )));
     }
@@ -123,8 +123,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_best_begins_the_count_anew() {
-        // Of an area the larger value is the better one, of a loss the smaller; equal is no better.
+    fn a_new_best_resets_the_count() {
+        // Higher areas and lower losses are better; equal values are not.
         for (metric, sign) in [("roc_auc_macro", 1.0), ("loss", -1.0)] {
             let mut state = LoopState::default();
             let values = [0.5, 0.4, 0.5, 0.6, 0.1];

@@ -6,7 +6,7 @@
   const count = data.titles.length;
   const points = Float32Array.from(data.points);
   const extent = 65535;
-  // As the other pages write them: groups of three, from five digits on.
+  // Integers of five digits or more in groups of three digits.
   const whole = (number) => number < 10000 ? String(number) : String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
   // Light and dark.
@@ -24,7 +24,7 @@
   });
   system.addEventListener("change", () => recolour());
 
-  // Which points lie where: squares of the plane, each with its stretch of one list.
+  // Spatial index: cells of a grid, each with its range of one list.
   const cells = Math.max(1, Math.min(512, Math.round(Math.sqrt(count / 3))));
   const cellOf = (v) => Math.max(0, Math.min(cells - 1, Math.floor(v / (extent + 1) * cells)));
   const starts = new Int32Array(cells * cells + 1);
@@ -63,10 +63,10 @@
   const few = Math.min(slots.length, data.tags.length);
   const chooser = by("colour");
   const option = (value, text) => { const o = document.createElement("option"); o.value = value; o.textContent = text; chooser.append(o); };
-  if (few > 0) option("most", few === 1 ? "by the only tag" : "by the rarest of " + few + " top tags");
+  if (few > 0) option("most", few === 1 ? "by the only tag" : "by the rarest of the " + few + " most frequent tags");
   data.tags.forEach((tag, t) => option(String(t), tag + " (" + whole(data.counts[t]) + ")"));
-  option("none", "all alike");
-  const colourOf = new Uint8Array(count); // 0 is the ground's grey, slot + 1 else
+  option("none", "one colour");
+  const colourOf = new Uint8Array(count); // 0: grey, otherwise slot + 1
   const matched = new Uint8Array(count);
   let query = "";
   let order = new Int32Array(count);
@@ -75,7 +75,7 @@
     colourOf.fill(0);
     const wanted = chooser.value;
     if (wanted === "most") {
-      // A track with several gets the rarest, which would else be hidden.
+      // A track with several of these tags has the colour of the rarest one.
       for (let i = 0; i < count; i++) for (const t of data.tagged[i]) if (t < few && t + 1 > colourOf[i]) colourOf[i] = t + 1;
     } else if (wanted === "none") {
       colourOf.fill(1);
@@ -83,7 +83,7 @@
       const t = Number(wanted);
       for (let i = 0; i < count; i++) if (data.tagged[i].includes(t)) colourOf[i] = 1;
     }
-    // What stands out is drawn last.
+    // Highlighted points are drawn last.
     const rank = (i) => (query !== "" && matched[i] ? 2 : 0) + (colourOf[i] > 0 ? 1 : 0);
     const bins = [0, 0, 0, 0, 0];
     for (let i = 0; i < count; i++) bins[rank(i) + 1]++;
@@ -135,8 +135,7 @@
     draw();
   };
 
-  // Drawing: discs with soft edges, blended into one image by hand, since a call of the canvas for
-  // each of many thousands would take many times as long.
+  // Anti-aliased discs are blended into one image here: one canvas call per point is many times slower.
   const stamps = new Map();
   const stampOf = (r) => {
     if (!stamps.has(r)) {
@@ -180,7 +179,7 @@
     pixels.fill(0xff000000 | ground[2] << 16 | ground[1] << 8 | ground[0]);
     const r = Math.round(radius() * 4) / 4;
     const [small, large, rim] = [stampOf(r), stampOf(r + ratio), stampOf(r + 2.5 * ratio)];
-    // What stands back is mixed with the ground, so that many of it do not add up to more.
+    // Background points are mixed with the ground colour, so that overlaps do not get darker.
     const back = (colour, share) => colour.map((c, k) => ground[k] + (c - ground[k]) * share);
     const tones = palette.map((colour, slot) => slot === 0 ? back(colour, 0.5) : colour);
     const faded = palette.map((colour) => back(colour, 0.22));
@@ -204,7 +203,7 @@
     }
   };
 
-  // The nearest point within reach of a pixel.
+  // The nearest point to a pixel within a small radius.
   const nearest = (x, y) => {
     const reach = radius() + 6 * ratio;
     const [px, py, d] = [(x - left) / scale, (y - top) / scale, reach / scale];
@@ -246,7 +245,7 @@
   };
   const unhover = () => { tip.hidden = true; if (hovered >= 0) { hovered = -1; draw(); } };
 
-  // One track: its card, and its sound.
+  // The card and player of one track.
   const player = by("player"), silent = by("silent");
   const select = (i, play) => {
     selected = i;
@@ -257,11 +256,11 @@
       by("has").textContent = names(i);
       const audio = data.audio[i];
       player.hidden = audio === "";
-      silent.textContent = audio === "" ? "Its audio file is not at hand." : "";
+      silent.textContent = audio === "" ? "The audio file is not available." : "";
       if (audio === "") player.removeAttribute("src");
       else {
         player.src = audio;
-        // Browsers may refuse to start; the button is there. A missing file is told below.
+        // Browsers may block autoplay; the user can press play. Missing files are reported below.
         if (play) player.play().catch(() => {});
       }
     }
@@ -272,11 +271,11 @@
     let address = player.getAttribute("src");
     try { address = decodeURIComponent(address); } catch { /* not of UTF-8: shown as it is */ }
     player.hidden = true;
-    silent.textContent = "Its audio file cannot be played: " + address;
+    silent.textContent = "The audio file cannot be played: " + address;
   });
   by("close").addEventListener("click", () => select(-1, false));
 
-  // Pointers: one drags, two pinch, one that hardly moves clicks.
+  // Pointers: one drags, two pinch, one that does not move clicks.
   const held = new Map();
   let travelled = 0;
   const place = (event) => { const box = canvas.getBoundingClientRect(); return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio]; };
@@ -339,7 +338,7 @@
     if (does && !event.ctrlKey && !event.metaKey) { event.preventDefault(); does(); }
   });
 
-  // Search: what matches stays, the rest fades; Enter shows all that match.
+  // Search: other points fade; Enter zooms to all matches.
   const folded = data.titles.map((title) => title.toLocaleLowerCase());
   const goTo = (list) => {
     unhover();
@@ -383,7 +382,7 @@
   });
   chooser.addEventListener("change", choose);
 
-  // The canvas has a pixel for each of the screen; what was in the middle stays there.
+  // The canvas has the resolution of the screen; resizing keeps the centre.
   const resize = () => {
     const box = by("stage").getBoundingClientRect();
     ratio = window.devicePixelRatio || 1;

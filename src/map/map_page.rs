@@ -1,4 +1,4 @@
-//! The page: all of the map in one file that needs no network.
+//! The HTML page of a map, in one file that needs no network.
 
 use std::path::{Path, PathBuf};
 
@@ -10,43 +10,43 @@ use crate::io::files::write_atomic;
 use crate::listening::matrix::Matrix;
 use crate::report::format;
 
-/// What the page says of itself.
+/// Title and description of the page.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Page<'a> {
-    /// Heading, and name in the browser.
+    /// Heading and browser title.
     pub title: &'a str,
-    /// Below the title: what was mapped, by which run.
+    /// Text below the title: what is mapped, and by which run.
     pub note: &'a str,
 }
 
-/// What the script reads.
+/// Data of the script.
 #[derive(Serialize)]
 struct Data<'a> {
-    /// x and y of each point in turn, from 0 to [`EXTENT`].
+    /// x and y of each point, from 0 to [`EXTENT`].
     points: Vec<u16>,
     titles: &'a [String],
-    /// The most frequent first.
+    /// Tags in descending order of frequency.
     tags: Vec<&'a str>,
     counts: Vec<u32>,
-    /// Numbers of the tags of each track.
+    /// Tags of each track, as positions in `tags`.
     tagged: Vec<Vec<u32>>,
-    /// Addresses; empty where there is no file.
+    /// URLs; empty for tracks without a file.
     audio: Vec<String>,
 }
 
-/// Finer than a point is wide on a screen, even far in.
+/// Resolution of the coordinates, finer than a point on the screen at any zoom.
 const EXTENT: f32 = 65535.0;
 
-/// Writes the page to `out`; the file is whole or as it was before.
+/// Writes the page to `out` atomically.
 ///
-/// `audio` names the file of each track, where there is one at hand; a relative path is relative
-/// to the page. Titles, tags and paths may hold anything.
+/// `audio` is the file of each track, if it is available; relative paths are relative to the page.
+/// Titles, tags and paths may contain any characters.
 ///
 /// # Shapes
 /// - `points`: `[track, 2]`; `titles`, `tags`, `audio`: `[track]`
 ///
 /// # Errors
-/// If the lengths differ, a coordinate is NaN or infinite, or the disk refuses.
+/// If the lengths differ, a coordinate is NaN or infinite, or writing fails.
 pub fn page(
     points: &Matrix,
     titles: &[String],
@@ -58,10 +58,10 @@ pub fn page(
     Ok(write_atomic(out, render(points, titles, tags, audio, about)?.as_bytes())?)
 }
 
-/// The text of [`page`].
+/// The HTML of [`page`].
 ///
 /// # Errors
-/// As [`page`], but for the disk.
+/// If the lengths differ, or a coordinate is NaN or infinite.
 pub fn render(
     points: &Matrix,
     titles: &[String],
@@ -104,8 +104,8 @@ pub fn render(
             .collect(),
         audio: audio.iter().map(|path| path.as_deref().map(address).unwrap_or_default()).collect(),
     };
-    // Inside a script only `<` can end it or open a comment; in JSON it may be written otherwise.
-    let json = serde_json::to_string(&data).expect("names and numbers become JSON");
+    // Only `<` can end a script or open a comment; JSON allows to escape it.
+    let json = serde_json::to_string(&data).expect("names and numbers serialize as JSON");
     let json = json.replace('<', "\\u003c");
     let title = if about.title.trim().is_empty() { "Map of tracks" } else { about.title };
     let heard = data.audio.iter().filter(|audio| !audio.is_empty()).count();
@@ -116,7 +116,7 @@ pub fn render(
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                // Whatever a name in the data tries, nothing is fetched but audio beside the page.
+                // Only local audio can be fetched, whatever a name in the data contains.
                 meta http-equiv="Content-Security-Policy"
                     content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src 'self' file:";
                 title { (title) }
@@ -158,12 +158,12 @@ pub fn render(
                     }
                     p class="note" {
                         (format::count(n, "track"))
-                        ", laid out by t-SNE: neighbours are alike; distances between groups and their sizes mean little. "
-                        @if heard > 0 { "A click plays a track." } @else { "No audio files are at hand." }
+                        ", projected by t-SNE: neighbours are similar; distances between groups and sizes of groups have little meaning. "
+                        @if heard > 0 { "Click a track to play it." } @else { "No audio files are available." }
                     }
-                    noscript { p class="remark" { "The map is drawn by a script, which this browser does not run." } }
+                    noscript { p class="remark" { "This page needs JavaScript to draw the map." } }
                 }
-                footer { "Made by tonotopy " (env!("CARGO_PKG_VERSION")) "." }
+                footer { "Written by tonotopy " (env!("CARGO_PKG_VERSION")) "." }
                 script type="application/json" id="data" { (PreEscaped(json)) }
                 script { (PreEscaped(include_str!("map.js"))) }
             }
@@ -172,7 +172,7 @@ pub fn render(
     Ok(page.into_string())
 }
 
-/// Coordinates as whole numbers, both axes at one scale, y upwards turned downwards.
+/// Coordinates as integers with the same scale on both axes and the y axis pointing down.
 fn whole(points: &Matrix) -> Vec<u16> {
     let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
     for point in points.data().chunks_exact(2) {
@@ -183,7 +183,7 @@ fn whole(points: &Matrix) -> Vec<u16> {
     }
     let extent = (high[0] - low[0]).max(high[1] - low[1]);
     let scale = if extent > 0.0 { f64::from(EXTENT) / extent } else { 0.0 };
-    // The shorter axis in the middle.
+    // The shorter axis is centred.
     let at = |value: f32, axis: usize| {
         let middle = 0.5 * (low[axis] + high[axis]);
         (f64::from(EXTENT) / 2.0 + (f64::from(value) - middle) * scale).round()
@@ -192,15 +192,15 @@ fn whole(points: &Matrix) -> Vec<u16> {
     pairs.flat_map(|p| [at(p[0], 0) as u16, (f64::from(EXTENT) - at(p[1], 1)) as u16]).collect()
 }
 
-/// The address of a file: relative to the page, or `file://` and all of the path.
+/// The URL of a file: relative to the page, or `file://` with the absolute path.
 fn address(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     let mut address = String::with_capacity(bytes.len() + 8);
     address.push_str(match (path.is_absolute(), bytes.first()) {
         (true, Some(b'/')) => "file://",
-        // A drive's letter comes first on Windows.
+        // On Windows, the path begins with a drive letter.
         (true, _) => "file:///",
-        // Else what stands before a colon would be a scheme.
+        // Without it, text before a colon would be a scheme.
         (false, _) => "./",
     });
     for &byte in bytes {
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_hold_any_path() {
+    fn any_path_has_a_url() {
         let of = |path: &str| address(Path::new(path));
         assert_eq!(of("a/b c.mp3"), "./a/b%20c.mp3");
         assert_eq!(of("javascript:alert(1)"), "./javascript%3Aalert%281%29");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn coordinates_fill_the_extent_at_one_scale() {
+    fn coordinates_fill_the_extent_with_one_scale() {
         let points = Matrix::new(3, 2, vec![-1.0, 0.0, 1.0, 0.0, 0.0, 1.0]).unwrap();
         assert_eq!(whole(&points), [0, 49151, 65535, 49151, 32768, 16384]);
         let one = Matrix::new(1, 2, vec![5.0, -3.0]).unwrap();
@@ -256,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn no_name_breaks_the_page() {
+    fn names_are_escaped() {
         let bad = "</script><script>alert('1')</script><!-- \"quoted\" \n\u{2028}\0 \\";
         let html = made(&[bad, "b"], &[&[bad, "x"], &["x"]], &[Some(bad), None]).unwrap();
-        // The two scripts of the page and no more; nothing opens a comment.
+        // Only the two scripts of the page, and no comment.
         assert_eq!(html.matches("<script").count(), 2);
         assert_eq!(html.matches("</script").count(), 2);
         assert!(!html.contains("<!-- \"quoted\""));
@@ -281,18 +281,18 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_what_disagrees() {
+    fn errors_name_the_lengths_that_differ() {
         let error = |result: Result<String, MapError>| result.unwrap_err().to_string();
         let two: &[&[&str]] = &[&[], &[]];
         assert_eq!(
             error(made(&["a"], two, &[None, None])),
-            "there are 2 points and 1 titles; give one a point"
+            "2 points do not match 1 titles; give one per point"
         );
         assert!(error(made(&["a", "b"], &[], &[None, None])).contains("0 lists of tags"));
         assert!(error(made(&["a", "b"], two, &[])).contains("0 audio files"));
         let none = Matrix::new(0, 2, vec![]).unwrap();
         let about = Page::default();
-        assert!(error(render(&none, &[], &[], &[], &about)).starts_with("there are no points"));
+        assert!(error(render(&none, &[], &[], &[], &about)).starts_with("no points"));
         let three = Matrix::new(1, 3, vec![0.0; 3]).unwrap();
         let (titles, tags) = (vec!["a".to_owned()], vec![vec![]]);
         let failed = error(render(&three, &titles, &tags, &[None], &about));

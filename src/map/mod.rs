@@ -1,7 +1,6 @@
-//! A map of tracks: what a model says of each, laid out on a plane so that what is alike lies
-//! together, as one interactive HTML page.
+//! A map of tracks: their vectors projected to a plane by t-SNE, as one interactive HTML page.
 //!
-//! [`tsne()`] makes coordinates of vectors, [`page`] a page of coordinates:
+//! [`tsne()`] computes coordinates from vectors, [`page`] writes a page of coordinates:
 //!
 //! ```no_run
 //! # fn main() -> Result<(), tonotopy::map::MapError> {
@@ -16,9 +15,9 @@
 //! # }
 //! ```
 //!
-//! - `tsne`: the steps; `neighbours`: which points are near which; `repulsion`: what keeps the
-//!   others apart
-//! - `page`: the page
+//! - `tsne`: gradient descent; `neighbours`: affinities of nearest neighbours; `repulsion`: forces
+//!   between all points
+//! - `map_page`: the page
 
 mod map_page;
 mod neighbours;
@@ -32,23 +31,23 @@ use crate::listening::item_lists::ItemListError;
 use crate::listening::matrix::MatrixError;
 use crate::listening::top_k::TopKError;
 
-/// Why there is no map.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why a map cannot be made.
+#[allow(missing_docs, reason = "the message of a variant describes it")]
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
-    #[error("there are no points; a map needs at least one")]
+    #[error("no points; a map needs at least one")]
     NoPoints,
     #[error("{name} is {value}; it must be a finite number of at least 1")]
     Setting { name: &'static str, value: f32 },
-    #[error("the points have {columns} coordinates; the page shows two")]
+    #[error("the points have {columns} coordinates; they must have two")]
     NotFlat { columns: usize },
-    #[error("there are {points} points and {count} {what}; give one a point")]
+    #[error("{points} points do not match {count} {what}; give one per point")]
     Lengths { what: &'static str, count: usize, points: usize },
     #[error(transparent)]
     Matrix(#[from] MatrixError),
-    #[error("the nearest neighbours cannot be found: {0}")]
+    #[error("cannot find nearest neighbours: {0}")]
     Search(#[from] TopKError),
-    #[error("the nearest neighbours cannot be found: {0}")]
+    #[error("cannot find nearest neighbours: {0}")]
     Lists(#[from] ItemListError),
     #[error(transparent)]
     File(#[from] crate::error::Error),

@@ -1,4 +1,4 @@
-//! Which points are near which, and how near: the affinities that a t-SNE map keeps.
+//! Nearest neighbours of points and their t-SNE affinities.
 
 use rayon::prelude::*;
 
@@ -7,9 +7,9 @@ use crate::listening::item_lists::ItemLists;
 use crate::listening::matrix::Matrix;
 use crate::listening::top_k::{Index, Measure};
 
-/// Symmetric affinities of pairs of points that sum to 1; those that are not there are 0.
+/// A sparse symmetric matrix of affinities between points, which sum to 1.
 pub(super) struct Affinities {
-    /// Where each point's neighbours begin, and where the last ones end.
+    /// Offsets of the neighbours of each point; the last is the end.
     starts: Vec<usize>,
     neighbours: Vec<u32>,
     values: Vec<f32>,
@@ -23,12 +23,11 @@ impl Affinities {
     }
 }
 
-/// Points whose neighbours are sought together.
+/// Points per search.
 const BLOCK: usize = 64;
 
-/// The affinities of at least two points about their mean: a Gaussian around each point, as wide as
-/// gives its three times `perplexity` nearest neighbours that perplexity, and the mean of both
-/// directions.
+/// The affinities of at least two points: for each point a Gaussian over its `3 * perplexity` nearest
+/// neighbours, with the width that gives the perplexity; then the mean of both directions.
 ///
 /// # References
 /// van der Maaten, Hinton, "Visualizing data using t-SNE", 2008, section 2 and equation 12.
@@ -53,7 +52,7 @@ pub(super) fn affinities(points: &Matrix, perplexity: f32) -> Result<Affinities,
         })
         .collect();
 
-    // The other direction: for each point those that have it as a neighbour, in ascending order.
+    // The transpose: for each point, the points that have it as a neighbour, in ascending order.
     let mut starts = vec![0; n + 1];
     rows.iter().flatten().for_each(|&(j, _)| starts[j as usize + 1] += 1);
     for i in 0..n {
@@ -80,10 +79,10 @@ pub(super) fn affinities(points: &Matrix, perplexity: f32) -> Result<Affinities,
     Ok(result)
 }
 
-/// Two rows in ascending order as one; what is in both is added.
+/// The sum of two sparse rows in ascending order.
 fn merge(a: &[(u32, f32)], b: &[(u32, f32)]) -> Vec<(u32, f32)> {
     let mut all = [a, b].concat();
-    // Of no more than two of a kind, whose sum does not ask which comes first.
+    // At most two entries are equal, and their sum does not depend on their order.
     all.sort_unstable_by_key(|pair| pair.0);
     all.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
@@ -95,10 +94,10 @@ fn merge(a: &[(u32, f32)], b: &[(u32, f32)]) -> Vec<(u32, f32)> {
     all
 }
 
-/// The `count` nearest others of every point, `[point, count]`.
+/// The `count` nearest neighbours of every point, `[point, count]`.
 ///
-/// Of all points `y`, those with the highest `x'y - y'y / 2` are the nearest to `x`: a search by
-/// inner product with one factor more.
+/// The nearest points `y` to `x` have the highest `x'y - y'y / 2`: a search by inner product with one
+/// more factor.
 fn nearest(points: &Matrix, count: usize) -> Result<Vec<u32>, MapError> {
     let (n, columns) = (points.rows(), points.columns());
     let widened = |last: &dyn Fn(&[f32]) -> f32, rows: std::ops::Range<usize>| {
@@ -134,13 +133,13 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
 }
 
-/// Halvings of the search for a width.
+/// Most steps of the search for a width.
 const HALVINGS: usize = 100;
-/// How near the logarithm of the perplexity is to come.
+/// Tolerance of the logarithm of the perplexity.
 const TOLERANCE: f64 = 1e-6;
 
-/// Weights `exp(-beta d^2)` that sum to 1, with the `beta` at which their entropy is the logarithm
-/// of `perplexity`, or as near as it gets: equal distances have but one entropy.
+/// Weights `exp(-beta d^2)` that sum to 1, with the `beta` for which their entropy is the logarithm of
+/// `perplexity`, or closest to it: the entropy of equal distances is constant.
 fn gaussian(squares: &[f64], perplexity: f64) -> Vec<f64> {
     let least = squares.iter().copied().fold(f64::INFINITY, f64::min);
     let mean = squares.iter().map(|square| square - least).sum::<f64>() / squares.len() as f64;

@@ -1,15 +1,15 @@
-//! The repulsion between all points of a t-SNE map, in time that hardly grows with their number.
+//! The repulsion between all points of a t-SNE map, by interpolation on a grid.
 //!
-//! The forces are sums over all other points of a smooth kernel of the distance. The points are
-//! spread over the nodes of a grid by cubic interpolation, the kernel is applied between nodes by
-//! a Fourier transform, and each point reads its force off the nodes around it.
+//! The forces are sums of a smooth kernel of the distance over all other points. Cubic interpolation
+//! distributes the points over the nodes of a grid, a Fourier transform applies the kernel between
+//! nodes, and the force on each point is interpolated from the nodes around it.
 //!
 //! # References
 //! Linderman, Rachh, Hoskins, Steinerberger, Kluger: "Fast interpolation-based t-SNE for improved
-//! visualization of single-cell RNA-seq data", Nature Methods 16, 2019. Here the nodes keep their
-//! distance while the map grows, so that the kernel's transform is seldom made anew; the force's
-//! own kernel is transformed, not the products that it is a difference of; and the normaliser
-//! comes from the spectrum, without a transform back.
+//! visualization of single-cell RNA-seq data", Nature Methods 16, 2019. Departures: the spacing of the
+//! nodes is constant while the map grows, so that the transform of the kernel is rarely recomputed; the
+//! kernel of the force itself is transformed; and the normalizer is computed from the spectrum, without
+//! an inverse transform.
 
 use std::sync::Arc;
 
@@ -17,37 +17,37 @@ use rayon::prelude::*;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
-/// Distance of two nodes, in the units of the map. The kernel is about as wide as 1.
+/// Distance between nodes in units of the map. The width of the kernel is about 1.
 const SPACING: f32 = 0.3;
-/// Fewer nodes an axis are not made; a narrower map gets narrower spacing.
+/// Fewest nodes per axis; a smaller map has a smaller spacing.
 const MIN_NODES: usize = 64;
-/// Many more nodes an axis are not made; a wider map gets wider spacing.
+/// About the most nodes per axis; a larger map has a larger spacing.
 const MAX_NODES: usize = 4096;
-/// Nodes an axis that a point is spread over.
-const STENCIL: usize = 4;
-/// Up to this many points the sums are quicker written out, and exact.
+/// Nodes per axis over which a point is distributed.
+const SUPPORT: usize = 4;
+/// Up to this many points, direct summation is faster, and exact.
 const FEW: usize = 1024;
-/// Lines of the grid that are transposed together: as many numbers as share a line of the cache.
+/// Lines of the grid that are transposed together: the values of a cache line.
 const LINES: usize = 8;
 
-/// The grid, its kernels and room to work in; made anew only when the map outgrows it.
+/// The grid with its kernels and buffers, which is replaced when the map outgrows it.
 pub(super) struct Repulsion {
     planner: FftPlanner<f32>,
     grid: Option<Grid>,
 }
 
 struct Grid {
-    /// Nodes an axis; the transforms are twice as long, so that the ends do not meet.
+    /// Nodes per axis; transforms have twice this length, so that convolutions are not circular.
     nodes: usize,
     spacing: f32,
     forward: Arc<dyn Fft<f32>>,
     inverse: Arc<dyn Fft<f32>>,
-    /// Transforms of `1 / (1 + d^2)`, which is real, and of `(d_0 + i d_1) / (1 + d^2)^2`, over
-    /// the length of the transform; `[column, row]`.
+    /// Transforms of `1 / (1 + d^2)`, which is real, and of `(d_0 + i d_1) / (1 + d^2)^2`:
+    /// `[column, row]`.
     potential: Vec<f32>,
     force: Vec<Complex32>,
     /// The kernel `1 / (1 + d^2)` between the nodes of one point.
-    near: [[f32; STENCIL]; STENCIL],
+    near: [[f32; SUPPORT]; SUPPORT],
     /// `[row, column of the transform]`
     rows: Vec<Complex32>,
     /// `[column of the transform, row]`
@@ -56,10 +56,10 @@ struct Grid {
     field: Vec<Complex32>,
 }
 
-/// Where a point lies on the grid: its first node on each axis, and the weights of four.
-struct Place {
+/// Interpolation of a point: its first node on each axis, and the weights of four nodes.
+struct Stencil {
     node: [usize; 2],
-    weights: [[f32; STENCIL]; 2],
+    weights: [[f32; SUPPORT]; 2],
 }
 
 impl Repulsion {
@@ -67,10 +67,9 @@ impl Repulsion {
         Self { planner: FftPlanner::new(), grid: None }
     }
 
-    /// Writes for every point the sum of `(y_i - y_j) / (1 + |y_i - y_j|^2)^2` over all others,
-    /// and returns the sum of `1 / (1 + |y_i - y_j|^2)` over all ordered pairs of two.
-    ///
-    /// The same for any number of threads.
+    /// Writes the sum of `(y_i - y_j) / (1 + |y_i - y_j|^2)^2` over all others for every point, and
+    /// returns the sum of `1 / (1 + |y_i - y_j|^2)` over all ordered pairs of different points. Results
+    /// do not depend on the number of threads.
     pub(super) fn forces(&mut self, points: &[[f32; 2]], forces: &mut [[f32; 2]]) -> f64 {
         if points.len() <= FEW {
             return directly(points, forces);
@@ -84,15 +83,15 @@ impl Repulsion {
         }
         let extent = (high[0] - low[0]).max(high[1] - low[1]).max(0.0);
         let grid = self.grid(extent);
-        let place = |point: &[f32; 2]| grid_place(point, &low, grid.spacing, grid.nodes);
+        let stencil_of = |point: &[f32; 2]| stencil(point, &low, grid.spacing, grid.nodes);
 
         let length = 2 * grid.nodes;
         let mut charges = vec![0.0; grid.nodes * grid.nodes];
         for point in points {
-            let Place { node, weights } = place(point);
+            let Stencil { node, weights } = stencil_of(point);
             for (i, a) in weights[0].iter().enumerate() {
                 let first = (node[0] + i) * grid.nodes + node[1];
-                for (charge, b) in charges[first..first + STENCIL].iter_mut().zip(&weights[1]) {
+                for (charge, b) in charges[first..first + SUPPORT].iter_mut().zip(&weights[1]) {
                     *charge += a * b;
                 }
             }
@@ -107,8 +106,8 @@ impl Repulsion {
             },
         );
 
-        // Down the columns: the spectrum, the kernel, and back. The sum over all pairs of points
-        // is a quadratic form of the charges, which Parseval's theorem reads off the spectrum.
+        // Along columns: transform, multiply by the kernel, transform back. The sum over all pairs of
+        // points is a quadratic form of the charges, given by the spectrum (Parseval's theorem).
         let sums: Vec<f64> = grid
             .columns
             .par_chunks_mut(LINES * grid.nodes)
@@ -161,44 +160,44 @@ impl Repulsion {
         let mut selves = vec![0.0; points.len()];
         let results = forces.par_iter_mut().zip(&mut selves);
         results.zip(points).with_min_len(256).for_each(|((force, itself), point)| {
-            let Place { node, weights } = place(point);
+            let Stencil { node, weights } = stencil_of(point);
             let mut sum = Complex32::ZERO;
             for (i, a) in weights[0].iter().enumerate() {
                 let first = (node[0] + i) * grid.nodes + node[1];
-                for (field, b) in grid.field[first..first + STENCIL].iter().zip(&weights[1]) {
+                for (field, b) in grid.field[first..first + SUPPORT].iter().zip(&weights[1]) {
                     sum += field * (a * b);
                 }
             }
             *force = [sum.re * scale, sum.im * scale];
-            *itself = grid.with_itself(&weights);
+            *itself = grid.self_potential(&weights);
         });
-        // What is left are the pairs of two, and where those lie far apart, rounding.
+        // The minimum guards against rounding when all points are far apart.
         let all = sums.iter().sum::<f64>() / (length * length) as f64;
         (all - selves.iter().sum::<f64>()).max(1e-6 * points.len() as f64)
     }
 
-    /// A grid that covers `extent`, and not much more where the map is small.
+    /// A grid that covers `extent`, but not much more if the map is small.
     fn grid(&mut self, extent: f32) -> &mut Grid {
-        let room = |nodes: usize, spacing: f32| (nodes - STENCIL - 1) as f32 * spacing;
+        let room = |nodes: usize, spacing: f32| (nodes - SUPPORT - 1) as f32 * spacing;
         let fits = |grid: &Grid| {
             let room = room(grid.nodes, grid.spacing);
             extent <= room && (grid.nodes > MIN_NODES || extent >= 0.5 * room)
         };
         if !self.grid.as_ref().is_some_and(fits) {
-            // Some more than is wanted, for the map grows. A map without any extent gets one.
+            // With a margin, because the map grows, and a positive size.
             let extent = (1.2 * extent).max(f32::MIN_POSITIVE * 1e6);
             let nodes = (extent / SPACING) as usize;
-            let nodes = smooth(nodes.min(MAX_NODES) + STENCIL + 2);
+            let nodes = smooth(nodes.min(MAX_NODES) + SUPPORT + 2);
             let spacing = if nodes > MIN_NODES { SPACING } else { 0.0 };
             let spacing = spacing.max(extent / room(nodes, 1.0));
             self.grid = Some(Grid::new(&mut self.planner, nodes, spacing));
         }
-        self.grid.as_mut().expect("made above")
+        self.grid.as_mut().expect("created above")
     }
 }
 
-/// The least number from `least` on, and from [`MIN_NODES`] on, that has no other factors than 2, 3 and 5
-/// and is even: such transforms are quick.
+/// The smallest even number with no prime factors but 2, 3 and 5 that is at least `least` and
+/// [`MIN_NODES`]: such transforms are fast.
 fn smooth(least: usize) -> usize {
     let is_smooth = |n: &usize| {
         let mut rest = *n;
@@ -212,23 +211,23 @@ fn smooth(least: usize) -> usize {
     (least.max(MIN_NODES)..).find(is_smooth).unwrap_or(least)
 }
 
-fn grid_place(point: &[f32; 2], low: &[f32; 2], spacing: f32, nodes: usize) -> Place {
-    let mut place = Place { node: [0; 2], weights: [[0.0; STENCIL]; 2] };
+fn stencil(point: &[f32; 2], low: &[f32; 2], spacing: f32, nodes: usize) -> Stencil {
+    let mut found = Stencil { node: [0; 2], weights: [[0.0; SUPPORT]; 2] };
     for axis in 0..2 {
-        // One node lies below the lowest point.
+        // One node is below the lowest point.
         let at = (point[axis] - low[axis]) / spacing;
-        let node = (at as usize).min(nodes - STENCIL);
+        let node = (at as usize).min(nodes - SUPPORT);
         let t = at - node as f32;
-        place.node[axis] = node;
-        // Lagrange's polynomials for nodes at -1, 0, 1 and 2.
-        place.weights[axis] = [
+        found.node[axis] = node;
+        // Lagrange polynomials for nodes at -1, 0, 1 and 2.
+        found.weights[axis] = [
             -t * (t - 1.0) * (t - 2.0) / 6.0,
             (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0,
             -(t + 1.0) * t * (t - 2.0) / 2.0,
             (t + 1.0) * t * (t - 1.0) / 6.0,
         ];
     }
-    place
+    found
 }
 
 impl Grid {
@@ -236,7 +235,7 @@ impl Grid {
         let length = 2 * nodes;
         let (forward, inverse) =
             (planner.plan_fft_forward(length), planner.plan_fft_inverse(length));
-        // Lags from 0 up, then, from the end down, the negative ones. That of `nodes` never occurs.
+        // Non-negative lags come first, then negative ones. A lag of `nodes` does not occur.
         let lag = |i: usize| if i < nodes { i as f32 } else { i as f32 - length as f32 } * spacing;
         let transformed = |kernel: &(dyn Fn(f32, f32) -> Complex32 + Sync)| {
             let mut rows = vec![Complex32::ZERO; length * length];
@@ -275,16 +274,13 @@ impl Grid {
             field: vec![Complex32::ZERO; nodes * nodes],
         }
     }
-}
 
-impl Grid {
-    /// What a point's share in the potential at itself comes to on the grid: 1 but for what the
-    /// interpolation leaves.
-    fn with_itself(&self, weights: &[[f32; STENCIL]; 2]) -> f64 {
-        // The weights of pairs of nodes by how far these are apart.
-        let pairs = |weights: &[f32; STENCIL]| -> [f32; STENCIL] {
+    /// The contribution of a point to the potential at itself: 1 up to interpolation error.
+    fn self_potential(&self, weights: &[[f32; SUPPORT]; 2]) -> f64 {
+        // Sums of the weights of node pairs by distance.
+        let pairs = |weights: &[f32; SUPPORT]| -> [f32; SUPPORT] {
             std::array::from_fn(|lag| {
-                let sum: f32 = (lag..STENCIL).map(|i| weights[i] * weights[i - lag]).sum();
+                let sum: f32 = (lag..SUPPORT).map(|i| weights[i] * weights[i - lag]).sum();
                 if lag == 0 { sum } else { 2.0 * sum }
             })
         };
@@ -297,7 +293,7 @@ impl Grid {
     }
 }
 
-/// [`Repulsion::forces`] as the sums are written.
+/// [`Repulsion::forces`] by direct summation.
 fn directly(points: &[[f32; 2]], forces: &mut [[f32; 2]]) -> f64 {
     let sums = forces.par_iter_mut().enumerate().with_min_len(16).map(|(i, force)| {
         let [x, y] = points[i];
@@ -309,7 +305,7 @@ fn directly(points: &[[f32; 2]], forces: &mut [[f32; 2]]) -> f64 {
             push = [push[0] + kernel * kernel * a, push[1] + kernel * kernel * b];
         }
         *force = push;
-        // Itself is among them.
+        // Without the point itself.
         f64::from(sum) - 1.0
     });
     let sums: Vec<f64> = sums.collect();
@@ -321,7 +317,7 @@ mod tests {
     use super::*;
     use crate::listening::matrix::tests::noise;
 
-    /// The sums written out, in double precision.
+    /// Direct summation in double precision.
     fn by_definition(points: &[[f32; 2]]) -> (Vec<[f64; 2]>, f64) {
         let mut total = 0.0;
         let forces = points.iter().enumerate().map(|(i, a)| {
@@ -338,14 +334,13 @@ mod tests {
         (forces, total)
     }
 
-    /// Of the forces' root mean square: what interpolation between nodes leaves.
+    /// Interpolation error relative to the root mean square of the forces.
     const FORCE_TOLERANCE: f64 = 0.02;
     const SUM_TOLERANCE: f64 = 0.005;
 
-    /// From the first steps, where all points lie within a thousandth, to a map that has grown; one
-    /// repulsion for all, so that grids are outgrown.
+    /// Maps of increasing size with one `Repulsion`, so that grids are replaced.
     #[test]
-    fn forces_are_the_sums_written_out() {
+    fn forces_equal_direct_sums() {
         let mut repulsion = Repulsion::new();
         for width in [1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 4.0, 20.0, 90.0, 30.0] {
             let points: Vec<[f32; 2]> = noise(1, 1500, 2)
@@ -371,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn few_points_are_summed_as_written() {
+    fn few_points_are_summed_directly() {
         let points: Vec<[f32; 2]> =
             noise(4, 300, 2).data().chunks_exact(2).map(|p| [9.0 * p[0], 5.0 * p[1]]).collect();
         let mut ours = vec![[0.0; 2]; 300];
@@ -384,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_that_flew_apart_still_fits() {
+    fn a_very_large_map_fits_the_grid() {
         let mut repulsion = Repulsion::new();
         let mut points = vec![[0.0, 0.5]; FEW + 1];
         points[0] = [1e4, -1e4];
@@ -396,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_smooth() {
+    fn lengths_have_small_prime_factors() {
         assert_eq!([0, 32, 33, 37, 61, 130].map(smooth), [64, 64, 64, 64, 64, 144]);
     }
 }

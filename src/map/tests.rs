@@ -17,8 +17,8 @@ struct Case {
     affinities: Vec<(usize, u32, f64)>,
 }
 
-/// scikit-learn stops the search for a width where the entropy is 1e-5 off, which moves the far
-/// tails by more of themselves; and of all affinities, which sum to 1.
+/// Relative and absolute: scikit-learn searches widths to an entropy error of 1e-5, which has a larger
+/// effect on the far tails.
 const AFFINITY_TOLERANCE: f64 = 1e-3;
 const TAIL_TOLERANCE: f64 = 1e-8;
 
@@ -45,7 +45,7 @@ fn affinities_are_those_of_scikit_learn() {
     }
 }
 
-/// All pairs written out, in double precision.
+/// The divergence by direct summation in double precision.
 fn divergence(p: &[Vec<(usize, f64)>], map: &[[f64; 2]]) -> f64 {
     let kernel = |i: usize, j: usize| {
         let d = [map[i][0] - map[j][0], map[i][1] - map[j][1]];
@@ -58,7 +58,7 @@ fn divergence(p: &[Vec<(usize, f64)>], map: &[[f64; 2]]) -> f64 {
 }
 
 #[test]
-fn forces_are_the_slope_of_the_divergence() {
+fn forces_are_the_gradient_of_the_divergence() {
     let points = noise(1, 40, 6);
     let sparse = affinities(&points, 5.0).unwrap();
     let p: Vec<Vec<(usize, f64)>> = (0..40)
@@ -78,14 +78,14 @@ fn forces_are_the_slope_of_the_divergence() {
                 divergence(&p, &moved)
             };
             let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
-            // The descent leaves the four to its rate.
+            // The learning rate contains the factor 4.
             let ours = 4.0 * (f64::from(pull[axis]) - f64::from(forces[i][axis]) / sum);
             assert!((ours - slope).abs() <= 1e-4 * slope.abs() + 2e-6, "{i}: {ours}, not {slope}");
         }
     }
 }
 
-/// Points around centres far apart, and which centre.
+/// Points around distant centres, and the index of the centre.
 fn clusters(points: usize, centres: usize) -> (Matrix, Vec<usize>) {
     let (centre, spread) = (noise(5, centres, 10), noise(6, points, 10));
     let data = (0..points * 10)
@@ -95,7 +95,7 @@ fn clusters(points: usize, centres: usize) -> (Matrix, Vec<usize>) {
 }
 
 #[test]
-fn a_map_keeps_clusters_and_its_divergence_is_the_definitions() {
+fn clusters_stay_together_and_the_divergence_follows_its_definition() {
     let (points, labels) = clusters(600, 6);
     let config = TsneConfig::default();
     let mut told = Vec::new();
@@ -116,14 +116,14 @@ fn a_map_keeps_clusters_and_its_divergence_is_the_definitions() {
         .map(|i| sparse.row(i).map(|(&j, &p)| (j as usize, f64::from(p))).collect())
         .collect();
     let exact = divergence(&p, &places);
-    // What the repulsion's interpolation leaves of the normaliser's logarithm, and rounding.
+    // Error of the interpolated normalizer, and rounding.
     assert!((map.kl_divergence - exact).abs() <= 0.005, "{} is not {exact}", map.kl_divergence);
-    // Clusters that keep apart cost next to nothing; what is lost is lost within them.
+    // The divergence within clusters remains.
     assert!(exact > 0.0 && exact < 1.0, "{exact}");
 }
 
 #[test]
-fn a_seed_gives_one_map_for_any_number_of_threads() {
+fn the_map_does_not_depend_on_the_number_of_threads() {
     let (points, _) = clusters(300, 4);
     let config = TsneConfig { exaggerated_steps: 60, steps: 60, ..TsneConfig::default() };
     let map = tsne(&points, &config, |_| ()).unwrap();
@@ -158,7 +158,7 @@ fn few_and_equal_points_have_a_map() {
 fn errors_name_the_value_and_the_place() {
     let config = TsneConfig::default();
     let fails = |points: &Matrix, config| tsne(points, &config, |_| ()).unwrap_err().to_string();
-    assert!(fails(&noise(1, 0, 5), config).starts_with("there are no points"));
+    assert!(fails(&noise(1, 0, 5), config).starts_with("no points"));
     let nan = Matrix::new(2, 2, vec![0.0, 1.0, f32::NAN, 1.0]).unwrap();
     let error = fails(&nan, config);
     assert!(error.starts_with("row 1, column 0 of the points is NaN"), "{error}");

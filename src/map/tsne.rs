@@ -1,13 +1,13 @@
-//! t-SNE: points of many dimensions on a plane, neighbours beside neighbours.
+//! t-SNE: a projection of high-dimensional points to a plane that preserves neighbourhoods.
 //!
-//! Exact nearest neighbours, affinities of a given perplexity, the principal components as a
-//! start, early exaggeration, then gradient descent with momentum and gains. All sums have a fixed
-//! order, so a seed gives the same map for any number of threads.
+//! Exact nearest neighbours, affinities of a given perplexity, initialisation with principal components,
+//! early exaggeration, then gradient descent with momentum and gains. All sums have a fixed order, so
+//! the map does not depend on the number of threads.
 //!
 //! # References
 //! van der Maaten, Hinton: "Visualizing data using t-SNE", JMLR 9, 2008 (affinities, gradient,
 //! gains). Kobak, Berens: "The art of using t-SNE for single-cell transcriptomics", Nature
-//! Communications 10, 2019 (start and learning rate). The settings are openTSNE's.
+//! Communications 10, 2019 (initialisation and learning rate). The settings are those of openTSNE.
 
 use rayon::prelude::*;
 
@@ -17,20 +17,20 @@ use super::repulsion::Repulsion;
 use crate::listening::matrix::{Matrix, products};
 use crate::rng::philox;
 
-/// How the map is made. The defaults suit maps of hundreds to hundreds of thousands of points.
+/// Settings of t-SNE. The defaults suit hundreds to hundreds of thousands of points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TsneConfig {
-    /// About how many neighbours a point is to keep beside it. With fewer than three times as
-    /// many points it is lowered to a third of the others (but not below 1.5).
+    /// Effective number of neighbours per point. At most a third of the number of other points is used,
+    /// but not less than 1.5.
     pub perplexity: f32,
-    /// Steps with exaggerated attraction, in which clusters form.
+    /// Steps with exaggerated attraction.
     pub exaggerated_steps: usize,
-    /// What the attraction is multiplied with in those steps.
+    /// Factor of the attraction in these steps.
     pub exaggeration: f32,
-    /// Steps after those.
+    /// Steps after the exaggerated ones.
     pub steps: usize,
-    /// Moves the start by a hundredth, so that equal points part and maps can be repeated
-    /// otherwise.
+    /// Random seed of the noise in the initialisation, one hundredth of its width, which separates equal
+    /// points.
     pub seed: u64,
 }
 
@@ -43,32 +43,32 @@ impl Default for TsneConfig {
 /// A finished map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tsne {
-    /// `[point, 2]`, around the origin.
+    /// Coordinates `[point, 2]`, centred at the origin.
     pub points: Matrix,
-    /// The perplexity that the affinities have.
+    /// Perplexity of the affinities.
     pub perplexity: f32,
-    /// Kullback-Leibler divergence of the map's affinities from those of the points, in nats: what
-    /// the steps lower.
+    /// Kullback-Leibler divergence between the affinities of the points and of the map in nats, which
+    /// the steps minimize.
     pub kl_divergence: f64,
 }
 
-/// With less, a point of a handful would heed its nearest neighbour alone.
+/// Below it, only the nearest neighbour would count.
 const MIN_PERPLEXITY: f32 = 1.5;
 const MOMENTUM: f32 = 0.8;
-/// Gains grow by a step and shrink by a factor, down to the least.
+/// Gains grow by a step and shrink by a factor, to a minimum.
 const GAIN_STEP: f32 = 0.2;
 const GAIN_FACTOR: f32 = 0.8;
 const MIN_GAIN: f32 = 0.01;
-/// No point moves further than this in a step.
+/// Longest move of a point per step.
 const MAX_STEP: f32 = 5.0;
-/// Standard deviation of the first coordinate at the start.
+/// Standard deviation of the first coordinate of the initialisation.
 const START_WIDTH: f64 = 1e-4;
 
-/// Lays `points`, `[point, dimension]`, out on a plane. `progress` is told the number of steps
-/// done, after each.
+/// Projects `points`, `[point, dimension]`, to a plane. `progress` receives the number of finished
+/// steps.
 ///
 /// # Errors
-/// If there are no points, a value is NaN or infinite, or a setting cannot be used.
+/// If there are no points, a value is NaN or infinite, or a setting is invalid.
 pub fn tsne(
     points: &Matrix,
     config: &TsneConfig,
@@ -93,7 +93,7 @@ pub fn tsne(
     for step in 0..total {
         let exaggeration = if step < config.exaggerated_steps { config.exaggeration } else { 1.0 };
         if step == config.exaggerated_steps {
-            // The landscape has changed, so what was learned of it is forgotten.
+            // Momentum and gains belong to the exaggerated gradient.
             steps.fill([0.0; 2]);
             gains.fill([1.0; 2]);
         }
@@ -153,7 +153,7 @@ fn check(points: &Matrix, config: &TsneConfig) -> Result<(), MapError> {
     Ok(())
 }
 
-/// The points about their mean, scaled so that no product of them overflows: t-SNE heeds neither.
+/// The points minus their mean, scaled so that products do not overflow; t-SNE is invariant to both.
 fn centred(points: &Matrix) -> Matrix {
     let columns = points.columns().max(1);
     let mut means = vec![0.0; columns];
@@ -166,10 +166,10 @@ fn centred(points: &Matrix) -> Matrix {
     let largest = points.data().iter().enumerate().map(apart).fold(0.0, |a: f64, b| a.max(b.abs()));
     let scale = if largest > 0.0 { 1.0 / largest } else { 1.0 };
     let data = points.data().iter().enumerate().map(|pair| (apart(pair) * scale) as f32).collect();
-    Matrix::new(points.rows(), points.columns(), data).expect("as many as before")
+    Matrix::new(points.rows(), points.columns(), data).expect("same shape as a valid matrix")
 }
 
-/// The pull of its neighbours on point `i`: the sum of `p_ij (y_i - y_j) / (1 + |y_i - y_j|^2)`.
+/// The attraction of point `i` by its neighbours: the sum of `p_ij (y_i - y_j) / (1 + |y_i - y_j|^2)`.
 pub(super) fn attraction(affinities: &Affinities, map: &[[f32; 2]], i: usize) -> [f32; 2] {
     let [x, y] = map[i];
     let mut pull = [0.0; 2];
@@ -213,7 +213,7 @@ fn start(points: &Matrix, seed: u64) -> Vec<[f32; 2]> {
     };
     let mut scores: Vec<[f64; 2]> =
         (0..n).map(|i| [0, 1].map(|axis| dot(points.row(i), &axes[axis]))).collect();
-    // The points are about their mean, and so are the scores.
+    // The points have mean 0, and so have the scores.
     let square: f64 = scores.iter().map(|score| score[0] * score[0]).sum();
     let width = (square / n as f64).sqrt();
     let scale = if width > 1e-12 { START_WIDTH / width } else { 0.0 };
@@ -227,11 +227,10 @@ fn start(points: &Matrix, seed: u64) -> Vec<[f32; 2]> {
     scores.into_iter().map(|score| score.map(|value| value as f32)).collect()
 }
 
-/// Keeps this use of a seed apart from others.
+/// Separates this use of the seed from others.
 const PURPOSE: u64 = 0x74_73_6e_65;
-/// Turns of the orthogonal iteration: enough for a start, where axes of nearly equal variance need
-/// not be told apart.
-const TURNS: usize = 200;
+/// Steps of the orthogonal iteration. Axes of nearly equal variance need not be separated.
+const ITERATIONS: usize = 200;
 
 /// The two eigenvectors of the largest eigenvalues of a covariance, by orthogonal iteration; the
 /// largest component of each is positive.
@@ -245,7 +244,7 @@ fn principal_axes(covariance: &[f32], size: usize) -> [Vec<f64>; 2] {
         let length = axis.iter().map(|value| value * value).sum::<f64>().sqrt();
         axis.iter_mut().for_each(|value| *value = if length > 0.0 { *value / length } else { 0.0 });
     };
-    for _ in 0..TURNS {
+    for _ in 0..ITERATIONS {
         for axis in &mut axes {
             let turned = covariance.chunks_exact(size.max(1)).map(|row| {
                 row.iter().zip(axis.iter()).map(|(&c, &a)| f64::from(c) * a).sum::<f64>()

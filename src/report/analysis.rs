@@ -417,12 +417,13 @@ fn differences(
         for other in better + 1..groups.len() {
             let (a, b) = (&groups[other], &groups[better]);
             let targets = &runs[a.members[0]].targets;
-            let comparison = bootstrap
-                .compare_runs(&predictions(a), &predictions(b), targets)
-                .map_err(|source| ReportError::Compare {
-                    first: a.name.clone(),
-                    second: b.name.clone(),
-                    source: Box::new(source),
+            let comparison =
+                bootstrap.compare(&predictions(a), &predictions(b), targets).map_err(|source| {
+                    ReportError::Compare {
+                        first: a.name.clone(),
+                        second: b.name.clone(),
+                        source: Box::new(source),
+                    }
                 })?;
             let (other_name, better_name) = (a.name.clone(), b.name.clone());
             found.push(Difference { other, better, other_name, better_name, comparison });

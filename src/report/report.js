@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const remember = (value) => { try { localStorage.setItem("theme", value); } catch { /* a page opened from disk may have no storage */ } };
+  const remember = (value) => { try { localStorage.setItem("theme", value); } catch { /* pages opened from disk may have no storage */ } };
   const recalled = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
   const known = recalled();
   if (known === "light" || known === "dark") root.dataset.theme = known;
@@ -13,7 +13,7 @@
     remember(root.dataset.theme);
   });
 
-  // Tables: a click on a column's head sorts by it, numbers from the highest down first.
+  // Tables: a click on a column heading sorts, numbers in descending order first.
   const valueOf = (cell) => cell.dataset.value !== undefined ? Number(cell.dataset.value) : cell.textContent.trim();
   const compare = (a, b) => {
     const empty = (v) => v === "–" || v === "";
@@ -23,7 +23,7 @@
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0];
     const columns = body.rows.length ? body.rows[0].cells.length : 0;
-    // Heads from left to right: those of the second row stand below the spanning ones.
+    // Headings from left to right: those of the second row are below spanning ones.
     const rows = [...table.tHead.rows];
     const heads = [...rows[0].cells].filter((cell) => cell.colSpan === 1 && cell.className !== "over");
     if (rows[1]) heads.push(...rows[1].cells);

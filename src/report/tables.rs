@@ -128,7 +128,7 @@ impl Column {
         Self { group: Some(group), ..self }
     }
 
-    /// Stands below a heading that neighbouring columns share.
+    /// Sets the heading that neighbouring columns share.
     pub fn below(self, over: impl Into<String>) -> Self {
         Self { over: Some(over.into()), ..self }
     }

@@ -81,7 +81,7 @@ pub fn evaluate(
         serde_json::to_vec_pretty(evaluation).expect("plain data becomes JSON")
     };
     let Some(latent) = &data.latent else {
-        outcome.predictions.keep_probable();
+        outcome.predictions.clamp_to_probabilities();
         let scores = Evaluated::Tags(score(loss, &outcome, &data, split)?);
         let evaluation = Evaluation { scores, checkpoint };
         folder.write_scored(&outcome.predictions, &json(&evaluation), split)?;

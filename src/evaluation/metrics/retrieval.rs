@@ -1,33 +1,33 @@
-//! How well factors recommend: mean average precision, AUC, nDCG and recall of items held out.
+//! Retrieval metrics of factors: mean average precision, AUC, nDCG and recall of held-out items.
 //!
-//! A user's score for an item is the inner product of their factors. Every user with a held-out
-//! item ranks the candidates: the items of [`Options::candidates`], less those that
-//! [`Options::exclude`] lists for the user. The user's held-out items are the positives, all other
-//! candidates the negatives.
+//! The score of an item for a user is the inner product of their factors. For every user with a
+//! held-out item, the candidates are ranked: the items of [`Options::candidates`] without those that
+//! [`Options::exclude`] lists for the user. The held-out items of the user are the positives; all
+//! other candidates are the negatives.
 //!
-//! The conventions:
-//! - **Ranks** count from 1, from the highest score down; of equal scores the item that comes first
-//!   is ranked first. mAP, nDCG and recall look at the ranks up to `k`.
-//! - **AP@k** is the sum, over the positives at ranks up to `k`, of the share of positives among
-//!   the ranks up to theirs, divided by the smaller of `k` and the number of positives.
-//! - **nDCG@k** is the sum of `1 / log2(rank + 1)` over the same positives, divided by what it would
-//!   be with the positives at the first ranks.
-//! - **Recall@k** is the share of the positives that have such a rank.
-//! - **AUC** is over all candidates: the share of (positive, negative) pairs in which the positive
-//!   has the higher score; a tie counts half.
-//! - **Means** are unweighted, over the users with at least one positive; that of AUC over those
-//!   who also have a negative. Both numbers of users are part of the result.
+//! Conventions:
+//! - **Ranks** start at 1 for the highest score; of equal scores, the item with the lower index comes
+//!   first. mAP, nDCG and recall use the ranks up to `k`.
+//! - **AP@k** is the sum of the precision at the rank of each positive up to rank `k`, divided by the
+//!   smaller of `k` and the number of positives.
+//! - **nDCG@k** is the sum of `1 / log2(rank + 1)` over the same positives, divided by its value with
+//!   all positives at the first ranks.
+//! - **Recall@k** is the share of the positives at ranks up to `k`.
+//! - **AUC** uses all candidates: the share of (positive, negative) pairs in which the positive has the
+//!   higher score; a tie counts one half.
+//! - **Means** are unweighted, over the users with at least one positive; for AUC, over those who also
+//!   have a negative. Both numbers of users are part of the result.
 //!
-//! scikit-learn's `roc_auc_score` and `ndcg_score` define the same (`ndcg_score` gives tied items
-//! the mean of their discounts, so it is the same only where none tie around rank `k`);
-//! `metrics/recommendation/reference.json` holds its numbers for the tests.
+//! scikit-learn's `roc_auc_score` and `ndcg_score` compute the same (`ndcg_score` averages the
+//! discounts of tied items, so it differs with ties around rank `k`); `retrieval/reference.json` holds
+//! its values for the tests.
 //!
-//! Nothing is sorted but a user's positives, and no more scores are held at once than a block of
-//! users has for a stretch of items, so users times items may be of any size.
+//! Only the positives of a user are sorted, and scores are computed in blocks of users and items, so
+//! memory does not grow with users times items.
 //!
 //! # References
 //! van den Oord, Dieleman, Schrauwen: "Deep content-based music recommendation", NIPS 2013, section
-//! 5 (mAP with a cut-off at 500, and AUC). The cut-off is of McFee, Bertin-Mahieux, Ellis,
+//! 5 (mAP with a cut-off at 500, and AUC). The cut-off is from McFee, Bertin-Mahieux, Ellis,
 //! Lanckriet: "The Million Song Dataset Challenge", AdMIRe 2012.
 
 use std::borrow::Cow;
@@ -43,14 +43,14 @@ use super::mean;
 use crate::listening::item_lists::{ItemListError, ItemLists};
 use crate::listening::matrix::{Matrix, MatrixError, products};
 
-/// What is ranked, and how far down the ranks count.
+/// Which items are ranked, and up to which rank.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// The last rank that mAP, nDCG and recall look at.
+    /// The last rank of mAP, nDCG and recall.
     pub k: usize,
-    /// The items that are ranked, in any order; all of them if `None`.
+    /// Items to rank, in any order; `None` for all.
     pub candidates: Option<&'a [u32]>,
-    /// Items that are no candidates for a user: mostly those that the user has in training.
+    /// Items to leave out per user, usually those of the training data.
     pub exclude: Option<&'a ItemLists>,
 }
 
@@ -60,46 +60,46 @@ impl Default for Options<'_> {
     }
 }
 
-/// How one user's positives are ranked.
+/// Scores of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UserScores {
-    /// Held-out items.
+    /// Number of held-out items.
     pub positives: usize,
-    /// 0 for a user without positives, for whom nothing is ranked.
+    /// Number of other candidates; 0 for a user without positives.
     pub negatives: usize,
-    /// `None` without a positive, as are the next two.
+    /// AP@k; `None` without a positive, as are nDCG and recall.
     pub average_precision: Option<f64>,
     /// nDCG@k.
     pub ndcg: Option<f64>,
     /// Recall@k.
     pub recall: Option<f64>,
-    /// `None` without a positive or without a negative.
+    /// AUC; `None` without a positive or without a negative.
     pub auc: Option<f64>,
 }
 
-/// Means over users. In JSON the keys say `k`: `map@500`, `ndcg@500`, `recall@500`.
+/// Means over users. The keys in JSON contain `k`: `map@500`, `ndcg@500`, `recall@500`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RecommendationScores {
-    /// The last rank that counts; see [`Options::k`].
+    /// See [`Options::k`].
     pub k: usize,
-    /// `None` where no user has a positive, as are the next two.
+    /// Mean of AP@k; `None` if no user has a positive, as are nDCG and recall.
     pub map: Option<f64>,
     /// Mean of nDCG@k.
     pub ndcg: Option<f64>,
     /// Mean of recall@k.
     pub recall: Option<f64>,
-    /// `None` where no user has a positive and a negative.
+    /// Mean AUC; `None` if no user has both a positive and a negative.
     pub auc: Option<f64>,
-    /// All users, with and without positives.
+    /// Number of users, with and without positives.
     pub n_users: usize,
-    /// Users with at least one positive.
+    /// Number of users with at least one positive.
     pub n_users_scored: usize,
-    /// Users with at least one positive and one negative.
+    /// Number of users with at least one positive and one negative.
     pub n_users_auc: usize,
 }
 
-/// Why nothing can be scored.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why factors cannot be scored.
+#[allow(missing_docs, reason = "the message of a variant describes it")]
 #[derive(Debug, thiserror::Error)]
 pub enum RecommendationError {
     #[error("k is 0; mAP, nDCG and recall need at least one rank (500 is usual)")]
@@ -107,36 +107,36 @@ pub enum RecommendationError {
     #[error(transparent)]
     Matrix(#[from] MatrixError),
     #[error(
-        "there are {what} of {lists} users and factors of {users}; give every user a list, empty \
-         where there is nothing"
+        "{what} of {lists} users do not match factors of {users}; every user needs a list, which \
+         may be empty"
     )]
     Users { what: &'static str, lists: usize, users: usize },
     #[error(transparent)]
     Lists(#[from] ItemListError),
-    #[error("candidate {item} is there twice; name each once")]
+    #[error("duplicate candidate {item}; each must be unique")]
     CandidateTwice { item: u32 },
-    #[error("{whose}: item {item} does not exist; there are factors of {items}")]
+    #[error("{whose}: item {item} does not exist; there are factors of {items} items")]
     NoSuchItem { whose: String, item: u32, items: usize },
     #[error(
-        "user {user}: the held-out item {item} is {why}, so it can never be recommended; leave it \
-         out of one of the two lists"
+        "user {user}: the held-out item {item} is {why}, so it cannot be recommended; remove it \
+         from one of the two lists"
     )]
     NotACandidate { user: usize, item: u32, why: &'static str },
     #[error(
-        "the score of user {user} for item {item} is {score}; only finite numbers can be ranked, \
-         so look for factors that have grown without bound"
+        "the score of user {user} for item {item} is {score}; only finite numbers can be ranked: \
+         look for factors that have diverged"
     )]
     NotFinite { user: usize, item: u32, score: f32 },
 }
 
-/// Ranks the candidates for every user with a held-out item, and scores the ranks: one result a
-/// user, in the order of the users, the same for any number of threads.
+/// Ranks the candidates for every user with a held-out item and scores the ranks: one result per user,
+/// in the order of the users. Results do not depend on the number of threads.
 ///
 /// # Shapes
-/// - `users`: `[user, factor]`, `items`: `[item, factor]`, `held_out`: a list a user
+/// - `users`: `[user, factor]`, `items`: `[item, factor]`, `held_out`: one list per user
 ///
 /// # Errors
-/// If the parts do not fit together, a held-out item is no candidate, or a score is not finite.
+/// If the arguments do not match, a held-out item is not a candidate, or a score is not finite.
 pub fn score_users(
     users: &Matrix,
     items: &Matrix,
@@ -156,7 +156,7 @@ pub fn score_users(
     Ok(scores)
 }
 
-/// The means of what [`score_users`] gives for the same arguments.
+/// The means of [`score_users`] for the same arguments.
 ///
 /// # Errors
 /// As [`score_users`].
@@ -171,7 +171,7 @@ pub fn score_recommendation(
 }
 
 impl RecommendationScores {
-    /// The means of users' scores that were made with this `k`.
+    /// The means of scores that were computed with this `k`.
     pub fn of(users: &[UserScores], k: usize) -> Self {
         Self {
             k,
@@ -201,12 +201,12 @@ impl Serialize for RecommendationScores {
 }
 
 impl<'de> Deserialize<'de> for RecommendationScores {
-    /// Other keys are passed over: these scores stand among others in `scores.json`.
+    /// Other keys are ignored: `scores.json` contains more than these scores.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let keys = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
         let k = keys.keys().find_map(|key| key.strip_prefix("map@")?.parse().ok());
         let k: usize = k.ok_or_else(|| D::Error::missing_field("map@..."))?;
-        let wrong = |key: &str| D::Error::custom(format!("{key} is not what it should be"));
+        let wrong = |key: &str| D::Error::custom(format!("invalid value of {key}"));
         let value = |key: &str| match keys.get(key) {
             Some(serde_json::Value::Null) => Ok(None),
             Some(value) => value.as_f64().map(Some).ok_or_else(|| wrong(key)),
@@ -227,44 +227,44 @@ impl<'de> Deserialize<'de> for RecommendationScores {
     }
 }
 
-/// Users and items of a block of scores: half a megabyte, for the cache of one core.
+/// Users and items of a block of scores: half a megabyte, which fits the cache of a core.
 const USERS: usize = 64;
 const ITEMS: usize = 2048;
 
-/// Up to this many thresholds every score is compared with each, which runs on several scores at
-/// once; beyond, it is looked up among them.
+/// Up to this many thresholds, every score is compared with each, which vectorizes; with more, the
+/// threshold is found by binary search.
 const FEW_THRESHOLDS: usize = 64;
 
-/// Stands for an item that the row has no candidate at.
-const NOWHERE: u32 = u32::MAX;
+/// Marks an item that is not a candidate.
+const NO_CANDIDATE: u32 = u32::MAX;
 
-/// What is the same for all users.
+/// The data that all users share.
 struct Task<'a> {
     users: &'a Matrix,
-    /// The candidates' factors, in the order of the items.
+    /// Factors of the candidates, in the order of the items.
     candidates: Cow<'a, Matrix>,
-    /// The candidate that each item is, and the item that each candidate is; `None` if all are.
-    places: Option<(Vec<u32>, Vec<u32>)>,
+    /// Maps items to candidates, and candidates to items; `None` if all items are candidates.
+    maps: Option<(Vec<u32>, Vec<u32>)>,
     held_out: &'a ItemLists,
     exclude: Option<&'a ItemLists>,
     k: usize,
-    /// The sum of the discounts of the first ranks, by how many they are.
+    /// Sums of the discounts of the first ranks, by their number.
     ideal: Vec<f64>,
 }
 
-/// What the negatives of one user have shown so far.
+/// Counts of one user's negatives above and at the scores of the positives.
 struct Counter {
-    /// Candidates that are positives, ascending, and their scores.
+    /// Positive candidates in ascending order, and their scores.
     positives: Vec<u32>,
     scores: Vec<f32>,
-    /// Candidates that are not to be counted as negatives: positives and excluded, ascending.
+    /// Candidates that are not negatives, in ascending order: positive and excluded ones.
     masked: Vec<u32>,
-    /// The different scores of the positives, ascending.
+    /// Distinct scores of the positives, ascending.
     thresholds: Vec<f32>,
-    /// The negatives above each threshold, and those that equal it.
+    /// Number of negatives above each threshold, and at it.
     above: Vec<u64>,
     tied: Vec<u64>,
-    /// For each positive the negatives of its score that come before it.
+    /// For each positive, the number of negatives with the same score and a lower index.
     tied_before: Vec<u64>,
 }
 
@@ -299,7 +299,7 @@ impl<'a> Task<'a> {
                 let (lists, users) = (lists.users(), users.rows());
                 return Err(RecommendationError::Users { what, lists, users });
             }
-            // Lists are sorted, so the last item of each is the highest.
+            // Lists are sorted: the last item is the highest.
             for user in 0..lists.users() {
                 if let Some(&item) = lists.row(user).last()
                     && item as usize >= items.rows()
@@ -310,7 +310,7 @@ impl<'a> Task<'a> {
                 }
             }
         }
-        let (candidates, places) = match options.candidates {
+        let (candidates, maps) = match options.candidates {
             None => (Cow::Borrowed(items), None),
             Some(candidates) => {
                 let mut candidates = candidates.to_vec();
@@ -325,12 +325,12 @@ impl<'a> Task<'a> {
                 if let Some(pair) = candidates.windows(2).find(|pair| pair[0] == pair[1]) {
                     return Err(RecommendationError::CandidateTwice { item: pair[0] });
                 }
-                let mut places = vec![NOWHERE; items.rows()];
-                for (place, &item) in candidates.iter().enumerate() {
-                    places[item as usize] = place as u32;
+                let mut candidate_of = vec![NO_CANDIDATE; items.rows()];
+                for (candidate, &item) in candidates.iter().enumerate() {
+                    candidate_of[item as usize] = candidate as u32;
                 }
                 let matrix = items.gather(&candidates);
-                (Cow::Owned(matrix), Some((places, candidates)))
+                (Cow::Owned(matrix), Some((candidate_of, candidates)))
             }
         };
         let most = (0..held_out.users()).map(|user| held_out.row(user).len()).max().unwrap_or(0);
@@ -339,15 +339,15 @@ impl<'a> Task<'a> {
             ideal.push(ideal[rank - 1] + discount(rank as u64));
         }
         let (k, exclude) = (options.k, options.exclude);
-        Ok(Self { users, candidates, places, held_out, exclude, k, ideal })
+        Ok(Self { users, candidates, maps, held_out, exclude, k, ideal })
     }
 
-    fn place(&self, item: u32) -> u32 {
-        self.places.as_ref().map_or(item, |(places, _)| places[item as usize])
+    fn candidate(&self, item: u32) -> u32 {
+        self.maps.as_ref().map_or(item, |(candidate_of, _)| candidate_of[item as usize])
     }
 
-    fn item(&self, place: u32) -> u32 {
-        self.places.as_ref().map_or(place, |(_, items)| items[place as usize])
+    fn item(&self, candidate: u32) -> u32 {
+        self.maps.as_ref().map_or(candidate, |(_, items)| items[candidate as usize])
     }
 
     /// The scores of a block of users, each with at least one positive.
@@ -358,13 +358,13 @@ impl<'a> Task<'a> {
         let rows: Vec<f32> = block.iter().flat_map(|&user| self.users.row(user)).copied().collect();
         let mut scores = vec![0.0; block.len() * ITEMS];
         for start in (0..self.candidates.rows()).step_by(ITEMS) {
-            let places = start..(start + ITEMS).min(self.candidates.rows());
-            let scores = &mut scores[..block.len() * places.len()];
-            products(&rows, self.candidates.rows_at(places.clone()), factors, scores);
-            let by_user = scores.chunks_exact_mut(places.len());
+            let range = start..(start + ITEMS).min(self.candidates.rows());
+            let scores = &mut scores[..block.len() * range.len()];
+            products(&rows, self.candidates.rows_at(range.clone()), factors, scores);
+            let by_user = scores.chunks_exact_mut(range.len());
             for ((row, counter), &user) in by_user.zip(&mut counters).zip(block) {
-                self.check_finite(user, row, |at| (places.start + at) as u32)?;
-                counter.count(row, places.clone());
+                self.check_finite(user, row, |at| (range.start + at) as u32)?;
+                counter.count(row, range.clone());
             }
         }
         Ok(counters.into_iter().map(|counter| self.finish(counter)).collect())
@@ -374,14 +374,18 @@ impl<'a> Task<'a> {
         &self,
         user: usize,
         scores: &[f32],
-        place: impl Fn(usize) -> u32,
+        candidate: impl Fn(usize) -> u32,
     ) -> Result<(), RecommendationError> {
-        // Counted, because a search that may end early is done one by one.
+        // Counting vectorizes; a search that stops early does not.
         if scores.iter().map(|score| u32::from(!score.is_finite())).sum::<u32>() == 0 {
             return Ok(());
         }
         let at = scores.iter().position(|score| !score.is_finite()).unwrap_or(0);
-        Err(RecommendationError::NotFinite { user, item: self.item(place(at)), score: scores[at] })
+        Err(RecommendationError::NotFinite {
+            user,
+            item: self.item(candidate(at)),
+            score: scores[at],
+        })
     }
 
     fn counter(&self, user: usize) -> Result<Counter, RecommendationError> {
@@ -389,20 +393,20 @@ impl<'a> Task<'a> {
         let held_out = self.held_out.row(user);
         let mut positives = Vec::with_capacity(held_out.len());
         for &item in held_out {
-            let place = self.place(item);
-            let why = if place == NOWHERE {
+            let candidate = self.candidate(item);
+            let why = if candidate == NO_CANDIDATE {
                 "not among the candidates"
             } else if excluded.binary_search(&item).is_ok() {
                 "excluded for this user"
             } else {
-                positives.push(place);
+                positives.push(candidate);
                 continue;
             };
             return Err(RecommendationError::NotACandidate { user, item, why });
         }
         let mut masked = positives.clone();
-        let excluded = excluded.iter().map(|&item| self.place(item));
-        masked.extend(excluded.filter(|&place| place != NOWHERE));
+        let excluded = excluded.iter().map(|&item| self.candidate(item));
+        masked.extend(excluded.filter(|&candidate| candidate != NO_CANDIDATE));
         masked.sort_unstable();
 
         let mut scores = vec![0.0; positives.len()];
@@ -421,7 +425,7 @@ impl<'a> Task<'a> {
     fn finish(&self, counter: Counter) -> UserScores {
         let p = counter.positives.len();
         let negatives = self.candidates.rows() - counter.masked.len();
-        // From the highest score down; a stable sort leaves equal ones in the order of the items.
+        // In descending order of score; the stable sort keeps equal scores in the order of the items.
         let mut order: Vec<usize> = (0..p).collect();
         order.sort_by(|&a, &b| counter.scores[b].partial_cmp(&counter.scores[a]).expect("finite"));
         let (mut precisions, mut gain, mut hits) = (0.0, 0.0, 0usize);
@@ -450,21 +454,21 @@ impl<'a> Task<'a> {
     }
 }
 
-/// What a positive at `rank` adds to the cumulative gain.
+/// The discounted gain of a positive at `rank`.
 fn discount(rank: u64) -> f64 {
     1.0 / (rank as f64 + 1.0).log2()
 }
 
 impl Counter {
-    /// Counts the negatives among the candidates at `places`, whose finite scores are `row`.
-    fn count(&mut self, row: &mut [f32], places: Range<usize>) {
-        let first = self.masked.partition_point(|&place| (place as usize) < places.start);
-        for &place in &self.masked[first..] {
-            if place as usize >= places.end {
+    /// Counts the negatives among the candidates `range`, whose finite scores are `row`.
+    fn count(&mut self, row: &mut [f32], range: Range<usize>) {
+        let first = self.masked.partition_point(|&candidate| (candidate as usize) < range.start);
+        for &candidate in &self.masked[first..] {
+            if candidate as usize >= range.end {
                 break;
             }
-            // Below every threshold, for those are finite.
-            row[place as usize - places.start] = f32::NEG_INFINITY;
+            // Below every threshold, because these are finite.
+            row[candidate as usize - range.start] = f32::NEG_INFINITY;
         }
         if self.thresholds.len() <= FEW_THRESHOLDS {
             for at in 0..self.thresholds.len() {
@@ -476,12 +480,12 @@ impl Counter {
                 }
                 self.above[at] += u64::from(above);
                 if reached > above {
-                    self.count_ties(at, row, places.start);
+                    self.count_ties(at, row, range.start);
                 }
             }
         } else {
-            // Scores by how many thresholds they are above; summed up from the end, that is how
-            // many scores are above each threshold.
+            // The number of scores per number of passed thresholds; their sum from the end is the
+            // number of scores above each threshold.
             let mut passed = vec![0u64; self.thresholds.len() + 1];
             let mut tied = vec![false; self.thresholds.len()];
             for &score in row.iter() {
@@ -496,14 +500,13 @@ impl Counter {
                 above += passed[at + 1];
                 self.above[at] += above;
                 if tied[at] {
-                    self.count_ties(at, row, places.start);
+                    self.count_ties(at, row, range.start);
                 }
             }
         }
     }
 
-    /// Counts the scores in `row` that equal threshold number `at`; its first is of the candidate
-    /// `start`.
+    /// Counts the scores in `row` that equal threshold `at`; `start` is the candidate of the first score.
     fn count_ties(&mut self, at: usize, row: &[f32], start: usize) {
         let threshold = self.thresholds[at];
         let ties: Vec<usize> =
@@ -511,8 +514,8 @@ impl Counter {
         self.tied[at] += ties.len() as u64;
         for (positive, &score) in self.scores.iter().enumerate() {
             if score == threshold {
-                let place = self.positives[positive] as usize;
-                self.tied_before[positive] += ties.partition_point(|&tie| tie < place) as u64;
+                let candidate = self.positives[positive] as usize;
+                self.tied_before[positive] += ties.partition_point(|&tie| tie < candidate) as u64;
             }
         }
     }

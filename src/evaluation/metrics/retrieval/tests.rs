@@ -4,7 +4,7 @@ use super::*;
 use crate::listening::matrix::tests::noise;
 use crate::rng::{below, philox};
 
-/// The sums are of at most a few hundred terms of at most 1, in another order than theirs.
+/// The order of summation of up to a few hundred terms differs from scikit-learn's.
 const TOLERANCE: f64 = 1e-12;
 
 /// Written by `reference.py` with scikit-learn.
@@ -83,7 +83,7 @@ fn users_score_as_in_scikit_learn() {
     assert!(gains > 50 && areas > 100, "{gains} {areas}");
 }
 
-/// The definitions of the module's header, word for word, on scores that are there.
+/// The definitions of the module documentation, applied to given scores.
 fn by_definition(scores: &[(u32, f32)], positives: &[u32], k: usize) -> UserScores {
     let mut ranked = scores.to_vec();
     ranked.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
@@ -115,7 +115,7 @@ fn by_definition(scores: &[(u32, f32)], positives: &[u32], k: usize) -> UserScor
     }
 }
 
-/// `count` different numbers below `n`.
+/// `count` distinct numbers below `n`.
 fn draw(stream: u64, n: u32, count: usize) -> Vec<u32> {
     let mut all: Vec<u32> = (0..n).collect();
     for i in 0..count {
@@ -127,9 +127,9 @@ fn draw(stream: u64, n: u32, count: usize) -> Vec<u32> {
     all
 }
 
-/// More users and items than a block holds; few and many positives; scores that tie across blocks.
+/// Several blocks of users and items, few and many positives, ties across blocks.
 #[test]
-fn blocks_give_what_the_definitions_give() {
+fn scores_follow_their_definitions() {
     let (n_users, n_items, factors) = (USERS + 9, 2 * ITEMS + 77, 6);
     for coarse in [false, true] {
         let round = |matrix: Matrix| {
@@ -176,7 +176,7 @@ fn blocks_give_what_the_definitions_give() {
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let (users, items) = (noise(3, 300, 20), noise(4, 3000, 20));
     let rows: Vec<Vec<u32>> = (0..300).map(|user| draw(user, 3000, user as usize % 70)).collect();
     let held_out = lists(&rows);
@@ -188,9 +188,9 @@ fn the_number_of_threads_changes_nothing() {
     }
 }
 
-/// Perfect factors, reversed factors, and all scores equal, by hand.
+/// Perfect factors, reversed factors, and equal scores.
 #[test]
-fn extremes_are_those_of_the_definitions() {
+fn extreme_rankings_have_extreme_scores() {
     let users = Matrix::new(3, 1, vec![1.0, -1.0, 0.0]).unwrap();
     let items = Matrix::new(4, 1, vec![4.0, 3.0, 2.0, 1.0]).unwrap();
     let held_out = lists(&[vec![1, 0], vec![0, 1], vec![3, 2]]);
@@ -208,7 +208,7 @@ fn extremes_are_those_of_the_definitions() {
     assert_eq!(json["map@2"], 1.0 / 3.0);
     assert!(json["recall@2"].is_number() && json["ndcg@2"].is_number());
 
-    // Without negatives there is no AUC; without users or items held out there is nothing.
+    // Without negatives, AUC is not defined; without users or held-out items, no metric is.
     let every = lists(&[vec![0, 1, 2, 3], vec![], vec![]]);
     let scores = score_recommendation(&users, &items, &every, &Options::default()).unwrap();
     assert_eq!((scores.map, scores.auc), (Some(1.0), None));
@@ -237,13 +237,13 @@ fn errors_name_the_value_and_the_place() {
     let error = fails(&users, &wide, &held_out, usual);
     assert!(error.starts_with("the user factors have 1 columns, the item factors 2"), "{error}");
     let error = fails(&users, &items, &lists(&[vec![0]]), usual);
-    assert!(error.starts_with("there are held-out items of 1 users and factors of 2"), "{error}");
+    assert!(error.starts_with("held-out items of 1 users do not match factors of 2"), "{error}");
     let error = fails(&users, &items, &lists(&[vec![0], vec![3]]), usual);
     assert!(error.starts_with("user 1, held-out items: item 3 does not exist"), "{error}");
     let error = fails(&users, &items, &held_out, Options { candidates: Some(&[0, 7]), ..usual });
     assert!(error.starts_with("candidates: item 7 does not exist"), "{error}");
     let error = fails(&users, &items, &held_out, Options { candidates: Some(&[2, 0, 2]), ..usual });
-    assert!(error.starts_with("candidate 2 is there twice"), "{error}");
+    assert!(error.starts_with("duplicate candidate 2"), "{error}");
     let error = fails(&users, &items, &held_out, Options { candidates: Some(&[0]), ..usual });
     assert!(error.starts_with("user 1: the held-out item 1 is not among"), "{error}");
     let exclude = lists(&[vec![1], vec![1]]);
