@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use datasets::tracks::folders::ENDINGS;
+use datasets::tracks::folders::EXTENSIONS;
 use datasets::{DatasetConfig, discover};
 use serde::Serialize;
 
@@ -131,7 +131,7 @@ fn dataset(arguments: &Arguments) -> Result<Option<DatasetConfig>> {
     if is_experiment(one) {
         return Ok(Some(Experiment::read(one, &[])?.dataset));
     }
-    if arguments.files || ENDINGS.iter().any(|known| ending(known)) {
+    if arguments.files || EXTENSIONS.iter().any(|known| ending(known)) {
         return Ok(None);
     }
     if one.is_file() || is_dataset(one) {

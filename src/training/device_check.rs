@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::optimizer::{Adam, Momentum, adam_step, momentum_step};
-use models::self_check::{GRADIENT, Results, Row, compare_by, noise, values};
+use models::self_check::{Comparison, GRADIENT, Results, compare_by, noise, values};
 
 use crate::experiment::Loss;
 use crate::listening::matrix::Matrix;
@@ -13,7 +13,7 @@ use crate::training::weighted_prediction_error::Listeners;
 const SHAPE: [usize; 2] = [6, 5];
 
 /// Compares all results on `device` with those on `reference`.
-pub fn compare(device: &Device, reference: &Device) -> Vec<Row> {
+pub fn compare(device: &Device, reference: &Device) -> Vec<Comparison> {
     let mut rows = models::self_check::compare(device, reference);
     let listeners = listeners();
     for loss in [
