@@ -182,22 +182,3 @@ fn a_row_of_a_grid_is_named_by_its_file_or_its_directory() {
     assert!(error.contains("sweep.toml#seed-1: --set training.stepps=3"), "{error}");
     assert!(error.contains("did you mean `steps`?"), "{error}");
 }
-
-#[test]
-fn one_off() {
-    let Ok(old) = std::env::var("EXP_OLD") else { return };
-    let mut table = String::new();
-    for file in files(&Path::new(&old).join("experiments")) {
-        let experiment = Experiment::read(&file, &[]).unwrap();
-        let hash = blake3::hash(experiment.to_toml().as_bytes()).to_hex();
-        let path = file.strip_prefix(Path::new(&old).join("experiments")).unwrap();
-        table.push_str(&format!("{} {}\n", path.display(), &hash[..16]));
-    }
-    std::fs::write("/tmp/w/exp_table.txt", table).unwrap();
-    std::fs::write(
-        "/tmp/w/exp_schema.json",
-        serde_json::to_string_pretty(&schema()).unwrap() + "\n",
-    )
-    .unwrap();
-    std::fs::write("/tmp/w/exp_page.md", reference_page()).unwrap();
-}

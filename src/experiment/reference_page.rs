@@ -1,7 +1,6 @@
 //! The reference page of all keys, generated from the JSON Schema.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
 
 use serde_json::Value;
 
@@ -86,7 +85,7 @@ pub fn reference_page() -> String {
             page.section(&path, node);
         }
     }
-    page.text
+    page.text.trim_end().to_owned() + "\n"
 }
 
 struct Page<'a> {
@@ -134,19 +133,21 @@ impl<'a> Page<'a> {
 
     fn section(&mut self, path: &str, node: &'a Value) {
         let table = self.resolve(node);
-        let _ = writeln!(self.text, "\n## `[{path}]`\n");
+        self.heading(&format!("## `[{path}]`"));
         self.paragraphs(if table["description"].is_string() { table } else { node });
         if table["properties"].is_object() {
             self.keys(table, path, &|_| true);
         }
         for (name, variant) in variants(table) {
-            let _ = writeln!(self.text, "\n### `name = \"{name}\"`\n");
+            self.heading(&format!("### `name = \"{name}\"`"));
             self.paragraphs(variant);
             self.keys(variant, path, &|key| key != "name");
         }
-        while self.text.ends_with("\n\n") {
-            self.text.pop();
-        }
+    }
+
+    fn heading(&mut self, heading: &str) {
+        self.text.truncate(self.text.trim_end().len());
+        self.text.push_str(&format!("\n\n{heading}\n\n"));
     }
 
     fn paragraphs(&mut self, node: &Value) {

@@ -53,6 +53,10 @@ fn as_toml(schema: &mut Schema) {
         }
     }
     if let Some(Value::String(text)) = keys.get_mut("description") {
+        while let Some(start) = text.find("](crate::") {
+            let end = text[start..].find(')').map_or(text.len(), |length| start + length + 1);
+            text.replace_range(start..end, "]");
+        }
         *text = text.replace("[`", "`").replace("`]", "`");
     }
 }
