@@ -1,4 +1,4 @@
-"""Scores random factors as recommendations, in NumPy, and prints the time and the scores.
+"""Computes recommendation metrics of random factors in NumPy, and prints the time and the scores.
 
 Run: python recommendation.py USERS ITEMS FACTORS   (the bench has 2000 50000 50)
 
