@@ -268,7 +268,7 @@ fn training_begins_where_another_run_ended() {
         assert!(!place.path("runs/bad-s1").exists());
     };
     refused("n_mels = 32", "n_mels = 40", &["init_from", "model.front_end", "40", "32"]);
-    refused("stages.0", "stages.7", &["frozen", "stages.7", "near it are stages.0"]);
+    refused("stages.0", "stages.7", &["frozen", "stages.7", "similar parts: stages.0"]);
     refused("hidden = 0.1", "hidden = -1.0", &["learning_rates.hidden is -1"]);
 }
 

@@ -1,5 +1,5 @@
-//! A run that classifies tracks by their fixed features: every track held out once, then a classifier of
-//! all of them, so that the run predicts like any other.
+//! Cross-validation of a classifier on fixed features: every track is held out once. A classifier of all tracks is fitted
+//! afterwards, so that the run predicts like any other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -30,12 +30,11 @@ use crate::training::log::{Log, LogLine};
 use crate::training::state::{Best, LoopState};
 use crate::training::training_loop::End;
 
-/// Scores the model's features by cross-validation and leaves a whole run in `folder`; one that was
-/// stopped there is begun anew.
+/// Scores the model's features by cross-validation and writes a complete run to `folder`; an interrupted one starts again.
 ///
 /// # Errors
-/// Those of loading and fitting; [`Error::Data`] if a track has no class or several, and see
-/// [`CrossValidationConfig::run`]. [`Error::Interrupted`] leaves nothing that counts.
+/// Errors of loading and fitting; [`Error::Data`] if a track does not have exactly one class; errors of
+/// [`CrossValidationConfig::run`]. After [`Error::Interrupted`] no run exists.
 pub(crate) fn cross_validate(
     session: &Session<'_>,
     experiment: &Experiment,
@@ -50,7 +49,7 @@ pub(crate) fn cross_validate(
         && *nameless > 0
     {
         data.notes.push(format!(
-            "{nameless} tracks have no artist: each may be in any fold, as if alone"
+            "{nameless} tracks have no artist: each is treated as an artist of its own"
         ));
     }
     let fitted = session.fit(experiment, &data, folder)?;
@@ -104,7 +103,7 @@ pub(crate) fn cross_validate(
     let mut log = Log::open(folder.path(), 0)?;
     let metrics = BTreeMap::from([("accuracy".to_string(), accuracy)]);
     log.write(&LogLine::Valid { step: 0, metrics, best: true })?;
-    // Last: with it, the run is whole.
+    // Written last: it marks the run as complete.
     log.write(&LogLine::End { step: 0, reason: "steps".into(), seconds: state.seconds })?;
     Ok(Trained { end: End::Steps, state })
 }
@@ -114,8 +113,7 @@ fn classes(data: &Prepared) -> Result<Vec<u32>> {
     let class = |track: &Track| match track.tags.as_slice() {
         [one] => Ok(*one as u32),
         tags => Err(Error::Data(format!(
-            "track {} of {} has {} tags: [cross_validation] tells classes apart, of which a track has exactly \
-             one",
+            "track {} of {} has {} tags: [cross_validation] needs exactly one per track",
             track.id,
             data.collection.name,
             tags.len()
@@ -124,7 +122,7 @@ fn classes(data: &Prepared) -> Result<Vec<u32>> {
     data.collection.tracks.iter().map(class).collect()
 }
 
-/// A number for the artist of each track, one of its own for a track without; and how many are without.
+/// A group number per artist (one of its own for each track without artist), and the number of tracks without artist.
 fn artists(tracks: &[Track]) -> (Vec<u32>, usize) {
     let mut known: HashMap<&str, u32> = HashMap::new();
     let (mut next, mut nameless) = (0, 0);
@@ -146,7 +144,7 @@ fn artists(tracks: &[Track]) -> (Vec<u32>, usize) {
     (groups, nameless)
 }
 
-/// The mean over the excerpts of each track, `[track, feature]`, and how many features there are.
+/// Mean features per track, `[track, feature]`, and the number of features.
 fn track_means(examples: &Examples) -> (Vec<f32>, usize) {
     let TrackInputs::Features { tracks, width } = &examples.inputs else {
         unreachable!("features were computed");
@@ -164,7 +162,7 @@ fn write(found: &CrossValidated, data: &Prepared, folder: &RunFolder) -> Result<
     let broken = |error: &dyn std::fmt::Display| Error::Data(error.to_string());
     let tags = data.collection.tags.clone();
     let ids: Vec<String> = data.train.ids.clone();
-    // What machines decide is no probability; brought to the same form, it keeps its order.
+    // Decision values are not probabilities; softmax keeps their order.
     let values = found.decisions.chunks_exact(tags.len()).flat_map(softmax).collect();
     let predictions = Predictions { ids: ids.clone(), tags: tags.clone(), values };
     let targets = Targets::from_numbers(ids, tags, &data.train.targets).map_err(|e| broken(&e))?;
@@ -198,7 +196,7 @@ fn from_cross_validation(error: CrossValidationError) -> Error {
             Error::Config(format!("in [cross_validation]: {error}"))
         }
         CrossValidationError::Stopped(_) => {
-            Error::Interrupted("interrupted; nothing of this run was kept".into())
+            Error::Interrupted("interrupted; nothing of this run was saved".into())
         }
         error => Error::Data(format!("the features cannot be classified: {error}")),
     }

@@ -1,8 +1,7 @@
-//! The fitted part of a model: learned from training audio before the first step, kept in the run's
-//! folder, and applied once to every excerpt.
+//! The fitted part of a model: computed from training audio before the first step, stored in the run's folder, and applied
+//! once to every excerpt.
 //!
-//! `fitted/` in a run folder holds one `.npy` file an array and `checksums.json` (BLAKE3 of each),
-//! which is written last.
+//! `fitted/` in a run folder holds one `.npy` file per array and `checksums.json` (BLAKE3 of each), which is written last.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,28 +18,28 @@ use crate::io::files::{create_folder, sync_folder, write_atomic};
 use crate::io::npy;
 use crate::progress::Bar;
 
-/// Excerpts that go through a front end at once; nothing depends on it.
+/// Batch size of the front end; results do not depend on it.
 const ROWS: usize = 16;
 
-/// Who a track's neighbours are.
+/// Returns the nearest tracks of every track, by listening data.
 pub type Neighbours<'a> = dyn Fn(usize) -> Result<Vec<Vec<u32>>> + 'a;
 
-/// Loads the network of another run, and what is fitted of it.
+/// Loads the network of another run and its fitted part.
 pub type Source<'a> = dyn Fn() -> Result<(Model, Fitted)> + 'a;
 
 /// The tracks that a model is fitted to.
 pub struct TrainingAudio<'a> {
-    /// Of the training split, as audio.
+    /// The training split, as audio.
     pub examples: &'a Arc<Examples>,
-    /// Where front ends run.
+    /// The device that front ends run on.
     pub device: &'a Device,
-    /// Set by whoever wants the fit to end.
+    /// Set when the user asks to stop.
     pub stop: &'a AtomicBool,
     /// Shows what is being fitted.
     pub bar: &'a Bar,
-    /// The network of another run, where the model builds on one.
+    /// The transfer source, for models that have one.
     pub source: &'a Source<'a>,
-    /// From listening data, where there is any.
+    /// Neighbours by listening data, if there is any.
     pub neighbours: Option<&'a Neighbours<'a>>,
 }
 
@@ -63,7 +62,7 @@ impl Corpus for TrainingAudio<'_> {
         match self.neighbours {
             Some(neighbours) => neighbours(count),
             None => Err(Error::Config(
-                "model.name: it learns what its listeners like, so add [listening]".into(),
+                "model.name: this model learns from listeners, so add [listening]".into(),
             )),
         }
     }
@@ -107,10 +106,10 @@ fn pass(
     Ok(())
 }
 
-/// Fits what `config` has to fit.
+/// Fits the model of `config`.
 ///
 /// # Errors
-/// If the config asks for what the audio does not give, it cannot be read, or `stop` was set.
+/// If the audio does not suffice for the config or cannot be read, or `stop` was set.
 pub fn fit(
     config: &ModelConfig,
     samples: usize,
@@ -124,7 +123,7 @@ pub fn fit(
     })
 }
 
-/// The same examples with their fixed features instead of their audio.
+/// The same examples with fixed features instead of audio.
 ///
 /// # Errors
 /// If audio cannot be read, a feature is not finite, or `stop` was set.
@@ -161,10 +160,10 @@ pub fn fixed_features<N: Network>(
     }))
 }
 
-/// Writes what was fitted.
+/// Writes the fitted part.
 ///
 /// # Errors
-/// [`Error::Io`] if the disk refuses.
+/// [`Error::Io`] if writing fails.
 pub fn write(fitted: &Fitted, folder: &Path) -> Result<()> {
     create_folder(folder)?;
     let mut names = Vec::new();
@@ -180,21 +179,21 @@ pub fn write(fitted: &Fitted, folder: &Path) -> Result<()> {
     sync_folder(folder)
 }
 
-/// Reads it again; `None` if nothing was ever written.
+/// Reads the fitted part; `None` if none was written.
 ///
 /// # Errors
 /// If a file is missing or damaged.
 pub fn read(folder: &Path) -> Result<Option<Fitted>> {
     let Some(checksums) = Checksums::read(folder)? else { return Ok(None) };
     let damaged = |path: &Path, why: &dyn std::fmt::Display| {
-        Error::Data(format!("{} is damaged: {why}; train the run anew", path.display()))
+        Error::Data(format!("{} is damaged: {why}; train the run again", path.display()))
     };
     let mut fitted = Fitted::default();
     for file_name in checksums.names() {
         let path = folder.join(file_name);
         let part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let name = file_name.strip_suffix(".npy").filter(|name| name.bytes().all(part));
-        let name = name.ok_or_else(|| damaged(&path, &"that is no array's name"))?;
+        let name = name.ok_or_else(|| damaged(&path, &"this is not the name of an array"))?;
         let bytes = checksums.read_file(file_name)?;
         let mut file = bytes.as_slice();
         let header = npy::read_header(&mut file).map_err(|error| damaged(&path, &error))?;
@@ -202,7 +201,7 @@ pub fn read(folder: &Path) -> Result<Option<Fitted>> {
         let count = count.filter(|count| *count <= file.len());
         let values = count.and_then(|count| npy::read_values(&mut file, &header.descr, count));
         let values = values
-            .ok_or_else(|| damaged(&path, &"its header does not fit its values"))?
+            .ok_or_else(|| damaged(&path, &"its header does not match its values"))?
             .map_err(|error| damaged(&path, &error))?;
         fitted.insert(name, &header.shape, values);
     }

@@ -1,4 +1,4 @@
-//! What a training step needs of a GPU's memory, by estimate: for the message of one that had too little.
+//! An estimate of the GPU memory that a training step needs, for the error message when it did not suffice.
 
 use std::fmt::Write as _;
 
@@ -11,48 +11,47 @@ use models::{Fitted, NetworkConfig};
 use crate::experiment::Experiment;
 use crate::runs::folder::RunFolder;
 
-/// Bytes of a number.
+/// Bytes of a float32.
 const NUMBER: u64 = 4;
 
 /// A tensor and its gradient.
 const WITH_GRADIENT: u64 = 2;
 
-/// Copies of every parameter: itself, its gradient, and the moments of Adam.
+/// Copies of every parameter: the value, its gradient and the moments of Adam.
 const COPIES: u64 = 4;
 
-/// Of all of the memory, the share that is counted on: drivers and windows want some.
+/// Usable fraction of the memory: drivers and other programs take the rest.
 const USABLE: f64 = 0.9;
 
-/// Estimated needs of one step.
+/// Estimated memory of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Needs {
-    /// What the network makes of an excerpt, the largest first.
+    /// Intermediate tensors per excerpt, largest first.
     tensors: Vec<Made>,
-    /// Bytes an excerpt, gradients included.
+    /// Bytes per excerpt, gradients included.
     each: u64,
     /// Bytes that do not depend on the batch.
     fixed: u64,
 }
 
 impl Needs {
-    /// Of an experiment's network, which is built on the CPU for it; `None` if it cannot be.
+    /// Estimates the network of an experiment, built on the CPU; `None` if it cannot be built.
     pub fn of(experiment: &Experiment, outputs: usize, fitted: &Fitted) -> Option<Needs> {
         let samples = experiment.excerpt_samples();
         let model = experiment.model.init(outputs, samples, fitted, &Device::flex()).ok()?;
         let mut tensors = made(&model, samples);
-        // Views of what is there.
+        // A view needs no memory.
         tensors.retain(|made| made.by != "Reshape");
         tensors.sort_by_key(|made| std::cmp::Reverse(bytes(made)));
         let each = WITH_GRADIENT * tensors.iter().map(bytes).sum::<u64>();
         Some(Needs { tensors, each, fixed: COPIES * NUMBER * model.num_params() as u64 })
     }
 
-    /// The largest batch that fits, by estimate, and is smaller than `batch`, for which `failed` bytes at once were too
-    /// many; 0 if no excerpt does.
+    /// The largest batch size below `batch` that should fit, after an allocation of `failed` bytes did not; 0 if none does.
     pub fn batch_size(&self, batch: usize, failed: Option<u64>, memory: Memory) -> usize {
         let batch = batch as u64;
         let largest = self.tensors.first().map_or(0, bytes);
-        // The device's own temporary tensors may be larger than those of the network.
+        // Temporary buffers of kernels may be larger than the network's tensors.
         let at_once = failed.map_or(largest, |failed| largest.max(failed.div_ceil(batch)));
         let by_tensor = memory.largest_tensor / at_once.max(1);
         let by_all = memory.all.map_or(u64::MAX, |all| {
@@ -66,8 +65,7 @@ fn bytes(made: &Made) -> u64 {
     made.shape.iter().fold(NUMBER, |all, size| all.saturating_mul(*size as u64))
 }
 
-/// What to do where training `experiment` in `folder` had too little memory on `device`, which had no room for
-/// `failed` bytes.
+/// Advice for a training run whose allocation of `failed` bytes failed on `device`.
 pub fn advice(
     folder: &RunFolder,
     experiment: &Experiment,
@@ -76,7 +74,7 @@ pub fn advice(
 ) -> String {
     let batch = experiment.training.batch_size;
     let needs = || {
-        // As it is in the folder, with all that depends on other runs.
+        // As resolved in the folder, including the transfer source.
         let experiment = folder.experiment().ok()?;
         let (outputs, fitted) = (folder.outputs(&experiment).ok()?, folder.fitted().ok()?);
         Needs::of(&experiment, outputs.len(), &fitted)
@@ -84,7 +82,7 @@ pub fn advice(
     let (Some(needs), Some(memory)) = (needs(), memory(device)) else {
         return format!("lower training.batch_size, which is {batch}, or use --device cpu");
     };
-    let mut text = format!("of a step of {batch} excerpts the largest tensors are");
+    let mut text = format!("the largest tensors of a step of {batch} excerpts are");
     let mut told: Vec<&Made> = Vec::new();
     for made in &needs.tensors {
         if told.len() < 3 && !told.iter().any(|told| told.shape == made.shape) {
@@ -96,20 +94,19 @@ pub fn advice(
         }
     }
     let _ =
-        write!(text, "; the device takes tensors of {} at most", megabytes(memory.largest_tensor));
+        write!(text, "; the device allows tensors of at most {}", megabytes(memory.largest_tensor));
     if let Some(all) = memory.all {
-        let _ = write!(text, " and {} in all", megabytes(all));
+        let _ = write!(text, " and {} in total", megabytes(all));
     }
     let _ = match needs.batch_size(batch, failed, memory) {
         0 => write!(
             text,
-            ". Not even one excerpt fits, by estimate: shorten training.excerpt_seconds, make the model smaller, or \
-             use --device cpu"
+            ". By estimate not even one excerpt fits: shorten training.excerpt_seconds, use a smaller model, or --device cpu"
         ),
         fits => write!(
             text,
-            ". By estimate training.batch_size = {fits} fits; a run that has begun goes on with the batch \
-             size it has on a device with more memory, or with --device cpu"
+            ". By estimate training.batch_size = {fits} fits. An existing run keeps its batch size: resume it on a device \
+             with more memory, or with --device cpu"
         ),
     };
     text + ". Earlier checkpoints are kept"
@@ -133,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_tensor_is_that_of_the_front_end() {
+    fn the_front_end_has_the_largest_tensor() {
         let needs = needs();
         // (16 000 - 16) / 4 + 1 frames.
         assert_eq!(needs.tensors[0].shape, [64, 3_997]);
@@ -143,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_within_both_limits_and_less_than_what_did_not() {
+    fn the_advised_batch_fits_both_limits_and_is_smaller() {
         let needs = needs();
         let largest = 4 * 64 * 3_997;
         let all = |tensors: u64, all| Memory { largest_tensor: tensors, all };

@@ -1,4 +1,4 @@
-//! The model of an experiment, with its first weights or with trained ones.
+//! The model of an experiment, with initial or trained weights.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use crate::experiment::Experiment;
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 
-/// The model of an experiment with its first weights, on the differentiating twin of `device`.
+/// The model of an experiment with its initial weights, on `device` with autodiff.
 ///
-/// The weights are always drawn on the CPU, so that every device starts from the same ones.
+/// The weights are always drawn on the CPU, so that every device starts from the same values.
 ///
 /// # Errors
 /// If no model can be built from the experiment, or its weights do not reach the device.
@@ -34,29 +34,28 @@ pub fn initial(
     let model = experiment.model.init(outputs, samples, fitted, &tracked).map_err(config)?;
     model.try_load_record(record).map_err(|error| {
         Error::Device(format!(
-            "cannot bring the first weights to the device: {error}; `tonotopy devices --check` tells whether it works"
+            "cannot copy the initial weights to the device: {error}; test the device with `tonotopy devices --check`"
         ))
     })
 }
 
-/// A model of the same architecture with stored weights, which lay in `from`.
+/// The same model with stored weights, read from `from`.
 ///
 /// # Errors
-/// If they do not fit it.
+/// If they do not fit the model.
 pub fn with_weights(model: Model, weights: ModuleRecord, from: &Path) -> Result<Model> {
     model.try_load_record(weights).map_err(|error| {
         Error::Data(format!(
-            "the weights in {} do not fit the model of its experiment.toml: {error}; put both back as they were, or \
-             train the run anew",
+            "the weights in {} do not fit the model of its experiment.toml: {error}; restore both, or train the run again",
             from.display()
         ))
     })
 }
 
-/// The model of a run as a checkpoint of it has it, to compute with and not to learn.
+/// The trained model of a run, for inference.
 ///
 /// # Errors
-/// If the checkpoint or what is fitted cannot be read, or does not fit the experiment.
+/// If the checkpoint or the fitted part cannot be read, or does not fit the experiment.
 pub fn trained(
     folder: &RunFolder,
     experiment: &Experiment,

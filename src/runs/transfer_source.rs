@@ -1,4 +1,4 @@
-//! The network of another run, on which a model builds.
+//! The transfer source: the network of another run that a model builds on.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 use crate::runs::model;
 
-/// The run that a config names: that folder, or the one of the same seed, `NAME-s<seed>`; here, or beside
-/// the run that is being made.
+/// Finds the run that a config names: the folder of that name, or `NAME-s<seed>` with the same seed, in the working directory
+/// or beside the run that is being trained.
 ///
 /// # Errors
 /// If none of them is a trained run.
@@ -29,14 +29,14 @@ pub(crate) fn find(key: &str, run: &Path, seed: u64, beside: &Path) -> Result<Ru
             return match folder.is_trained()? {
                 true => Ok(folder),
                 false => Err(Error::Config(format!(
-                    "{key}: {} is not trained to its end: go on with it first",
+                    "{key}: {} has not finished training: resume it first",
                     path.display()
                 ))),
             };
         }
     }
     Err(Error::Config(format!(
-        "{key}: there is no run {} or {}, neither here nor in {}: train it first, or name another",
+        "{key}: neither run {} nor {} exists in the working directory or in {}: train it first, or name another run",
         names[0].display(),
         names[1].display(),
         beside.display()
@@ -50,11 +50,10 @@ fn transferred(experiment: &Experiment) -> Option<&TransferredConfig> {
     }
 }
 
-/// The experiment with the network that it builds on, if it builds on one; `beside` is the folder of the
-/// run folders.
+/// The experiment with its transfer source filled in, if it has one; `beside` is the folder of the run folders.
 ///
 /// # Errors
-/// If there is no such run, or the model cannot be built on it.
+/// If the run does not exist, or the model cannot be built on it.
 pub fn resolved(experiment: &Experiment, beside: &Path) -> Result<Experiment> {
     let mut experiment = experiment.clone();
     let seed = experiment.seed;
@@ -74,28 +73,27 @@ pub fn resolved(experiment: &Experiment, beside: &Path) -> Result<Experiment> {
     Ok(experiment)
 }
 
-/// The network that a resolved experiment builds on, for its excerpts and outside of any gradient, and
-/// what is fitted of it.
+/// The transfer source of a resolved experiment, without gradients, and its fitted part.
 ///
 /// # Errors
-/// If it builds on none, the run is gone, or its network takes no excerpts of this length.
+/// If the experiment has no source, the run does not exist, or its network does not accept excerpts of this length.
 pub fn load(experiment: &Experiment, beside: &Path, device: &Device) -> Result<(Model, Fitted)> {
     let Some((config, source)) =
         transferred(experiment).and_then(|config| Some((config, config.source.as_deref()?)))
     else {
-        return Err(Error::Config("model.name: this model builds on no other run".into()));
+        return Err(Error::Config("model.name: this model has no transfer source".into()));
     };
     let folder = find("model.run", &config.run, experiment.seed, beside)?;
     let was = folder.experiment()?;
     if was.model != source.model {
         return Err(Error::Config(format!(
-            "model.run: the network in {} is no longer the one that this run began with",
+            "model.run: the network in {} has changed since this run was created",
             folder.path().display()
         )));
     }
     let checkpoint = folder.checkpoints().load(Which::Best)?;
     let fitted = folder.fitted()?;
-    // As long as this experiment's excerpts, not the source's own.
+    // The length of this experiment's excerpts, not of the source's.
     let mut here = was.clone();
     here.training.excerpt_seconds = experiment.training.excerpt_seconds;
     let model = model::initial(&here, source.outputs, &fitted, device)?.valid();
@@ -103,8 +101,7 @@ pub fn load(experiment: &Experiment, beside: &Path, device: &Device) -> Result<(
         match here.excerpt_samples() == was.excerpt_samples() {
             true => error,
             false => Error::Config(format!(
-                "training.excerpt_seconds is {}: the network of {} takes only excerpts as long as those that \
-                 it was trained on, {} s",
+                "training.excerpt_seconds is {}: the network of {} accepts only the excerpt length it was trained on, {} s",
                 experiment.training.excerpt_seconds,
                 folder.path().display(),
                 was.training.excerpt_seconds
@@ -114,7 +111,7 @@ pub fn load(experiment: &Experiment, beside: &Path, device: &Device) -> Result<(
     Ok((model, fitted))
 }
 
-/// Puts the network that the experiment builds on into its model.
+/// Inserts the transfer source into the experiment's model.
 ///
 /// # Errors
 /// As [`load`].
@@ -128,7 +125,7 @@ pub fn put_into(
         Model::Transferred(model) => {
             let (source, _) = load(experiment, beside, device)?;
             let model = model.with_source(source).map_err(|error| {
-                Error::Data(format!("model.run: the weights of that run do not fit ({error}): train it anew, or name another"))
+                Error::Data(format!("model.run: the weights of that run do not fit ({error}): train it again, or name another run"))
             })?;
             Ok(Model::Transferred(model))
         }

@@ -1,4 +1,4 @@
-//! A model that begins with the weights of another run.
+//! Warm start: initial weights from another run (`init_from`).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,30 +15,30 @@ use crate::runs::model;
 use crate::runs::transfer_source::find;
 use crate::training::parameter_groups::Place;
 
-/// What decides what weights mean: what the audio becomes before the layers, and on which time scale.
+/// Keys that must agree, because weights depend on them: the front end and the time scale.
 const MEANING: [&str; 5] = ["name", "front_end", "sample_rate", "stem_length", "pool"];
 
-/// Settings of the layers on top of what is fitted.
+/// Keys of the layers on top of the fitted part, which may differ.
 const FREE: [&str; 3] = ["dropout", "hidden", "head"];
 
-/// What is taken from another run.
+/// Another run whose weights are reused.
 pub struct WarmStart {
     folder: RunFolder,
     experiment: Experiment,
 }
 
 impl WarmStart {
-    /// The run that the experiment begins from, if it names one.
+    /// The run that the experiment names in `init_from`, if any.
     ///
     /// # Errors
-    /// If there is no such run, or its model is another one.
+    /// If the run does not exist, or its model differs.
     pub fn of(experiment: &Experiment, beside: &Path) -> Result<Option<WarmStart>> {
         let Some(run) = &experiment.init_from else { return Ok(None) };
         let folder = find("init_from", run, experiment.seed, beside)?;
         let source = folder.experiment()?;
         let (ours, theirs) = (table(&experiment.model), table(&source.model));
         let place = folder.path().display().to_string();
-        // Layers may differ, and begin anew then; what the audio becomes before them may not.
+        // Layers may differ and are then initialized; what precedes them may not.
         let fitted = experiment.model.is_fitted();
         let keys: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
         for key in keys {
@@ -50,8 +50,7 @@ impl WarmStart {
                 value.map_or("missing".to_string(), ToString::to_string)
             };
             return Err(Error::Config(format!(
-                "init_from: model.{key} is {} here and {} in {place}: weights mean nothing to another one; \
-                 set it to the same",
+                "init_from: model.{key} is {} here and {} in {place}, whose weights would not fit: use the same value",
                 shown(ours.get(key)),
                 shown(theirs.get(key)),
             )));
@@ -59,7 +58,7 @@ impl WarmStart {
         Ok(Some(WarmStart { folder, experiment: source }))
     }
 
-    /// What is fitted of that run, which this one then does not fit anew.
+    /// The fitted part of that run, which is reused.
     ///
     /// # Errors
     /// If it is damaged.
@@ -67,11 +66,11 @@ impl WarmStart {
         self.folder.fitted()
     }
 
-    /// `model` with the weights of that run wherever path and shape are the same; the output layer and
-    /// what differs begins anew. And a sentence on what was taken.
+    /// Copies the weights of that run wherever path and shape agree, except the output layer. Also returns a note on what was
+    /// copied.
     ///
     /// # Errors
-    /// If the run's checkpoint cannot be read, or nothing of it fits.
+    /// If the run's checkpoint cannot be read, or none of its weights fit.
     pub fn put_into(&self, model: Model) -> Result<(Model, String)> {
         let host = burn::tensor::Device::flex();
         let outputs = self.folder.outputs(&self.experiment)?.len();

@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 /// Scales all gradients by one factor so that their joint L2 norm is at most `limit`
 /// (Pascanu et al. 2013), and returns the norm before that as a tensor `[1]`.
 ///
-/// burn's own clipping by norm takes each parameter tensor by itself, which changes the
-/// direction of the step. Nothing is read back from the device here.
+/// burn's own clipping by norm scales each parameter tensor separately, which changes the direction of the step. Nothing is
+/// read back from the device.
 pub fn clip_by_global_norm<M: Module>(
     model: &M,
     gradients: GradientsParams,
@@ -18,7 +18,7 @@ pub fn clip_by_global_norm<M: Module>(
     model.visit(&mut squares);
     let Some(sum) = squares.sum else { return (gradients, None) };
     let norm = sum.sqrt();
-    // The small constant is PyTorch's; it keeps a zero gradient from dividing by zero.
+    // PyTorch adds the same constant against division by zero.
     let factor = norm.clone().add_scalar(1e-6).recip().mul_scalar(limit).clamp_max(1.0);
     let mut scale = Scale { gradients, factor };
     model.visit(&mut scale);

@@ -1,4 +1,4 @@
-//! Whether all weights of a model are numbers.
+//! A check for weights that are NaN or infinite.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -38,12 +38,11 @@ pub fn first_not_finite<M: Module>(model: &M) -> Option<String> {
     search.found
 }
 
-/// What to say of a parameter that a step spoilt.
+/// The error for a parameter that a step made NaN or infinite.
 pub fn spoilt(parameter: &str, step: u64) -> Error {
     Error::Diverged(format!(
-        "the weights {parameter} are not finite after step {step}, whose gradient was not or was too large; no \
-         checkpoint is made of them, and earlier ones are kept. Lower training.optimizer.learning_rate, or set \
-         training.clip_norm"
+        "the weights {parameter} are not finite after step {step}: its gradient was not finite or too large. They are not \
+         saved, earlier checkpoints are kept. Lower training.optimizer.learning_rate, or set training.clip_norm"
     ))
 }
 
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_that_is_no_number_is_named() {
+    fn the_first_parameter_that_is_not_finite_is_named() {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let device = Device::flex();
             let mut layer = LinearConfig::new(3, 2).init(&device);

@@ -1,4 +1,4 @@
-//! The course of a run: `metrics.jsonl` and TensorBoard events.
+//! The log of a run: `metrics.jsonl` and TensorBoard events.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -15,26 +15,26 @@ use crate::training::tensorboard::EventWriter;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum LogLine {
-    /// Training begins, or goes on, at this step.
+    /// Training starts or resumes at this step.
     Start {
-        /// Steps done: 0, or those of the checkpoint that it goes on from.
+        /// Steps done: 0, or those of the checkpoint that it resumes from.
         step: u64,
-        /// The time of day, in seconds since 1970 (UTC).
+        /// Unix time, in seconds.
         unix_seconds: u64,
     },
-    /// Means over the steps since the line before.
+    /// Means over the steps since the previous line.
     Train {
         /// Steps done.
         step: u64,
         /// Mean loss of the batches, with dropout.
         loss: f64,
-        /// Of the last of these steps, after schedule and warm-up, before the factors of `training.learning_rates`.
+        /// Learning rate of the last step, after schedule and warm-up, before the factors of `training.learning_rates`.
         learning_rate: f64,
-        /// Without validations and checkpoints; waiting for batches counts.
+        /// Speed, without validations and checkpoints, with the time spent waiting for batches.
         excerpts_per_second: f64,
-        /// Share of the time that the device waited for a batch.
+        /// Fraction of the time spent waiting for batches.
         waiting: f64,
-        /// Joint L2 norm of the last step's gradients before clipping; `None` where nothing is clipped.
+        /// Global L2 norm of the last step's gradients before clipping; `None` without clipping.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gradient_norm: Option<f64>,
     },
@@ -42,9 +42,9 @@ pub enum LogLine {
     Valid {
         /// Steps done.
         step: u64,
-        /// By name; `None` where a metric is not defined on this split.
+        /// Metrics by name; `None` where one is not defined on this split.
         metrics: BTreeMap<String, Option<f64>>,
-        /// Whether no validation before was as good.
+        /// Whether this is the best validation so far.
         best: bool,
     },
     /// Training ended; `reason` is `steps`, `patience`, `interrupted`, `diverged`, `failed` or `imported`.
@@ -53,7 +53,7 @@ pub enum LogLine {
         step: u64,
         /// One of the words above.
         reason: String,
-        /// Time spent training, over all sessions.
+        /// Training time over all sessions, in seconds.
         seconds: f64,
     },
 }
@@ -70,10 +70,10 @@ impl LogLine {
     }
 }
 
-/// Reads `metrics.jsonl`. A last line that was cut off by a crash is passed over.
+/// Reads `metrics.jsonl`. Ignores a last line that a crash cut off.
 ///
 /// # Errors
-/// [`Error::Data`] with the first line that is none of the log; [`Error::Io`] if the file cannot be read.
+/// [`Error::Data`] with the first invalid line, [`Error::Io`] if the file cannot be read.
 pub fn read(path: &Path) -> Result<Vec<LogLine>> {
     let text = read_text(path)?;
     let whole = text.ends_with('\n');
@@ -85,7 +85,7 @@ pub fn read(path: &Path) -> Result<Vec<LogLine>> {
             Err(_) if index + 1 == count && !whole => break,
             Err(error) => {
                 return Err(Error::Data(format!(
-                    "{} line {} is no log line: {error}; put the file back as it was, or remove the line",
+                    "{} line {} is not a log line: {error}; restore the file, or remove the line",
                     path.display(),
                     index + 1
                 )));
@@ -103,11 +103,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log of a run that stands at `step`. Lines of later steps, written before the run
-    /// was stopped and resumed, are dropped: those steps are done again.
+    /// Opens the log of a run that has done `step` steps. Drops lines of later steps: they will be done again.
     ///
     /// # Errors
-    /// As [`read()`]; [`Error::Io`] if the folder takes no files.
+    /// As [`read()`]; [`Error::Io`] if the folder is not writable.
     pub fn open(folder: &Path, step: u64) -> Result<Log> {
         let path = folder.join("metrics.jsonl");
         if path.exists() {
@@ -130,7 +129,7 @@ impl Log {
     /// Writes a line to `metrics.jsonl`, and its numbers to the TensorBoard events.
     ///
     /// # Errors
-    /// [`Error::Io`] if the disk refuses; no part of a line is then left in `metrics.jsonl`.
+    /// [`Error::Io`] if writing fails; `metrics.jsonl` then contains no partial line.
     pub fn write(&mut self, line: &LogLine) -> Result<()> {
         self.append(&to_line(line))?;
         let step = line.step() as i64;
@@ -156,12 +155,12 @@ impl Log {
         self.events.flush().map_err(Error::io("write", &self.path))
     }
 
-    /// Adds a line whole or not at all: half of one in the middle would spoil the log.
+    /// Appends the whole line or nothing.
     fn append(&mut self, line: &str) -> Result<()> {
         let failed = |error| Error::io("write", &self.path)(full(error, line.len()));
         let before = self.file.metadata().map_err(failed)?.len();
         self.file.write_all(line.as_bytes()).map_err(|error| {
-            // What fails here too is found out when the log is read.
+            // If this fails too, reading the log reports it.
             let _ = self.file.set_len(before);
             failed(error)
         })
@@ -174,7 +173,7 @@ fn to_line(line: &LogLine) -> String {
     text
 }
 
-/// Now, in seconds since 1970.
+/// Unix time, in seconds.
 pub fn unix_seconds() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! What training lowers and evaluation reports: a loss with all that it asks for.
+//! The training objective: a loss and the data that it needs besides logits and targets.
 
 use burn::tensor::{Device, Tensor};
 
@@ -6,31 +6,31 @@ use crate::training::loss::Loss;
 use crate::training::weighted_prediction_error::{DeviceListeners, Listeners};
 
 /// A loss over the tracks of one split.
-// A run has two of them: what the variants differ by in size is nothing.
+// A run has two of them, so their size does not matter.
 #[allow(clippy::large_enum_variant)]
 pub enum Objective<'a> {
-    /// A function of logits and targets alone.
+    /// A function of logits and targets.
     Targets(Loss),
-    /// The weighted prediction error: a function of logits and of who listened.
+    /// The weighted prediction error: a function of logits and listeners.
     Listeners {
-        /// Of the split's tracks.
+        /// The listeners of the split's tracks.
         listeners: &'a Listeners,
-        /// The same where the loss is computed.
+        /// The same on the device.
         on_device: DeviceListeners<'a>,
     },
 }
 
 impl<'a> Objective<'a> {
-    /// `listeners` are those of the split's tracks, and go with the weighted prediction error.
+    /// Combines a loss with the listeners of the split's tracks, which the weighted prediction error needs.
     ///
     /// # Panics
-    /// If the one is there without the other; an experiment that was checked has both.
+    /// If listeners and loss do not belong together; a validated experiment has both.
     pub fn new(loss: Loss, listeners: Option<&'a Listeners>, device: &Device) -> Objective<'a> {
         let weighted = loss == Loss::WeightedPredictionError;
         assert_eq!(
             weighted,
             listeners.is_some(),
-            "listeners go with the weighted prediction error"
+            "the weighted prediction error needs listeners, other losses have none"
         );
         match listeners {
             Some(listeners) => Objective::Listeners { listeners, on_device: listeners.on(device) },
@@ -49,7 +49,7 @@ impl<'a> Objective<'a> {
         }
     }
 
-    /// The same of one excerpt, on the host.
+    /// The loss of one excerpt, computed on the host.
     pub fn of_row(&self, logits: &[f32], targets: &[f32], track: usize) -> f64 {
         match self {
             Self::Targets(loss) => loss.of_row(logits, targets),

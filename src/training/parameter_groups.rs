@@ -1,4 +1,4 @@
-//! Which parameters learn, and how fast: groups by their paths in the model.
+//! Parameter groups: frozen parameters and learning rates by path in the model.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,8 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
 
-/// Where a traversal of a model stands, as experiments name it: which kind a front end or a model is of
-/// several is no part of a path.
+/// The path of a traversal of a model, as experiments write it. Variants of enums are not part of a path.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
     parts: Vec<Option<String>>,
@@ -30,12 +29,12 @@ impl Place {
     }
 }
 
-/// What a model holds, by path.
+/// The parameters of a model, by path.
 #[derive(Default)]
 struct Found {
     place: Place,
     parameters: Vec<(String, ParamId)>,
-    /// Such as whether a layer is in training.
+    /// Flags such as whether a layer is in training mode.
     flags: Vec<(String, ParamId)>,
 }
 
@@ -57,26 +56,25 @@ impl ModuleVisitor for Found {
     }
 }
 
-/// Whether `path` is `prefix` or beneath it.
+/// Whether `path` is `prefix` or below it.
 fn beneath(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Factors on the learning rate, and what stays as it is.
+/// Learning-rate factors and frozen parameters.
 #[derive(Clone, Debug, Default)]
 pub struct ParamGroups {
-    /// Of the parameters that are not at 1; of frozen ones 0.
+    /// Factors other than 1; frozen parameters have 0.
     factors: HashMap<ParamId, f64>,
     /// Frozen parameters, and the flags of frozen layers.
     frozen: Vec<ParamId>,
 }
 
 impl ParamGroups {
-    /// Frozen parts are frozen whatever their learning rate; of several factors that of the longest path
-    /// counts.
+    /// Builds the groups. The longest matching path decides the factor; freezing overrides it.
     ///
     /// # Errors
-    /// If a path is that of no parameter, of running statistics alone, or nothing is left to learn.
+    /// If a path matches no parameter or only running statistics, or if every parameter is frozen.
     pub fn new<M: Module>(
         model: &M,
         frozen: &[String],
@@ -89,13 +87,12 @@ impl ParamGroups {
         for (key, prefix) in named.chain(frozen.iter().map(|path| (stays, path))) {
             if prefix.contains("running_") {
                 return Err(Error::Config(format!(
-                    "training.{key}: {prefix:?} names running statistics, which no gradient changes: name the \
-                     layer that has them"
+                    "training.{key}: {prefix:?} names running statistics, which gradients do not change: name their layer"
                 )));
             }
             if !all.parameters.iter().any(|(path, _)| beneath(path, prefix)) {
                 return Err(Error::Config(format!(
-                    "training.{key}: {prefix:?} is no part of this model; near it are {}",
+                    "training.{key}: {prefix:?} is not part of this model; similar parts: {}",
                     nearest(prefix, &all.parameters).join(", ")
                 )));
             }
@@ -115,7 +112,7 @@ impl ParamGroups {
         let learns = |(path, _): &(String, ParamId)| !path.contains("running_") && !is_frozen(path);
         if !frozen.is_empty() && !all.parameters.iter().any(learns) {
             return Err(Error::Config(
-                "training.frozen: nothing is left to learn; leave out at least one part".into(),
+                "training.frozen: every parameter is frozen; remove at least one part".into(),
             ));
         }
         let both = all.parameters.iter().chain(&all.flags);
@@ -140,8 +137,8 @@ impl ParamGroups {
         })
     }
 
-    /// The model with no gradients for what is frozen, and with its frozen layers out of training: batch
-    /// normalisation there uses its statistics and does not change them.
+    /// Freezes parameters, and puts frozen batch normalization into evaluation mode: it uses its running statistics and does
+    /// not update them.
     pub fn freeze<M: Module>(&self, model: M) -> M {
         match self.frozen.is_empty() {
             true => model,
@@ -149,7 +146,7 @@ impl ParamGroups {
         }
     }
 
-    /// Gradients by the factor of their parameters, those of frozen ones left out.
+    /// Splits gradients by factor; drops those of frozen parameters.
     pub fn split<M: Module>(
         &self,
         model: &M,
@@ -165,7 +162,7 @@ impl ParamGroups {
     }
 }
 
-/// The known parts that are most like a path: up to five.
+/// Up to five parts of the model whose paths are most similar.
 fn nearest(path: &str, known: &[(String, ParamId)]) -> Vec<String> {
     let mut parts: BTreeSet<&str> = BTreeSet::new();
     for (known, _) in known {
@@ -330,11 +327,11 @@ mod tests {
         let model = model(&Device::flex().autodiff());
         let none = BTreeMap::new();
         let error = ParamGroups::new(&model, &["fir".into()], &none).unwrap_err();
-        assert!(error.to_string().contains("\"fir\" is no part"), "{error}");
-        assert!(error.to_string().contains("near it are first, "), "{error}");
+        assert!(error.to_string().contains("\"fir\" is not part"), "{error}");
+        assert!(error.to_string().contains("similar parts: first, "), "{error}");
         let both = ["first".to_string(), "second".to_string()];
         let error = ParamGroups::new(&model, &both, &none).unwrap_err();
-        assert!(error.to_string().contains("nothing is left to learn"), "{error}");
+        assert!(error.to_string().contains("every parameter is frozen"), "{error}");
         let rates = BTreeMap::from([("third".to_string(), 0.5)]);
         let error = ParamGroups::new(&model, &[], &rates).unwrap_err();
         assert!(error.to_string().contains("learning_rates"), "{error}");

@@ -1,6 +1,6 @@
-//! Event files that TensorBoard reads: `tensorboard --logdir runs` shows the curves of a run.
+//! Event files for TensorBoard: `tensorboard --logdir runs` shows the curves of a run.
 //!
-//! An event file is a row of records, each a protocol-buffer message `Event` in TFRecord framing:
+//! An event file is a sequence of records, each a protocol-buffer message `Event` in TFRecord framing:
 //!
 //! | bytes | |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | length | the message |
 //! | 4 | masked CRC-32C of the message |
 //!
-//! The first record names the version of the format. Only what scalars need is written:
+//! The first record names the version of the format. Only the fields that scalars need are written:
 //! `Event { 1: double wall_time, 2: int64 step, 3: string file_version, 5: Summary summary,
 //! 7: SessionLog session_log }`, `Summary { 1: repeated Value { 1: string tag, 2: float
 //! simple_value } }`, `SessionLog { 1: enum status }`.
@@ -22,10 +22,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What one loses at most where the program is killed.
+/// How much is lost at most if the program is killed.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
 const PREFIX: &str = "events.out.tfevents.";
-/// Bytes of records that are gathered before they are written.
+/// Size of the write buffer, in bytes.
 const BUFFER: usize = 1 << 16;
 
 /// Writes one event file.
@@ -37,15 +37,13 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Begins a new event file in the folder `dir`, which must exist.
+    /// Creates an event file in the existing folder `dir`.
     ///
-    /// A run that goes on after a stop gives the step of the checkpoint that it goes on from as
-    /// `resume_step`: TensorBoard then forgets all points of earlier files behind that step, where
-    /// else the curves would run back and forth. What was logged at the step itself stays.
+    /// `resume_step` is the step of the checkpoint that a run resumes from: TensorBoard then discards the points of earlier
+    /// files after that step, so that curves do not run back and forth. Points of the step itself stay.
     ///
-    /// The file is named `events.out.tfevents.<seconds>.<host>.<process>`. TensorBoard reads the
-    /// files of a folder in the order of their names and never goes back, so the seconds are
-    /// those of the clock, but later than those of every file that is there.
+    /// The file is named `events.out.tfevents.<seconds>.<host>.<process>`. TensorBoard reads the files of a folder in the
+    /// order of their names, so the seconds are those of the clock, but later than those of every existing file.
     ///
     /// # Errors
     /// If the folder cannot be read or written to.
@@ -55,26 +53,25 @@ impl EventWriter {
         let mut writer = Self { path, file, flushed: Instant::now() };
         writer.write(&version_event(wall_time()))?;
         if let Some(step) = resume_step {
-            // What a start makes TensorBoard forget includes the start's own step.
+            // TensorBoard discards the step of the start event too.
             writer.write(&start_event(wall_time(), step.saturating_add(1)))?;
         }
         writer.flush()?;
         Ok(writer)
     }
 
-    /// The file that is being written.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds the point (`step`, `value`) to the curve `tag`; `a/b` is shown as curve `b` of group
-    /// `a`. TensorBoard marks NaN and infinity as such.
+    /// Adds the point (`step`, `value`) to the curve `tag`; `a/b` is shown as curve `b` of group `a`. TensorBoard marks
+    /// NaN and infinity.
     ///
-    /// Points reach the disk on [`EventWriter::flush`], with the first call more than ten seconds
-    /// after the last time, and when the writer is dropped.
+    /// Points reach the disk on [`EventWriter::flush`], every ten seconds, and when the writer is dropped.
     ///
     /// # Errors
-    /// If the disk refuses, or `tag` is empty.
+    /// If writing fails, or `tag` is empty.
     pub fn scalar(&mut self, tag: &str, step: i64, value: f32) -> io::Result<()> {
         if tag.is_empty() {
             let message = format!("the curve of the value at step {step} has no name");
@@ -87,10 +84,10 @@ impl EventWriter {
         Ok(())
     }
 
-    /// Hands all points to the operating system, so that a reader sees them.
+    /// Writes all points, so that a reader sees them.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If writing fails.
     pub fn flush(&mut self) -> io::Result<()> {
         self.flushed = Instant::now();
         self.file.flush()
@@ -101,7 +98,7 @@ impl EventWriter {
     }
 }
 
-/// Seconds since 1970; 0 for a clock that is set earlier.
+/// Unix time, in seconds; 0 if the clock is set before 1970.
 fn wall_time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
@@ -117,7 +114,7 @@ fn create_file(dir: &Path) -> io::Result<(PathBuf, File)> {
     loop {
         let path = dir.join(format!("{PREFIX}{seconds:010}.{host}.{process}"));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            // Another writer of this process took the name since the folder was read.
+            // Another writer of this process has just taken the name.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 seconds = seconds.saturating_add(1);
             }
@@ -126,15 +123,14 @@ fn create_file(dir: &Path) -> io::Result<(PathBuf, File)> {
     }
 }
 
-/// The seconds in the name of an event file. Names with more or fewer than ten digits are not
-/// ordered as their numbers are, and so none of ours.
+/// The seconds in the name of an event file. Other numbers than those of ten digits do not sort by value.
 fn name_seconds(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(PREFIX)?.split('.').next()?;
-    // The last ten-digit number has no successor that would be sorted behind it.
+    // No successor of the last ten-digit number sorts after it.
     digits.parse().ok().filter(|&seconds| digits.len() == 10 && seconds < 9_999_999_999)
 }
 
-/// The name of this machine as far as it is known, fit for a file name.
+/// The host name, safe for a file name.
 fn host_name() -> String {
     let name = crate::io::host::name().unwrap_or_default();
     let name: String =
@@ -153,7 +149,7 @@ fn record(message: &[u8]) -> Vec<u8> {
     record
 }
 
-/// The checksum of data that may hold checksums itself.
+/// The masked CRC-32C of TFRecord files.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xA282_EAD8)
 }
@@ -185,16 +181,16 @@ fn scalar_event(wall_time: f64, step: i64, tag: &str, simple_value: f32) -> Vec<
     event.0
 }
 
-/// A protocol-buffer message: fields, each a key (number and wire type) and what belongs to it.
+/// A protocol-buffer message: fields of a key (number and wire type) and a value.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
 impl Message {
-    /// An event with its first two fields.
+    /// An event with its time and step.
     fn at(wall_time: f64, step: i64) -> Self {
         let mut event = Self::default();
         event.fixed64(1, wall_time);
-        // 0 is the default, which the encoding leaves out.
+        // The encoding omits the default, 0.
         if step != 0 {
             event.varint(2, step as u64);
         }
@@ -226,7 +222,7 @@ impl Message {
         self.0.extend(value.to_le_bytes());
     }
 
-    /// Seven bits a byte, the lowest first; the top bit says that more follow.
+    /// A varint: seven bits per byte, lowest first; the top bit marks that more follow.
     fn raw_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);

@@ -1,39 +1,38 @@
-//! The weighted prediction error: predicted factors are judged by how well they explain who
-//! listened, not by how near they are to the factors of the factorisation.
+//! The weighted prediction error: predicted factors are scored by how well they explain who listened, not by their
+//! distance to the factors of the factorization.
 //!
 //! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS,
 //! equation 5: for a song with predicted factors `y` the sum over all users `u` of
 //! `c_u (p_u - x_u'y)^2`, with the users' factors `x_u` fixed, the preference `p_u` 1 where `u`
 //! listened and 0 elsewhere, and the confidence `c_u` 1 where `u` did not listen.
 //!
-//! The sum over the many who did not listen needs no user of its own. With the Gram matrix
-//! `G = sum_u x_u x_u'`, computed once, it is
+//! The sum over the many users who did not listen is not computed user by user. With the Gram matrix
+//! `G = sum_u x_u x_u'`, computed once, the error is
 //!
 //! `y'G y + sum over the listeners u of [c_u (1 - x_u'y)^2 - (x_u'y)^2]`.
 //!
-//! Here it is divided by the number of users, so that learning rates do not depend on that.
+//! It is divided by the number of users here, so that learning rates do not depend on that number.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::listening::matrix::Matrix;
 
-/// Who listened to the tracks of a split, and the factors of all users.
+/// The listeners of the tracks of a split, and the factors of all users.
 #[derive(Clone, Debug)]
 pub struct Listeners {
     /// Row-major `[user, factor]`.
     factors: Vec<f32>,
     width: usize,
-    /// Row-major `[factor, factor]`: the sum of the outer products of the users' factors.
+    /// Gram matrix of the users' factors, row-major `[factor, factor]`.
     gram: Vec<f64>,
-    /// Where the listeners of each track begin in the two lists below, and where the last end.
+    /// Offsets of the tracks in the two lists below (compressed sparse rows).
     offsets: Vec<usize>,
     users: Vec<u32>,
     confidence: Vec<f32>,
 }
 
 impl Listeners {
-    /// `plays[track]`: the users that listened, each with the confidence that they like it (1 or
-    /// more).
+    /// `plays[track]`: the users that listened, each with a confidence of at least 1.
     ///
     /// # Panics
     /// If a user has no factors.
@@ -52,12 +51,12 @@ impl Listeners {
         Listeners { factors: factors.into_data(), width, gram, offsets, users, confidence }
     }
 
-    /// Users, those that listened to nothing here included.
+    /// Number of users, including those without any play in this split.
     fn users(&self) -> usize {
         self.factors.len() / self.width
     }
 
-    /// The error of one track, from its predicted factors.
+    /// The error of one track with these predicted factors.
     pub fn of_track(&self, track: usize, predicted: &[f32]) -> f64 {
         let y: Vec<f64> = predicted.iter().map(|value| f64::from(*value)).collect();
         let mut sum = 0.0;
@@ -72,7 +71,7 @@ impl Listeners {
         sum / self.users() as f64
     }
 
-    /// What the loss needs on `device`.
+    /// The matrices that the loss needs, on `device`.
     pub fn on(&self, device: &Device) -> DeviceListeners<'_> {
         let gram: Vec<f32> = self.gram.iter().map(|value| *value as f32).collect();
         let shape = |values: Vec<f32>, rows| {
@@ -86,7 +85,7 @@ impl Listeners {
     }
 }
 
-/// [`Listeners`] with their matrices on a device.
+/// [`Listeners`] on a device.
 pub struct DeviceListeners<'a> {
     listeners: &'a Listeners,
     /// `[user, factor]`
@@ -144,7 +143,7 @@ mod tests {
         Listeners::new(Matrix::new(USERS.len(), WIDTH, USERS.concat()).unwrap(), plays)
     }
 
-    /// Equation 5 as it stands: a sum over every user.
+    /// Equation 5 as written: a sum over every user.
     fn written_out(plays: &[(u32, f32)], y: &[f32; WIDTH]) -> f64 {
         let mut sum = 0.0;
         for (user, x) in USERS.iter().enumerate() {
