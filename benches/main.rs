@@ -56,10 +56,8 @@ fn training_step(c: &mut Criterion) {
         let experiment = experiment(front_end);
         let (device, samples) = (Device::flex(), experiment.excerpt_samples());
         let tracked = device.clone().autodiff();
-        let mut model = Some(
-            initial(&experiment, 50, &Fitted::default(), &device)
-                .expect("valid model"),
-        );
+        let mut model =
+            Some(initial(&experiment, 50, &Fitted::default(), &device).expect("valid model"));
         let mut optimizer = experiment.training.optimizer.init();
         let waveforms = noise(BATCH * samples);
         group.bench_function(name, |b| {
@@ -89,8 +87,7 @@ fn prediction(c: &mut Criterion) {
     for (name, front_end) in FRONT_ENDS {
         let experiment = experiment(front_end);
         let (device, samples) = (Device::flex(), experiment.excerpt_samples());
-        let model = initial(&experiment, 50, &Fitted::default(), &device)
-            .expect("valid model");
+        let model = initial(&experiment, 50, &Fitted::default(), &device).expect("valid model");
         let model = burn::module::Module::valid(&model);
         let x: Tensor<2> =
             Tensor::from_data(TensorData::new(noise(16 * samples), [16, samples]), &device);

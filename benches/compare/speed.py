@@ -1,12 +1,12 @@
 """Compares our speed with that of other programs on this machine: training steps and predictions.
 
     cargo build --release && cargo build --release --example speed_work --example kmeans_rows --example factorize_csr
-    python benches/compare/speed.py [ROW ...] [--rounds N] [--audio FOLDER] [--tonotopy PROGRAM] [--small]
+    python benches/compare/speed.py [ROW ...] [--rounds N] [--audio DIR] [--tonotopy PROGRAM] [--small]
 
-A row is measured in rounds; in each, ours and every peer do the same work in turn, on noise of the same shapes. What
-is printed is the median of the rounds' medians, and the ratio peer / ours. The peers' settings are those of ours:
-threads, batch, optimizer, dropout. A row that cannot be measured here says why, and the next one follows. --small does
-little of each, to see whether all that is needed is there; its figures mean nothing.
+A row is measured in rounds; in each round, ours and every peer do the same work in alternation, on noise of the same
+shapes. The median of the rounds' medians and the ratio peer / ours are printed. Peers use the same threads, batch size,
+optimizer and dropout. If a row cannot be measured, the reason is printed. --small measures very little, to check that
+everything runs; its figures are meaningless.
 """
 
 import argparse
@@ -435,7 +435,7 @@ def main():
     arguments = parser.parse_args()
     arguments.rounds = 1 if arguments.small else arguments.rounds
     if unknown := set(arguments.rows) - set(rows):
-        parser.error(f"there is no row {', '.join(sorted(unknown))}: name some of {', '.join(rows)}")
+        parser.error(f"unknown row {', '.join(sorted(unknown))}; choose from {', '.join(rows)}")
     version = subprocess.run([arguments.tonotopy, "--version"], check=True, capture_output=True, text=True).stdout
     print(f"{version.strip()}; {processor()}, {THREADS} threads; {versions()}\n")
     print("| row | ours, ms | peers, ms | peer / ours, the best peer |\n|---|---|---|---|")
