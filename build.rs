@@ -1,4 +1,4 @@
-//! Tells the program which commit it was built from, and with which version of burn.
+//! Passes the Git commit and the version of burn to the program.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ fn main() {
     if let Some(head) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={head}");
     }
-    // A package can be built without its lock file.
+    // A packaged crate may have no lock file.
     let lock = std::fs::read_to_string("Cargo.lock").ok();
     if lock.is_some() {
         println!("cargo::rerun-if-changed=Cargo.lock");
@@ -22,7 +22,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
 }
 
-/// The version of a package in a lock file: the line after that of its name.
+/// The version of a package in a lock file, where the line after the name holds it.
 fn version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     let name = format!("name = \"{package}\"");
     let mut lines = lock.lines().skip_while(|line| *line != name).skip(1);

@@ -1,34 +1,34 @@
-//! What can go wrong, and the exit code that tells a script which kind it was.
+//! The errors that reach a user, and their exit codes.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Every failure that reaches a user. Each message names the value, the place and the remedy.
+/// An error with a message that says what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A flag, an experiment file or a value in one is wrong.
+    /// A flag, an experiment file or one of its values is wrong.
     #[error("{0}")]
     Config(String),
-    /// A data set, an audio file, a run folder or a checkpoint cannot be used.
+    /// A dataset, audio file, run directory or checkpoint cannot be used.
     #[error("{0}")]
     Data(String),
     /// The compute device is missing or failed.
     #[error("{0}")]
     Device(String),
-    /// Training produced a number that is not finite.
+    /// Training produced NaN or infinity.
     #[error("{0}")]
     Diverged(String),
-    /// The user asked to stop; what was done so far is saved.
+    /// The user interrupted the work; finished parts are saved.
     #[error("{0}")]
     Interrupted(String),
     /// Reading or writing failed.
-    #[allow(missing_docs, reason = "a field is what its message says")]
+    #[allow(missing_docs, reason = "the message names the fields")]
     #[error("cannot {action} {}: {source}{}", path.display(), remedy(source.kind()))]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
 }
 
 impl Error {
-    /// The process exit code of this kind of failure.
+    /// The exit code of the process after this error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
@@ -39,26 +39,26 @@ impl Error {
         }
     }
 
-    /// For `map_err` on an operation of `std::fs`.
+    /// A conversion for `map_err` after a call to `std::fs`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
 }
 
-/// What to do about a place, after what is wrong with it.
+/// The end of an I/O error message: what to do.
 pub(crate) fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room, then go on",
-        ErrorKind::ReadOnlyFilesystem => "; choose another place, or mount it for writing",
-        ErrorKind::PermissionDenied => "; see to its permissions, or choose another place",
-        ErrorKind::NotFound => "; see to how it is spelt, and whether it was moved",
-        ErrorKind::InvalidData => "; it is no text, so see whether it is the file that you mean",
-        ErrorKind::IsADirectory => "; a file is wanted",
-        ErrorKind::NotADirectory => "; a folder is wanted",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free disk space and try again",
+        ErrorKind::ReadOnlyFilesystem => "; choose another directory, or mount it for writing",
+        ErrorKind::PermissionDenied => "; check its permissions, or choose another directory",
+        ErrorKind::NotFound => "; check the spelling, and whether it was moved",
+        ErrorKind::InvalidData => "; it is not a text file: is this the right path?",
+        ErrorKind::IsADirectory => "; give the path of a file",
+        ErrorKind::NotADirectory => "; give the path of a directory",
         _ => "",
     }
 }
 
-/// A result whose error a user can act on.
+/// A result with an [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

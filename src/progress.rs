@@ -1,14 +1,14 @@
-//! What a person sees of long work: bars on a terminal, plain lines elsewhere.
+//! Progress of long work: bars on a terminal, lines elsewhere.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audio::ScanProgress;
-use crate::io::terminal::visible;
+use crate::io::terminal::escape_for_terminal;
 use crate::training::log::LogLine;
 
-/// Makes the bars of a verb.
+/// Creates progress bars.
 #[derive(Clone, Debug)]
 pub struct Progress {
     quiet: bool,
@@ -20,16 +20,18 @@ impl Progress {
         Progress { quiet }
     }
 
-    fn bar(&self, name: &str, length: u64, template: &str) -> Bar {
-        let name = visible(name);
+    /// A bar of `width` characters between the name and `position`, a template of indicatif.
+    fn bar(&self, name: &str, length: u64, width: u16, position: &str) -> Bar {
+        let name = escape_for_terminal(name);
         let target = match self.quiet {
             true => ProgressDrawTarget::hidden(),
-            // Hidden by itself where stderr is no terminal.
+            // Hidden automatically if standard error is not a terminal.
             false => ProgressDrawTarget::stderr_with_hz(8),
         };
-        let style = ProgressStyle::with_template(template)
-            .expect("the template is one of those below")
-            .progress_chars("█▉▊▋▌▍▎▏ ");
+        let style =
+            ProgressStyle::with_template(&format!("{{prefix}} [{{bar:{width}}}] {position}"))
+                .expect("the template is one of those below")
+                .progress_chars("█▉▊▋▌▍▎▏ ");
         let bar = ProgressBar::with_draw_target(Some(length), target)
             .with_style(style)
             .with_prefix(name.to_string());
@@ -38,14 +40,14 @@ impl Progress {
         Bar { bar, lines, name: name.to_string() }
     }
 
-    /// For decoding a data set.
+    /// For decoding a dataset.
     pub fn scan(&self) -> Bar {
-        self.bar("scan", 0, "{prefix} [{bar:30}] {pos}/{len} tracks  {msg}  {eta} left")
+        self.bar("scan", 0, 30, "{pos}/{len} tracks  {msg}  {eta} left")
     }
 
-    /// For a training run that stands at `step`.
+    /// For a training run of `steps` steps of which `step` are done.
     pub fn train(&self, name: &str, steps: u64, step: u64) -> Bar {
-        let bar = self.bar(name, steps, "{prefix} [{bar:24}] {pos}/{len}  {msg}  {eta} left");
+        let bar = self.bar(name, steps, 24, "{pos}/{len}  {msg}  {eta} left");
         bar.bar.set_position(step);
         bar.bar.reset_eta();
         bar
@@ -53,54 +55,49 @@ impl Progress {
 
     /// For the steps of a map.
     pub fn map(&self) -> Bar {
-        self.bar("map", 0, "{prefix} [{bar:30}] {pos}/{len} steps  {eta} left")
+        self.bar("map", 0, 30, "{pos}/{len} steps  {eta} left")
     }
 
-    /// For factorising: `rows` are solved in so many sweeps.
+    /// For a factorization that solves `rows` rows in `sweeps` sweeps.
     pub fn factorize(&self, sweeps: usize, rows: u64) -> Bar {
         let name = format!("factorize ({sweeps} sweeps)");
-        self.bar(&name, rows, "{prefix} [{bar:24}] {percent}%  {msg}  {eta} left")
+        self.bar(&name, rows, 24, "{percent}%  {msg}  {eta} left")
     }
 
-    /// For the sweeps of a factorisation that is a part of something else.
+    /// For the sweeps of a factorization that precedes training.
     pub fn sweeps(&self, count: usize) -> Bar {
-        self.bar(
-            "factorize",
-            count as u64,
-            "{prefix} [{bar:24}] {pos}/{len} sweeps  {msg}  {eta} left",
-        )
+        self.bar("factorize", count as u64, 24, "{pos}/{len} sweeps  {msg}  {eta} left")
     }
 
-    /// For fitting what is fixed in a model.
+    /// For fitting the parts of a model that training does not change.
     pub fn fit(&self) -> Bar {
-        self.bar("fit", 0, "{prefix} [{bar:30}] {pos}/{len} excerpts  {msg}")
+        self.bar("fit", 0, 30, "{pos}/{len} excerpts  {msg}")
     }
 
     /// For predicting excerpts or files.
     pub fn predict(&self, name: &str) -> Bar {
-        self.bar(name, 0, "{prefix} [{bar:30}] {pos}/{len} excerpts  {eta} left")
+        self.bar(name, 0, 30, "{pos}/{len} excerpts  {eta} left")
     }
 }
 
-/// One piece of long work.
+/// The progress of one piece of work.
 pub struct Bar {
     bar: ProgressBar,
-    /// Not on a terminal: say now and then how far it is.
+    /// Whether to print lines, because standard error is not a terminal.
     lines: bool,
     name: String,
 }
 
 impl Bar {
-    /// Shows how many tracks are done, and how many of them are in quarantine.
+    /// Shows how many tracks are finished and how many of them are in quarantine.
     pub fn scan(&self, progress: ScanProgress) {
-        self.bar.set_length(progress.total as u64);
-        self.bar.set_position(progress.done as u64);
+        self.predict(progress.done, progress.total);
         if progress.quarantined > 0 {
             self.bar.set_message(format!("{} in quarantine", progress.quarantined));
         }
     }
 
-    /// Shows how many of the excerpts or files are done.
+    /// Shows how many of the excerpts or files are finished.
     pub fn predict(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
@@ -115,18 +112,18 @@ impl Bar {
         self.bar.set_message(what.to_string());
     }
 
-    /// Shows how many rows of all sweeps have been solved.
+    /// Shows how many rows have been solved in all sweeps together.
     pub fn rows(&self, done: u64) {
         self.bar.set_position(done);
     }
 
-    /// Shows a sweep of a factorisation that is a part of something else.
+    /// Shows a sweep of a factorization that precedes training.
     pub fn sweep_of(&self, sweep: usize, objective: f64) {
         self.bar.set_position(sweep as u64);
         self.bar.set_message(format!("objective {objective:.5e}"));
     }
 
-    /// Shows a sweep of a factorisation.
+    /// Shows a sweep of a factorization.
     pub fn sweep(&self, sweep: usize, objective: f64, seconds: f64) {
         self.bar.set_message(format!("sweep {sweep}  objective {objective:.5e}"));
         if self.lines {
@@ -134,7 +131,7 @@ impl Bar {
         }
     }
 
-    /// Shows a line of the training log.
+    /// Shows a training line of the log.
     pub fn train(&self, line: &LogLine) {
         if let LogLine::Train { step, loss, excerpts_per_second, .. } = line {
             self.bar.set_position(*step);
@@ -146,7 +143,7 @@ impl Bar {
         }
     }
 
-    /// Shows a validation.
+    /// Shows a validation line of the log.
     pub fn valid(&self, line: &LogLine, metric: &str) {
         if let LogLine::Valid { step, metrics, best } = line {
             let value = |name: &str| metrics.get(name).copied().flatten();
@@ -165,7 +162,7 @@ impl Bar {
         }
     }
 
-    /// Takes the bar off the terminal.
+    /// Removes the bar from the terminal.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

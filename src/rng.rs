@@ -1,11 +1,11 @@
-//! Random numbers by counter: [`philox`] makes the bits, [`below`] whole numbers of them.
+//! Counter-based random numbers: [`philox`] returns random bits, [`below`] maps them to integers.
 
 pub use kernels::philox::philox;
 
-/// A whole number in `0..n` from 64 random bits: the high 64 bits of `x * n` (0 where `n` is 0).
+/// A random integer in `0..n` from 64 random bits: the upper 64 bits of `x * n`, and 0 if `n` is 0.
 ///
-/// No number is more than `n / 2^64` of its share off, which nothing here can notice, and every
-/// call takes exactly one `x`, so counters stay predictable.
+/// The probability of each integer is exact to within `n / 2^64` of its value. A call uses exactly one `x`, so counters
+/// are predictable.
 pub fn below(x: u64, n: u64) -> u64 {
     ((u128::from(x) * u128::from(n)) >> 64) as u64
 }
@@ -19,13 +19,13 @@ mod tests {
     #[derive(Deserialize)]
     struct Block {
         key: [u64; 2],
-        /// The counter that the numbers belong to: one more than NumPy was given.
+        /// The counter of these numbers, which is one more than the counter given to NumPy.
         counter: [u64; 4],
         raw: [u64; 4],
     }
 
     #[test]
-    fn equals_numpy() {
+    fn philox_equals_numpy() {
         let blocks: Vec<Block> = serde_json::from_str(include_str!("rng/reference.json")).unwrap();
         assert!(blocks.len() >= 20);
         for block in blocks {
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn below_is_even() {
+    fn below_is_uniform() {
         const DRAWS: u64 = 70_000;
         let mut counts = [0u32; 7];
         for i in 0..DRAWS / 4 {
@@ -52,7 +52,7 @@ mod tests {
                 counts[below(x, 7) as usize] += 1;
             }
         }
-        // Each count is binomial with mean 10 000 and deviation 92.6; five deviations.
+        // Each count is binomial with mean 10 000 and standard deviation 92.6; the bounds are five deviations.
         for count in counts {
             assert!((9_537..=10_463).contains(&count), "{counts:?}");
         }

@@ -46,7 +46,7 @@ fn without_a_gpu_auto_takes_the_cpu_and_wgpu_says_what_to_install() {
         assert!(!listed.err.contains("panicked"), "{}", listed.err);
         run("--device wgpu train x.toml")
             .fails(4, &["no GPU adapter was found", "mesa-vulkan-drivers", "--device cpu"]);
-        run("--device wgpu:0 train x.toml").fails(4, &["there is no adapter wgpu:0 (0 found)"]);
+        run("--device wgpu:0 train x.toml").fails(4, &["adapter wgpu:0 does not exist (0 found)"]);
         assert!(!place.path("runs").exists(), "nothing was begun");
     }
     let environment = drivers(files[2].to_str().unwrap());

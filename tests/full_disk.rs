@@ -21,7 +21,7 @@ try() {
         [ $code = 0 ] && return
         cat err.txt >> errors.txt
         [ $code = 3 ] && grep -q 'No space left on device' err.txt && grep -q 'bytes are needed' err.txt \
-            && grep -q 'make room' err.txt || { echo "BAD: $name"; cat err.txt; }
+            && grep -q 'free disk space' err.txt || { echo "BAD: $name"; cat err.txt; }
         state > after
         cmp -s before after || { echo "BAD: $name left"; diff before after; }
     done

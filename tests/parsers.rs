@@ -201,16 +201,8 @@ fn audioset(bytes: &[u8]) {
 fn card(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let Ok(card) = Card::parse(&text, Path::new("card")) else { return };
-    let mut again =
+    let again =
         Card::parse(&card.to_json(), Path::new("card")).expect("what was written can be read");
-    // Scores are for people; serde_json may read a number one unit in the last place off.
-    if let (Some(again), Some(card)) = (&mut again.scores, &card.scores) {
-        assert_eq!(again.values.len(), card.values.len());
-        for ((_, again), (_, value)) in again.values.iter_mut().zip(&card.values) {
-            assert!((*again - value).abs() <= value.abs() * f64::EPSILON, "{again} {value}");
-            *again = *value;
-        }
-    }
     assert_eq!(again, card, "what was read is written as it was");
 }
 

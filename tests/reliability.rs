@@ -205,7 +205,7 @@ fn one_process_at_a_time_writes_into_a_run() {
     for second in ["train x.toml --resume", "evaluate runs/x-s1"] {
         place
             .run(&format!("--device cpu {second}"))
-            .fails(3, &["runs/x-s1 is in use by", &holder, "wait until it has ended"]);
+            .fails(3, &["runs/x-s1 is in use by", &holder, "wait until it ends"]);
     }
     // Whoever only reads is let in.
     place.write("tone.wav", crate::support::wav(2.0, 16_000));

@@ -1,11 +1,11 @@
-"""Long and large work: does memory stay flat, and the time of a step?
+"""Measures time and memory of long and large work.
 
     cargo build --release
     python3 benches/faults/endurance.py [scan long steps listeners] [--program PATH]
 
-scan: 100 000 short files; long: one of ten hours; steps: 50 000 training steps; listeners: a million plays of 100 000
-listeners, factorised, learned from audio, evaluated. For each, the time, the largest resident memory, and how memory grew
-between the first and the last fifth of the time. Python's standard library is enough; Linux is needed.
+scan: 100 000 short files; long: one file of ten hours; steps: 50 000 training steps; listeners: factorization, training on
+audio and evaluation with a million plays of 100 000 listeners. Prints the time, the peak of resident memory, and its growth
+from the second to the last fifth of the time. Needs Linux and only the standard library of Python.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 
 
 def watch(command, place):
-    """Runs to the end; seconds, peak and samples of resident memory in MiB."""
+    """Runs the command. Returns seconds, peak resident memory in MiB, and its growth in MiB."""
     started = time.monotonic()
     with open(place / "stderr", "wb") as errors:
         process = subprocess.Popen([str(part) for part in command], cwd=place, stderr=errors, stdout=subprocess.DEVNULL,
@@ -44,7 +44,7 @@ def watch(command, place):
     if code != 0:
         sys.exit(f"{command} ended with {code}: {(place / 'stderr').read_text()[-500:]}")
     fifth = max(1, len(resident) // 5)
-    # The first samples belong to the start.
+    # The first fifth includes the start of the program.
     first, last = statistics.median(resident[fifth : 2 * fifth] or resident), statistics.median(resident[-fifth:])
     return time.monotonic() - started, peak, last - first
 
@@ -108,7 +108,7 @@ def steps(program, place):
     lines = map(json.loads, (place / "runs/x-s1/metrics.jsonl").read_text().splitlines())
     speed = [line["excerpts_per_second"] for line in lines if line["event"] == "train"]
     tenth = len(speed) // 10
-    print(f"steps: excerpts a second, first tenth {statistics.median(speed[:tenth]):.0f}, "
+    print(f"steps: excerpts per second, first tenth {statistics.median(speed[:tenth]):.0f}, "
           f"last {statistics.median(speed[-tenth:]):.0f}")
     return found
 

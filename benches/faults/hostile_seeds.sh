@@ -1,5 +1,5 @@
 #!/bin/sh
-# Short files of every kind for hostile_audio, made by ffmpeg: hostile_seeds.sh FOLDER
+# Makes short audio files of many formats with ffmpeg, as seeds of src/audio/tests/mutations.rs: hostile_seeds.sh DIR
 set -eu
 out=$1
 mkdir -p "$out"

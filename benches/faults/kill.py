@@ -1,13 +1,13 @@
-"""`kill -9` at random moments of training runs and of a factorisation; then `--resume`; then the same bytes?
+"""Kills training runs and a factorization at random moments, resumes them, and compares the results byte for byte.
 
     cargo build --release
     python3 benches/faults/kill.py [--kills N] [--device D] [--seed N] [--kinds KIND ...] [--program PATH]
 
-Every kind of work is done once undisturbed. Then it is begun again and killed, over and over: half of the kills at any
-moment, half in the millisecond after something begins to be written (a name with `.writing-`). After each, it goes on with
-`--resume`, or from the beginning where nothing was kept yet. When it has ended, its weights or factors are compared
-with those of the undisturbed run, byte for byte (on `cpu`; on other devices the largest difference is told, see --bound),
-and its log must hold every step once. Files that were being written must be gone. Exits with 1 if anything is amiss.
+Every kind of work runs once undisturbed. Then it is started again and killed repeatedly with `kill -9`: half of the kills
+at any moment, half within two milliseconds after a write starts (a name with `.writing-` exists). After each kill it
+continues with `--resume`, or from the start if nothing was saved yet. At the end, weights or factors must equal those of the
+undisturbed run byte for byte (on other devices than `cpu`, see --bound), the log must contain every step once, and no partly
+written file may remain. Exits with 1 if a check fails.
 """
 
 import argparse
@@ -60,7 +60,7 @@ hidden = [50]""").replace("steps = 600", "steps = 2000")
 
 
 class Kind:
-    """Something that can be killed and resumed: its command, and the files that must come out the same."""
+    """Work that can be killed and resumed: its command and the files to compare."""
 
     def __init__(self, name, program, device, place):
         self.name, self.device, self.program, self.place = name, device, program, place
@@ -104,7 +104,7 @@ class Kind:
         return found | {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.npy"))}
 
     def log(self, where):
-        """Steps of the log, which must hold each once."""
+        """The steps in the log, each of which must occur once."""
         if self.name == "factorize":
             lines = (self.folder(where) / "log.csv").read_text().splitlines()[1:]
             return [int(line.split(",")[0]) for line in lines]
@@ -113,7 +113,7 @@ class Kind:
 
 
 def tensors(burnpack):
-    """All values of a burnpack file; what stands before them names parameters by numbers of chance."""
+    """All values of a burnpack file. The header is left out because it names parameters by random ids."""
     magic, _, length = struct.unpack_from("<4sHI", burnpack)
     assert magic == b"NRUB"
     return burnpack[-(-(struct.calcsize("<4sHI") + length) // 256) * 256:]
@@ -134,7 +134,7 @@ def left_over(folder):
 
 
 def difference(one, other):
-    """The largest, of files of float32 after equally long headers."""
+    """The largest difference between float32 files with headers of equal length."""
     if len(one) != len(other):
         return float("inf")
     size = len(one) // 4
@@ -144,15 +144,15 @@ def difference(one, other):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50, help="of each kind")
+    parser.add_argument("--kills", type=int, default=50, help="kills per kind of work")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", default=["tagger", "latent", "multiscale", "factorize"])
     parser.add_argument("--program", default=str(Path(__file__).resolve().parents[2] / "target/release/tonotopy"))
-    parser.add_argument("--bound", type=float, default=0.0, help="how far results may be off; 0: not a bit")
+    parser.add_argument("--bound", type=float, default=0.0, help="largest allowed difference; 0: bit-identical")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    amiss = []
+    failures = []
     for name in arguments.kinds:
         with tempfile.TemporaryDirectory() as place:
             kind = Kind(name, arguments.program, arguments.device, Path(place) / name)
@@ -164,7 +164,7 @@ def main():
             while kills < arguments.kills:
                 rounds += 1
                 where = f"killed{rounds}"
-                # As many kills as would let the work come to its end some time.
+                # A bounded number of kills, so that the work ends at some point.
                 for _ in range(6):
                     process = kind.start(where, True)
                     while_writing = chance.random() < 0.5
@@ -195,14 +195,14 @@ def main():
                     if not off <= arguments.bound or results.keys() != straight.keys():
                         bad.append(f"round {rounds}: the results differ, by {off}")
                 if kind.log(where) != log:
-                    bad.append(f"round {rounds}: the log holds other steps")
-                bad += [f"round {rounds}: {path} is left" for path in left_over(kind.folder(where))]
+                    bad.append(f"round {rounds}: the log contains other steps")
+                bad += [f"round {rounds}: {path} remains" for path in left_over(kind.folder(where))]
                 shutil.rmtree(kind.folder(where).parent if name != "factorize" else kind.folder(where))
-            print(f"{name}: {kills} kills ({in_writing} while something was being written, {early} before there was anything) "
-                  f"in {rounds} rounds of {seconds:.1f} s: {len(bad)} amiss, results off by {largest}", flush=True)
-            amiss += [f"{name}: {line}" for line in bad]
-    print("\n".join(amiss))
-    sys.exit(bool(amiss))
+            print(f"{name}: {kills} kills ({in_writing} during a write, {early} before the first file) "
+                  f"in {rounds} rounds of {seconds:.1f} s: {len(bad)} failures, largest difference {largest}", flush=True)
+            failures += [f"{name}: {line}" for line in bad]
+    print("\n".join(failures))
+    sys.exit(bool(failures))
 
 
 if __name__ == "__main__":

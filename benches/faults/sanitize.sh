@@ -1,9 +1,9 @@
 #!/bin/sh
-# The tests of `kernels/`, where all code is that works without the compiler's checks, under AddressSanitizer: no vector
-# is read or written beyond its end, on any width of registers that this processor has. Compiles burn once more (5 minutes on two cores).
+# Runs the tests of `kernels/`, which contains the unsafe code, under AddressSanitizer: vectors must not be read or written
+# out of bounds, for every instruction set that this processor supports. Compiles burn again (5 minutes on two cores).
 set -eu
 cd "$(dirname "$0")/../.."
 target=$(rustc -vV | sed -n 's/^host: //p')
-# The sanitizers come with every toolchain, but their switch is a nightly one's.
+# Every toolchain contains the sanitizers, but only nightly ones accept the option.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sanitized" \
     cargo test --release -p tonotopy-kernels --lib --target "$target"

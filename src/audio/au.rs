@@ -1,29 +1,26 @@
-//! Sun's AU files, which symphonia does not read; GTZAN was published in them.
+//! A decoder for Sun's AU files, in which GTZAN is distributed and which symphonia does not read.
 //!
-//! A header of at least 24 bytes, all big-endian: `.snd`, where the samples begin, how many bytes they are
-//! (`0xffffffff` where it was not known), encoding, rate, channels. Encodings here: mu-law, linear of
-//! 8 to 32 bits, floating point of 32 and 64 bits.
+//! The header has at least 24 bytes, all numbers big-endian: `.snd`, offset of the samples, their length in bytes
+//! (`0xffffffff` if unknown), encoding, sample rate, channels. Supported encodings are mu-law, 8 to 32-bit integers and
+//! 32 and 64-bit floating point.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use super::decoding::{Excerpt, Sink, SourceInfo};
 use super::error::{AudioError, Reason};
-use super::limits::{Limits, check_limits, check_seconds, unreadable};
-use super::resample::first_non_sample;
+use super::limits::Limits;
+use super::source::{Excerpt, Sink, SourceInfo, TOLERANCE_S, check_samples, mix, truncated};
 
 const MAGIC: [u8; 4] = *b".snd";
-/// Where the length of the samples was not known when the header was written.
+/// Length of the samples where the writer did not know it.
 const UNKNOWN: u32 = u32::MAX;
-/// Frames that are read at once.
+/// Frames per read.
 const FRAMES: usize = 4_096;
-/// A header may promise this much more than there is, in seconds.
-const TOLERANCE_S: f64 = 0.1;
-/// The longest header, with its text, that is believed.
+/// Largest offset of the samples, which follow a comment of any length.
 const MAX_OFFSET: u32 = 1 << 20;
 
-/// How a sample is written.
+/// The encoding of a sample.
 #[derive(Clone, Copy)]
 enum Encoding {
     MuLaw,
@@ -55,7 +52,7 @@ impl Encoding {
         }
     }
 
-    /// One sample, in `[-1, 1)` where it is an integer.
+    /// One sample; integers are scaled to `[-1, 1)`.
     fn sample(self, bytes: &[u8]) -> f32 {
         match self {
             Self::MuLaw => mu_law(bytes[0]),
@@ -74,7 +71,7 @@ impl Encoding {
     }
 }
 
-/// ITU-T G.711: sign, three bits of exponent, four of mantissa, all inverted.
+/// ITU-T G.711: sign, three bits of exponent, four bits of mantissa, all inverted.
 fn mu_law(byte: u8) -> f32 {
     let bits = !byte;
     let (exponent, mantissa) = (u32::from(bits >> 4 & 7), i32::from(bits & 15));
@@ -83,129 +80,95 @@ fn mu_law(byte: u8) -> f32 {
     if bits & 0x80 == 0 { size } else { -size }
 }
 
-/// Whether the file begins as one of these.
+/// Whether the file starts with the magic bytes.
 pub(super) fn is_au(path: &Path) -> bool {
     let mut head = [0; 4];
     File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == MAGIC
 }
 
-/// Hands the wanted stretch to `sink`, channels averaged, piece by piece.
+/// Decodes the excerpt to mono and passes it to `sink` piece by piece.
 pub(super) fn decode(
     path: &Path,
     excerpt: Excerpt,
     limits: &Limits,
     sink: &mut Sink<'_>,
 ) -> Result<SourceInfo, AudioError> {
-    let refuse = |reason, message: String| AudioError::unusable(path.display(), reason, message);
-    let mut file = BufReader::new(File::open(path).map_err(|error| unreadable(path, &error))?);
-    let mut header = [0; 24];
+    let unreadable = |error: io::Error| AudioError::unreadable(path, &error);
     let cut = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => refuse(
-            Reason::Truncated,
-            "the au file ends inside its header; download or copy it again".into(),
-        ),
-        _ => unreadable(path, &error),
+        io::ErrorKind::UnexpectedEof => {
+            let message = "the au file ends inside its header; download or copy it again";
+            AudioError::file(path, Reason::Truncated, message)
+        }
+        _ => unreadable(error),
     };
+    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+    let mut header = [0; 24];
     file.read_exact(&mut header).map_err(cut)?;
     let word = |at: usize| {
         u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
     };
     let (offset, size, rate, channels) = (word(4), word(8), word(16), word(20) as usize);
     let Some((encoding, codec)) = Encoding::new(word(12)) else {
-        return Err(refuse(
-            Reason::Unsupported,
-            format!("the au file has encoding {}; convert it to wav or flac", word(12)),
-        ));
-    };
-    check_limits(path, limits, Some(rate), channels)?;
-    if channels == 0 || !(24..=MAX_OFFSET).contains(&offset) {
-        let problem = format!(
-            "the au file has {channels} channels, and samples from byte {offset} on; its header is damaged: \
-             download or copy it again"
+        let message = format!(
+            "the au file has the unsupported encoding {}; convert it to wav or flac",
+            word(12)
         );
-        return Err(refuse(Reason::Damaged, problem));
+        return Err(AudioError::file(path, Reason::Unsupported, message));
+    };
+    limits.check_format(path, Some(rate), channels)?;
+    if channels == 0 || !(24..=MAX_OFFSET).contains(&offset) {
+        let message = format!(
+            "the header of the au file is damaged: {channels} channels, samples at byte {offset}; download or copy \
+             it again"
+        );
+        return Err(AudioError::file(path, Reason::Damaged, message));
     }
-    let text = u64::from(offset) - header.len() as u64;
-    let skipped = io::copy(&mut (&mut file).take(text), &mut io::sink());
-    if skipped.map_err(|error| unreadable(path, &error))? < text {
+    let comment = u64::from(offset) - header.len() as u64;
+    let skipped = io::copy(&mut (&mut file).take(comment), &mut io::sink());
+    if skipped.map_err(unreadable)? < comment {
         return Err(cut(io::ErrorKind::UnexpectedEof.into()));
     }
 
     let frame_bytes = encoding.bytes() * channels;
-    let promised = (size != UNKNOWN).then(|| u64::from(size) / frame_bytes as u64);
-    let at = |seconds: f64| (seconds * f64::from(rate)).round() as u64;
-    let first = at(excerpt.offset_s);
-    let end = excerpt.duration_s.map_or(u64::MAX, |duration| at(excerpt.offset_s + duration));
-    let end = end.min(promised.unwrap_or(u64::MAX));
-    let (mut position, mut emitted) = (0_u64, 0_u64);
-    let mut bytes = vec![0; FRAMES * frame_bytes];
-    let mut mono = Vec::with_capacity(FRAMES);
+    let declared = (size != UNKNOWN).then(|| u64::from(size) / frame_bytes as u64);
+    let end = excerpt.end(rate).min(declared.unwrap_or(u64::MAX));
+    let seconds = |samples: u64| samples as f64 / f64::from(rate);
+    let (mut position, mut emitted) = (0, false);
+    let (mut bytes, mut interleaved, mut mono) = (Vec::new(), Vec::new(), Vec::new());
     while position < end {
-        let wanted = (end - position).min(FRAMES as u64) as usize * frame_bytes;
-        let got = read_up_to(&mut file, &mut bytes[..wanted])
-            .map_err(|error| unreadable(path, &error))?;
-        let frames = got / frame_bytes;
-        mono.clear();
-        for frame in bytes[..frames * frame_bytes].chunks_exact(frame_bytes) {
-            let sum: f32 =
-                frame.chunks_exact(encoding.bytes()).map(|one| encoding.sample(one)).sum();
-            mono.push(sum / channels as f32);
-        }
-        if let Some(place) = first_non_sample(&mono) {
-            let number = position + place as u64;
-            let problem = format!("sample {number} is {:e}; convert the file again", mono[place]);
-            return Err(refuse(Reason::NonFinite, problem));
-        }
-        let skip = first.saturating_sub(position).min(frames as u64) as usize;
+        let wanted = (end - position).min(FRAMES as u64) * frame_bytes as u64;
+        bytes.clear();
+        let read = (&mut file).take(wanted).read_to_end(&mut bytes).map_err(unreadable)?;
+        let frames = read / frame_bytes;
+        let whole = &bytes[..frames * frame_bytes];
+        interleaved.clear();
+        interleaved.extend(whole.chunks_exact(encoding.bytes()).map(|one| encoding.sample(one)));
+        mix(&interleaved, channels, &mut mono);
+        check_samples(path, &mono, position, rate)?;
+        let piece = excerpt.clip(&mono, position, rate);
         position += frames as u64;
-        check_seconds(path, limits, position as f64 / f64::from(rate))?;
-        if skip < mono.len() {
-            emitted += (mono.len() - skip) as u64;
-            sink(&mono[skip..], rate)?;
+        limits.check_seconds(path, seconds(position))?;
+        if !piece.is_empty() {
+            emitted = true;
+            sink(piece, rate)?;
         }
-        if got < wanted {
+        if (read as u64) < wanted {
             break;
         }
     }
-    if let Some(promised) = promised
+    if let Some(declared) = declared
         && position < end
-        && (promised - position) as f64 > TOLERANCE_S * f64::from(rate)
+        && seconds(declared - position) > TOLERANCE_S
     {
-        let (is, says) = (position as f64 / f64::from(rate), promised as f64 / f64::from(rate));
-        return Err(refuse(
-            Reason::Truncated,
-            format!(
-                "ends after {is:.2} s of the {says:.2} s that its header declares; download or copy it again"
-            ),
-        ));
+        let how = "the file is shorter than its header declares";
+        return Err(truncated(path, how, seconds(position), Some(seconds(declared))));
     }
-    if emitted == 0 {
-        return Err(match position {
-            0 => refuse(Reason::Empty, "holds no samples; download or copy it again".into()),
-            _ => refuse(
-                Reason::TooShort,
-                format!(
-                    "ends after {:.2} s, before the excerpt that starts at {:.2} s; correct its offset",
-                    position as f64 / f64::from(rate),
-                    excerpt.offset_s
-                ),
-            ),
-        });
-    }
-    Ok(SourceInfo { codec: codec.into(), sample_rate: rate, channels: channels as u32 })
-}
-
-fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    match emitted {
+        true => {
+            Ok(SourceInfo { codec: codec.into(), sample_rate: rate, channels: channels as u32 })
         }
+        false => Err(excerpt.nothing_decoded(path, seconds(position))),
     }
-    Ok(length)
 }
 
 #[cfg(test)]
@@ -232,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_their_numbers() {
+    fn every_encoding_is_decoded() {
         let floats =
             |values: &[f32]| values.iter().flat_map(|v| v.to_be_bytes()).collect::<Vec<u8>>();
         let doubles =
@@ -249,11 +212,11 @@ mod tests {
                 let (samples, rate) = decoded(&au(encoding, 22_050, 1, size, &bytes)).unwrap();
                 assert_eq!((samples, rate), (vec![0.5, -0.5], 22_050), "{encoding}");
             }
-            // Two channels become their mean.
+            // Two channels are averaged.
             let (samples, _) = decoded(&au(encoding, 8_000, 2, UNKNOWN, &bytes)).unwrap();
             assert_eq!(samples, [0.0]);
         }
-        // The ends and the middle of the table in G.711, at 14 bits.
+        // The ends and the middle of the table in G.711, as 14-bit integers.
         let (samples, _) =
             decoded(&au(1, 8_000, 1, UNKNOWN, &[0x80, 0x00, 0xff, 0x7f, 0xef])).unwrap();
         let wanted = [8_031.0, -8_031.0, 0.0, 0.0, 33.0].map(|value| value / 8_192.0);
@@ -261,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_is_a_part_of_the_whole() {
+    fn excerpt_is_part_of_the_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.au");
         let bytes: Vec<u8> = (0..20_000_i16).flat_map(i16::to_be_bytes).collect();
@@ -273,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_told_with_its_reason() {
+    fn unusable_file_has_a_reason() {
         let samples = [1; 4_000];
         let reason = |bytes: &[u8]| match decoded(bytes).unwrap_err() {
             AudioError::Unusable { reason, .. } => reason,

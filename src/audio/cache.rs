@@ -1,39 +1,37 @@
-//! Decoded audio on disk: made once, read a stretch at a time.
+//! Decoded audio on disk, from which training reads excerpts.
 //!
-//! A folder holds one file a track, `<two digits>/<64 digits>.audio`, named by the cache key: a
-//! BLAKE3 over the content of the source (or the identity of a synthetic piece), the excerpt, the
-//! decoder, the resampler, the sample rate and the version of the format. What has another key is
-//! another file, so a stale entry is never read. The bytes of a file are laid out
-//! thus, all numbers little-endian:
+//! A cache directory holds one file per track and sample rate, `<two digits>/<64 digits>.audio`. The name is the cache key: a
+//! BLAKE3 hash over the content of the source (or the identity of a synthetic piece), the excerpt, the decoder, the
+//! resampler, the sample rate and the format version. A change of any of these gives another file, so outdated entries are
+//! never read. All numbers in a file are little-endian:
 //!
-//! | offset | type | what |
+//! | offset | type | content |
 //! |---|---|---|
 //! | 0 | 8 bytes | `TONOTOPY` |
-//! | 8 | u32 | version of this format: 1 |
+//! | 8 | u32 | format version: 1 |
 //! | 12 | u32 | sample rate, in Hz |
 //! | 16 | u64 | number of samples |
-//! | 24 | f32 | scale: what one step of a stored sample is worth |
-//! | 28 | f32 | peak: largest absolute sample before rounding |
+//! | 24 | f32 | scale: the value of one step of a stored sample |
+//! | 28 | f32 | peak: the largest absolute sample before rounding |
 //! | 32 | u32 | sample rate of the source, in Hz |
-//! | 36 | u32 | audio channels of the source |
+//! | 36 | u32 | channels of the source |
 //! | 40 | 24 bytes | codec of the source, ASCII, padded with zeros |
-//! | 64 | 32 bytes | the cache key, which is the file's name too |
-//! | 96 | 32 bytes | BLAKE3 of bytes 0 to 96 and of the samples |
+//! | 64 | 32 bytes | the cache key, as in the file name |
+//! | 96 | 32 bytes | BLAKE3 hash of bytes 0 to 96 and the samples |
 //! | 128 | i16 each | the samples |
 //!
-//! The scale is 1/32768 where the peak is at most 1, so that 16-bit sources at the same rate are
-//! stored without loss, else peak/32767. In Python:
+//! The scale is 1/32768 if the peak is at most 1, so that 16-bit sources at the same rate are stored without loss, and
+//! peak/32767 otherwise. In Python:
 //!
 //! ```python
 //! scale = numpy.fromfile(path, "<f4", count=1, offset=24)
 //! samples = numpy.fromfile(path, "<i2", offset=128) * scale
 //! ```
 //!
-//! Entries are written under another name and renamed when whole; readers never meet half of one.
-//! A file's content hash is remembered in `index.log` by path, size and times of change; `verify`
-//! reads every file and every entry again. The checksum of an entry is compared when it is first met
-//! and not made by this process; a damaged one is made anew. Several processes may share a folder.
-//! It may be deleted at any time when nothing runs.
+//! Entries are written under a temporary name and renamed when complete. `index.log` stores the content hash of each file
+//! by path, size and times; `scan --verify` reads every file and every entry again. The checksum of an entry is verified when
+//! a process first uses an entry that it did not write; a damaged entry is replaced. Several processes may share a cache
+//! directory. It may be deleted whenever no process uses it.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -46,45 +44,45 @@ use std::time::Duration;
 use datasets::{Audio, Frames};
 
 use super::decode::{DECODER, SILENCE, decode_resampled};
-use super::decoding::SourceInfo;
 use super::entry::{self, FORMAT, HEADER, Header, SampleBuffer};
 use super::error::{AudioError, Reason};
-use super::hashes::{Hashes, hex};
-use super::limits::{Limits, check_file};
+use super::hash_index::{HashIndex, hex};
+use super::limits::Limits;
 use super::resample::{RESAMPLER, StreamingResampler};
+use super::source::SourceInfo;
 
-/// Samples of one track that are held in memory (32 MiB); what is longer goes through a file.
+/// Samples of one track that are kept in memory during decoding (32 MiB); longer tracks use a temporary file.
 const IN_MEMORY: usize = 1 << 23;
 
-/// Where in the folder files are until they are whole.
+/// Subdirectory for files that are being written.
 const TEMPORARY: &str = "tmp";
 
-/// Temporary files this old were left by a process that was killed.
+/// Temporary files of this age were left by a killed process.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
-/// A folder of decoded audio.
+/// A directory of decoded audio.
 pub struct AudioCache {
     folder: PathBuf,
-    hashes: Hashes,
-    /// Keys that some thread is working on.
+    hashes: HashIndex,
+    /// Keys that a thread of this process is loading.
     busy: Mutex<HashSet<[u8; 32]>>,
     freed: Condvar,
 }
 
-/// One track at one sample rate, at hand on disk. Cheap to keep and to clone: it holds no file open.
+/// A track at one sample rate in the cache. It is cheap to clone and keeps no file open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CachedAudio {
-    place: Place,
+    storage: Storage,
     samples: usize,
     sample_rate: u32,
     scale: f32,
 }
 
-/// Where samples are.
+/// Where the samples are stored.
 #[derive(Clone, Debug, PartialEq)]
-enum Place {
+enum Storage {
     File(Arc<Path>),
-    /// Features of a data set, which are no audio: they are at hand already.
+    /// Features of a dataset without audio, in memory.
     Frames(Frames),
 }
 
@@ -94,7 +92,7 @@ impl CachedAudio {
         self.samples
     }
 
-    /// Whether there is no sample.
+    /// Whether the track has no samples.
     pub fn is_empty(&self) -> bool {
         self.samples == 0
     }
@@ -109,24 +107,23 @@ impl CachedAudio {
         self.samples as f64 / f64::from(self.sample_rate)
     }
 
-    /// The file; its format is described in [`cache`](self). `None` for features, which have none.
+    /// The file, in the format that [`cache`](self) documents; `None` for features.
     pub fn path(&self) -> Option<&Path> {
-        match &self.place {
-            Place::File(path) => Some(path),
-            Place::Frames(_) => None,
+        match &self.storage {
+            Storage::File(path) => Some(path),
+            Storage::Frames(_) => None,
         }
     }
 
-    /// Samples that belong together, so that an excerpt begins at a multiple of as many: one of audio,
-    /// a frame of features.
+    /// Number of samples at whose multiples an excerpt may start: 1 for audio, the width of a frame for features.
     pub fn grain(&self) -> usize {
-        match &self.place {
-            Place::File(_) => 1,
-            Place::Frames(frames) => frames.width,
+        match &self.storage {
+            Storage::File(_) => 1,
+            Storage::Frames(frames) => frames.width,
         }
     }
 
-    /// Fills `out` with the samples from `start` on.
+    /// Fills `out` with samples, starting at index `start`.
     ///
     /// # Errors
     /// As [`CachedAudio::stored`].
@@ -145,20 +142,20 @@ impl CachedAudio {
         Ok(())
     }
 
-    /// Up to `count` values from `start` on if these are features, fewer where the track ends; `None` for audio.
+    /// Up to `count` values from index `start` on, fewer at the end of the track; `None` for audio.
     pub fn features(&self, start: usize, count: usize) -> Option<Vec<f32>> {
-        let Place::Frames(frames) = &self.place else { return None };
+        let Storage::Frames(frames) = &self.storage else { return None };
         let start = start.min(self.samples);
         let end = start.saturating_add(count).min(self.samples);
         let value = |byte: &u8| frames.lowest + frames.step * f32::from(*byte);
         Some(frames.bytes[start..end].iter().map(value).collect())
     }
 
-    /// Replaces `bytes` by `count` samples from `start` on as they are stored: little-endian, of 16 bits, in steps of the
-    /// entry's scale; none of features, which are not stored.
+    /// Replaces `bytes` by `count` stored samples from index `start` on: 16-bit little-endian, in steps of
+    /// [`scale`](Self::scale). `bytes` is empty for features, which are not stored.
     ///
     /// # Errors
-    /// [`AudioError::Argument`] if the range does not lie inside the track, [`AudioError::Cache`] if the entry is gone or its
+    /// [`AudioError::Argument`] if the range is not inside the track, [`AudioError::Cache`] if the entry does not exist or its
     /// length has changed.
     pub fn stored(
         &self,
@@ -168,7 +165,7 @@ impl CachedAudio {
     ) -> Result<(), AudioError> {
         self.check(start, count)?;
         bytes.clear();
-        let Place::File(path) = &self.place else { return Ok(()) };
+        let Storage::File(path) = &self.storage else { return Ok(()) };
         if count == 0 {
             return Ok(());
         }
@@ -186,7 +183,7 @@ impl CachedAudio {
             .map_err(AudioError::cache("read", path))
     }
 
-    /// The value of a step of what is stored.
+    /// The value of one step of a stored sample.
     pub fn scale(&self) -> f32 {
         self.scale
     }
@@ -195,7 +192,7 @@ impl CachedAudio {
         match start.checked_add(count).is_some_and(|end| end <= self.samples) {
             true => Ok(()),
             false => Err(AudioError::Argument(format!(
-                "cannot read {count} samples from {start} on: {} has {}",
+                "cannot read {count} samples from sample {start} on: {} has {}",
                 self.path().map_or("the track".into(), |path| path.display().to_string()),
                 self.samples
             ))),
@@ -203,7 +200,6 @@ impl CachedAudio {
     }
 }
 
-/// In one call of the system where it has one.
 #[cfg(unix)]
 fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
@@ -216,20 +212,20 @@ fn read_exact_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<(
     file.read_exact(bytes)
 }
 
-/// A track from the cache, and how it got there.
+/// A track in the cache, and how it got there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
-    /// At the rate that was asked for.
+    /// At the requested sample rate.
     pub audio: CachedAudio,
-    /// Of the file, before it was resampled.
+    /// Properties of the source before resampling.
     pub source: SourceInfo,
-    /// Decoded by this call.
+    /// Whether this call decoded it.
     pub decoded: bool,
-    /// Decoded because the entry was damaged; what was wrong with it.
+    /// What was wrong with the previous entry, if this call replaced a damaged one.
     pub rebuilt: Option<&'static str>,
 }
 
-/// What holds for every track that is loaded.
+/// Options for loading tracks.
 #[derive(Clone, Copy)]
 pub(super) struct Policy<'a> {
     pub limits: &'a Limits,
@@ -238,24 +234,26 @@ pub(super) struct Policy<'a> {
 }
 
 impl AudioCache {
-    /// Opens a cache folder, or makes one. Of one that cannot be written, the entries serve that are there.
+    /// Opens or creates a cache directory. If it is not writable, its existing entries are used.
     ///
     /// # Errors
-    /// [`AudioError::Cache`] if the folder cannot be made or read.
+    /// [`AudioError::Cache`] if the directory cannot be created or read.
     pub fn open(folder: &Path) -> Result<AudioCache, AudioError> {
         Self::open_with(folder, Duration::from_secs(2))
     }
 
     pub(super) fn open_with(folder: &Path, settled: Duration) -> Result<AudioCache, AudioError> {
-        match tidy(folder) {
-            Err(error) if takes_nothing(&error) && folder.is_dir() => {
-                tracing::debug!("{} is only read: {error}", folder.display());
+        match prepare(folder) {
+            Err(error) if is_read_only(&error) && folder.is_dir() => {
+                tracing::debug!("{} is used read-only: {error}", folder.display());
             }
-            made => made.map_err(AudioError::cache("make the cache folder", folder))?,
+            prepared => {
+                prepared.map_err(AudioError::cache("create the cache directory", folder))?
+            }
         }
         let index = folder.join("index.log");
         let hashes =
-            Hashes::open(index.clone(), settled).map_err(AudioError::cache("read", &index))?;
+            HashIndex::open(index.clone(), settled).map_err(AudioError::cache("read", &index))?;
         Ok(AudioCache {
             folder: folder.to_owned(),
             hashes,
@@ -264,32 +262,32 @@ impl AudioCache {
         })
     }
 
-    /// As it was opened.
+    /// The cache directory.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The track at `sample_rate` if it is in the cache and its entry is whole; decodes nothing.
+    /// The track at `sample_rate` Hz if the cache has a valid entry; decodes nothing.
     ///
     /// # Errors
-    /// As [`load`](Self::load), as far as the source must be read to know its key.
+    /// As [`load`](Self::load) for a source that must be read to compute its key.
     pub fn lookup(
         &self,
         audio: &Audio,
         sample_rate: u32,
     ) -> Result<Option<CachedAudio>, AudioError> {
         if let Audio::Frames(frames) = audio {
-            return at_hand(frames, sample_rate).map(|loaded| Some(loaded.audio));
+            return load_features(frames, sample_rate).map(|loaded| Some(loaded.audio));
         }
         let (key, _) = self.key(audio, sample_rate, &Limits::default(), false)?;
         Ok(self.entry(&key, false)?.ok().map(|header| self.cached(&key, &header)))
     }
 
-    /// The track at `sample_rate`, decoded if it must be.
+    /// The track at `sample_rate` Hz, decoded if it is not in the cache.
     ///
     /// # Errors
-    /// [`AudioError::Unusable`] if the source cannot be used or is silent; the other errors concern
-    /// the cache, or say that `sample_rate` is out of range.
+    /// [`AudioError::Unusable`] if the source cannot be used or is silent, [`AudioError::Argument`] if
+    /// `sample_rate` is out of range, and other errors if the cache cannot be used.
     pub fn load(
         &self,
         audio: &Audio,
@@ -297,21 +295,21 @@ impl AudioCache {
         limits: &Limits,
     ) -> Result<Loaded, AudioError> {
         let stop = AtomicBool::new(false);
-        self.obtain(audio, sample_rate, Policy { limits, verify: false, stop: &stop })
+        self.load_with(audio, sample_rate, Policy { limits, verify: false, stop: &stop })
     }
 
-    pub(super) fn obtain(
+    pub(super) fn load_with(
         &self,
         audio: &Audio,
         sample_rate: u32,
         policy: Policy<'_>,
     ) -> Result<Loaded, AudioError> {
         if let Audio::Frames(frames) = audio {
-            return at_hand(frames, sample_rate);
+            return load_features(frames, sample_rate);
         }
         StreamingResampler::new(sample_rate, sample_rate)?;
         let (key, stamp) = self.key(audio, sample_rate, policy.limits, policy.verify)?;
-        let _turn = self.turn(key);
+        let _guard = self.lock(key);
         let rebuilt = match self.entry(&key, policy.verify)? {
             Ok(header) => {
                 let audio = self.cached(&key, &header);
@@ -319,7 +317,7 @@ impl AudioCache {
             }
             Err(problem) => problem,
         };
-        let header = self.make(audio, sample_rate, &key, policy)?;
+        let header = self.decode(audio, sample_rate, &key, policy)?;
         if let Some(stamp) = stamp
             && let Audio::File { path, .. } = audio
         {
@@ -327,11 +325,11 @@ impl AudioCache {
             let is_same = now.ok() == Some(stamp)
                 || self.key(audio, sample_rate, policy.limits, true).is_ok_and(|now| now.0 == key);
             if !is_same {
-                // The entry may hold the new content under the key of the old.
+                // The entry may hold the new content under the key of the old content.
                 let entry = self.path(&key);
                 fs::remove_file(&entry).map_err(AudioError::cache("remove", &entry))?;
-                return Err(AudioError::unusable(
-                    path.display(),
+                return Err(AudioError::file(
+                    path,
                     Reason::Unreadable,
                     "changed while it was being read; run this again when it is complete",
                 ));
@@ -343,7 +341,7 @@ impl AudioCache {
 
     fn cached(&self, key: &[u8; 32], header: &Header) -> CachedAudio {
         CachedAudio {
-            place: Place::File(self.path(key).into()),
+            storage: Storage::File(self.path(key).into()),
             samples: header.samples as usize,
             sample_rate: header.sample_rate,
             scale: header.scale,
@@ -355,7 +353,7 @@ impl AudioCache {
         self.folder.join(&name[..2]).join(name).with_extension("audio")
     }
 
-    /// The key of a track, and the stamp of its file when it was hashed.
+    /// The key of a track, and the stamp of its file at the time of hashing.
     fn key(
         &self,
         audio: &Audio,
@@ -373,18 +371,13 @@ impl AudioCache {
         field(&sample_rate.to_le_bytes());
         let stamp = match audio {
             Audio::File { path, offset_s, duration_s } => {
-                check_file(path, limits)?;
-                let (hash, stamp) = self.hashes.of_file(path, verify).map_err(|error| {
-                    AudioError::unusable(
-                        path.display(),
-                        Reason::Unreadable,
-                        format!("cannot be read: {error}; check its permissions and the disk"),
-                    )
-                })?;
+                limits.check_file(path)?;
+                let hashed = self.hashes.of_file(path, verify);
+                let (hash, stamp) = hashed.map_err(|error| AudioError::unreadable(path, &error))?;
                 field(b"file");
                 field(DECODER.as_bytes());
                 field(&hash);
-                // Adding zero makes one of the two zeros.
+                // Adding 0 turns -0 into 0.
                 field(&(offset_s + 0.0).to_le_bytes());
                 field(&duration_s.map_or(Vec::new(), |seconds| seconds.to_le_bytes().to_vec()));
                 Some(stamp)
@@ -403,8 +396,8 @@ impl AudioCache {
         Ok((*hasher.finalize().as_bytes(), stamp))
     }
 
-    /// The entry's header, or what is wrong with the entry: `Err(None)` if there is none.
-    #[allow(clippy::type_complexity, reason = "used once, and explained above")]
+    /// The header of an entry, or what is wrong with it: `Err(None)` if it does not exist.
+    #[allow(clippy::type_complexity, reason = "used once, and documented above")]
     fn entry(
         &self,
         key: &[u8; 32],
@@ -428,7 +421,7 @@ impl AudioCache {
     }
 
     /// Decodes a track and writes its entry.
-    fn make(
+    fn decode(
         &self,
         audio: &Audio,
         sample_rate: u32,
@@ -444,7 +437,7 @@ impl AudioCache {
             let needed = 4 * (buffer.samples() + piece.len() as u64);
             buffer.push(piece).map_err(self.failed("write to", &temporary, needed))
         };
-        let (source, place) = match audio {
+        let (source, name) = match audio {
             Audio::File { path, offset_s, duration_s } => {
                 let source = decode_resampled(
                     path,
@@ -467,19 +460,17 @@ impl AudioCache {
         };
         if !buffer.is_finite() {
             return Err(AudioError::unusable(
-                place,
+                name,
                 Reason::NonFinite,
-                "its samples are so large that resampling overflows; write the file again, scaled to \
-                 [-1, 1]",
+                "its samples are so large that resampling overflows; write the file again, scaled to [-1, 1]",
             ));
         }
         if buffer.peak() < SILENCE {
             return Err(AudioError::unusable(
-                place,
+                name,
                 Reason::Silent,
                 format!(
-                    "is silent: its peak of {:e} is below {SILENCE:e} (-80 dBFS); check the file, or \
-                     leave it out",
+                    "is silent: its peak of {:e} is below {SILENCE:e} (-80 dBFS); check the file, or remove it",
                     buffer.peak()
                 ),
             ));
@@ -497,7 +488,7 @@ impl AudioCache {
         Ok(header)
     }
 
-    /// For `map_err`: tells a full disk from other failures to write.
+    /// A conversion for `map_err` after a write, which distinguishes a full disk from other failures.
     fn failed<'a>(
         &'a self,
         action: &'static str,
@@ -512,29 +503,29 @@ impl AudioCache {
         }
     }
 
-    /// Waits until no other thread works on this key.
-    fn turn(&self, key: [u8; 32]) -> Turn<'_> {
+    /// Waits until no other thread of this process loads this key.
+    fn lock(&self, key: [u8; 32]) -> KeyGuard<'_> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         while busy.contains(&key) {
             busy = self.freed.wait(busy).unwrap_or_else(PoisonError::into_inner);
         }
         busy.insert(key);
-        Turn { cache: self, key }
+        KeyGuard { cache: self, key }
     }
 }
 
-/// Makes the cache folder, and removes what was abandoned in it.
-fn tidy(folder: &Path) -> io::Result<()> {
+/// Creates the cache directory and removes abandoned temporary files.
+fn prepare(folder: &Path) -> io::Result<()> {
     let temporary = folder.join(TEMPORARY);
     fs::create_dir_all(&temporary)?;
     for entry in fs::read_dir(&temporary)?.flatten() {
         let age = entry.metadata().ok().and_then(|data| data.modified().ok());
         if age.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > ABANDONED) {
-            // Another process may have been quicker.
+            // Another process may have removed it already.
             let _ = fs::remove_file(entry.path());
         }
     }
-    // Says to backup programs that this can be made again: https://bford.info/cachedir/
+    // Tells backup programs to skip this directory: https://bford.info/cachedir/
     let tag = folder.join("CACHEDIR.TAG");
     if !tag.exists() {
         let text = "Signature: 8a477f597d28d172789f06886806bc55\n# Audio decoded by tonotopy.\n";
@@ -545,29 +536,29 @@ fn tidy(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A file of the cache that has its name only when it is whole.
+/// A temporary file, which is renamed when it is complete.
 fn temporary_file(temporary: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix);
-    // Temporary files are private by default; a cache may be shared.
+    // Temporary files are private by default, but a cache may be shared.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     builder.tempfile_in(temporary)
 }
 
-/// Whether a place can be read but not written.
-fn takes_nothing(error: &io::Error) -> bool {
+/// Whether the error of a write allows reading.
+fn is_read_only(error: &io::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     [PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull].contains(&error.kind())
 }
 
-/// Features as they are: nothing is decoded or kept.
-fn at_hand(frames: &Frames, sample_rate: u32) -> Result<Loaded, AudioError> {
+/// Features, which are in memory and need no cache.
+fn load_features(frames: &Frames, sample_rate: u32) -> Result<Loaded, AudioError> {
     let rate = (frames.width as u64).saturating_mul(u64::from(frames.per_second));
     if u64::from(sample_rate) != rate {
         return Err(AudioError::Argument(format!(
-            "the data set has no audio but {} frames a second of {} features each, and the model takes \
-             {sample_rate} samples a second: give it the front end {{ name = \"frames\", width = {}, \
+            "the dataset contains no audio but {} frames per second with {} features each, and the model takes \
+             {sample_rate} samples per second; give it the front end {{ name = \"frames\", width = {}, \
              frames_per_second = {} }}",
             frames.per_second, frames.width, frames.width, frames.per_second
         )));
@@ -575,19 +566,19 @@ fn at_hand(frames: &Frames, sample_rate: u32) -> Result<Loaded, AudioError> {
     let source = SourceInfo { codec: "features".into(), sample_rate, channels: 1 };
     let audio = CachedAudio {
         samples: frames.bytes.len(),
-        place: Place::Frames(frames.clone()),
+        storage: Storage::Frames(frames.clone()),
         sample_rate,
         scale: 1.0,
     };
     Ok(Loaded { audio, source, decoded: false, rebuilt: None })
 }
 
-struct Turn<'a> {
+struct KeyGuard<'a> {
     cache: &'a AudioCache,
     key: [u8; 32],
 }
 
-impl Drop for Turn<'_> {
+impl Drop for KeyGuard<'_> {
     fn drop(&mut self) {
         self.cache.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
         self.cache.freed.notify_all();

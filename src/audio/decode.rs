@@ -1,39 +1,36 @@
-//! Any supported audio file to a mono signal, packet by packet.
+//! Audio files as mono signals, decoded packet by packet.
 //!
-//! symphonia reads containers and codecs, but for AU files. The policies are ours:
+//! symphonia reads all containers and codecs except AU. The rules:
 //!
-//! - Of several audio streams in a file, the first is taken. Channels are averaged.
-//! - Encoder delay and padding are cut off where the file declares them in a way that symphonia
-//!   understands: MP3 (LAME tag), Ogg Vorbis, ALAC, FLAC. An AAC stream keeps its priming samples
-//!   (typically 1024 or 2112), for symphonia does not read edit lists.
-//! - A file is used whole or not at all. A packet that cannot be decoded makes it
-//!   [`Reason::Damaged`], an end before the one that its header declares [`Reason::Truncated`].
-//!   FLAC's checksum of the decoded samples is compared.
-//! - An excerpt is decoded from the start of the file and decoding stops at its end: what lies
-//!   behind is not judged.
-//! - A panic inside symphonia is contained and becomes [`Reason::Panicked`].
+//! - The first audio stream of a file is used. Its channels are averaged.
+//! - Encoder delay and padding are removed where the file declares them in a way that symphonia understands: MP3 (LAME
+//!   tag), Ogg Vorbis, ALAC, FLAC. An AAC stream keeps its priming samples (typically 1024 or 2112), because symphonia
+//!   does not read edit lists.
+//! - A file is used completely or not at all. A packet that cannot be decoded makes it [`Reason::Damaged`], an end before
+//!   the declared length [`Reason::Truncated`]. The checksum of the decoded samples in FLAC files is verified.
+//! - An excerpt is decoded from the start of the file. Decoding stops at its end, so later faults are not noticed.
+//! - A panic inside symphonia is caught and becomes [`Reason::Panicked`].
 
 use std::path::Path;
 
-use super::Waveform;
-use super::au;
-use super::decoding::{Decoding, Excerpt, Sink, SourceInfo};
 use super::error::{AudioError, Reason};
-use super::limits::{Limits, check_file};
+use super::limits::Limits;
 use super::resample::StreamingResampler;
-use crate::io::catch_panic::contain;
+use super::source::{Excerpt, Sink, SourceInfo};
+use super::{Waveform, au, symphonia};
+use crate::io::catch_panic::catch_panic;
 
-/// Names the decoder and all that its output depends on; part of the cache key.
+/// Names everything that the decoded samples depend on; part of the cache key.
 pub const DECODER: &str = "symphonia 0.6.1; mean of channels; trimmed; 1";
 
-/// A track whose peak is below this (-80 dBFS) is silent.
+/// A track with a peak below this (-80 dBFS) is silent.
 pub const SILENCE: f32 = 1e-4;
 
-/// Decodes a stretch of a file at its own sample rate: `duration_s` seconds from `offset_s` on, or
-/// what there is of them; to the end of the file if `duration_s` is `None`.
+/// Decodes an excerpt at the sample rate of the file. It starts at `offset_s` seconds and lasts `duration_s` seconds, or to
+/// the end of the file if that is earlier or `duration_s` is `None`.
 ///
 /// # Errors
-/// [`AudioError::Unusable`] with the reason, [`AudioError::Argument`] if the stretch is no stretch.
+/// [`AudioError::Unusable`] with the reason, [`AudioError::Argument`] if offset or duration is out of range.
 pub fn decode(
     path: &Path,
     offset_s: f64,
@@ -48,8 +45,8 @@ pub fn decode(
     Ok(Waveform { samples, sample_rate: source.sample_rate })
 }
 
-/// As [`decode`], resampled to `sample_rate` on the way; the signal at the file's own rate is never
-/// held as a whole.
+/// Decodes an excerpt as [`decode`] does and resamples it to `sample_rate` Hz, without holding all samples at the rate of
+/// the file.
 ///
 /// # Errors
 /// As [`decode`]; [`AudioError::Argument`] if `sample_rate` is outside [`RATES`](super::resample::RATES).
@@ -68,10 +65,10 @@ pub fn decode_at(
     Ok(Waveform { samples, sample_rate })
 }
 
-/// Hands the signal at `sample_rate` to `sink`, piece by piece: nothing is ever held as a whole.
+/// Decodes and resamples an excerpt as [`decode_at`] does and passes it to `sink` piece by piece, in constant memory.
 ///
 /// # Errors
-/// As [`decode`], and those of `sink`.
+/// As [`decode_at`], and those of `sink`.
 pub fn decode_resampled(
     path: &Path,
     offset_s: f64,
@@ -80,7 +77,7 @@ pub fn decode_resampled(
     limits: &Limits,
     sink: &mut dyn FnMut(&[f32]) -> Result<(), AudioError>,
 ) -> Result<SourceInfo, AudioError> {
-    // Refuses a bad rate before the file is read.
+    // Refuses an invalid rate before the file is read.
     StreamingResampler::new(sample_rate, sample_rate)?;
     let mut resampler = None;
     let mut out = Vec::new();
@@ -111,27 +108,23 @@ fn decode_into(
     let is_length = |seconds: f64| seconds.is_finite() && seconds >= 0.0;
     if !is_length(offset_s) || !duration_s.is_none_or(|s| is_length(s) && s > 0.0) {
         return Err(AudioError::Argument(format!(
-            "{}: cannot take {} seconds from second {offset_s} on: the offset must be at least 0 and \
-             the duration above 0",
+            "{}: cannot decode {} seconds from second {offset_s} on: the offset must be at least 0 and the duration \
+             above 0",
             path.display(),
             duration_s.map_or("all".into(), |s| s.to_string()),
         )));
     }
-    check_file(path, limits)?;
+    limits.check_file(path)?;
     let excerpt = Excerpt { offset_s, duration_s };
-    let decoded = contain(|| match au::is_au(path) {
+    let decoded = catch_panic(|| match au::is_au(path) {
         true => au::decode(path, excerpt, limits, sink),
-        false => Decoding::open(path, excerpt, limits)?.run(sink),
+        false => symphonia::decode(path, excerpt, limits, sink),
     });
-    match decoded {
-        Ok(result) => result,
-        Err(panic) => Err(AudioError::unusable(
-            path.display(),
-            Reason::Panicked,
-            format!(
-                "the decoder failed on this file ({panic}); it is probably damaged: download or copy \
-                 it again, or convert it to another format"
-            ),
-        )),
-    }
+    decoded.unwrap_or_else(|panic| {
+        let message = format!(
+            "the decoder failed on this file ({panic}), which is probably damaged; download or copy it again, or \
+             convert it to another format"
+        );
+        Err(AudioError::file(path, Reason::Panicked, message))
+    })
 }

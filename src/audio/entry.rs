@@ -1,23 +1,26 @@
-//! One track in the audio cache, as a file; [`cache`](super::cache) documents its bytes.
+//! The file format of a track in the audio cache, which [`cache`](super::cache) documents.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::decoding::SourceInfo;
+use tempfile::SpooledTempFile;
+
+use super::source::SourceInfo;
 
 /// Version of this format; part of the cache key.
 pub(super) const FORMAT: u32 = 1;
 /// Bytes before the samples.
 pub(super) const HEADER: usize = 128;
 const MAGIC: [u8; 8] = *b"TONOTOPY";
-/// Where the checksum stands, and how far it covers the header.
+/// Offset of the checksum, and length of the part of the header that it covers.
 const CHECKSUM: usize = 96;
+/// Length of the codec name, in bytes.
 const CODEC: usize = 24;
-/// Samples that are handled at once.
+/// Samples per write.
 const PIECE: usize = 1 << 14;
 
-/// What an entry says of its samples.
+/// The header of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Header {
     pub sample_rate: u32,
@@ -29,7 +32,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Bytes of the whole entry.
+    /// Length of the entry in bytes.
     pub fn file_length(&self) -> u64 {
         file_length(self.samples)
     }
@@ -54,10 +57,10 @@ impl Header {
     fn decode(bytes: &[u8; HEADER]) -> Result<Header, &'static str> {
         let word = |at: usize| bytes[at..at + 4].try_into().expect("four bytes");
         if bytes[..8] != MAGIC {
-            return Err("it does not begin as one");
+            return Err("it is not a cache entry");
         }
         if u32::from_le_bytes(word(8)) != FORMAT {
-            return Err("it has another version");
+            return Err("its format has another version");
         }
         let codec = bytes[40..40 + CODEC].split(|&byte| byte == 0).next().unwrap_or_default();
         let header = Header {
@@ -74,17 +77,17 @@ impl Header {
         };
         match header.scale.is_finite() && header.scale > 0.0 && header.samples < 1 << 48 {
             true => Ok(header),
-            false => Err("its header makes no sense"),
+            false => Err("its header is invalid"),
         }
     }
 }
 
-/// Bytes of an entry of so many samples.
+/// Length in bytes of an entry with this number of samples.
 pub(super) fn file_length(samples: u64) -> u64 {
     HEADER as u64 + 2 * samples
 }
 
-/// Reads the header of an entry and compares key and length; the inner error says what is wrong.
+/// Reads the header of an entry and checks its key and length. The inner error says what is wrong with the entry.
 pub(super) fn open(path: &Path, key: &[u8; 32]) -> io::Result<Result<Header, &'static str>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -94,13 +97,13 @@ pub(super) fn open(path: &Path, key: &[u8; 32]) -> io::Result<Result<Header, &'s
     let mut bytes = [0; HEADER];
     file.read_exact(&mut bytes)?;
     Ok(Header::decode(&bytes).and_then(|header| match () {
-        () if header.key != *key => Err("it belongs to another key"),
+        () if header.key != *key => Err("it has another key"),
         () if header.file_length() != length => Err("its length does not match its header"),
         () => Ok(header),
     }))
 }
 
-/// Whether the checksum of an entry matches its content.
+/// Whether the checksum of an entry is correct.
 pub(super) fn verify(path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let mut header = [0; HEADER];
@@ -117,31 +120,28 @@ pub(super) fn verify(path: &Path) -> io::Result<bool> {
 }
 
 /// A mono signal of any length: in memory while it is short, else in a temporary file.
-pub(super) struct SampleBuffer<'a> {
-    folder: &'a Path,
-    memory: Vec<f32>,
-    spilled: Option<BufWriter<File>>,
-    /// Samples that may be kept in memory.
-    limit: usize,
+pub(super) struct SampleBuffer {
+    /// The samples as little-endian float32.
+    file: SpooledTempFile,
+    bytes: Vec<u8>,
     samples: u64,
     peak: f32,
     finite: bool,
 }
 
-impl<'a> SampleBuffer<'a> {
-    /// Holds `limit` samples in memory; more go to a file in `folder`.
-    pub fn new(folder: &'a Path, limit: usize) -> SampleBuffer<'a> {
+impl SampleBuffer {
+    /// A buffer that keeps up to `limit` samples in memory and more in a file in `folder`.
+    pub fn new(folder: &Path, limit: usize) -> SampleBuffer {
         SampleBuffer {
-            folder,
-            memory: Vec::new(),
-            spilled: None,
-            limit,
+            file: SpooledTempFile::new_in(4 * limit, folder),
+            bytes: Vec::new(),
             samples: 0,
             peak: 0.0,
             finite: true,
         }
     }
 
+    /// Number of samples.
     pub fn samples(&self) -> u64 {
         self.samples
     }
@@ -151,35 +151,25 @@ impl<'a> SampleBuffer<'a> {
         self.peak
     }
 
-    /// Whether no sample is NaN or infinite.
+    /// Whether all samples are finite.
     pub fn is_finite(&self) -> bool {
         self.finite
     }
 
+    /// Appends samples.
     pub fn push(&mut self, samples: &[f32]) -> io::Result<()> {
         self.samples += samples.len() as u64;
         let peak = kernels::pcm16::peak(samples);
         self.finite &= peak.is_finite();
         self.peak = self.peak.max(peak);
-        self.memory.extend_from_slice(samples);
-        match self.memory.len() > self.limit {
-            true => self.spill(),
-            false => Ok(()),
+        self.bytes.resize(4 * samples.len(), 0);
+        for (bytes, sample) in self.bytes.as_chunks_mut::<4>().0.iter_mut().zip(samples) {
+            *bytes = sample.to_le_bytes();
         }
+        self.file.write_all(&self.bytes)
     }
 
-    fn spill(&mut self) -> io::Result<()> {
-        let file = match &mut self.spilled {
-            Some(file) => file,
-            none => none.insert(BufWriter::new(tempfile::tempfile_in(self.folder)?)),
-        };
-        for sample in self.memory.drain(..) {
-            file.write_all(&sample.to_le_bytes())?;
-        }
-        Ok(())
-    }
-
-    /// Writes the entry. `key` and `source` go into its header.
+    /// Writes the samples as an entry with this key and source.
     pub fn write(
         mut self,
         file: &mut File,
@@ -187,55 +177,38 @@ impl<'a> SampleBuffer<'a> {
         source: SourceInfo,
         key: [u8; 32],
     ) -> io::Result<Header> {
-        // +1.0 is one step out of range, and takes the last one.
+        // A sample of +1.0 is one step out of range and is stored as the largest step.
         let scale = match self.peak <= 1.0 {
             true => 1.0 / 32_768.0,
             false => self.peak / 32_767.0,
         };
         let header =
             Header { sample_rate, samples: self.samples, scale, peak: self.peak, source, key };
-        let bytes = header.encode();
+        let head = header.encode();
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&bytes);
+        hasher.update(&head);
         let mut writer = BufWriter::new(&mut *file);
         writer.write_all(&[0; HEADER])?;
-
-        let mut stored = Vec::with_capacity(2 * PIECE);
-        let mut store = |samples: &[f32]| {
+        self.file.rewind()?;
+        let (mut samples, mut stored) = (Vec::with_capacity(PIECE), Vec::new());
+        let mut left = self.samples;
+        while left > 0 {
+            let count = left.min(PIECE as u64);
+            self.bytes.resize(4 * count as usize, 0);
+            self.file.read_exact(&mut self.bytes)?;
+            samples.clear();
+            samples
+                .extend(self.bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)));
             stored.clear();
-            kernels::pcm16::quantise(samples, scale, &mut stored);
+            kernels::pcm16::quantise(&samples, scale, &mut stored);
             hasher.update(&stored);
-            writer.write_all(&stored)
-        };
-        if self.spilled.is_some() {
-            self.spill()?;
-        }
-        if let Some(spilled) = self.spilled {
-            let mut file = spilled.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.seek(SeekFrom::Start(0))?;
-            let mut reader = BufReader::new(file);
-            let mut left = self.samples;
-            let mut bytes = vec![0; 4 * PIECE];
-            let mut samples = Vec::with_capacity(PIECE);
-            while left > 0 {
-                let count = left.min(PIECE as u64) as usize;
-                reader.read_exact(&mut bytes[..4 * count])?;
-                samples.clear();
-                samples.extend(bytes[..4 * count].chunks_exact(4).map(|word| {
-                    f32::from_le_bytes(word.try_into().expect("chunks of four bytes"))
-                }));
-                store(&samples)?;
-                left -= count as u64;
-            }
-        } else {
-            for samples in self.memory.chunks(PIECE) {
-                store(samples)?;
-            }
+            writer.write_all(&stored)?;
+            left -= count;
         }
         writer.flush()?;
         drop(writer);
         file.seek(SeekFrom::Start(0))?;
-        file.write_all(&bytes)?;
+        file.write_all(&head)?;
         file.write_all(hasher.finalize().as_bytes())?;
         Ok(header)
     }
@@ -262,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_where_the_documentation_says() {
+    fn bytes_are_laid_out_as_documented() {
         let (_, bytes) = written(&[0.5, -1.0, 0.25], 10);
         let expected: [&[u8]; 10] = [
             b"TONOTOPY",
@@ -284,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn every_16_bit_sample_survives() {
+    fn every_16_bit_sample_is_stored_exactly() {
         let samples: Vec<f32> = (-32_768..32_768).map(|s| s as f32 / 32_768.0).collect();
         let (header, bytes) = written(&samples, 1 << 20);
         let read: Vec<f32> = bytes[HEADER..]
@@ -295,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_louder_than_1_keeps_its_peak() {
+    fn signal_louder_than_1_is_not_clipped() {
         let (header, bytes) = written(&[0.1, -2.5, 1.0], 10);
         assert_eq!(header.peak, 2.5);
         let low = i16::from_le_bytes([bytes[130], bytes[131]]);
@@ -303,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_signal_goes_through_a_file_unchanged() {
+    fn signal_in_a_temporary_file_gives_the_same_entry() {
         let samples: Vec<f32> = (0..100_000).map(|n| (n as f32 * 0.01).sin()).collect();
         assert_eq!(written(&samples, 1 << 20), written(&samples, 5_000));
     }

@@ -1,56 +1,40 @@
-//! What can go wrong with audio: with one track, or with the work as a whole.
+//! The errors of the audio pipeline: a track that cannot be used, or a failure that concerns all tracks.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a track cannot be used. The names are those of `quarantine.csv`.
+/// Why a track cannot be used; `quarantine.csv` contains the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// The path names a folder.
+    /// The path leads to a directory.
     IsDirectory,
-    /// The operating system refuses to read it, or it is no regular file.
+    /// The operating system refuses to read it, or it is not a regular file.
     Unreadable,
-    /// No supported container or codec.
+    /// The container or codec is not supported.
     Unsupported,
-    /// No bytes, or no samples.
+    /// The file has no bytes or no samples.
     Empty,
-    /// Ends before its own header says, or inside a packet.
+    /// The file ends before its header declares, or inside a packet.
     Truncated,
-    /// Part of it cannot be decoded, or its checksum does not match.
+    /// Part of the file cannot be decoded, or a checksum does not match.
     Damaged,
-    /// Peak below [`SILENCE`](super::decode::SILENCE).
+    /// The peak is below [`SILENCE`](super::decode::SILENCE).
     Silent,
-    /// Shorter than asked for.
+    /// The file is shorter than required.
     TooShort,
-    /// A sample is NaN or infinite.
+    /// A sample is NaN, infinite or absurdly large.
     NonFinite,
-    /// More channels, samples or bytes than [`Limits`](super::Limits) allows, or an absurd rate.
+    /// The file exceeds [`Limits`](super::Limits).
     LimitExceeded,
-    /// The decoder panicked: a bug in it, contained.
+    /// The decoder panicked, which is a bug in it.
     Panicked,
 }
 
 impl Reason {
-    /// All of them, in order.
-    pub const ALL: [Reason; 12] = [
-        Reason::Missing,
-        Reason::IsDirectory,
-        Reason::Unreadable,
-        Reason::Unsupported,
-        Reason::Empty,
-        Reason::Truncated,
-        Reason::Damaged,
-        Reason::Silent,
-        Reason::TooShort,
-        Reason::NonFinite,
-        Reason::LimitExceeded,
-        Reason::Panicked,
-    ];
-
-    /// As written to `quarantine.csv`.
+    /// The name in `quarantine.csv`.
     pub fn name(self) -> &'static str {
         match self {
             Reason::Missing => "missing",
@@ -76,60 +60,81 @@ impl fmt::Display for Reason {
 }
 
 /// A failure of the audio pipeline.
-#[allow(missing_docs, reason = "a field is what its message says")]
+#[allow(missing_docs, reason = "the messages name the fields")]
 #[derive(Debug, thiserror::Error)]
 pub enum AudioError {
     /// This track cannot be used; others can. `message` says what is wrong and what to do.
-    #[error("{place}: {message}")]
+    #[error("{name}: {message}")]
     Unusable {
-        /// The file, or the name of a synthetic piece.
-        place: String,
+        /// The path of the file, or the name of a synthetic piece.
+        name: String,
         reason: Reason,
         message: String,
     },
-    /// The disk of the audio cache is full. No track can be decoded until there is room.
+    /// The disk of the audio cache is full, so no track can be decoded.
     #[error(
-        "the disk of the audio cache {} is full: this track needs {}{}; free space, or choose \
-         another cache folder with --cache-dir or TONOTOPY_CACHE",
+        "the disk of the audio cache {} is full: this track needs {}{}; free disk space, or choose \
+         another cache directory with --cache-dir or TONOTOPY_CACHE",
         folder.display(), bytes(*needed),
-        remaining.map(|all| format!(", and all that are left about {}", bytes(all)))
+        remaining.map(|all| format!(", all remaining tracks about {}", bytes(all)))
             .unwrap_or_default()
     )]
     CacheFull {
         folder: PathBuf,
         /// Bytes of the entry that could not be written.
         needed: u64,
-        /// Estimate for all tracks that are still to come, this one included.
+        /// Estimated bytes of all tracks that are not decoded yet, including this one.
         remaining: Option<u64>,
     },
     /// The audio cache cannot be read or written.
-    #[error("cannot {action} {}: {source}{}", path.display(), elsewhere(source))]
+    #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     Cache { action: &'static str, path: PathBuf, source: io::Error },
     /// An argument is out of range.
     #[error("{0}")]
     Argument(String),
-    /// The user asked to stop; what was decoded so far is in the cache.
-    #[error("interrupted; what was decoded so far is kept in the audio cache")]
+    /// The user interrupted the work; the decoded tracks are in the cache.
+    #[error("interrupted; the audio cache keeps the tracks decoded so far")]
     Interrupted,
 }
 
 impl AudioError {
     /// A track that cannot be used.
     pub(super) fn unusable(
-        place: impl fmt::Display,
+        name: impl fmt::Display,
         reason: Reason,
         message: impl Into<String>,
     ) -> AudioError {
-        AudioError::Unusable { place: place.to_string(), reason, message: message.into() }
+        AudioError::Unusable { name: name.to_string(), reason, message: message.into() }
     }
 
-    /// For `map_err` on an operation on a file of the cache.
+    /// A file that cannot be used.
+    pub(super) fn file(path: &Path, reason: Reason, message: impl Into<String>) -> AudioError {
+        AudioError::unusable(path.display(), reason, message)
+    }
+
+    /// A file that the operating system cannot read.
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> AudioError {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => AudioError::file(
+                path,
+                Reason::Missing,
+                "the file does not exist; check the path, or download the dataset again",
+            ),
+            _ => AudioError::file(
+                path,
+                Reason::Unreadable,
+                format!("cannot be read: {error}; check its permissions and the disk"),
+            ),
+        }
+    }
+
+    /// A conversion for `map_err` after an operation on a file of the cache.
     pub(super) fn cache(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AudioError {
         let path = path.to_owned();
         move |source| AudioError::Cache { action, path, source }
     }
 
-    /// Whether the failure concerns one track only.
+    /// Why the track cannot be used; `None` if the failure concerns all tracks.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             AudioError::Unusable { reason, .. } => Some(*reason),
@@ -137,7 +142,7 @@ impl AudioError {
         }
     }
 
-    /// The program's error of the same kind.
+    /// The corresponding error of the program.
     pub fn into_error(self) -> crate::error::Error {
         use crate::error::Error;
         match self {
@@ -150,17 +155,17 @@ impl AudioError {
     }
 }
 
-/// The remedy where the cache cannot be written.
-fn elsewhere(source: &io::Error) -> &'static str {
+/// The end of the message about a cache that cannot be written: what to do.
+fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose another cache folder with --cache-dir or TONOTOPY_CACHE"
+            "; choose another cache directory with --cache-dir or TONOTOPY_CACHE"
         }
         _ => "",
     }
 }
 
-/// A number of bytes for people.
+/// A number of bytes in a readable unit.
 fn bytes(count: u64) -> String {
     match count {
         0..10_000 => format!("{count} bytes"),

@@ -1,23 +1,22 @@
-//! What a file may ask of us, and what is asked of it before and while it is decoded.
+//! Limits on files, checked before and during decoding.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::error::{AudioError, Reason};
 
-/// What a file may ask of us.
+/// Limits on files; a file beyond them goes into quarantine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Most channels that a file may have.
+    /// Largest number of channels.
     pub max_channels: usize,
     /// In Hz.
     pub min_sample_rate: u32,
     /// In Hz.
     pub max_sample_rate: u32,
-    /// Longest audio, as a header tells it or as decoding finds it.
+    /// Longest duration, as declared by a header or found by decoding.
     pub max_seconds: f64,
-    /// Size of the file.
+    /// Largest file size in bytes.
     pub max_bytes: u64,
 }
 
@@ -34,90 +33,61 @@ impl Default for Limits {
     }
 }
 
-/// Everything that can be known without looking inside.
-pub(super) fn check_file(path: &Path, limits: &Limits) -> Result<(), AudioError> {
-    let refuse =
-        |reason, message: String| Err(AudioError::unusable(path.display(), reason, message));
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) => return Err(unreadable(path, &error)),
-    };
-    if metadata.is_dir() {
-        return refuse(Reason::IsDirectory, "is a folder; give the path of an audio file".into());
-    }
-    // Reading a pipe or a device could wait for ever.
-    if !metadata.is_file() {
-        return refuse(
-            Reason::Unreadable,
-            "is a device, pipe or socket; give the path of an audio file".into(),
-        );
-    }
-    match metadata.len() {
-        0 => refuse(
-            Reason::Empty,
-            "the file has no bytes; download or copy it again, or leave it out".into(),
-        ),
-        length if length > limits.max_bytes => refuse(
-            Reason::LimitExceeded,
-            format!(
-                "the file has {length} bytes, more than the limit of {}; split it",
-                limits.max_bytes
+impl Limits {
+    /// Checks everything that the file system knows about a file.
+    pub(super) fn check_file(&self, path: &Path) -> Result<(), AudioError> {
+        let metadata = fs::metadata(path).map_err(|error| AudioError::unreadable(path, &error))?;
+        let (reason, message) = match metadata.len() {
+            _ if metadata.is_dir() => {
+                (Reason::IsDirectory, "is a directory; give the path of an audio file".into())
+            }
+            // Reading a pipe or a device could block forever.
+            _ if !metadata.is_file() => (
+                Reason::Unreadable,
+                "is a device, pipe or socket; give the path of an audio file".into(),
             ),
-        ),
-        _ => Ok(()),
+            0 => {
+                (Reason::Empty, "the file is empty; download or copy it again, or remove it".into())
+            }
+            length if length > self.max_bytes => (
+                Reason::LimitExceeded,
+                format!("the file has {length} bytes; the limit is {}: split it", self.max_bytes),
+            ),
+            _ => return Ok(()),
+        };
+        Err(AudioError::file(path, reason, message))
     }
-}
 
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> AudioError {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => AudioError::unusable(
-            path.display(),
-            Reason::Missing,
-            "there is no such file; check the path, or get the data set again",
-        ),
-        _ => AudioError::unusable(
-            path.display(),
-            Reason::Unreadable,
-            format!("cannot be read: {error}; check its permissions and the disk"),
-        ),
+    /// Checks the sample rate, in Hz, and the number of channels.
+    pub(super) fn check_format(
+        &self,
+        path: &Path,
+        rate: Option<u32>,
+        channels: usize,
+    ) -> Result<(), AudioError> {
+        let rates = self.min_sample_rate..=self.max_sample_rate;
+        let message = match rate {
+            _ if channels > self.max_channels => {
+                format!("has {channels} channels; the limit is {}: mix it down", self.max_channels)
+            }
+            Some(rate) if !rates.contains(&rate) => format!(
+                "has a sample rate of {rate} Hz, which is not from {} to {} Hz; convert it",
+                self.min_sample_rate, self.max_sample_rate
+            ),
+            _ => return Ok(()),
+        };
+        Err(AudioError::file(path, Reason::LimitExceeded, message))
     }
-}
 
-pub(super) fn check_limits(
-    path: &Path,
-    limits: &Limits,
-    rate: Option<u32>,
-    channels: usize,
-) -> Result<(), AudioError> {
-    let refuse =
-        |message| Err(AudioError::unusable(path.display(), Reason::LimitExceeded, message));
-    if channels > limits.max_channels {
-        return refuse(format!(
-            "has {channels} channels, more than the limit of {}; mix it down first",
-            limits.max_channels
-        ));
-    }
-    match rate {
-        Some(rate) if !(limits.min_sample_rate..=limits.max_sample_rate).contains(&rate) => {
-            refuse(format!(
-                "has a sample rate of {rate} Hz, outside {} to {} Hz; convert it",
-                limits.min_sample_rate, limits.max_sample_rate
-            ))
+    /// Checks the duration.
+    pub(super) fn check_seconds(&self, path: &Path, seconds: f64) -> Result<(), AudioError> {
+        if seconds > self.max_seconds {
+            let message = format!(
+                "is at least {seconds:.0} s long; the limit is {:.0} s: split it",
+                self.max_seconds
+            );
+            return Err(AudioError::file(path, Reason::LimitExceeded, message));
         }
-        _ => Ok(()),
+        Ok(())
     }
-}
-
-pub(super) fn check_seconds(path: &Path, limits: &Limits, seconds: f64) -> Result<(), AudioError> {
-    if seconds > limits.max_seconds {
-        return Err(AudioError::unusable(
-            path.display(),
-            Reason::LimitExceeded,
-            format!(
-                "lasts {:.0} s or more, above the limit of {:.0} s; split it",
-                seconds, limits.max_seconds
-            ),
-        ));
-    }
-    Ok(())
 }

@@ -1,42 +1,43 @@
-//! From audio files to mono waveforms at one sample rate, decoded once.
+//! Audio files as mono waveforms at one sample rate, decoded once and cached.
 //!
 //! - [`decode()`]: any supported file to a mono [`Waveform`], packet by packet;
-//! - [`mod@resample`]: to another sample rate, in one go or as a stream;
-//! - [`cache`]: decoded audio on disk, of which training reads excerpts;
-//! - [`scan()`]: a whole data set into the cache, on all cores;
-//! - [`quarantine`]: what could not be used, and why.
+//! - [`mod@resample`]: to another sample rate, at once or as a stream;
+//! - [`cache`]: decoded audio on disk, from which training reads excerpts;
+//! - [`scan()`]: a whole dataset into the cache, on all cores;
+//! - [`quarantine`]: tracks that cannot be used, and why.
 //!
-//! Nothing here prints: progress goes to a callback, failures are values.
+//! Nothing here prints: progress goes to a callback and failures are values.
 
 mod au;
 pub mod cache;
 pub mod decode;
-mod decoding;
 mod entry;
 pub mod error;
-mod hashes;
+mod file_type;
+mod hash_index;
 mod limits;
 pub mod quarantine;
-mod recognise;
 pub mod resample;
 pub mod scan;
+mod source;
 mod stream_end;
+mod symphonia;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use cache::{AudioCache, CachedAudio, Loaded};
 pub use decode::{decode, decode_at, decode_resampled};
-pub use decoding::SourceInfo;
 pub use error::{AudioError, Reason};
 pub use limits::Limits;
 pub use quarantine::{QuarantineEntry, quarantine_csv};
 pub use resample::{StreamingResampler, is_sample, resample};
 pub use scan::{ScanOptions, ScanProgress, ScanReport, scan};
+pub use source::SourceInfo;
 
 /// A mono signal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waveform {
-    /// Nominally in `[-1, 1]`; lossy formats overshoot a little, and are not clipped.
+    /// Nominally in `[-1, 1]`. Lossy formats overshoot slightly and are not clipped.
     pub samples: Vec<f32>,
     /// In Hz.
     pub sample_rate: u32,

@@ -1,60 +1,60 @@
-//! From one sample rate to another, with linear phase and no shift in time.
+//! Sample rate conversion with linear phase and no delay.
 //!
-//! rubato's FFT resampler does the work. It delays its output by half a block and keeps the last
-//! block to itself; here the delay is dropped and the end flushed, so that sample `n` of the output
-//! is the signal at time `n / to`, and `n` samples become `ceil(n * to / from)`.
+//! This wraps rubato's FFT resampler, which delays its output by half a block and does not return the last block. Here the
+//! delay is removed and the last block is flushed: sample `n` of the output is the signal at time `n / to`, and `n` samples
+//! become `ceil(n * to / from)`.
 
 use audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 
 use super::error::AudioError;
 
-/// Names the resampler and all that its output depends on; part of the cache key.
+/// Names everything that resampled samples depend on; part of the cache key.
 pub const RESAMPLER: &str = "rubato 5.0.1 fft f32 blackman-harris2 block>=1024 even; ceil";
 
-/// Length of the anti-aliasing filter in samples of the lower of the two rates, at least. At this
-/// length the pass band ends at 0.985 of the lower Nyquist frequency.
+/// Minimum length of the anti-aliasing filter, in samples at the lower of the two rates. With this length, the pass band
+/// ends at 0.985 of the lower Nyquist frequency.
 const MIN_BLOCK: usize = 1024;
 
-/// Sample rates that can be converted, in Hz.
+/// Supported sample rates, in Hz.
 pub const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
-/// Largest absolute value that is taken for a sample: far above the largest 32-bit whole number,
-/// which some writers leave unscaled, and far below where sums overflow.
+/// Largest absolute value of a sample: far above 32-bit integers, which some programs write without scaling, and far below
+/// values whose sums overflow.
 const LARGEST: f32 = 1e12;
 
-/// Whether a value can be a sample: neither NaN nor infinite nor absurdly large.
+/// Whether a value can be a sample: not NaN, not infinite, not absurdly large.
 pub fn is_sample(value: f32) -> bool {
     value.abs() <= LARGEST
 }
 
-/// Where the first value stands that is no sample.
+/// Index of the first value that is not a sample.
 pub(super) fn first_non_sample(values: &[f32]) -> Option<usize> {
-    // Without a way out in the middle the compiler makes vectors of it.
+    // A loop without an early exit is vectorised by the compiler.
     match values.iter().fold(true, |all, value| all & is_sample(*value)) {
         true => None,
         false => values.iter().position(|value| !is_sample(*value)),
     }
 }
 
-/// Resamples a mono stream that arrives piece by piece.
+/// Resamples a mono stream piece by piece.
 pub struct StreamingResampler {
     from: u64,
     to: u64,
-    /// `None` if the rates are equal: samples pass unchanged.
+    /// `None` if the rates are equal and samples pass unchanged.
     fft: Option<Fft<f32>>,
-    /// Input that does not fill a block yet.
+    /// Input that does not yet fill a block.
     pending: Vec<f32>,
     block: Vec<f32>,
     block_in: usize,
-    /// Samples of delay that are still to be dropped.
+    /// Samples of delay still to be dropped.
     delay: usize,
     consumed: u64,
     produced: u64,
 }
 
 impl StreamingResampler {
-    /// From `from` Hz to `to` Hz.
+    /// A resampler from `from` Hz to `to` Hz.
     ///
     /// # Errors
     /// [`AudioError::Argument`] if a rate is outside [`RATES`].
@@ -62,7 +62,7 @@ impl StreamingResampler {
         for rate in [from, to] {
             if !RATES.contains(&rate) {
                 return Err(AudioError::Argument(format!(
-                    "a sample rate of {rate} Hz is out of range: choose one from {} to {} Hz",
+                    "a sample rate of {rate} Hz is out of range: it must be from {} to {} Hz",
                     RATES.start(),
                     RATES.end()
                 )));
@@ -83,7 +83,7 @@ impl StreamingResampler {
             let (from, to) = (from as usize, to as usize);
             let divisor = greatest_common_divisor(from, to);
             let (step_in, step_out) = (from / divisor, to / divisor);
-            // Even, so that the middle of the filter and the delay are whole samples on both sides.
+            // Even, so that the delay is an integer number of samples at both rates.
             let steps = MIN_BLOCK.div_ceil(step_in.min(step_out)).next_multiple_of(2);
             resampler.block_in = steps * step_in;
             let fft = Fft::new_custom(
@@ -105,16 +105,16 @@ impl StreamingResampler {
         Ok(resampler)
     }
 
-    /// Takes samples at the old rate, and appends to `out` what is ready at the new one.
+    /// Consumes samples at the old rate and appends the finished samples at the new rate to `out`.
     ///
     /// # Errors
-    /// [`AudioError::Argument`] at a value that is no sample, see [`is_sample`].
+    /// [`AudioError::Argument`] if a value is not a sample; see [`is_sample`].
     pub fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) -> Result<(), AudioError> {
-        if let Some(place) = first_non_sample(samples) {
+        if let Some(index) = first_non_sample(samples) {
             return Err(AudioError::Argument(format!(
-                "cannot resample: sample {} is {:e}; samples are numbers, as a rule in [-1, 1]",
-                self.consumed + place as u64,
-                samples[place]
+                "cannot resample: sample {} is {:e}; samples must be finite, and are usually in [-1, 1]",
+                self.consumed + index as u64,
+                samples[index]
             )));
         }
         self.consumed += samples.len() as u64;
@@ -135,7 +135,7 @@ impl StreamingResampler {
         Ok(())
     }
 
-    /// Appends what is left. In all, `ceil(n * to / from)` samples came out for `n` that went in.
+    /// Appends the remaining samples. The total is `ceil(n * to / from)` for `n` samples of input.
     ///
     /// # Errors
     /// [`AudioError::Argument`] if the last samples cannot be resampled.
@@ -150,7 +150,7 @@ impl StreamingResampler {
         Ok(())
     }
 
-    /// Resamples the full block that is pending.
+    /// Resamples the pending block, which is full.
     fn process(&mut self, out: &mut Vec<f32>) -> Result<(), AudioError> {
         let Some(fft) = &mut self.fft else { return Ok(()) };
         let failed = |error: &dyn std::fmt::Display| {
@@ -183,7 +183,7 @@ pub fn resampled_length(samples: u64, from: u64, to: u64) -> u64 {
 /// Resamples a whole mono signal from `from` Hz to `to` Hz.
 ///
 /// # Errors
-/// [`AudioError::Argument`] if a rate is outside [`RATES`] or a value is no sample.
+/// [`AudioError::Argument`] if a rate is outside [`RATES`] or a value is not a sample.
 pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>, AudioError> {
     let mut resampler = StreamingResampler::new(from, to)?;
     let total = resampled_length(samples.len() as u64, u64::from(from), u64::from(to));
@@ -229,13 +229,13 @@ mod tests {
             .collect()
     }
 
-    /// How far, in new samples, the filter carries the sudden start and end of a test signal.
+    /// Samples at the new rate that the abrupt start and end of a test signal affect.
     fn edge(from: u32, to: u32) -> usize {
         StreamingResampler::new(from, to).unwrap().delay + 1
     }
 
     #[test]
-    fn the_length_is_exact() {
+    fn length_is_exact() {
         for (from, to) in PAIRS {
             for length in [0, 1, 2, 7, 1_000, 4_411, 44_100, 100_003] {
                 let ideal = (length as f64 * f64::from(to) / f64::from(from)).ceil();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sine_keeps_frequency_amplitude_and_phase() {
+    fn sine_keeps_frequency_amplitude_and_phase() {
         for (from, to) in PAIRS {
             let lower = from.min(to);
             // From near the bottom to 0.9 of the lower Nyquist frequency.
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_above_the_new_nyquist_frequency_is_gone() {
+    fn frequencies_above_the_new_nyquist_frequency_are_removed() {
         for (from, to) in PAIRS.into_iter().filter(|(from, to)| from > to) {
             let nyquist = f64::from(to) / 2.0;
             let top = f64::from(from) / 2.0;
@@ -279,20 +279,20 @@ mod tests {
                 let decibels = 10.0 * (2.0 * power / inner.len() as f64).log10();
                 assert!(
                     decibels < -110.0,
-                    "{from} to {to} Hz: {frequency} Hz is left with {decibels:.1} dB"
+                    "{from} to {to} Hz: {frequency} Hz remains at {decibels:.1} dB"
                 );
             }
         }
     }
 
     #[test]
-    fn equal_rates_change_nothing() {
+    fn equal_rates_leave_samples_unchanged() {
         let samples = sine(440.0, 16_000, 12_345);
         assert_eq!(resample(&samples, 16_000, 16_000).unwrap(), samples);
     }
 
     #[test]
-    fn pieces_give_what_the_whole_gives() {
+    fn streaming_equals_resampling_at_once() {
         let samples = sine(440.0, 44_100, 50_000);
         let whole = resample(&samples, 44_100, 16_000).unwrap();
         for size in [1, 576, 1_152, 10_000] {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sample_is_refused() {
+    fn non_samples_are_refused() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
             let error = resample(&[0.0, 0.0, bad], 44_100, 16_000).unwrap_err();
             assert!(error.to_string().contains("sample 2"), "{error}");
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_rates_are_refused() {
+    fn rates_out_of_range_are_refused() {
         for (from, to) in [(0, 16_000), (16_000, 0), (999, 16_000), (16_000, 768_001)] {
             let error = StreamingResampler::new(from, to).err().unwrap();
             assert!(matches!(error, AudioError::Argument(_)), "{error}");

@@ -1,4 +1,4 @@
-//! A whole data set into the audio cache, on all cores, with bounded memory.
+//! Decodes a whole dataset into the audio cache, on all cores and in bounded memory.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,64 +8,64 @@ use datasets::{Audio, Track};
 use rayon::prelude::*;
 
 use super::cache::{AudioCache, CachedAudio, Loaded, Policy};
-use super::decoding::SourceInfo;
 use super::error::{AudioError, Reason};
 use super::limits::Limits;
 use super::quarantine::QuarantineEntry;
+use super::source::SourceInfo;
 
-/// How to scan.
+/// The options of a scan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScanOptions {
-    /// Tracks in flight at once; 0 for one a core.
+    /// Number of threads; 0 for one per core.
     pub threads: usize,
-    /// What is shorter goes to quarantine.
+    /// Shorter tracks go into quarantine.
     pub min_seconds: f64,
-    /// Read every file and every entry of the cache again, whatever is remembered of them.
+    /// Read every file and every cache entry again, even if the index knows it.
     pub verify: bool,
-    /// What is beyond them goes to quarantine.
+    /// Files beyond these limits go into quarantine.
     pub limits: Limits,
 }
 
 impl Default for ScanOptions {
-    /// All cores, at least half a second, no verifying.
+    /// All cores, at least 0.5 s, no verification.
     fn default() -> ScanOptions {
         ScanOptions { threads: 0, min_seconds: 0.5, verify: false, limits: Limits::default() }
     }
 }
 
-/// How far a scan is.
+/// The progress of a scan.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ScanProgress {
-    /// Tracks that are scanned.
+    /// Tracks to scan.
     pub total: usize,
-    /// Tracks that are over, whatever became of them.
+    /// Tracks finished: the sum of the three counts below.
     pub done: usize,
-    /// Of those done: decoded now, found in the cache, put into quarantine.
+    /// Tracks decoded by this scan.
     pub decoded: usize,
-    /// See `decoded`.
+    /// Tracks found in the cache.
     pub from_cache: usize,
-    /// See `decoded`.
+    /// Tracks put into quarantine.
     pub quarantined: usize,
 }
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScanReport {
-    /// In the order of the tracks; `None` for those in quarantine.
+    /// One element per track, in the same order; `None` for tracks in quarantine.
     pub audio: Vec<Option<CachedAudio>>,
-    /// In the order of the tracks.
+    /// The tracks in quarantine, in the order of the tracks.
     pub quarantine: Vec<QuarantineEntry>,
-    /// Tracks that were decoded now.
+    /// Number of tracks decoded by this scan.
     pub decoded: usize,
-    /// Tracks that were in the cache.
+    /// Number of tracks found in the cache.
     pub from_cache: usize,
-    /// Ids of tracks whose entry in the cache was damaged and was made anew, with what was wrong.
+    /// Ids of the tracks whose cache entry was damaged and was replaced, and what was wrong with it.
     pub rebuilt: Vec<(String, String)>,
-    /// Of the tracks that can be used.
+    /// Total duration of the usable tracks.
     pub seconds_of_audio: f64,
-    /// Tracks by the sample rate of their source, in Hz.
+    /// Number of tracks by the sample rate of the source, in Hz.
     pub source_rates: BTreeMap<u32, usize>,
-    /// Tracks by codec.
+    /// Number of tracks by codec.
     pub codecs: BTreeMap<String, usize>,
 }
 
@@ -75,17 +75,17 @@ struct Counters {
     decoded: AtomicUsize,
     from_cache: AtomicUsize,
     quarantined: AtomicUsize,
-    /// Samples of the entries that were written.
+    /// Samples in the entries written by this scan.
     written: AtomicU64,
 }
 
-/// Decodes every track that is not in the cache yet. `progress` is called after each track, from any
-/// thread, one call at a time.
+/// Decodes every track that is not in the cache. `progress` is called after each track, from any thread, one call at a
+/// time.
 ///
 /// # Errors
-/// Of a single track, none: it goes to quarantine. [`AudioError::Interrupted`] soon after `stop` is
-/// set, [`AudioError::CacheFull`] and [`AudioError::Cache`] if the cache cannot be used,
-/// [`AudioError::Argument`] if `sample_rate` or an option makes no sense.
+/// A track that cannot be used goes into quarantine and is not an error. [`AudioError::Interrupted`] soon after `stop` is
+/// set, [`AudioError::CacheFull`] or [`AudioError::Cache`] if the cache cannot be used, [`AudioError::Argument`] if
+/// `sample_rate` or an option is out of range.
 pub fn scan(
     tracks: &[Track],
     sample_rate: u32,
@@ -96,7 +96,7 @@ pub fn scan(
 ) -> Result<ScanReport, AudioError> {
     if !(options.min_seconds >= 0.0 && options.min_seconds.is_finite()) {
         return Err(AudioError::Argument(format!(
-            "min_seconds is {}: it must be at least 0",
+            "min_seconds is {}; it must be at least 0",
             options.min_seconds
         )));
     }
@@ -106,14 +106,14 @@ pub fn scan(
         .build()
         .map_err(|error| {
             AudioError::Argument(format!(
-                "cannot start {} threads: {error}; choose fewer",
+                "the system refused to start {} threads: {error}; choose fewer",
                 options.threads
             ))
         })?;
     let counters = Counters::default();
-    let turn = Mutex::new(());
-    let tell = || {
-        let _turn = turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let one_call = Mutex::new(());
+    let report_progress = || {
+        let _guard = one_call.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         progress(ScanProgress {
             total: tracks.len(),
@@ -129,8 +129,8 @@ pub fn scan(
             return Err(AudioError::Interrupted);
         }
         let loaded = cache
-            .obtain(&track.audio, sample_rate, policy)
-            .and_then(|loaded| long_enough(track, loaded, options.min_seconds));
+            .load_with(&track.audio, sample_rate, policy)
+            .and_then(|loaded| check_duration(track, loaded, options.min_seconds));
         let result = match loaded {
             Ok(loaded) => {
                 let counter = match loaded.decoded {
@@ -151,7 +151,7 @@ pub fn scan(
             }
         };
         counters.done.fetch_add(1, Ordering::Relaxed);
-        tell();
+        report_progress();
         Ok(result)
     };
     let results: Vec<Result<Loaded, QuarantineEntry>> =
@@ -185,19 +185,16 @@ pub fn scan(
         }
     }
     if let Some((id, problem)) = report.rebuilt.first() {
-        let others = match report.rebuilt.len() - 1 {
-            0 => String::new(),
-            others => format!("; so it went with {others} others"),
-        };
         tracing::warn!(
-            "the entry of {id} in the audio cache was damaged ({problem}) and was made anew{others}"
+            "damaged entries of the audio cache were replaced: {}, the first that of {id} ({problem})",
+            report.rebuilt.len()
         );
     }
     Ok(report)
 }
 
-/// What the data set calls the source of a track.
-fn place(track: &Track) -> String {
+/// The path of a track, or what else identifies its source.
+fn source_name(track: &Track) -> String {
     match &track.audio {
         Audio::File { path, .. } => path.display().to_string(),
         Audio::Synthetic(piece) => piece.to_string(),
@@ -205,33 +202,32 @@ fn place(track: &Track) -> String {
     }
 }
 
-fn long_enough(track: &Track, loaded: Loaded, min_seconds: f64) -> Result<Loaded, AudioError> {
+fn check_duration(track: &Track, loaded: Loaded, min_seconds: f64) -> Result<Loaded, AudioError> {
     match loaded.audio.seconds() >= min_seconds {
         true => Ok(loaded),
         false => Err(AudioError::unusable(
-            place(track),
+            source_name(track),
             Reason::TooShort,
             format!(
-                "has {:.3} s of audio, and at least {min_seconds} s are asked for; lower the limit, \
-                 or leave it out",
+                "is {:.3} s long and at least {min_seconds} s are required; lower the limit, or remove it",
                 loaded.audio.seconds()
             ),
         )),
     }
 }
 
-/// The line for a track that cannot be used; other errors end the scan.
+/// The row for a track that cannot be used; other errors end the scan.
 fn quarantine(track: &Track, error: AudioError) -> Result<QuarantineEntry, AudioError> {
     let message = error.to_string();
     match error {
-        AudioError::Unusable { place, reason, .. } => {
-            Ok(QuarantineEntry { id: track.id.clone(), path: place, reason, message })
+        AudioError::Unusable { name, reason, .. } => {
+            Ok(QuarantineEntry { id: track.id.clone(), path: name, reason, message })
         }
         error => Err(error),
     }
 }
 
-/// Says how much the disk would need for all that is left, judged by what was written so far.
+/// Adds to a full disk the estimated size of all remaining entries, from the mean size of those written.
 fn estimate(error: AudioError, tracks: &[Track], counters: &Counters) -> AudioError {
     match error {
         AudioError::CacheFull { folder, needed, remaining: None } => {

@@ -1,17 +1,17 @@
-//! Is a stream without a length in its header cut off at the end?
+//! Detects streams that are cut off at the end and have no length in their header.
 //!
-//! MPEG audio and Ogg say nowhere, or only by an optional header, how long they are. What is left
-//! is the last bytes: a frame that began and did not end, or no mark of the last page. MP4 says how
-//! long its boxes are, but symphonia reads nothing of a file whose last box is cut.
+//! MPEG audio and Ogg declare their length only in optional headers, if at all. The last bytes show whether a frame started
+//! and did not end, or the mark of the last page is missing. MP4 declares the length of its boxes, but symphonia reads
+//! nothing from a file whose last box is cut.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Longest Ogg page: header, 255 lengths, 255 segments of 255 bytes.
+/// Length of the longest Ogg page: header, 255 lengths, 255 segments of 255 bytes.
 const MAX_OGG_PAGE: u64 = 27 + 255 + 255 * 255;
 
-/// Room for tags behind the last MPEG frame; where they are longer, nothing can be said.
+/// Most bytes of tags after the last MPEG frame. A cut before longer tags is not detected.
 const MAX_TAGS: u64 = 1 << 16;
 
 fn tail(path: &Path, length: u64) -> io::Result<Vec<u8>> {
@@ -30,19 +30,19 @@ fn last_position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).rposition(|window| window == needle)
 }
 
-/// Whether two MPEG audio frames have the same version, layer, sample rate and kind of channels.
+/// Whether two MPEG audio frames have the same version, layer, sample rate and either one channel or two.
 pub(super) fn same_mpeg_stream(a: &[u8], b: &[u8]) -> bool {
     let is_mono = |frame: &[u8]| frame[3] >> 6 == 3;
     match (a, b) {
         ([a0, a1, a2, _, ..], [b0, b1, b2, _, ..]) => {
-            // The lowest bit of the second byte says whether there is a checksum.
+            // The lowest bit of the second byte only says whether a checksum follows.
             a0 == b0 && a1 | 1 == b1 | 1 && a2 & 0x0c == b2 & 0x0c && is_mono(a) == is_mono(b)
         }
         _ => false,
     }
 }
 
-/// Whether the file ends inside the MPEG audio frame that follows `last`, the last whole one.
+/// Whether the file ends inside the MPEG audio frame after `last`, the last complete one.
 pub(super) fn mpeg_is_cut(path: &Path, last: &[u8]) -> io::Result<bool> {
     let bytes = tail(path, MAX_TAGS + 2 * last.len() as u64)?;
     let Some(start) = last_position(&bytes, last) else { return Ok(false) };
@@ -55,7 +55,7 @@ pub(super) fn mpeg_is_cut(path: &Path, last: &[u8]) -> io::Result<bool> {
     })
 }
 
-/// Whether an MP4 file ends inside one of its outermost boxes, or has lost its index (`moov`).
+/// Whether an MP4 file ends inside one of its top-level boxes or has no index (`moov`).
 pub(super) fn mp4_is_cut(path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let end = file.metadata()?.len();
@@ -72,13 +72,13 @@ pub(super) fn mp4_is_cut(path: &Path) -> io::Result<bool> {
         has_index |= &head[4..8] == b"moov";
         let word = u32::from_be_bytes(head[..4].try_into().expect("four bytes"));
         let length = match word {
-            // To the end of the file.
+            // The box extends to the end of the file.
             0 => end - at,
             1 if known < 16 => return Ok(true),
             1 => u64::from_be_bytes(head[8..].try_into().expect("eight bytes")),
             length => u64::from(length),
         };
-        // A shorter one than its own head is damage of another kind.
+        // A box shorter than its own header is damaged, not cut.
         if length < 8 {
             return Ok(false);
         }
@@ -93,15 +93,15 @@ pub(super) fn mp4_is_cut(path: &Path) -> io::Result<bool> {
 /// How an Ogg file ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OggEnd {
-    /// With a page marked as the last one.
+    /// After a page that is marked as the last one.
     Marked,
-    /// With a whole page that is not marked.
+    /// After a complete page without that mark.
     Unmarked,
     /// Inside a page.
     InsidePage,
 }
 
-/// Looks at the last page.
+/// Examines the last page of an Ogg file.
 pub(super) fn ogg_end(path: &Path) -> io::Result<OggEnd> {
     let bytes = tail(path, 2 * MAX_OGG_PAGE)?;
     let Some(start) = last_position(&bytes, b"OggS\0") else { return Ok(OggEnd::InsidePage) };

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use models::NetworkConfig;
 
 use super::{Context, print, print_json};
-use crate::device::bench::{Plan, bench};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use crate::runs::bench::{Plan, bench};
 
 /// The experiment that is measured by default.
 const DEFAULT: &str = include_str!("../../experiments/quickstart/mel.toml");

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{print, print_json};
-use crate::device::check;
 use crate::device::{DeviceInfo, devices};
 use crate::error::{Error, Result};
+use crate::training::device_check;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -28,8 +28,9 @@ struct Report {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut reports = Vec::new();
     for device in devices() {
-        let check =
-            arguments.check.then(|| check::compare(&device.device, &burn::tensor::Device::flex()));
+        let check = arguments
+            .check
+            .then(|| device_check::compare(&device.device, &burn::tensor::Device::flex()));
         reports.push(Report { device, check });
     }
     if arguments.json {

@@ -16,7 +16,7 @@ use crate::experiment::Experiment;
 use crate::inference::embeddings::embed;
 use crate::inference::ensemble::Ensemble;
 use crate::inference::predictor::Predictor;
-use crate::io::files::{check_place, write_together};
+use crate::io::files::{check_writable, write_together};
 use crate::io::npy;
 use crate::listening::catalogue::VectorKind;
 use crate::listening::matrix::Matrix;
@@ -76,7 +76,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             out.display()
         )));
     }
-    check_place(out)?;
+    check_writable(out)?;
     let dataset = dataset(arguments)?;
     let device = context.open_device()?;
     let ensemble = Ensemble::open(&arguments.model, arguments.checkpoint, &device.device)?;

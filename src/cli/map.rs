@@ -7,7 +7,7 @@ use datasets::{Audio, Split};
 use super::{Context, print, print_json};
 use crate::error::{Error, Result};
 use crate::inference::items;
-use crate::io::files::check_place;
+use crate::io::files::check_writable;
 use crate::listening::catalogue::{Catalogue, VectorKind};
 use crate::map::{self, MapError, Page, TsneConfig};
 use crate::runs::checkpoint::Which;
@@ -57,7 +57,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     let folder = RunFolder::open(&arguments.run)?;
     let out = arguments.out.clone().unwrap_or_else(|| folder.file("map.html"));
-    check_place(&out)?;
+    check_writable(&out)?;
     let device = context.open_device()?;
     let session = context.session(&device);
     let predicts_factors = folder.experiment()?.predicts_factors();

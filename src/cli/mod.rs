@@ -33,7 +33,7 @@ use crate::data::directories::DataDirectories;
 use crate::device::failure;
 use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::error::{Error, Result};
-use crate::io::terminal::{LogOutput, visible};
+use crate::io::terminal::{LogOutput, escape_for_terminal};
 use crate::progress::Progress;
 use crate::runs::session::Session;
 
@@ -252,13 +252,13 @@ fn catch_signals() -> Result<Arc<AtomicBool>> {
 
 /// Writes text for people to stdout, with control characters escaped.
 fn print(text: &str) -> Result<()> {
-    print_data(&visible(text))
+    print_data(&escape_for_terminal(text))
 }
 
 /// Writes data for programs to stdout: unchanged, except that control characters are escaped on a terminal. A closed
 /// pipe is not an error.
 fn print_data(text: &str) -> Result<()> {
-    let shown = std::io::stdout().is_terminal().then(|| visible(text));
+    let shown = std::io::stdout().is_terminal().then(|| escape_for_terminal(text));
     let text = shown.as_deref().unwrap_or(text);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -12,7 +12,7 @@ use crate::audio::{ScanOptions, quarantine_csv, scan};
 use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::io::files::{check_place, create_folder, write_atomic, write_together};
+use crate::io::files::{check_writable, create_folder, write_atomic, write_together};
 use crate::report::format::duration;
 use crate::runs::transfer_source;
 
@@ -102,7 +102,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         (None, None) => PathBuf::from(format!("scan-{}", dataset.name())),
     };
     // Fail before decoding.
-    check_place(&nearest(&out).join("manifest.csv")).map_err(|error| {
+    check_writable(&nearest(&out).join("manifest.csv")).map_err(|error| {
         Error::Data(format!(
             "{error}; choose another directory for manifest.csv and quarantine.csv with --out DIR"
         ))

@@ -1,63 +1,65 @@
-//! Adapters: what wgpu can compute on, listed before any of it is opened.
+//! GPU adapters, which wgpu lists before it opens any of them.
 
 use super::DeviceInfo;
+use crate::error::{Error, Result};
 
 #[cfg(feature = "wgpu")]
 use burn::tensor::{Device, DeviceKind, DeviceType};
 
-/// One that wgpu lists; not open yet.
+/// Opens all adapters in a fixed order and leaves out those that fail.
+///
+/// `hardware_only` also leaves out the adapters whose driver declares itself a software renderer, without opening them.
 #[cfg(feature = "wgpu")]
-pub(super) struct Adapter {
-    index: usize,
-    device: Device,
+pub(super) fn open_all(hardware_only: bool) -> impl Iterator<Item = DeviceInfo> {
+    let adapters = Device::enumerate(DeviceType::Wgpu).into_vec().into_iter().enumerate();
+    adapters
+        .filter(move |(_, device)| !hardware_only || *device != Device::wgpu(DeviceKind::Cpu))
+        .filter_map(|(index, device)| open(index, device))
 }
 
-/// There is none in a build without wgpu.
-#[cfg(not(feature = "wgpu"))]
-pub(super) enum Adapter {}
-
-/// Every adapter, in a fixed order.
+/// Opens the adapter `wgpu:index`.
+///
+/// # Errors
+/// [`Error::Device`] if it does not exist or cannot be opened.
 #[cfg(feature = "wgpu")]
-pub(super) fn all() -> Vec<Adapter> {
-    let devices = Device::enumerate(DeviceType::Wgpu).into_vec();
-    devices.into_iter().enumerate().map(|(index, device)| Adapter { index, device }).collect()
+pub(super) fn open_nth(index: usize) -> Result<DeviceInfo> {
+    let mut adapters = Device::enumerate(DeviceType::Wgpu).into_vec();
+    if index >= adapters.len() {
+        return Err(Error::Device(format!(
+            "adapter wgpu:{index} does not exist ({} found): see `tonotopy devices`",
+            adapters.len()
+        )));
+    }
+    open(index, adapters.swap_remove(index)).ok_or_else(|| {
+        Error::Device(format!("adapter wgpu:{index} cannot be opened: check its driver"))
+    })
 }
 
-#[cfg(not(feature = "wgpu"))]
-pub(super) fn all() -> Vec<Adapter> {
-    Vec::new()
-}
-
+/// Opens an adapter, which takes about as long as listing all of them.
 #[cfg(feature = "wgpu")]
-impl Adapter {
-    /// Opens it, which takes as long again as finding it. `None` if it does not open.
-    pub fn open(self) -> Option<DeviceInfo> {
-        let Self { index, device } = self;
-        // A driver that fails to open must not take the others down with it.
-        let identity = crate::io::catch_panic::contain(|| device.identity());
-        let Ok(Some(identity)) = identity else {
-            let why = identity.err().map(|message| format!(": {message}")).unwrap_or_default();
-            tracing::warn!("adapter wgpu:{index} is listed but does not open{why}");
-            return None;
-        };
-        let software = identity.physical.is_none();
-        let (id, name, backend) = (format!("wgpu:{index}"), identity.name, identity.fingerprint);
-        Some(DeviceInfo { id, name, backend, software, device })
-    }
-
-    /// Whether its driver says that it is made of software.
-    pub fn says_software(&self) -> bool {
-        self.device == Device::wgpu(DeviceKind::Cpu)
-    }
+fn open(index: usize, device: Device) -> Option<DeviceInfo> {
+    // A panic in one driver must not hide the other adapters.
+    let identity = crate::io::catch_panic::catch_panic(|| device.identity());
+    let Ok(Some(identity)) = identity else {
+        let cause = identity.err().map(|message| format!(": {message}")).unwrap_or_default();
+        tracing::warn!("adapter wgpu:{index} is listed but cannot be opened{cause}");
+        return None;
+    };
+    Some(DeviceInfo {
+        id: format!("wgpu:{index}"),
+        name: identity.name,
+        backend: identity.fingerprint,
+        software: identity.physical.is_none(),
+        device,
+    })
 }
 
 #[cfg(not(feature = "wgpu"))]
-impl Adapter {
-    pub fn open(self) -> Option<DeviceInfo> {
-        match self {}
-    }
+pub(super) fn open_all(_: bool) -> std::iter::Empty<DeviceInfo> {
+    std::iter::empty()
+}
 
-    pub fn says_software(&self) -> bool {
-        match *self {}
-    }
+#[cfg(not(feature = "wgpu"))]
+pub(super) fn open_nth(_: usize) -> Result<DeviceInfo> {
+    Err(Error::Device("this build has no GPU support: build it with --features wgpu".into()))
 }

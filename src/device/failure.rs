@@ -1,5 +1,5 @@
-//! A GPU that cannot go on: out of memory, lost, or failing otherwise. burn tells of it by a panic in the thread that reads
-//! a value; here that becomes an error.
+//! GPU failures: out of memory, a lost device, or others. burn reports them by a panic in the thread that reads a value; this
+//! module turns the panic into an error.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -8,19 +8,19 @@ use std::sync::Once;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 
-/// What went wrong.
+/// A kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// There was no room for so many bytes, where that is told.
+    /// Out of memory, with the size of the failed allocation in bytes if it is known.
     Memory(Option<u64>),
-    /// The driver gave the device up: it was reset, or is gone.
+    /// The driver was reset or removed the device.
     Lost,
     /// Anything else.
     Other,
 }
 
 impl Failure {
-    /// From what burn, CubeCL and wgpu say of it.
+    /// Classifies a message of burn, CubeCL or wgpu.
     fn of(text: &str) -> Failure {
         let bytes = |before: &str| -> Option<u64> {
             let rest = &text[text.find(before)? + before.len()..];
@@ -49,11 +49,11 @@ impl Failure {
     }
 }
 
-/// Runs `work`, which computes on `device`; `advice` is what to do about memory, and gets the bytes that there was no
-/// room for.
+/// Runs `work`, which computes on `device`. `advice` says what to do if memory runs out, given the size of the failed
+/// allocation in bytes.
 ///
 /// # Errors
-/// Those of `work`; [`Error::Device`] if a GPU fails. On the CPU a panic stays one.
+/// Those of `work`; [`Error::Device`] if a GPU fails. Panics on the CPU are not caught.
 pub fn guarded<T>(
     device: &DeviceInfo,
     advice: impl FnOnce(Option<u64>) -> String,
@@ -63,12 +63,12 @@ pub fn guarded<T>(
         return work();
     }
     silence();
-    // What was being computed is dropped; what is on disk was whole before.
+    // Unwinding drops all tensors, and files are written atomically.
     panic::catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(error(device, panic.as_ref(), advice)))
 }
 
-/// The error that a panic stands for, of work on a GPU.
+/// The error for a panic during work on a GPU.
 pub fn error(
     DeviceInfo { id, name, .. }: &DeviceInfo,
     panic: &(dyn Any + Send),
@@ -77,27 +77,28 @@ pub fn error(
     let text = text(panic);
     Error::Device(match Failure::of(&text) {
         Failure::Memory(size) => {
-            let bytes = size.map(|size| format!(" ({size} bytes more were asked for)"));
+            let bytes = size.map(|size| format!(" (an allocation of {size} bytes failed)"));
             format!("{id} ({name}) is out of memory{}: {}", bytes.unwrap_or_default(), advice(size))
         }
         Failure::Lost => format!(
-            "{id} ({name}) was lost: its driver was reset, or it is gone. What was saved before is whole; see to \
-             the driver's messages (and heat, and power), then go on, or use --device cpu"
+            "{id} ({name}) was lost: its driver was reset or removed it. Saved files are complete; check the driver's log, \
+             temperature and power, then resume, or use --device cpu"
         ),
         Failure::Other => format!(
-            "{id} ({name}) failed: {}. What was saved before is whole; `tonotopy devices --check` tells whether it \
-             computes correctly, and --device cpu does without it",
+            "{id} ({name}) failed: {}. Saved files are complete; check the device with `tonotopy devices --check`, or use \
+             --device cpu",
             cause(&text)
         ),
     })
 }
 
-/// What to do where no size can be chosen.
+/// Advice on memory for work whose size cannot be changed.
 pub fn no_advice(_: Option<u64>) -> String {
-    "close what else uses it, or use --device cpu".into()
+    "close other programs that use it, or use --device cpu".into()
 }
 
-/// From now on the main thread and those of CubeCL, whose panics come back to whoever waits for a value, print none.
+/// Disables the panic messages of the main thread and of CubeCL's threads, whose panics reach the thread that waits for a
+/// value.
 pub fn silence() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -115,11 +116,10 @@ pub fn silence() {
 
 fn text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "it gave no message".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-/// The innermost cause, in a line.
+/// The innermost cause in one line.
 fn cause(text: &str) -> String {
     let inner = text.rsplit("Caused by:").next().unwrap_or(text);
     let lines = inner.lines().map(str::trim);
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// As CubeCL and wgpu say it.
+    /// Messages of CubeCL and wgpu.
     const TEXTS: [(&str, Failure); 6] = [
         (
             "Error while reading data: An error happened during execution\nCaused by:\n  An IO error happened\n\
@@ -156,14 +156,14 @@ mod tests {
     ];
 
     #[test]
-    fn failures_are_told_apart() {
+    fn failures_are_classified() {
         for (text, failure) in TEXTS {
             assert_eq!(Failure::of(text), failure, "{text}");
         }
     }
 
     #[test]
-    fn a_panic_becomes_an_error_that_says_what_to_do() {
+    fn panic_becomes_an_error_with_a_remedy() {
         let advice = |size: Option<u64>| format!("less than {}", size.unwrap_or_default());
         for (text, failure) in TEXTS {
             let error = guarded::<()>(&gpu(), advice, || panic!("{text}")).unwrap_err();

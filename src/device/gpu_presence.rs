@@ -1,30 +1,30 @@
-//! Whether a machine can have a GPU at all, which costs nothing to see: asking its drivers takes tenths of
-//! a second, for they load compilers before they answer.
+//! Detects machines without a GPU from what the system lists. Asking GPU drivers instead takes tenths of a second, because
+//! they load compilers first.
 
 use std::fs;
 use std::path::Path;
 
-/// `false` where the system lists its hardware and there is surely no GPU; `true` if in doubt.
+/// `false` if the system lists its hardware and no GPU is among it, `true` otherwise.
 pub(super) fn possible() -> bool {
-    // On other processors GPUs need not be on a bus that lists them.
+    // On other processors, a GPU need not be on a PCI bus.
     !cfg!(all(target_os = "linux", target_arch = "x86_64")) || listed(Path::new("/"))
 }
 
-/// The same for Linux with its root folder at `root`.
+/// As [`possible`], for Linux with its root directory at `root`.
 fn listed(root: &Path) -> bool {
-    // Those of DRM, of NVIDIA's and AMD's drivers, and of Windows beneath a Linux of its own.
+    // Device files of DRM, of the drivers of NVIDIA and AMD, and of the Windows Subsystem for Linux.
     let nodes = ["dev/dri", "dev/nvidiactl", "dev/kfd", "dev/dxg"];
     if nodes.iter().any(|node| root.join(node).exists()) {
         return true;
     }
-    // Device files can come when a driver is first used; the hardware is there before.
+    // A driver may create its device files at first use, but the hardware is always listed.
     let Ok(devices) = fs::read_dir(root.join("sys/bus/pci/devices")) else { return true };
     devices.into_iter().any(|device| {
         let class = device.and_then(|device| fs::read_to_string(device.path().join("class")));
         let class = class
             .ok()
             .and_then(|text| u32::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok());
-        // Base classes of PCI: display controllers, co-processors among others, accelerators.
+        // PCI base classes: display controllers, processors (which include co-processors), accelerators.
         class.is_none_or(|class| matches!(class >> 16, 0x03 | 0x0b | 0x12))
     })
 }
@@ -33,7 +33,7 @@ fn listed(root: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// A machine with these classes of PCI devices.
+    /// The root directory of a machine with PCI devices of these classes.
     fn machine(classes: &[&str]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let devices = root.path().join("sys/bus/pci/devices");
@@ -47,8 +47,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bus_without_a_gpu_has_none() {
-        // A host bridge, a disk, a network card, and one that its maker gave no class.
+    fn machine_without_a_gpu_is_detected() {
+        // A host bridge, a disk, a network card, and a device without a class.
         let classes = ["0x060000", "0x018000", "0x020000", "0xffff00"];
         assert!(!listed(machine(&classes).path()));
         assert!(!listed(machine(&[]).path()));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn in_doubt_there_may_be_one() {
+    fn unknown_hardware_may_be_a_gpu() {
         let nothing = tempfile::tempdir().unwrap();
         assert!(listed(nothing.path()));
         assert!(listed(machine(&["nonsense"]).path()));

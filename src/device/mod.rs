@@ -1,8 +1,6 @@
-//! Where tensors live: a GPU through wgpu, or the CPU.
+//! Compute devices: GPUs through wgpu, and the CPU.
 
 mod adapter;
-pub mod bench;
-pub mod check;
 pub mod failure;
 mod gpu_presence;
 
@@ -15,19 +13,18 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::experiment::Training;
-use adapter::Adapter;
 
-/// What `--device` may say.
+/// A value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first real GPU, else [`DeviceChoice::Cpu`]; never a software adapter.
+    /// The first GPU that is not a software renderer, else [`DeviceChoice::Cpu`].
     #[default]
     Auto,
-    /// burn-flex: the fast CPU backend.
+    /// The CPU through burn-flex, the faster backend.
     Cpu,
-    /// burn-ndarray: the second CPU backend; slower, deprecated by burn.
+    /// The CPU through burn-ndarray, which is slower and deprecated by burn.
     NdArray,
-    /// The `n`-th adapter that `tonotopy devices` lists, or the best one.
+    /// The adapter with this number in `tonotopy devices`, or the best one.
     Wgpu(Option<usize>),
 }
 
@@ -64,13 +61,13 @@ impl fmt::Display for DeviceChoice {
 /// A device that this build can use on this machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceInfo {
-    /// As `--device` takes it.
+    /// The value of `--device` that selects it.
     pub id: String,
-    /// The part's own name.
+    /// Name of the hardware.
     pub name: String,
-    /// What kernels are compiled for; for the CPU backends, the crate.
+    /// The target of compiled kernels; for the CPU, the backend crate.
     pub backend: String,
-    /// A GPU made of software: correct, and slow.
+    /// Whether this is a software renderer: correct, but slow.
     pub software: bool,
     /// burn's handle, without autodiff.
     #[serde(skip)]
@@ -78,18 +75,20 @@ pub struct DeviceInfo {
 }
 
 impl DeviceInfo {
-    /// Whether reading a value back costs no waiting.
+    /// Whether this is the CPU.
     pub fn is_cpu(&self) -> bool {
         !self.id.starts_with("wgpu")
     }
 
+    /// Checks that the device can train with these settings.
+    ///
     /// # Errors
-    /// [`Error::Config`] if training asks for a precision that is not to be had here.
+    /// [`Error::Config`] if it does not support the precision.
     pub fn suits(&self, training: &Training) -> Result<()> {
         match training.precision {
             Precision::Bfloat16 if self.id != "cpu" => Err(Error::Config(format!(
-                "training.precision is \"bfloat16\", and the kernels for {} compute in single precision only: use \
-                 --device cpu, or --set training.precision=single",
+                "training.precision is \"bfloat16\", but {} computes in single precision only: use --device cpu, or --set \
+                 training.precision=single",
                 self.id
             ))),
             _ => Ok(()),
@@ -109,7 +108,7 @@ fn cpu() -> DeviceInfo {
 
 #[cfg(feature = "ndarray")]
 fn ndarray() -> Option<DeviceInfo> {
-    // Deprecated by burn in favour of flex; here it is the second opinion that flex is held against.
+    // burn deprecates it in favour of flex; here it is the reference against which flex is tested.
     #[expect(deprecated)]
     let device = Device::ndarray();
     let (id, backend) = ("ndarray".into(), "burn-ndarray".into());
@@ -121,52 +120,36 @@ fn ndarray() -> Option<DeviceInfo> {
     None
 }
 
-/// Everything that `--device` could name here. Opens each.
+/// All devices that `--device` can select on this machine, opened.
 pub fn devices() -> Vec<DeviceInfo> {
     let mut all = vec![cpu()];
     all.extend(ndarray());
-    all.extend(adapter::all().into_iter().filter_map(Adapter::open));
+    all.extend(adapter::open_all(false));
     all
 }
 
-/// The device that a choice stands for.
+/// Opens the device that `choice` selects.
 ///
 /// # Errors
-/// [`Error::Device`] if this machine or this build has none such.
+/// [`Error::Device`] if this machine or this build does not have it.
 pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu()),
         DeviceChoice::Auto if !gpu_presence::possible() => Ok(cpu()),
         DeviceChoice::Auto => {
-            let real = adapter::all().into_iter().filter(|adapter| !adapter.says_software());
-            let mut open = real.filter_map(Adapter::open);
-            Ok(open.find(|adapter| !adapter.software).unwrap_or_else(cpu))
+            Ok(adapter::open_all(true).find(|adapter| !adapter.software).unwrap_or_else(cpu))
         }
         DeviceChoice::NdArray => ndarray().ok_or_else(|| {
             Error::Device(
                 "this build has no ndarray backend: build it with --features ndarray".into(),
             )
         }),
-        DeviceChoice::Wgpu(_) if !cfg!(feature = "wgpu") => Err(Error::Device(
-            "this build has no GPU support: build it with --features wgpu".into(),
-        )),
-        DeviceChoice::Wgpu(Some(index)) => {
-            let adapters = adapter::all();
-            let found = adapters.len();
-            let named = adapters.into_iter().nth(index).ok_or_else(|| {
-                Error::Device(format!(
-                    "there is no adapter wgpu:{index} ({found} found): see `tonotopy devices`"
-                ))
-            })?;
-            named.open().ok_or_else(|| {
-                Error::Device(format!("the adapter wgpu:{index} does not open: check its driver"))
-            })
-        }
+        DeviceChoice::Wgpu(Some(index)) => adapter::open_nth(index),
+        DeviceChoice::Wgpu(None) if !cfg!(feature = "wgpu") => adapter::open_nth(0),
         DeviceChoice::Wgpu(None) => {
-            let open = adapter::all().into_iter().filter_map(Adapter::open);
-            open.min_by_key(|adapter| adapter.software).ok_or_else(|| {
+            adapter::open_all(false).min_by_key(|adapter| adapter.software).ok_or_else(|| {
                 Error::Device(
-                    "no GPU adapter was found: install its Vulkan driver (or Mesa's software one, \
+                    "no GPU adapter was found: install its Vulkan driver (or the software renderer of Mesa, \
                      mesa-vulkan-drivers), or use --device cpu"
                         .into(),
                 )
@@ -189,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn choices_read_back_as_they_print() {
+    fn choice_is_parsed_from_its_display() {
         for text in ["auto", "cpu", "ndarray", "wgpu", "wgpu:3"] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
         }
@@ -199,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_never_takes_a_software_adapter() {
+    fn auto_never_selects_a_software_renderer() {
         assert!(!open(DeviceChoice::Auto).unwrap().software);
     }
 }

@@ -1,4 +1,4 @@
-//! `checksums.json`: the BLAKE3 of every file of a folder that is written once and read for a long time.
+//! `checksums.json`: the BLAKE3 hash of every file in a directory.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,33 +7,33 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::io::files::{read_text, write_atomic};
 
-/// The file's name; it is written last.
+/// Name of the checksum file, which is written after all other files.
 pub const CHECKSUMS: &str = "checksums.json";
 
-/// What a folder's files are to be.
+/// The expected hash of each file in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checksums {
     folder: PathBuf,
     sums: BTreeMap<String, String>,
 }
 
-/// In hexadecimal.
+/// The BLAKE3 hash of `bytes` in hexadecimal.
 pub fn of(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// Whether it names a file of a folder, and not one below or above.
-fn is_name(name: &str) -> bool {
+/// Whether `name` is a plain file name, without any directory.
+fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let one = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
     one && parts.next().is_none() && !name.contains(['/', '\\'])
 }
 
 impl Checksums {
-    /// Of files that are there now.
+    /// Hashes existing files.
     ///
     /// # Errors
-    /// [`Error::Io`] if one of them cannot be read.
+    /// [`Error::Io`] if a file cannot be read.
     pub fn of_files(folder: &Path, names: &[&str]) -> Result<Checksums> {
         let mut sums = BTreeMap::new();
         for name in names {
@@ -44,16 +44,16 @@ impl Checksums {
         Ok(Checksums { folder: folder.to_owned(), sums })
     }
 
-    /// The same list with a file that is yet to be written.
+    /// Adds a file that is not written yet.
     pub fn with(mut self, name: &str, bytes: &[u8]) -> Checksums {
         self.sums.insert(name.to_string(), of(bytes));
         self
     }
 
-    /// Reads the list; `None` if the folder has none.
+    /// Reads the checksums of a directory; `None` if it has none.
     ///
     /// # Errors
-    /// [`Error::Data`] if it is damaged.
+    /// [`Error::Data`] if the checksum file is damaged.
     pub fn read(folder: &Path) -> Result<Option<Checksums>> {
         let path = folder.join(CHECKSUMS);
         if !path.exists() {
@@ -61,46 +61,46 @@ impl Checksums {
         }
         let damaged = |error: String| {
             Error::Data(format!(
-                "{} is damaged: {error}; restore it, or make its folder anew",
+                "{} is damaged: {error}; restore it, or create its directory again",
                 path.display()
             ))
         };
         let sums: BTreeMap<String, String> =
             serde_json::from_str(&read_text(&path)?).map_err(|error| damaged(error.to_string()))?;
-        // Whoever made the folder must not have us read anything outside of it.
-        match sums.keys().find(|name| !is_name(name)) {
-            Some(name) => Err(damaged(format!("{name:?} is no file of its folder"))),
+        // A crafted list must not make the program read files elsewhere.
+        match sums.keys().find(|name| !is_file_name(name)) {
+            Some(name) => Err(damaged(format!("{name:?} is not a file name"))),
             None => Ok(Some(Checksums { folder: folder.to_owned(), sums })),
         }
     }
 
-    /// Writes the list into its folder.
+    /// Writes the checksum file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the disk refuses.
+    /// [`Error::Io`] if it cannot be written.
     pub fn write(&self) -> Result<()> {
         let text = serde_json::to_vec_pretty(&self.sums).expect("plain data becomes JSON");
         write_atomic(&self.folder.join(CHECKSUMS), &text)
     }
 
-    /// The files that it knows.
+    /// The names of the files.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sums.keys().map(String::as_str)
     }
 
-    /// Reads a file and compares it.
+    /// Reads a file and verifies its hash.
     ///
     /// # Errors
-    /// [`Error::Data`] if it is not what it was, or not in the list.
+    /// [`Error::Data`] if the file has another hash or is not listed; [`Error::Io`] if it cannot be read.
     pub fn read_file(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.folder.join(name);
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
         match self.sums.get(name) {
             Some(sum) if *sum == of(&bytes) => Ok(bytes),
             found => Err(Error::Data(format!(
-                "{} is damaged or was changed: {} its checksum in {CHECKSUMS}; restore it, or make {} anew",
+                "{} is damaged or was changed: {CHECKSUMS} has {} checksum for it; restore it, or create {} again",
                 path.display(),
-                if found.is_some() { "it does not match" } else { "there is none of" },
+                if found.is_some() { "another" } else { "no" },
                 self.folder.display()
             ))),
         }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_file_or_list_is_noticed() {
+    fn changed_file_or_list_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "first").unwrap();
         fs::write(folder.path().join("b"), "second").unwrap();
@@ -123,7 +123,7 @@ mod tests {
         assert!(read.read_file("b").is_err(), "not in the list");
         fs::write(folder.path().join("a"), "fIrst").unwrap();
         let error = read.read_file("a").unwrap_err().to_string();
-        assert!(error.contains("does not match"), "{error}");
+        assert!(error.contains("has another checksum"), "{error}");
         for list in [r#"{"a": 1}"#, r#"{"/dev/zero": "x"}"#, r#"{"../a": "x"}"#, r#"{"": "x"}"#] {
             fs::write(folder.path().join(CHECKSUMS), list).unwrap();
             assert!(Checksums::read(folder.path()).is_err(), "{list}");

@@ -1,27 +1,28 @@
-//! One process at a time in a folder: `.lock`, held with the operating system's lock and naming its holder.
+//! `.lock`: lets one process at a time write to a directory.
 //!
-//! The lock goes with the process, however that ends: what a killed process left behind holds nobody up.
+//! The file is locked through the operating system and names the process that holds it. The system releases the lock
+//! when that process ends, however it ends, so a killed process blocks nobody.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::io::files::{create_folder, full};
+use crate::io::files::{create_folder, with_needed_bytes};
 
 const LOCK: &str = ".lock";
 
-/// The right to write into a folder; given back when dropped.
+/// The right to write to a directory; released when dropped.
 #[derive(Debug)]
 pub struct Lock {
     folder: PathBuf,
-    /// Folders that were not there before, the deepest first.
-    made: Vec<PathBuf>,
+    /// Directories that [`Lock::take`] created, the deepest first.
+    created: Vec<PathBuf>,
     /// Locked as long as it is open.
     _file: File,
 }
 
-/// Who holds a lock; the two lines of the file.
+/// The process that holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Holder {
     pid: u32,
@@ -29,8 +30,9 @@ struct Holder {
 }
 
 impl Holder {
-    fn this() -> Holder {
-        Holder { pid: std::process::id(), host: host() }
+    fn current() -> Holder {
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        Holder { pid: std::process::id(), host }
     }
 
     fn parse(text: &str) -> Option<Holder> {
@@ -38,28 +40,17 @@ impl Holder {
         let pid = lines.next()?.strip_prefix("pid ")?.parse().ok()?;
         Some(Holder { pid, host: lines.next()?.strip_prefix("host ")?.to_string() })
     }
-
-    /// Whether there is such a process; `None` where that cannot be known.
-    fn is_alive(&self) -> Option<bool> {
-        let here = self.host == host() && Path::new("/proc/self").exists();
-        here.then(|| Path::new("/proc").join(self.pid.to_string()).exists())
-    }
-}
-
-/// This machine's name.
-fn host() -> String {
-    crate::io::host::name().unwrap_or_else(|| "unknown".into())
 }
 
 impl Lock {
-    /// Takes the lock of `folder`, which is made if it is not there.
+    /// Locks `folder` and creates it if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Data`] if another process holds it.
+    /// [`Error::Data`] if another process holds the lock, [`Error::Io`] if the lock file cannot be written.
     pub fn take(folder: &Path) -> Result<Lock> {
-        let made =
+        let missing =
             folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
-        let made = made.map(Path::to_owned).collect();
+        let created = missing.map(Path::to_owned).collect();
         create_folder(folder)?;
         let path = folder.join(LOCK);
         loop {
@@ -67,7 +58,7 @@ impl Lock {
             let mut file =
                 match options.read(true).write(true).create(true).truncate(false).open(&path) {
                     Ok(file) => file,
-                    // Whoever held it removed the folder, which was empty.
+                    // The previous holder removed the directory, which was empty.
                     Err(error) if error.kind() == ErrorKind::NotFound => {
                         create_folder(folder)?;
                         continue;
@@ -75,36 +66,40 @@ impl Lock {
                     Err(error) => return Err(Error::io("open", &path)(error)),
                 };
             let mut text = String::new();
-            // What is no text names nobody.
+            // A file that is not text names no holder.
             let _ = file.read_to_string(&mut text);
             let holder = Holder::parse(&text);
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(held(folder, holder.as_ref())),
+                Err(TryLockError::WouldBlock) => return Err(in_use(folder, holder.as_ref())),
                 Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
-                    without_locks(folder, holder.as_ref())?;
+                    tracing::warn!(
+                        "{}: its file system does not support locks; make sure that only one process writes there",
+                        folder.display()
+                    );
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
             }
-            if !is_the_file(&file, &path) {
-                // Its holder removed it between our opening and our locking it.
+            if !is_same_file(&file, &path) {
+                // The previous holder removed it after it was opened here.
                 continue;
             }
             if let Some(Holder { pid, host }) = holder {
                 tracing::info!(
-                    "{}: process {pid} on {host}, which held it, is gone",
+                    "{}: process {pid} on {host}, which had locked it, is gone",
                     folder.display()
                 );
             }
-            let Holder { pid, host } = Holder::this();
+            let Holder { pid, host } = Holder::current();
             let text = format!("pid {pid}\nhost {host}\n");
             let written = file
                 .set_len(0)
                 .and_then(|()| file.rewind())
                 .and_then(|()| file.write_all(text.as_bytes()));
-            // Dropped, and so removed, where the disk is too full to name its holder.
-            let lock = Lock { folder: folder.to_owned(), made, _file: file };
-            written.map_err(|error| Error::io("write", &path)(full(error, text.len())))?;
+            // Constructed first, so that an error below drops it and removes the file.
+            let lock = Lock { folder: folder.to_owned(), created, _file: file };
+            written
+                .map_err(|error| Error::io("write", &path)(with_needed_bytes(error, text.len())))?;
             return Ok(lock);
         }
     }
@@ -112,44 +107,28 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A file that stays is as good: nobody locks it.
+        // A file that remains does no harm, as nobody holds its lock.
         let _ = fs::remove_file(self.folder.join(LOCK));
-        // Folders in which nothing came about go too; those with anything in them are not empty and stay.
-        for folder in &self.made {
+        // Removes the directories that are still empty.
+        for folder in &self.created {
             let _ = fs::remove_dir(folder);
         }
     }
 }
 
-fn held(folder: &Path, holder: Option<&Holder>) -> Error {
+fn in_use(folder: &Path, holder: Option<&Holder>) -> Error {
     let (by, remedy) = match holder {
         Some(Holder { pid, host }) => {
-            (format!("process {pid} on {host}"), "wait until it has ended, or stop it")
+            (format!("process {pid} on {host}"), "wait until it ends, or stop it")
         }
-        None => ("another process".into(), "wait until it has ended"),
+        None => ("another process".into(), "wait until it ends"),
     };
     Error::Data(format!("{} is in use by {by}: {remedy}", folder.display()))
 }
 
-/// On a file system without locks the file alone must do.
-fn without_locks(folder: &Path, holder: Option<&Holder>) -> Result<()> {
-    let Some(holder) = holder.filter(|holder| holder.is_alive() != Some(false)) else {
-        tracing::warn!(
-            "{}: its file system has no locks; see to it that only one process writes there",
-            folder.display()
-        );
-        return Ok(());
-    };
-    Err(Error::Data(format!(
-        "{}; if that process is gone, remove {}",
-        held(folder, Some(holder)),
-        folder.join(LOCK).display()
-    )))
-}
-
 /// Whether the path still leads to the open file.
 #[cfg(unix)]
-fn is_the_file(file: &File, path: &Path) -> bool {
+fn is_same_file(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (file.metadata(), fs::metadata(path)) {
         (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
@@ -157,9 +136,9 @@ fn is_the_file(file: &File, path: &Path) -> bool {
     }
 }
 
-/// An open file cannot be removed there.
+/// Always true: Windows does not remove open files.
 #[cfg(not(unix))]
-fn is_the_file(_: &File, _: &Path) -> bool {
+fn is_same_file(_: &File, _: &Path) -> bool {
     true
 }
 
@@ -168,15 +147,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_is_refused_and_the_next_is_not() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = place.path().join("runs/x");
+    fn second_lock_is_refused_until_the_first_is_released() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("runs/x");
         let first = Lock::take(&folder).unwrap();
         let error = Lock::take(&folder).unwrap_err().to_string();
-        let pid = format!("process {} on {}", std::process::id(), host());
-        assert!(error.contains(&pid) && error.contains("runs/x"), "{error}");
+        let Holder { pid, host } = Holder::current();
+        assert!(error.contains(&format!("process {pid} on {host}")), "{error}");
+        assert!(error.contains("runs/x"), "{error}");
         drop(first);
-        assert!(!place.path().join("runs").exists(), "nothing came about, nothing stays");
+        assert!(!root.path().join("runs").exists(), "empty directories are removed");
         let again = Lock::take(&folder).unwrap();
         fs::write(folder.join("something"), "").unwrap();
         drop(again);
@@ -184,32 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_process_left_behind_holds_nobody_up() {
-        let place = tempfile::tempdir().unwrap();
-        for left in ["pid 4194305\nhost here\n", "", "pid x\n", "\u{1}"] {
-            fs::write(place.path().join(LOCK), left).unwrap();
-            drop(Lock::take(place.path()).unwrap());
+    fn lock_file_of_a_dead_process_does_not_block() {
+        let root = tempfile::tempdir().unwrap();
+        for content in ["pid 4194305\nhost here\n", "", "pid x\n", "\u{1}"] {
+            fs::write(root.path().join(LOCK), content).unwrap();
+            drop(Lock::take(root.path()).unwrap());
         }
     }
 
     #[test]
-    fn without_locks_only_the_dead_are_passed_over() {
-        let folder = Path::new("x");
-        let this = Holder::this();
-        assert!(without_locks(folder, Some(&this)).is_err());
-        // Beyond the largest that Linux gives.
-        let dead = Holder { pid: 4_194_305, ..this.clone() };
-        assert_eq!(without_locks(folder, Some(&dead)).is_ok(), dead.is_alive().is_some());
-        let elsewhere = Holder { host: format!("not {}", this.host), ..this };
-        assert!(without_locks(folder, Some(&elsewhere)).is_err());
-        assert!(without_locks(folder, None).is_ok());
-    }
-
-    #[test]
-    fn threads_that_race_are_never_two_at_once() {
+    fn racing_threads_never_hold_the_lock_together() {
         use std::sync::atomic::{AtomicUsize, Ordering};
-        let place = tempfile::tempdir().unwrap();
-        let folder = place.path().join("x");
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("x");
         let (inside, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {

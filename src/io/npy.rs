@@ -1,44 +1,43 @@
-//! NumPy's array files (`.npy`): one array of numbers, with its shape (NumPy enhancement proposal 1).
+//! NumPy's `.npy` files, versions 1 to 3 (NumPy Enhancement Proposal 1).
 //!
-//! Magic bytes, a version, the length of a header, the header (a Python dictionary of `descr`,
-//! `fortran_order` and `shape`), the values. Here float32 is written, and float32 and float64 of
-//! either byte order are read. The format is a page long; a crate for it would bring a parser of all of
-//! Python's literals along.
+//! A file holds magic bytes, a version, the length of a header, the header (a Python dictionary of `descr`,
+//! `fortran_order` and `shape`) and the values of one array. This module writes float32 and reads float32 and float64 of
+//! either byte order.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
-/// The values begin at a multiple of this, so that they can be mapped.
+/// The offset of the values is a multiple of this, so that the file can be memory-mapped.
 const ALIGNMENT: usize = 64;
 
-/// Longest header that is read.
+/// Longest header that is read, in bytes.
 const LONGEST: usize = 1 << 16;
 
-/// What the header says.
+/// The header of an array file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Type of the values, such as `<f4`: byte order, kind, bytes.
+    /// Type of the values, such as `<f4`: byte order, kind, bytes per value.
     pub descr: String,
-    /// Whether the first dimension varies fastest.
+    /// Whether the first index varies fastest.
     pub fortran_order: bool,
-    /// Sizes of the dimensions; none for a single number.
+    /// Sizes of the dimensions; empty for a scalar.
     pub shape: Vec<usize>,
 }
 
 /// Writes a float32 array in C order.
 ///
 /// # Errors
-/// If `out` refuses, or the shape is too long for a header.
+/// If writing fails or the shape does not fit into a header.
 pub fn write(out: &mut impl Write, shape: &[usize], values: &[f32]) -> Result<()> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
     let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
-    // Two bytes of version and two of length follow the magic; a line end closes the header.
+    // The magic is followed by two bytes of version and two of length; a line feed ends the header.
     let before = MAGIC.len() + 4;
     let length = (before + dict.len() + 1).next_multiple_of(ALIGNMENT) - before;
     let size = u16::try_from(length)
-        .map_err(|_| Error::new(ErrorKind::InvalidInput, "the shape is too long"))?;
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "the shape has too many dimensions"))?;
     out.write_all(MAGIC)?;
     out.write_all(&[1, 0])?;
     out.write_all(&size.to_le_bytes())?;
@@ -49,16 +48,16 @@ pub fn write(out: &mut impl Write, shape: &[usize], values: &[f32]) -> Result<()
     Ok(())
 }
 
-/// Reads the header; the values follow in `file`.
+/// Reads the header and leaves `file` at the first value.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidData`] if this is no such file.
+/// [`ErrorKind::InvalidData`] if this is not an array file, or any error of `file`.
 pub fn read_header(file: &mut impl Read) -> Result<Header> {
     let wrong = |what: &str| Error::new(ErrorKind::InvalidData, what.to_owned());
     let mut start = [0; 8];
     file.read_exact(&mut start)?;
     if start[..6] != MAGIC[..] {
-        return Err(wrong("it does not begin as one"));
+        return Err(wrong("it does not start with the magic bytes"));
     }
     let length = match start[6] {
         1 => {
@@ -71,18 +70,18 @@ pub fn read_header(file: &mut impl Read) -> Result<Header> {
             file.read_exact(&mut bytes)?;
             u32::from_le_bytes(bytes) as usize
         }
-        version => return Err(wrong(&format!("version {version} is not known"))),
+        version => return Err(wrong(&format!("version {version} is not supported"))),
     };
     if length > LONGEST {
         return Err(wrong("the header is too long"));
     }
     let mut text = vec![0; length];
     file.read_exact(&mut text)?;
-    let text = String::from_utf8(text).map_err(|_| wrong("the header is no text"))?;
-    parse(&text).ok_or_else(|| wrong(&format!("the header {:?} is not understood", text.trim())))
+    let text = String::from_utf8(text).map_err(|_| wrong("the header is not UTF-8"))?;
+    parse(&text).ok_or_else(|| wrong(&format!("the header {:?} is malformed", text.trim())))
 }
 
-/// The dictionary; `None` if it is not one of the kind that NumPy writes.
+/// Parses the header dictionary; `None` if NumPy would not write it so.
 fn parse(text: &str) -> Option<Header> {
     let value = |key: &str| -> Option<&str> {
         let at = [format!("'{key}'"), format!("\"{key}\"")]
@@ -104,10 +103,12 @@ fn parse(text: &str) -> Option<Header> {
     Some(Header { descr, fortran_order, shape: shape? })
 }
 
-/// Reads `count` values, float64 rounded to float32; `None` if they are of another type.
+/// Reads `count` values; float64 is rounded to float32. `None` if `descr` is another type.
+///
+/// The caller bounds `count` by the size of the file, because memory is allocated first.
 ///
 /// # Errors
-/// If there are fewer.
+/// If `file` ends earlier or cannot be read.
 pub fn read_values(file: &mut impl Read, descr: &str, count: usize) -> Option<Result<Vec<f32>>> {
     fn all<const N: usize>(
         file: &mut impl Read,
@@ -135,11 +136,11 @@ pub fn read_values(file: &mut impl Read, descr: &str, count: usize) -> Option<Re
 mod tests {
     use super::*;
 
-    /// What `numpy.save` of NumPy 2 writes for `numpy.array([[1.5, -2], [0, 3]], dtype="<f4")`.
+    /// Output of `numpy.save` in NumPy 2 for `numpy.array([[1.5, -2], [0, 3]], dtype="<f4")`.
     const SAVED: &[u8] = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }                                                          \n\x00\x00\xc0?\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00@@";
 
     #[test]
-    fn what_numpy_writes_is_written_and_read() {
+    fn bytes_equal_numpy_and_are_read_back() {
         let mut written = Vec::new();
         write(&mut written, &[2, 2], &[1.5, -2.0, 0.0, 3.0]).unwrap();
         assert_eq!(written, SAVED);
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_tuples() {
+    fn shape_is_written_as_a_python_tuple() {
         for (shape, text) in [(&[][..], "()"), (&[3], "(3,)"), (&[3, 1, 0], "(3, 1, 0)")] {
             let mut written = Vec::new();
             write(&mut written, shape, &[]).unwrap();
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_refused() {
+    fn malformed_files_are_refused() {
         for bytes in [&b""[..], b"\x93NUMPY", b"not numpy at all", b"\x93NUMPY\x09\x00\x00\x00"] {
             assert!(read_header(&mut &bytes[..]).is_err());
         }

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::io::checksums::{CHECKSUMS, Checksums};
-use crate::io::files::{create_folder, create_whole, full, write_together};
+use crate::io::files::{create_folder, create_folder_atomic, with_needed_bytes, write_together};
 use crate::io::npy;
 use crate::listening::matrix::Matrix;
 
@@ -130,7 +130,7 @@ pub fn write(folder: &Path, tables: &FactorTables) -> Result<()> {
     }
     check_ids("user", &tables.users.ids)?;
     check_ids("item", &tables.items.ids)?;
-    create_whole(folder, |beside| write_files(beside, tables))
+    create_folder_atomic(folder, |beside| write_files(beside, tables))
 }
 
 fn write_files(folder: &Path, tables: &FactorTables) -> Result<()> {
@@ -172,7 +172,7 @@ fn write_synced(
     write(&mut file)
         .and_then(|()| file.flush())
         .and_then(|()| file.get_ref().sync_all())
-        .map_err(|error| Error::io("write", path)(full(error, size)))
+        .map_err(|error| Error::io("write", path)(with_needed_bytes(error, size)))
 }
 
 fn write_array(path: &Path, shape: &[usize], values: &[f32]) -> Result<()> {

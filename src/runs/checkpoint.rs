@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::io::checksums;
 use crate::io::files::{
-    WRITING, create_folder, read_text, renamed, sweep_abandoned, sync_folder, write_atomic,
+    WRITING, create_folder, read_text, sweep_abandoned, sync_folder, with_path_in, write_atomic,
 };
 use crate::training::state::LoopState;
 
@@ -95,7 +95,7 @@ impl Checkpoints {
         if let Err(error) = write_files(&staging, &target, model, optimizer, state) {
             // Free the space on a full disk.
             let _ = fs::remove_dir_all(&staging);
-            return Err(renamed(error, &staging, &target));
+            return Err(with_path_in(error, &staging, &target));
         }
 
         if target.exists() {

@@ -1,5 +1,6 @@
 //! One run from its experiment to its scores, and the directory that keeps it.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod cross_validation;
 pub mod evaluate;

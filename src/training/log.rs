@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::io::files::{full, read_text, write_atomic};
+use crate::io::files::{read_text, with_needed_bytes, write_atomic};
 use crate::training::tensorboard::EventWriter;
 
 /// One line of `metrics.jsonl`.
@@ -157,7 +157,7 @@ impl Log {
 
     /// Appends the whole line or nothing.
     fn append(&mut self, line: &str) -> Result<()> {
-        let failed = |error| Error::io("write", &self.path)(full(error, line.len()));
+        let failed = |error| Error::io("write", &self.path)(with_needed_bytes(error, line.len()));
         let before = self.file.metadata().map_err(failed)?.len();
         self.file.write_all(line.as_bytes()).map_err(|error| {
             // If this fails too, reading the log reports it.

@@ -2,6 +2,7 @@
 
 pub mod clip;
 pub mod clock;
+pub mod device_check;
 pub mod finite;
 pub mod log;
 pub mod loss;

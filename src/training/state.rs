@@ -1,6 +1,7 @@
 //! The state of the training loop, saved with every checkpoint.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What the training loop needs to resume, besides model and optimizer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ pub struct LoopState {
     /// Validations since then.
     pub since_best: u32,
     /// Sum and number of the losses since the last line of the log.
-    #[serde(with = "crate::io::exact")]
+    #[serde(deserialize_with = "number_or_text")]
     pub loss_sum: f64,
     /// See `loss_sum`.
     pub loss_count: u64,
@@ -28,8 +29,26 @@ pub struct Best {
     /// Steps done when it was measured.
     pub step: u64,
     /// Of the metric by which checkpoints are judged.
-    #[serde(with = "crate::io::exact")]
+    #[serde(deserialize_with = "number_or_text")]
     pub value: f64,
+}
+
+/// A finite number, which earlier versions wrote as text.
+fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(f64),
+        Text(String),
+    }
+    let value = match Written::deserialize(deserializer)? {
+        Written::Number(value) => value,
+        Written::Text(text) => text.parse().map_err(D::Error::custom)?,
+    };
+    match f64::is_finite(value) {
+        true => Ok(value),
+        false => Err(D::Error::custom(format!("{value} is not finite"))),
+    }
 }
 
 impl LoopState {
@@ -38,5 +57,42 @@ impl LoopState {
         let mean = self.loss_sum / self.loss_count as f64;
         (self.loss_sum, self.loss_count) = (0.0, 0);
         mean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &str) -> serde_json::Result<Best> {
+        serde_json::from_str(&format!(r#"{{"step": 1, "value": {value}}}"#))
+    }
+
+    #[test]
+    fn every_number_is_read_back_to_the_last_bit() {
+        // serde_json without `float_roundtrip` reads the first as its neighbour.
+        let mut numbers = vec![1.493_386_243_386_243_5, -0.0, f64::MAX, f64::MIN_POSITIVE, 5e-324];
+        let mut bits = 1u64;
+        for _ in 0..10_000 {
+            bits = bits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            numbers.push(f64::from_bits(bits));
+        }
+        for value in numbers.into_iter().filter(|number| number.is_finite()) {
+            let text = serde_json::to_string(&Best { step: 1, value }).unwrap();
+            let back: Best = serde_json::from_str(&text).unwrap();
+            assert_eq!(back.value.to_bits(), value.to_bits(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_earlier_versions_are_read() {
+        for text in ["0.5", "\"0.5\""] {
+            assert_eq!(read(text).unwrap().value, 0.5);
+        }
+        for wrong in ["\"NaN\"", "\"inf\"", "\"a half\"", "null", "[]", "1e999"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -132,7 +132,7 @@ fn name_seconds(name: &str) -> Option<u64> {
 
 /// The host name, safe for a file name.
 fn host_name() -> String {
-    let name = crate::io::host::name().unwrap_or_default();
+    let name = gethostname::gethostname().to_string_lossy().into_owned();
     let name: String =
         name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
     if name.is_empty() { "localhost".to_owned() } else { name }

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Coverage-guided fuzzing of every parser, or of those that are named, SECONDS_EACH (300) each:
-#     benches/faults/fuzz/fuzz.sh FOLDER [PARSER...]
-# FOLDER keeps what is found, to go on from: FOLDER/PARSER/ the inputs that reach something new, FOLDER/PARSER.log what
-# libFuzzer said, FOLDER/PARSER-crash-... what broke. Begins with tests/corpus/. Needs a C++ compiler, and compiles our
-# crates anew, with counters, but none of the others.
+# Coverage-guided fuzzing of all or the named parsers, SECONDS_EACH (default 300) each:
+#     benches/faults/fuzz/fuzz.sh DIR [PARSER...]
+# DIR keeps the findings for later runs: DIR/PARSER/ inputs that reach new code, DIR/PARSER.log the output of libFuzzer,
+# DIR/PARSER-crash-... failures. Starts with tests/corpus/. Needs a C++ compiler and compiles only the crates of this
+# workspace again, with counters.
 set -eu
 out=$1
 shift
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../../.."
 [ $# -gt 0 ] || set -- $(ls tests/corpus)
 target=${CARGO_TARGET_DIR:-target}
 
-# libFuzzer itself, from the sources that the crate libfuzzer-sys carries.
+# Builds libFuzzer from the sources in the crate libfuzzer-sys.
 if [ ! -f "$out/libfuzzer.a" ]; then
     sources=$(cargo metadata --format-version 1 --features tonotopy-fuzz/libfuzzer-sys |
         grep -o '"[^"]*/libfuzzer-sys-[^"/]*/Cargo.toml"' | head -1 | tr -d '"' | sed 's|/Cargo.toml$|/libfuzzer|')

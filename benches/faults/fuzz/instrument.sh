@@ -1,6 +1,6 @@
 #!/bin/sh
-# Between cargo and rustc: our own crates get what libFuzzer counts, and checks of arithmetic; burn and the others stay as
-# they were compiled for everything else.
+# A wrapper of rustc that adds coverage counters and arithmetic checks to the crates of this workspace and leaves all other
+# crates unchanged.
 rustc=$1
 shift
 case " $* " in

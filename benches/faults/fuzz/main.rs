@@ -1,5 +1,4 @@
-//! One of the parsers of `tests/parsers.rs`, named by `TONOTOPY_PARSER`, under libFuzzer, whose main function calls
-//! what is here.
+//! Fuzzes the parser of `tests/parsers.rs` that `TONOTOPY_PARSER` names. The main function is that of libFuzzer.
 #![no_main]
 
 use std::ffi::{c_char, c_int};
@@ -14,12 +13,12 @@ fn parser() -> parsers::Parser {
         let wanted = std::env::var("TONOTOPY_PARSER").unwrap_or_default();
         let found = parsers::PARSERS.iter().find(|(name, _)| *name == wanted);
         let names: Vec<&str> = parsers::PARSERS.iter().map(|(name, _)| *name).collect();
-        found.unwrap_or_else(|| panic!("TONOTOPY_PARSER: name one of {}", names.join(", "))).1
+        found.unwrap_or_else(|| panic!("TONOTOPY_PARSER must be one of {}", names.join(", "))).1
     })
 }
 
-/// Called once: a panic is to end the program, so that libFuzzer keeps the input.
-// SAFETY: the name is one that libFuzzer looks for, with this signature; nobody else defines it.
+/// Called once. Makes a panic abort the program, so that libFuzzer stores the input.
+// SAFETY: libFuzzer expects this name and signature; no other code defines it.
 #[unsafe(no_mangle)]
 pub extern "C" fn LLVMFuzzerInitialize(_: *mut c_int, _: *mut *mut *mut c_char) -> c_int {
     let say = std::panic::take_hook();
@@ -34,8 +33,7 @@ pub extern "C" fn LLVMFuzzerInitialize(_: *mut c_int, _: *mut *mut *mut c_char) 
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 pub extern "C" fn LLVMFuzzerTestOneInput(data: *const u8, size: usize) -> c_int {
-    // SAFETY: libFuzzer hands over `size` bytes that stay as they are until this returns; where there are none the
-    // pointer may be null.
+    // SAFETY: libFuzzer passes `size` bytes that do not change until this returns. Without bytes, the pointer may be null.
     let bytes = match size {
         0 => &[],
         _ => unsafe { std::slice::from_raw_parts(data, size) },

@@ -1,6 +1,5 @@
-//! The audio cache: what it stores, when it is believed.
+//! The audio cache: what it stores, and when it trusts an entry.
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ fn samples(audio: &CachedAudio) -> Vec<f32> {
 }
 
 #[test]
-fn a_16_bit_file_at_its_own_rate_is_stored_without_loss() {
+fn file_of_16_bits_at_its_own_rate_is_stored_without_loss() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
     let mut wave = chirp_at(16_000, 0.5);
@@ -33,7 +32,7 @@ fn a_16_bit_file_at_its_own_rate_is_stored_without_loss() {
     assert_eq!(first.source.codec, "pcm_s16le");
     let second = load(&cache, &path, 16_000);
     assert_eq!(second, Loaded { decoded: false, ..first });
-    // Another process.
+    // As another process would see it.
     let reopened = AudioCache::open(cache.folder()).unwrap();
     assert_eq!(load(&reopened, &path, 16_000), second);
     assert_eq!(reopened.lookup(&file(&path), 16_000).unwrap(), Some(second.audio));
@@ -41,7 +40,7 @@ fn a_16_bit_file_at_its_own_rate_is_stored_without_loss() {
 }
 
 #[test]
-fn stretches_are_read_as_asked() {
+fn any_range_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(folder.path()).unwrap();
     let audio = load(&cache, &fixture("stereo-44k.mp3"), 16_000).audio;
@@ -55,7 +54,7 @@ fn stretches_are_read_as_asked() {
         let error = audio.read(start, &mut vec![0.0; length]).unwrap_err();
         assert!(matches!(error, AudioError::Argument(_)), "{error}");
     }
-    // Resampled audio is rounded to 16 bits, no worse.
+    // Resampled audio is rounded to 16 bits.
     let exact = decode_at(&fixture("stereo-44k.mp3"), 0.0, None, 16_000, &Limits::default());
     for (a, b) in all.iter().zip(exact.unwrap().samples) {
         assert!((a - b).abs() <= 0.5 / 32_768.0 + 1e-7);
@@ -75,7 +74,7 @@ fn loud_audio_is_not_clipped() {
 }
 
 #[test]
-fn rates_and_excerpts_have_entries_of_their_own() {
+fn rates_and_excerpts_have_separate_entries() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(folder.path()).unwrap();
     let path = fixture("mono-22k.ogg");
@@ -93,13 +92,13 @@ fn rates_and_excerpts_have_entries_of_their_own() {
 }
 
 #[test]
-fn a_changed_file_is_decoded_again_and_a_moved_one_is_not() {
+fn changed_file_is_decoded_again_but_not_a_moved_one() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
     let quiet: Vec<f64> = chirp_at(16_000, 0.5).iter().map(|x| 0.5 * x).collect();
     let path = write(folder.path(), "a.wav", &wav(16_000, 1, Store::I16, &chirp_at(16_000, 0.5)));
     let first = load(&cache, &path, 16_000);
-    // Of the same length, and within the same tick of the clock.
+    // The same length, within the same tick of the clock.
     write(folder.path(), "a.wav", &wav(16_000, 1, Store::I16, &quiet));
     let second = load(&cache, &path, 16_000);
     assert!(second.decoded);
@@ -113,7 +112,7 @@ fn a_changed_file_is_decoded_again_and_a_moved_one_is_not() {
 }
 
 #[test]
-fn a_damaged_entry_is_made_anew() {
+fn damaged_entry_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = fixture("mono-8k.flac");
     let first = load(&AudioCache::open(folder.path()).unwrap(), &path, 16_000);
@@ -137,7 +136,7 @@ fn a_damaged_entry_is_made_anew() {
         assert!(again.decoded && again.rebuilt.is_some());
         assert_eq!(std::fs::read(first.audio.path().unwrap()).unwrap(), good);
     }
-    // An entry that vanishes or shrinks after it was loaded is an error, not a crash.
+    // An entry that is removed or shortened after loading gives an error.
     let mut out = [0.0; 10];
     std::fs::write(first.audio.path().unwrap(), &good[..500]).unwrap();
     assert!(first.audio.read(0, &mut out).is_err());
@@ -146,14 +145,14 @@ fn a_damaged_entry_is_made_anew() {
 }
 
 #[test]
-fn any_bit_of_an_entry_that_is_flipped_is_noticed() {
+fn any_flipped_bit_of_an_entry_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let path = fixture("mono-8k.flac");
     let first = load(&AudioCache::open(folder.path()).unwrap(), &path, 16_000);
     let entry = first.audio.path().unwrap();
     let (good, heard) = (std::fs::read(entry).unwrap(), samples(&first.audio));
     let mut random = Random(17);
-    // Every field of the header and its checksum, as the documentation lays them out; then the samples.
+    // Every field of the header as documented, the checksum, and the samples.
     let fields =
         [0..8, 8..12, 12..16, 16..24, 24..28, 28..32, 32..36, 36..40, 40..64, 64..96, 96..128];
     let header = fields.into_iter().flat_map(|field| std::iter::repeat_n(field, 12));
@@ -172,7 +171,7 @@ fn any_bit_of_an_entry_that_is_flipped_is_noticed() {
 }
 
 #[test]
-fn any_bit_of_the_index_that_is_flipped_costs_no_more_than_time() {
+fn flipped_bit_of_the_index_never_changes_the_audio() {
     let folder = tempfile::tempdir().unwrap();
     let open = || AudioCache::open_with(&folder.path().join("cache"), Duration::ZERO).unwrap();
     let paths: Vec<PathBuf> = ["mono-8k.flac", "mono-16k.mp3"]
@@ -186,7 +185,7 @@ fn any_bit_of_the_index_that_is_flipped_costs_no_more_than_time() {
         paths.iter().map(|path| samples(&load(cache, path, 16_000).audio)).collect()
     };
     let all = heard(&open());
-    // Now the entries are remembered too.
+    // The second time, the index also contains the entries.
     assert_eq!(heard(&open()), all);
     let index = folder.path().join("cache/index.log");
     let good = std::fs::read(&index).unwrap();
@@ -202,7 +201,7 @@ fn any_bit_of_the_index_that_is_flipped_costs_no_more_than_time() {
 }
 
 #[test]
-fn nothing_is_left_behind() {
+fn no_temporary_files_remain() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
     load(&cache, &fixture("mono-16k.mp3"), 16_000);
@@ -217,7 +216,7 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
-fn threads_that_ask_for_the_same_track_decode_it_once() {
+fn concurrent_loads_decode_a_track_once() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(folder.path()).unwrap();
     let decoded = AtomicUsize::new(0);
@@ -238,7 +237,7 @@ fn threads_that_ask_for_the_same_track_decode_it_once() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_made_says_where() {
+fn error_names_the_cache_directory() {
     let folder = tempfile::tempdir().unwrap();
     let taken = write(folder.path(), "file", b"x");
     let error = AudioCache::open(&taken.join("cache")).err().unwrap().to_string();
@@ -246,7 +245,7 @@ fn a_cache_that_cannot_be_made_says_where() {
 }
 
 #[test]
-fn an_excerpt_is_read_in_far_less_than_a_millisecond() {
+fn excerpt_is_read_quickly() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
     let long: Vec<f64> = (0..33).flat_map(|_| chirp_at(16_000, 0.9)).collect();
@@ -262,30 +261,12 @@ fn an_excerpt_is_read_in_far_less_than_a_millisecond() {
         .collect();
     times.sort();
     eprintln!("3 s at 16 kHz: median {:?}, worst {:?}", times[100], times[199]);
-    // A loose bound, for the machine may be busy and the build may not be optimised.
+    // A loose bound: the machine may be busy and the build unoptimised.
     assert!(times[100].as_millis() < 5);
 }
 
 #[test]
-fn the_key_names_the_versions_that_are_built() {
-    // Alone (without the workspace's lock file) there is nothing to compare.
-    let Ok(lock) = std::fs::read_to_string("Cargo.lock") else {
-        let _ = writeln!(std::io::stderr(), "skipped: no Cargo.lock");
-        return;
-    };
-    for (text, name) in [
-        (crate::audio::decode::DECODER, "symphonia"),
-        (crate::audio::resample::RESAMPLER, "rubato"),
-    ] {
-        let version = text.strip_prefix(name).unwrap().split_whitespace().next().unwrap();
-        let version = version.trim_end_matches(';');
-        let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
-        assert!(lock.contains(&entry), "{name} was upgraded: change the key with it");
-    }
-}
-
-#[test]
-fn features_are_at_hand_and_nothing_is_kept() {
+fn features_are_read_from_memory() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(folder.path()).unwrap();
     let frames = datasets::Frames {
@@ -312,9 +293,9 @@ fn features_are_at_hand_and_nothing_is_kept() {
     }
 }
 
-/// Entries made by other versions must have other keys.
+/// Entries that another version of a decoder or resampler wrote must have another key.
 #[test]
-fn the_cache_is_keyed_by_the_versions_that_are_built_in() {
+fn cache_key_names_the_versions_in_the_lock_file() {
     let lock = include_str!("../../../Cargo.lock").replace("\r\n", "\n");
     for named in [decode::DECODER, resample::RESAMPLER] {
         let mut words = named.split([' ', ';']);

@@ -1,9 +1,9 @@
-//! Every way in which a file can be unusable: its reason, and one clear line.
+//! Every way in which a file can be unusable has its reason and a message of one line.
 
 use super::*;
 use std::io::Write as _;
 
-/// The reason, and a message that names the file and is one line.
+/// Asserts the reason, and that the message names the file in one line.
 fn refused(path: &Path, expected: Reason) -> String {
     refused_within(path, expected, &Limits::default())
 }
@@ -22,12 +22,12 @@ fn encoded(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_audio_file() {
+fn other_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     refused(&here.join("none.mp3"), Reason::Missing);
     refused(&write(here, "plain", b"x").join("below-a-file.mp3"), Reason::Missing);
-    assert!(refused(here, Reason::IsDirectory).contains("folder"));
+    assert!(refused(here, Reason::IsDirectory).contains("directory"));
     refused(&write(here, "zero.wav", b""), Reason::Empty);
     let poem = "Nothing to hear.\n".repeat(300);
     assert!(refused(&write(here, "t.mp3", poem.as_bytes()), Reason::Unsupported).contains("text"));
@@ -40,20 +40,20 @@ fn what_is_no_audio_file() {
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_is_refused_at_once() {
+fn pipe_is_refused_without_reading() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe.wav");
     let made = std::process::Command::new("mkfifo").arg(&path).status();
     if made.is_ok_and(|status| status.success()) {
         refused(&path, Reason::Unreadable);
     } else {
-        let _ = writeln!(std::io::stderr(), "skipped: there is no mkfifo");
+        let _ = writeln!(std::io::stderr(), "skipped: mkfifo does not exist");
     }
     refused(Path::new("/dev/zero"), Reason::Unreadable);
 }
 
 #[test]
-fn what_ends_too_early_is_truncated() {
+fn file_that_ends_too_early_is_truncated() {
     let folder = tempfile::tempdir().unwrap();
     for name in [
         "mono-16k.mp3",
@@ -85,7 +85,7 @@ fn what_ends_too_early_is_truncated() {
 }
 
 #[test]
-fn a_cut_header_is_told_apart_from_no_audio() {
+fn cut_header_is_truncated_and_not_unsupported() {
     let folder = tempfile::tempdir().unwrap();
     let wave = wav(16_000, 1, Store::I16, &chirp_at(16_000, 0.5));
     refused(&write(folder.path(), "a.wav", &wave[..30]), Reason::Truncated);
@@ -94,7 +94,7 @@ fn a_cut_header_is_told_apart_from_no_audio() {
 }
 
 #[test]
-fn what_lies_behind_an_excerpt_is_not_judged() {
+fn faults_after_the_excerpt_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["mono-16k.mp3", "mono-8k.flac", "mono-22k.aac"] {
         let bytes = encoded(name);
@@ -108,15 +108,15 @@ fn what_lies_behind_an_excerpt_is_not_judged() {
 }
 
 #[test]
-fn lost_content_is_damage() {
+fn damaged_content_is_detected() {
     let folder = tempfile::tempdir().unwrap();
-    // One bit of one FLAC frame: its checksum, or that of all samples, tells.
+    // One bit of a FLAC frame: its checksum or that of all samples differs.
     let mut flac = encoded("mono-8k.flac");
     let place = flac.len() - 2_000;
     flac[place] ^= 0x10;
     let error = whole(&write(folder.path(), "a.flac", &flac)).unwrap_err();
     assert!(matches!(error.reason(), Some(Reason::Damaged | Reason::Truncated)), "{error}");
-    // A hole in the middle of a file whose length is known.
+    // Zeros in the middle of a file of known length.
     for name in ["stereo-44k.mp3", "stereo-48k.ogg", "mono-22k.ogg"] {
         let mut bytes = encoded(name);
         let (from, to) = (bytes.len() / 2, bytes.len() * 3 / 4);
@@ -127,14 +127,14 @@ fn lost_content_is_damage() {
 }
 
 #[test]
-fn numbers_that_are_none() {
+fn non_samples_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (store, bad) in [
         (Store::F32, f64::NAN),
         (Store::F32, f64::INFINITY),
         (Store::F64, f64::NEG_INFINITY),
         (Store::F64, 1e300),
-        // A number, but not a sample.
+        // Finite, but too large for a sample.
         (Store::F32, 3e38),
     ] {
         let mut samples = chirp_at(16_000, 0.5);
@@ -146,7 +146,7 @@ fn numbers_that_are_none() {
 }
 
 #[test]
-fn limits_hold() {
+fn limits_are_enforced() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let samples = chirp_at(16_000, 0.65);
@@ -160,7 +160,7 @@ fn limits_hold() {
     let path = write(here, "long.wav", &wav(16_000, 1, Store::I16, &samples));
     let limits = Limits { max_seconds: 0.5, ..Limits::default() };
     refused_within(&path, Reason::LimitExceeded, &limits);
-    // A length that no header tells.
+    // A length that no header declares.
     refused_within(&fixture("headerless-22k.mp3"), Reason::LimitExceeded, &limits);
     assert!(decode(&path, 0.0, Some(0.4), &limits).is_ok());
     let limits = Limits { max_bytes: 1_000, ..Limits::default() };
@@ -168,7 +168,7 @@ fn limits_hold() {
 }
 
 #[test]
-fn nothing_to_hear() {
+fn file_without_samples_in_the_excerpt_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "none.wav", &wav(16_000, 1, Store::I16, &[]));
     refused(&path, Reason::Empty);
@@ -177,7 +177,7 @@ fn nothing_to_hear() {
 }
 
 #[test]
-fn a_stretch_must_be_one() {
+fn invalid_excerpts_are_refused() {
     let path = fixture("mono-16k.mp3");
     for (offset, duration) in [
         (-1.0, None),

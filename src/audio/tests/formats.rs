@@ -1,9 +1,9 @@
-//! What comes out of each format, against the closed form of what went in.
+//! The decoded samples of each format, compared with the closed form of the signal.
 
 use super::*;
 
 #[test]
-fn wav_of_any_width_and_channel_count_gives_the_mean_of_its_channels() {
+fn wav_of_any_width_and_channel_count_is_averaged() {
     let folder = tempfile::tempdir().unwrap();
     for store in Store::ALL {
         for channels in 1..=8u16 {
@@ -24,7 +24,7 @@ fn wav_of_any_width_and_channel_count_gives_the_mean_of_its_channels() {
 }
 
 #[test]
-fn aiff_gives_what_went_in() {
+fn aiff_is_decoded() {
     let folder = tempfile::tempdir().unwrap();
     for store in [Store::I16, Store::I24, Store::I32] {
         for channels in [1, 2] {
@@ -42,10 +42,10 @@ fn aiff_gives_what_went_in() {
 }
 
 #[test]
-fn encoded_files_give_the_chirp_at_its_place() {
-    // Name, rate, samples that come before the chirp, samples in all, least correlation.
-    // MP3 without a header cannot say its delay (LAME's 576, the decoder's 529); AAC's priming of
-    // 1024 stays.
+fn encoded_files_give_the_chirp_without_a_shift() {
+    // Name, sample rate, samples before the chirp, total samples, minimum correlation.
+    // MP3 without a header declares no delay (576 of LAME, 529 of the decoder); the 1024 priming samples of AAC
+    // are kept.
     let expected = [
         ("mono-8k.flac", 8_000, 0, 7_200, 0.999_999),
         ("mono-8k-alac.m4a", 8_000, 0, 7_200, 0.999_999),
@@ -85,14 +85,14 @@ fn lossless_files_are_bit_exact() {
         for (n, &sample) in wave.samples.iter().enumerate() {
             let stored = f64::from(sample) * 32_768.0;
             assert_eq!(stored, stored.round());
-            // ffmpeg dithers nothing here, but may round halves and scale by 32767 or 32768.
+            // ffmpeg does not dither here, but may round halves either way and scale by 32767 or 32768.
             assert!((stored - 32_768.0 * chirp(n as f64 / 8_000.0)).abs() < 1.6, "{name} at {n}");
         }
     }
 }
 
 #[test]
-fn an_excerpt_is_the_same_stretch_of_the_whole() {
+fn excerpt_equals_that_part_of_the_whole() {
     for path in fixtures().into_iter().filter(|path| !path.ends_with("mono-48k-opus.ogg")) {
         let wave = whole(&path).unwrap();
         let rate = f64::from(wave.sample_rate);
@@ -110,7 +110,7 @@ fn an_excerpt_is_the_same_stretch_of_the_whole() {
 }
 
 #[test]
-fn resampling_on_the_way_is_resampling_afterwards() {
+fn streamed_resampling_equals_resampling_afterwards() {
     for name in ["stereo-44k.mp3", "stereo-48k.ogg", "mono-8k.flac", "mono-16k.mp3"] {
         let path = fixture(name);
         let wave = whole(&path).unwrap();
@@ -124,7 +124,7 @@ fn resampling_on_the_way_is_resampling_afterwards() {
 }
 
 #[test]
-fn the_ending_of_the_name_does_not_matter() {
+fn file_extension_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     for path in fixtures().into_iter().filter(|path| !path.ends_with("mono-48k-opus.ogg")) {
         let expected = whole(&path).unwrap();
@@ -136,13 +136,13 @@ fn the_ending_of_the_name_does_not_matter() {
 }
 
 #[test]
-fn tags_around_an_mp3_are_no_audio() {
+fn tags_around_an_mp3_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["mono-16k.mp3", "headerless-22k.mp3"] {
         let path = fixture(name);
         let plain = std::fs::read(&path).unwrap();
         let expected = whole(&path).unwrap();
-        // An ID3v2 tag of 2 MB whose picture is full of what looks like MPEG frames.
+        // An ID3v2 tag of 2 MB with a picture whose bytes look like MPEG frames.
         let mut tagged = b"ID3\x03\0\0".to_vec();
         let size = 2_000_000u32;
         tagged.extend([21, 14, 7, 0].map(|shift| (size >> shift) as u8 & 0x7f));
@@ -164,14 +164,14 @@ fn tags_around_an_mp3_are_no_audio() {
 }
 
 #[test]
-fn two_mp3_files_joined_are_heard_to_the_end() {
+fn concatenated_mp3_files_are_decoded_to_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let one = std::fs::read(fixture("stereo-44k.mp3")).unwrap();
     let path = write(folder.path(), "joined.mp3", &[one.clone(), one].concat());
-    // The first header promises half; nothing of the second half may be lost in silence.
+    // The first header declares half of the samples; the second half must not be dropped.
     let wave = whole(&path).unwrap();
     assert!(wave.seconds() > 1.75, "{} s", wave.seconds());
-    // Of different kinds, they cannot be one signal.
+    // Files of different formats are not one signal.
     let [a, b] =
         ["mono-16k.mp3", "stereo-44k.mp3"].map(|name| std::fs::read(fixture(name)).unwrap());
     let path = write(folder.path(), "joined.mp3", &[a, b].concat());
@@ -179,11 +179,11 @@ fn two_mp3_files_joined_are_heard_to_the_end() {
 }
 
 #[test]
-fn chained_ogg_streams_are_heard_to_the_end() {
+fn chained_ogg_streams_are_decoded_to_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let one = std::fs::read(fixture("mono-22k.ogg")).unwrap();
     let expected = whole(&fixture("mono-22k.ogg")).unwrap().samples;
-    // The second stream must have a serial number of its own; page checksums follow it.
+    // The second stream needs another serial number, which changes the page checksums.
     let other = with_serial(&one, 77);
     let path = write(folder.path(), "chained.ogg", &[one, other].concat());
     assert_eq!(whole(&path).unwrap().samples, [expected.clone(), expected].concat());

@@ -1,5 +1,5 @@
-//! Tests of the audio pipeline on files: made here by the definition of their format, or the small
-//! encoded ones of `fixtures/`, whose content is known in closed form.
+//! Tests of the audio pipeline on files that are written here as their format defines, and on the small encoded files in
+//! `fixtures/`, whose content is known in closed form.
 
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ impl Store {
         }
     }
 
-    /// Half of the distance between two neighbours.
+    /// Largest rounding error: half the distance between neighbouring values.
     fn error(self) -> f64 {
         match self {
             Store::F32 | Store::F64 => 1e-7,
@@ -80,7 +80,7 @@ pub(crate) fn wav(rate: u32, channels: u16, store: Store, samples: &[f64]) -> Ve
     bytes
 }
 
-/// An AIFF file of interleaved whole-number samples.
+/// An AIFF file of interleaved integer samples.
 fn aiff(rate: u16, channels: u16, store: Store, samples: &[f64]) -> Vec<u8> {
     let data: Vec<u8> = samples
         .iter()
@@ -110,7 +110,7 @@ fn aiff(rate: u16, channels: u16, store: Store, samples: &[f64]) -> Vec<u8> {
     bytes
 }
 
-/// The chirp of `fixtures/make.sh` at a time in seconds.
+/// The chirp of `fixtures/make.sh` at `time` seconds.
 fn chirp(time: f64) -> f64 {
     match (0.0..0.85).contains(&time) {
         true => 0.5 * (TAU * (200.0 * time + 1000.0 * time * time)).sin(),
@@ -166,7 +166,7 @@ fn synthetic_piece() -> Audio {
     config.load().unwrap().tracks[0].audio.clone()
 }
 
-/// A small generator of pseudo-random numbers: Knuth's MMIX congruence, upper half.
+/// Pseudo-random numbers: the upper half of Knuth's MMIX linear congruential generator.
 struct Random(u64);
 
 impl Random {

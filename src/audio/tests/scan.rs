@@ -1,4 +1,4 @@
-//! Whole data sets: order, quarantine, progress, interruption.
+//! Scans of datasets: order, quarantine, progress, interruption.
 
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ fn run(
 }
 
 #[test]
-fn good_tracks_come_in_order_and_bad_ones_are_counted_with_their_reason() {
+fn usable_tracks_keep_their_order_and_others_go_into_quarantine() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let cache = AudioCache::open(&here.join("cache")).unwrap();
@@ -81,7 +81,7 @@ fn good_tracks_come_in_order_and_bad_ones_are_counted_with_their_reason() {
     let text = String::from_utf8(quarantine_csv(&report.quarantine)).unwrap();
     assert_eq!(text.lines().count(), bad.len() + 1);
 
-    // Again, also with everything read once more: nothing is decoded, the same is found.
+    // A second scan, also with `verify`, decodes nothing and gives the same result.
     for verify in [false, true] {
         let again =
             run(&tracks, &cache, &ScanOptions { verify, ..ScanOptions::default() }).unwrap();
@@ -90,13 +90,13 @@ fn good_tracks_come_in_order_and_bad_ones_are_counted_with_their_reason() {
         assert_eq!(again.quarantine, report.quarantine);
         assert_eq!(again.codecs, report.codecs);
     }
-    // A shorter limit lets the short one in.
+    // A lower limit admits the short track.
     let options = ScanOptions { min_seconds: 0.1, ..ScanOptions::default() };
     assert_eq!(run(&tracks, &cache, &options).unwrap().quarantine.len(), bad.len() - 1);
 }
 
 #[test]
-fn a_rebuilt_entry_is_reported() {
+fn replaced_entry_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let tracks = [track("a", file(&fixture("mono-8k.flac")))];
     let cache = AudioCache::open(folder.path()).unwrap();
@@ -113,7 +113,7 @@ fn a_rebuilt_entry_is_reported() {
 }
 
 #[test]
-fn a_scan_stops_when_asked_and_goes_on_where_it_was() {
+fn interrupted_scan_continues_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
     let tracks: Vec<Track> = (0..20)
@@ -137,7 +137,7 @@ fn a_scan_stops_when_asked_and_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_cache_that_is_lost_ends_the_scan() {
+fn lost_cache_ends_the_scan() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(folder.path()).unwrap();
     std::fs::remove_dir_all(folder.path()).unwrap();
@@ -150,12 +150,12 @@ fn a_cache_that_is_lost_ends_the_scan() {
 }
 
 #[test]
-fn a_full_disk_names_the_folder_and_the_space() {
-    // A file system of the wanted size is asked for from outside: see the environment variable.
+fn error_of_a_full_disk_names_directory_and_size() {
+    // The environment variable names a directory on a small file system.
     let Some(small) = std::env::var_os("TONOTOPY_TEST_SMALL_DISK") else {
         let _ = writeln!(
             std::io::stderr(),
-            "skipped: TONOTOPY_TEST_SMALL_DISK names no nearly full file system"
+            "skipped: TONOTOPY_TEST_SMALL_DISK does not name a nearly full file system"
         );
         return;
     };
@@ -180,7 +180,7 @@ fn a_full_disk_names_the_folder_and_the_space() {
 }
 
 #[test]
-fn senseless_options_are_refused() {
+fn options_out_of_range_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let cache = AudioCache::open(folder.path()).unwrap();
     for min_seconds in [f64::NAN, -1.0, f64::INFINITY] {

@@ -1,4 +1,4 @@
-//! Real music, where it is at hand.
+//! Real music, if it is available.
 
 use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
@@ -20,7 +20,7 @@ fn audio_below(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn all_of_the_real_music_can_be_used() {
+fn real_music_is_usable() {
     let shared = std::env::var_os("TONOTOPY_SHARED").map_or("../shared/data".into(), PathBuf::from);
     let mut paths = Vec::new();
     for name in ["rendered", "nsynth", "soundtracks"] {
@@ -28,7 +28,7 @@ fn all_of_the_real_music_can_be_used() {
         match folder.is_dir() {
             true => audio_below(&folder, &mut paths),
             false => {
-                let _ = writeln!(std::io::stderr(), "skipped: there is no {}", folder.display());
+                let _ = writeln!(std::io::stderr(), "skipped: {} does not exist", folder.display());
             }
         }
     }
@@ -59,7 +59,7 @@ fn all_of_the_real_music_can_be_used() {
             report.codecs,
             report.source_rates
         );
-        // NSynth has a few notes that are digital silence.
+        // A few notes of NSynth are digital silence.
         for entry in &report.quarantine {
             eprintln!("{}", entry.message);
             assert_eq!(entry.reason, Reason::Silent, "{}", entry.message);

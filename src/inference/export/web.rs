@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::inference::model_file::Card;
-use crate::io::files::{create_folder, create_whole, write_together};
+use crate::io::files::{create_folder, create_folder_atomic, write_together};
 
 /// The files of the page.
 const FILES: &[(&str, &str)] = &[
@@ -94,7 +94,7 @@ pub fn write(
     };
     match folder.exists() {
         true => put(folder)?,
-        false => create_whole(folder, put)?,
+        false => create_folder_atomic(folder, put)?,
     }
     Ok(files.iter().rev().map(|(name, _)| folder.join(name)).collect())
 }

@@ -1,12 +1,11 @@
-//! Remembers the hashes of files, so that a second scan need not read every file.
+//! An index of content hashes, so that a second scan need not read every file.
 //!
-//! `index.log` in the cache folder has one line a fact, the last one about a file counts:
-//! `file ID STAMP HASH CRC` (this file had this content) and `entry KEY STAMP - CRC` (the checksum
-//! of this entry was found right). `ID` is the BLAKE3 of the canonical path. `STAMP` is the size and
-//! the times of change (on Unix of content and of inode, and the inode's number): as long as it is
-//! the same, the content is trusted to be the same. A stamp younger than two seconds is not trusted,
-//! for a file may change twice within one tick of the clock. `CRC` is the CRC-32C of the line before
-//! it: a torn or edited line is not believed, and costs only a second reading.
+//! `index.log` in the cache directory has one line per fact; of several lines about a file, the last one counts.
+//! `file ID STAMP HASH CRC` gives the hash of a file, and `entry KEY STAMP - CRC` says that the checksum of a cache entry was
+//! verified. `ID` is the BLAKE3 hash of the canonical path. `STAMP` is the size and modification time, on Unix also the
+//! inode's number and change time: a file with the same stamp is assumed to have the same content. A stamp younger than two
+//! seconds is not stored, because a file can change twice within one tick of the clock. `CRC` is the CRC-32C of the rest of
+//! the line. A line with a wrong CRC is ignored, which costs one more read of the file.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -15,16 +14,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Size and times of a file, as text without spaces.
+/// Size, times and inode of a file, as text without spaces.
 pub(super) type Stamp = String;
 
 #[derive(Default)]
 struct Facts {
     known: HashMap<(Kind, [u8; 32]), (Stamp, [u8; 32])>,
-    /// Opened when there is something to write.
+    /// Opened at the first write.
     file: Option<File>,
-    /// Whether the file could not be written, which is said once.
-    forgetful: bool,
+    /// Whether a write failed, which is reported once.
+    failed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,17 +41,17 @@ impl Kind {
     }
 }
 
-/// The index in memory, and its file.
-pub(super) struct Hashes {
+/// The index in memory and its file.
+pub(super) struct HashIndex {
     path: PathBuf,
     facts: Mutex<Facts>,
-    /// How old a stamp must be to be trusted.
+    /// Age from which a stamp is stored.
     settled: Duration,
 }
 
-impl Hashes {
-    /// Reads the index; a missing one is empty.
-    pub fn open(path: PathBuf, settled: Duration) -> io::Result<Hashes> {
+impl HashIndex {
+    /// Reads the index, which is empty if the file does not exist.
+    pub fn open(path: PathBuf, settled: Duration) -> io::Result<HashIndex> {
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -66,14 +65,14 @@ impl Hashes {
                 facts.known.insert((kind, id), (stamp, hash));
             }
         }
-        let hashes = Hashes { path, facts: Mutex::new(facts), settled };
-        if let Err(error) = hashes.compact(lines) {
-            tracing::debug!("{} stays as long as it is: {error}", hashes.path.display());
+        let index = HashIndex { path, facts: Mutex::new(facts), settled };
+        if let Err(error) = index.compact(lines) {
+            tracing::debug!("cannot compact {}: {error}", index.path.display());
         }
-        Ok(hashes)
+        Ok(index)
     }
 
-    /// Rewrites a file that has become mostly history.
+    /// Rewrites a file that consists mostly of superseded lines.
     fn compact(&self, lines: usize) -> io::Result<()> {
         let facts = &self.lock().known;
         if lines < 2 * facts.len() + 10_000 {
@@ -91,7 +90,7 @@ impl Hashes {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Facts> {
-        // What is behind the lock is whole between any two statements.
+        // No panic can leave the facts half-updated.
         self.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -101,17 +100,16 @@ impl Hashes {
         (known == stamp).then_some(*hash)
     }
 
-    /// Remembers a fact; where nothing can be written, as long as the program runs.
+    /// Stores a fact; only in memory if the file cannot be written.
     fn put(&self, kind: Kind, id: [u8; 32], stamp: Stamp, hash: [u8; 32]) {
         let line = line(kind, &id, &stamp, &hash);
         let mut facts = self.lock();
-        if !facts.forgetful
+        if !facts.failed
             && let Err(error) = self.append(&mut facts.file, &line)
         {
-            facts.forgetful = true;
+            facts.failed = true;
             tracing::warn!(
-                "cannot write {}: {error}. Nothing is remembered of the files that were read, which costs a \
-                 second reading next time",
+                "cannot write {}: {error}; the next scan will read all files again",
                 self.path.display()
             );
         }
@@ -126,7 +124,7 @@ impl Hashes {
         file.write_all(line.as_bytes())
     }
 
-    /// BLAKE3 of a file's content and the stamp it had. With `verify`, the file is read in any case.
+    /// The BLAKE3 hash and the stamp of a file. `verify` reads the file even if its hash is known.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -144,7 +142,7 @@ impl Hashes {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(&mut file)?;
         let hash = *hasher.finalize().as_bytes();
-        // What changed while it was being read must not be remembered.
+        // The hash of a file that changed during the read is not stored.
         let (after, _) = self.stamp(&fs::metadata(path)?);
         if settled && after == stamp {
             self.put(Kind::File, id, stamp.clone(), hash);
@@ -152,20 +150,20 @@ impl Hashes {
         Ok((hash, stamp))
     }
 
-    /// Whether the entry's checksum was found right, and it has not been touched since.
+    /// Whether the checksum of the entry was verified and the entry has not changed since.
     pub fn is_verified(&self, key: &[u8; 32], metadata: &Metadata) -> bool {
         let (stamp, settled) = self.stamp(metadata);
         settled && self.get(Kind::Entry, key, &stamp).is_some()
     }
 
-    /// Remembers that the entry's checksum is right.
+    /// Stores that the checksum of the entry is correct.
     pub fn set_verified(&self, key: [u8; 32], metadata: &Metadata) {
         if let (stamp, true) = self.stamp(metadata) {
             self.put(Kind::Entry, key, stamp, [0; 32]);
         }
     }
 
-    /// The stamp, and whether it is old enough to be trusted.
+    /// The stamp, and whether it is old enough to be stored.
     pub fn stamp(&self, metadata: &Metadata) -> (Stamp, bool) {
         let modified = metadata.modified().ok();
         let mut stamp = format!("{}:{}", metadata.len(), nanoseconds(modified));
@@ -219,7 +217,7 @@ fn parse(line: &str) -> Option<(Kind, [u8; 32], Stamp, [u8; 32])> {
     Some((kind, id, stamp, hash))
 }
 
-/// 64 hexadecimal digits.
+/// The hash as 64 hexadecimal digits.
 pub(super) fn hex(hash: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()
 }
@@ -228,12 +226,12 @@ pub(super) fn hex(hash: &[u8; 32]) -> String {
 mod tests {
     use super::*;
 
-    fn index(folder: &Path) -> Hashes {
-        Hashes::open(folder.join("index.log"), Duration::ZERO).unwrap()
+    fn index(folder: &Path) -> HashIndex {
+        HashIndex::open(folder.join("index.log"), Duration::ZERO).unwrap()
     }
 
     #[test]
-    fn a_known_file_is_not_read_again_and_a_changed_one_is() {
+    fn only_changed_files_are_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.wav");
         fs::write(&path, b"first").unwrap();
@@ -241,7 +239,7 @@ mod tests {
         let (hash, stamp) = hashes.of_file(&path, false).unwrap();
         assert_eq!(hash, *blake3::hash(b"first").as_bytes());
 
-        // A wrong fact under the right stamp shows who is asked.
+        // A wrong hash under the right stamp shows that the index is used.
         let id = fs::canonicalize(&path).unwrap();
         let id = *blake3::hash(id.as_os_str().as_encoded_bytes()).as_bytes();
         hashes.put(Kind::File, id, stamp, [9; 32]);
@@ -250,7 +248,7 @@ mod tests {
         assert_eq!(reopened.of_file(&path, false).unwrap().0, [9; 32]);
         assert_eq!(reopened.of_file(&path, true).unwrap().0, hash);
 
-        // Same length, and the time of change put back: the inode's time still tells.
+        // The same length and modification time; the change time of the inode differs.
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         std::thread::sleep(Duration::from_millis(20));
         fs::write(&path, b"other").unwrap();
@@ -262,18 +260,18 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_just_now_is_not_remembered() {
+    fn recently_changed_file_is_not_stored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.wav");
         fs::write(&path, b"first").unwrap();
         let hashes =
-            Hashes::open(folder.path().join("index.log"), Duration::from_secs(3600)).unwrap();
+            HashIndex::open(folder.path().join("index.log"), Duration::from_secs(3600)).unwrap();
         hashes.of_file(&path, false).unwrap();
         assert!(!folder.path().join("index.log").exists());
     }
 
     #[test]
-    fn torn_and_edited_lines_are_not_believed() {
+    fn torn_and_edited_lines_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("index.log");
         let good = line(Kind::File, &[1; 32], "5:6", &[2; 32]);
@@ -282,14 +280,14 @@ mod tests {
         let hashes = index(folder.path());
         assert_eq!(hashes.lock().known.len(), 1);
         assert_eq!(hashes.get(Kind::File, &[1; 32], &"5:6".into()), Some([2; 32]));
-        // The next line joins the torn one; only that one is lost.
+        // The next line is appended to the torn one and is the only one lost.
         hashes.put(Kind::File, [5; 32], "1:1".into(), [6; 32]);
         hashes.put(Kind::File, [7; 32], "1:1".into(), [8; 32]);
         assert_eq!(index(folder.path()).lock().known.len(), 2);
     }
 
     #[test]
-    fn history_is_dropped() {
+    fn superseded_lines_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("index.log");
         let lines: String =

@@ -1,8 +1,7 @@
-//! How fast a network trains or predicts on a device, and where the time goes.
+//! Times training steps or predictions of a network on a device, and the parts of a step.
 //!
-//! Batches are noise that lies in memory: reading audio is not part of it. A training run reads it ahead, by
-//! default in the pauses of the threads that compute, so that it takes longer than this says where they have
-//! few, or the disk is slow.
+//! Batches are noise in memory, so loading audio is not included. A training run prefetches batches, by default on the
+//! threads that compute, so its steps take longer than shown here on machines with few cores or a slow disk.
 
 use std::time::Instant;
 
@@ -22,42 +21,42 @@ use crate::rng::philox;
 use crate::runs::model;
 use crate::training::loss::Loss;
 
-/// Steps before anything is timed: kernels are compiled, buffers made.
+/// Untimed steps at the start, which compile kernels and allocate buffers.
 const WARM_UP: usize = 3;
 
-/// What to time.
+/// The settings of a benchmark.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Timed steps, at least one.
+    /// Number of timed steps, at least one.
     pub steps: usize,
-    /// Outputs of the network.
+    /// Number of outputs of the network.
     pub outputs: usize,
-    /// Forward passes alone, outside of training.
+    /// Time forward passes without gradients instead of training steps.
     pub inference: bool,
 }
 
-/// What came out; every time is in milliseconds.
+/// The result of a benchmark; all times are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
-    /// As `--device` takes it, and its own name.
+    /// The value of `--device` and the name of the hardware.
     pub device: String,
-    /// Excerpts a step.
+    /// Excerpts per step.
     pub batch_size: usize,
-    /// Of a whole step, from a batch in the host's memory to the updated weights.
+    /// A complete step, from a batch in host memory to the updated weights.
     pub step_ms: Times,
-    /// Medians of parts, each waited for; together they take longer than a step where a device
-    /// works while the host goes on.
+    /// Medians of the parts of a step. The device is synchronised after each part, so their sum exceeds a step where the
+    /// device otherwise works asynchronously.
     pub stages_ms: Stages,
-    /// By the median step.
+    /// Batch size divided by the median step.
     pub excerpts_per_second: f64,
-    /// Most memory that the process has held so far, on the host; where the system tells.
+    /// Peak host memory of the process so far, if the system reports it.
     pub peak_memory_bytes: Option<u64>,
 }
 
-/// Over the timed steps, in milliseconds.
+/// Statistics of the timed steps, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Times {
-    /// Of an even number of steps, between the two in the middle.
+    /// For an even number of steps, the mean of the two middle ones.
     pub median: f64,
     /// The fastest step.
     pub min: f64,
@@ -66,27 +65,26 @@ pub struct Times {
 /// The parts of a step, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Stages {
-    /// A batch from the host's memory to the device.
+    /// Copying a batch from host memory to the device.
     pub load: f64,
-    /// The front end by itself, outside of training; 0 where a network has none.
+    /// The front end alone, without gradients; 0 if the network has none.
     pub front_end: f64,
-    /// The forward pass and the loss, without the front end.
+    /// Forward pass and loss, without the front end.
     pub forward: f64,
-    /// All gradients, from the loss on.
+    /// All gradients.
     pub backward: f64,
     /// The update of the weights.
     pub optimizer: f64,
 }
 
-/// Times an experiment's network with its own batch size and excerpts.
+/// Times the network of an experiment with its batch size and excerpt length.
 ///
 /// # Errors
-/// If the network is fitted to data before it is trained, of which there is none here, or the device fails.
+/// [`Error::Config`] if the network must first be fitted to data, [`Error::Device`] if the device fails.
 pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result<Measured> {
     if experiment.model.is_fitted() {
         return Err(Error::Config(format!(
-            "model.name is {:?}: it learns on features that are fitted to music first, and there is none here; \
-             `train` prints its speed",
+            "model.name is {:?}, whose features must be fitted to music first; use `train`, which prints its speed",
             experiment.model.name()
         )));
     }
@@ -103,7 +101,7 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
     let format = SampleFormat::for_device(&device.device);
     let batch = noise(rows, experiment.excerpt_samples(), plan.outputs, format);
     let loss = match experiment.training.loss {
-        // It asks for listeners; without them it is this one.
+        // Without listening data it reduces to this one.
         Loss::WeightedPredictionError => Loss::MeanSquaredError,
         loss => loss,
     };
@@ -125,7 +123,7 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
     }
     let mut whole = Vec::new();
     for _ in 0..plan.steps.max(1) {
-        // A copy in the host's memory, such as a loader makes ahead.
+        // A copy in host memory, as prefetching provides it.
         let made = batch.clone();
         let began = Instant::now();
         runner.step(made, &mut |_| Ok(()))?;
@@ -165,7 +163,7 @@ pub fn bench(experiment: &Experiment, device: &DeviceInfo, plan: Plan) -> Result
     })
 }
 
-/// A batch of noise, from -0.5 to 0.5.
+/// A batch of uniform noise from -0.5 to 0.5.
 fn noise(rows: usize, samples: usize, outputs: usize, format: SampleFormat) -> Batch {
     let bits = |at: usize| philox([1, 98], [at as u64, 0, 0, 0])[0];
     let value = |at: usize| (bits(at) >> 40) as f32 / (1 << 24) as f32;
@@ -183,7 +181,7 @@ fn noise(rows: usize, samples: usize, outputs: usize, format: SampleFormat) -> B
     Batch { inputs, targets, excerpts: Vec::new(), rows }
 }
 
-/// The parts in the order in which [`Stages`] has them.
+/// The parts of a step, in the order of [`Stages`].
 #[derive(Clone, Copy, Debug)]
 enum Part {
     Load,
@@ -205,7 +203,7 @@ struct Runner {
 }
 
 impl Runner {
-    /// One step; `done` hears of every part's end.
+    /// Runs one step and calls `done` after each part.
     fn step(&mut self, batch: Batch, done: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
         let (inputs, targets) = batch.to_device(&self.tracked);
         done(Part::Load)?;
@@ -228,7 +226,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Milliseconds of the front end alone, if there is one.
+    /// Milliseconds of the front end alone; `None` if the network has none.
     fn front_end(&self, batch: &Batch) -> Result<Option<f64>> {
         let model = self.model.as_ref().expect("put back after every step").valid();
         let inputs = batch.clone().inputs_to_device(&self.host);
@@ -247,7 +245,7 @@ impl Runner {
 fn wait(device: &Device) -> Result<()> {
     device.sync().map_err(|error| {
         Error::Device(format!(
-            "the device failed: {error}; `tonotopy devices --check` tells whether it works"
+            "the device failed: {error}; check it with `tonotopy devices --check`"
         ))
     })
 }
@@ -256,7 +254,7 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
-/// 0 of nothing.
+/// The median; 0 of an empty slice.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
@@ -266,8 +264,8 @@ fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// Linux keeps count: `VmHWM` in kilobytes.
-fn peak_memory() -> Option<u64> {
+/// `VmHWM` on Linux, in bytes.
+pub(crate) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
@@ -285,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_holds_memory() {
+    fn peak_memory_is_measured() {
         if cfg!(target_os = "linux") {
             assert!(peak_memory().is_some_and(|bytes| bytes > 1 << 20));
         }

@@ -1,5 +1,4 @@
-//! Does a device compute what the CPU does? All of ours that runs on one: front ends and networks
-//! ([`models::self_check`]), and here losses, predictions and the steps of optimizers.
+//! Compares a device with the CPU: front ends and networks ([`models::self_check`]), losses, predictions and optimizer steps.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::optimizer::{Adam, Momentum, adam_step, momentum_step};
@@ -10,10 +9,10 @@ use crate::training::loss::Loss;
 use crate::training::objective::Objective;
 use crate::training::weighted_prediction_error::Listeners;
 
-/// Excerpts and outputs.
+/// Number of excerpts and outputs.
 const SHAPE: [usize; 2] = [6, 5];
 
-/// Compares everything on `device` with the same on `reference`.
+/// Compares all results on `device` with those on `reference`.
 pub fn compare(device: &Device, reference: &Device) -> Vec<Row> {
     let mut rows = models::self_check::compare(device, reference);
     let listeners = listeners();
@@ -36,10 +35,10 @@ fn tensor<const D: usize>(seed: u32, shape: [usize; D], device: &Device) -> Tens
     Tensor::from_data(TensorData::new(noise(seed, shape.iter().product()), shape), device)
 }
 
-/// Eight users; the first track was heard by nobody.
+/// Eight users, none of whom played the first track.
 fn listeners() -> Listeners {
     let [tracks, width] = SHAPE;
-    let factors = Matrix::new(8, width, noise(5, 8 * width)).expect("as many numbers");
+    let factors = Matrix::new(8, width, noise(5, 8 * width)).expect("the shape matches the data");
     let plays = (0..tracks as u32).map(|track| (0..track).map(|user| (user, 30.0)).collect());
     Listeners::new(factors, plays)
 }
@@ -51,7 +50,7 @@ fn objective(
 ) -> Result<Results, String> {
     let device = device.clone().autodiff();
     let objective = Objective::new(loss, listeners, &device);
-    // Logits of some size, for the ends of the curves count too.
+    // Large logits, because the tails of the loss functions count too.
     let logits = (tensor(1, SHAPE, &device) * 12.0).require_grad();
     let targets = match loss {
         Loss::BinaryCrossEntropy => tensor(2, SHAPE, &device).greater_elem(0.3).float(),
@@ -69,7 +68,7 @@ fn objective(
     ])
 }
 
-/// Steps that are compared after the last.
+/// Optimizer steps before the comparison.
 const STEPS: u32 = 3;
 
 fn momentum(device: &Device) -> Result<Results, String> {
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_is_compared_and_the_cpu_agrees_with_itself() {
+    fn all_layers_are_compared_and_the_cpu_agrees_with_itself() {
         let flex = Device::flex();
         let rows = compare(&flex, &flex);
         for row in &rows {
@@ -119,7 +118,7 @@ mod tests {
         let has = |start: &str| rows.iter().filter(|row| row.layer.starts_with(start)).count();
         assert_eq!(has("loss, "), 4 * 3);
         assert_eq!(has("optimizer, "), 2 + 6);
-        // A front end or a network that is added belongs into the list.
+        // Extend this list with each new front end.
         for name in ["mel", "strided", "mfcc", "multiresolution", "Laplacian", "Gaussian", "frames"]
         {
             assert!(has(name) >= 2, "{name}");

@@ -1,0 +1,507 @@
+//! The decoder that reads all formats but AU through symphonia; [`decode`](super::decode) describes its rules.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::{
+    CODEC_ID_AAC, CODEC_ID_AC3, CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS,
+    CODEC_ID_SPEEX,
+};
+use symphonia::core::codecs::audio::{
+    AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions,
+};
+use symphonia::core::errors::Error as Symphonia;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::well_known::{FORMAT_ID_ADTS, FORMAT_ID_ISOMP4, FORMAT_ID_OGG};
+use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::meta::MetadataOptions;
+
+use super::error::{AudioError, Reason};
+use super::file_type::unrecognised;
+use super::limits::Limits;
+use super::source::{
+    Excerpt, Sink, SourceInfo, TOLERANCE_S, check_samples, mix, samples, truncated,
+};
+use super::stream_end::{OggEnd, mp4_is_cut, mpeg_is_cut, ogg_end, same_mpeg_stream};
+
+/// Decoding stops after this many packets in a row without a sample.
+const MAX_EMPTY_PACKETS: usize = 4096;
+
+/// Frames of another format that an MPEG stream may contain, which are tags that look like frames.
+const MAX_FOREIGN_FRAMES: usize = 8;
+
+/// Samples after the declared end that are padding: a LAME tag declares at most 4095, and a frame or two may be extra.
+const MAX_PADDING: usize = 4_095 + 3 * 1_152;
+
+/// A file without seeking. symphonia then reads lengths from headers only, instead of estimating them from the file size.
+struct Forward(File);
+
+impl Read for Forward {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for Forward {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::Error::other("this source cannot seek"))
+    }
+}
+
+impl MediaSource for Forward {
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        None
+    }
+}
+
+fn probe(path: &Path, source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader>, Symphonia> {
+    let mut hint = Hint::new();
+    if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+        hint.with_extension(extension);
+    }
+    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+    let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
+    symphonia::default::get_probe().probe(&hint, stream, format, metadata)
+}
+
+/// Decodes the excerpt to mono and passes it to `sink` piece by piece.
+pub(super) fn decode(
+    path: &Path,
+    excerpt: Excerpt,
+    limits: &Limits,
+    sink: &mut Sink<'_>,
+) -> Result<SourceInfo, AudioError> {
+    Decoder::open(path, excerpt, limits)?.run(sink)
+}
+
+/// A file that is being decoded.
+struct Decoder<'a> {
+    path: &'a Path,
+    excerpt: Excerpt,
+    limits: &'a Limits,
+    format: Box<dyn FormatReader>,
+    decoder: Box<dyn AudioDecoder>,
+    track: u32,
+    codec: AudioCodecId,
+    /// Samples that the header declares, without delay and padding.
+    declared: Option<u64>,
+    /// Samples to drop at the start.
+    delay: u64,
+    source: SourceInfo,
+    /// Samples decoded so far, including the delay.
+    position: u64,
+    /// Samples after the declared end of an MPEG stream.
+    padding: Vec<f32>,
+    /// Whether more than padding follows the declared end, so that the header is wrong.
+    ignore_declared: bool,
+    emitted: bool,
+    packets: usize,
+    failed: usize,
+    /// Frames of another MPEG format.
+    foreign: usize,
+    first_failure: Option<String>,
+    interleaved: Vec<f32>,
+    mono: Vec<f32>,
+}
+
+impl<'a> Decoder<'a> {
+    /// Opens a file and selects its first audio stream.
+    fn open(path: &'a Path, excerpt: Excerpt, limits: &'a Limits) -> Result<Self, AudioError> {
+        let open = || File::open(path).map_err(|error| AudioError::unreadable(path, &error));
+        let format = probe(path, Box::new(open()?)).map_err(|error| unrecognised(path, &error))?;
+        let track = format.first_track_known_codec(TrackType::Audio);
+        let Some((track, params)) = track.and_then(|track| Some((track, audio(track)?))) else {
+            let message = format!(
+                "the {} file contains no audio of a known codec; convert it, or remove it",
+                format.format_info().short_name
+            );
+            return Err(AudioError::file(path, Reason::Unsupported, message));
+        };
+        let codec = params.codec;
+        let mut declared = track.num_frames;
+        let mut delay = 0;
+        if is_mpeg(codec) {
+            // With a seekable source, symphonia would declare a length that it estimates from the file size.
+            declared = match probe(path, Box::new(Forward(open()?))) {
+                Ok(forward) => forward.tracks().first().and_then(|track| track.num_frames),
+                Err(_) => None,
+            };
+            delay = track.delay.map_or(0, u64::from);
+        } else if format.format_info().format == FORMAT_ID_ADTS {
+            declared = None;
+        }
+        // MPEG audio is trimmed here, because symphonia would trim by its estimate.
+        let options = AudioDecoderOptions::default().gapless(!is_mpeg(codec)).verify(true);
+        let decoder = make_decoder(path, params, &options)?;
+        let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
+        limits.check_format(path, params.sample_rate, channels)?;
+        if let (Some(frames), Some(rate), None) = (declared, params.sample_rate, excerpt.duration_s)
+        {
+            limits.check_seconds(path, frames as f64 / f64::from(rate))?;
+        }
+        let source =
+            SourceInfo { codec: decoder.codec_info().short_name.into(), ..SourceInfo::default() };
+        Ok(Decoder {
+            path,
+            excerpt,
+            limits,
+            track: track.id,
+            codec,
+            declared,
+            delay,
+            source,
+            position: 0,
+            padding: Vec::new(),
+            ignore_declared: false,
+            emitted: false,
+            packets: 0,
+            failed: 0,
+            foreign: 0,
+            first_failure: None,
+            interleaved: Vec::new(),
+            mono: Vec::new(),
+            decoder,
+            format,
+        })
+    }
+
+    fn refuse(&self, reason: Reason, message: impl Into<String>) -> AudioError {
+        AudioError::file(self.path, reason, message)
+    }
+
+    fn seconds(&self, samples: u64) -> f64 {
+        match self.source.sample_rate {
+            0 => 0.0,
+            rate => samples as f64 / f64::from(rate),
+        }
+    }
+
+    /// Samples decoded so far, without the delay.
+    fn decoded(&self) -> u64 {
+        self.position.saturating_sub(self.delay)
+    }
+
+    /// Decodes to the end of the excerpt or of the file.
+    fn run(mut self, sink: &mut Sink<'_>) -> Result<SourceInfo, AudioError> {
+        let mut first = Vec::new();
+        let mut last = Vec::new();
+        let mut empty = 0;
+        loop {
+            let packet = match self.format.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(Symphonia::ResetRequired) => {
+                    self.next_stream()?;
+                    continue;
+                }
+                Err(error) => return Err(self.unreadable_container(&error)),
+            };
+            if packet.track_id != self.track {
+                continue;
+            }
+            if is_mpeg(self.codec) {
+                if first.is_empty() {
+                    first = packet.data.to_vec();
+                } else if !same_mpeg_stream(&packet.data, &first) {
+                    // A tag that looks like a frame. If it was a damaged frame, samples are missing at the end.
+                    self.foreign += 1;
+                    continue;
+                }
+                last.clear();
+                last.extend_from_slice(&packet.data);
+            }
+            self.packets += 1;
+            let before = self.position;
+            let result = self.decoder.decode(&packet).map(|buffer| {
+                let (rate, channels) = (buffer.spec().rate(), buffer.spec().channels().count());
+                match channels <= self.limits.max_channels {
+                    true => buffer.copy_to_vec_interleaved(&mut self.interleaved),
+                    false => self.interleaved.clear(),
+                }
+                (rate, channels)
+            });
+            match result {
+                Ok((rate, channels)) => {
+                    if !self.interleaved.is_empty() || channels > self.limits.max_channels {
+                        self.accept(rate, channels, sink)?;
+                    }
+                }
+                Err(Symphonia::ResetRequired) => self.next_stream()?,
+                Err(Symphonia::Unsupported(feature)) => return Err(self.unsupported(feature)),
+                Err(error) => {
+                    self.failed += 1;
+                    self.first_failure.get_or_insert_with(|| error.to_string());
+                }
+            }
+            if self.is_done() {
+                return self.finish();
+            }
+            empty = if self.position > before { 0 } else { empty + 1 };
+            if empty > MAX_EMPTY_PACKETS {
+                self.first_failure
+                    .get_or_insert_with(|| format!("{empty} packets without a sample"));
+                self.failed = self.failed.max(empty);
+                break;
+            }
+        }
+        self.check_end(&last)?;
+        if !self.emitted {
+            return Err(self.nothing_decoded());
+        }
+        self.finish()
+    }
+
+    /// Whether the whole excerpt is decoded.
+    fn is_done(&self) -> bool {
+        let rate = self.source.sample_rate;
+        rate > 0 && self.position >= self.delay.saturating_add(self.excerpt.end(rate))
+    }
+
+    /// The description of the source, if no packet failed.
+    fn finish(self) -> Result<SourceInfo, AudioError> {
+        match self.failed {
+            0 => Ok(self.source),
+            _ => Err(self.damaged()),
+        }
+    }
+
+    /// Mixes and emits the decoded packet in `self.interleaved`.
+    fn accept(
+        &mut self,
+        rate: u32,
+        channels: usize,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), AudioError> {
+        if self.source.sample_rate == 0 {
+            self.limits.check_format(self.path, Some(rate), channels)?;
+            self.source.sample_rate = rate;
+            self.source.channels = channels as u32;
+        }
+        if rate != self.source.sample_rate || channels > self.limits.max_channels {
+            return Err(self.refuse(
+                Reason::Unsupported,
+                format!(
+                    "changes from {} Hz to {rate} Hz and {channels} channels after {:.2} s; convert \
+                     it to one sample rate",
+                    self.source.sample_rate,
+                    self.seconds(self.position)
+                ),
+            ));
+        }
+        let mut mono = std::mem::take(&mut self.mono);
+        mix(&self.interleaved, channels, &mut mono);
+        check_samples(self.path, &mono, self.position, rate)?;
+        self.trim(&mono, sink)?;
+        self.mono = mono;
+        Ok(())
+    }
+
+    /// Removes delay and padding, and emits the rest.
+    fn trim(&mut self, mut mono: &[f32], sink: &mut Sink<'_>) -> Result<(), AudioError> {
+        let dropped = self.delay.saturating_sub(self.position).min(mono.len() as u64);
+        mono = &mono[dropped as usize..];
+        // Counts from the first sample after the delay.
+        let start = (self.position + dropped).saturating_sub(self.delay);
+        self.position += dropped + mono.len() as u64;
+        self.limits.check_seconds(self.path, self.seconds(self.position))?;
+        if let Some(end) = self.declared
+            && is_mpeg(self.codec)
+            && !self.ignore_declared
+        {
+            let inside = end.saturating_sub(start).min(mono.len() as u64);
+            let (inside, after) = mono.split_at(inside as usize);
+            self.padding.extend_from_slice(after);
+            self.emit(start, inside, sink)?;
+            if self.padding.len() > MAX_PADDING {
+                self.ignore_declared = true;
+                let after = std::mem::take(&mut self.padding);
+                self.emit(end, &after, sink)?;
+            }
+            return Ok(());
+        }
+        self.emit(start, mono, sink)
+    }
+
+    /// Passes on the samples inside the excerpt.
+    fn emit(&mut self, start: u64, mono: &[f32], sink: &mut Sink<'_>) -> Result<(), AudioError> {
+        let piece = self.excerpt.clip(mono, start, self.source.sample_rate);
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.emitted = true;
+        sink(piece, self.source.sample_rate)
+    }
+
+    /// Continues with the next stream of the file, as in chained Ogg files.
+    fn next_stream(&mut self) -> Result<(), AudioError> {
+        let track = self.format.first_track_known_codec(TrackType::Audio);
+        let Some((track, params)) = track.and_then(|track| Some((track, audio(track)?))) else {
+            return Err(self.refuse(
+                Reason::Unsupported,
+                format!("changes to an unknown codec after {:.2} s", self.seconds(self.position)),
+            ));
+        };
+        let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
+        self.limits.check_format(self.path, params.sample_rate, channels)?;
+        let options = AudioDecoderOptions::default().verify(true);
+        self.decoder = make_decoder(self.path, params, &options)?;
+        self.declared = match (self.declared, track.num_frames) {
+            (Some(before), Some(more)) => Some(before.saturating_add(more)),
+            _ => None,
+        };
+        self.track = track.id;
+        self.codec = params.codec;
+        Ok(())
+    }
+
+    fn unreadable_container(&self, error: &Symphonia) -> AudioError {
+        let at = self.seconds(self.position);
+        if self.format.format_info().format == FORMAT_ID_ISOMP4
+            && mp4_is_cut(self.path).unwrap_or(false)
+        {
+            return self.truncated("the file ends inside its content");
+        }
+        match error {
+            Symphonia::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.truncated("the file ends inside a packet")
+            }
+            Symphonia::IoError(error) => self.refuse(
+                Reason::Unreadable,
+                format!("cannot be read after {at:.2} s: {error}; check the disk"),
+            ),
+            Symphonia::LimitError(limit) => self.refuse(
+                Reason::LimitExceeded,
+                format!("exceeds a limit of the decoder after {at:.2} s ({limit})"),
+            ),
+            Symphonia::Unsupported(feature) => self.unsupported(feature),
+            error => self.refuse(
+                Reason::Damaged,
+                format!(
+                    "cannot be decoded after {at:.2} s: {error}; download or copy it again, or re-encode it"
+                ),
+            ),
+        }
+    }
+
+    fn unsupported(&self, feature: &str) -> AudioError {
+        let message = format!("uses a feature that is not supported ({feature}); convert it");
+        self.refuse(Reason::Unsupported, message)
+    }
+
+    fn damaged(&self) -> AudioError {
+        self.refuse(
+            Reason::Damaged,
+            format!(
+                "{} of {} packets cannot be decoded ({}), {:.2} s can; download or copy it again, or re-encode it",
+                self.failed,
+                self.packets,
+                self.first_failure.as_deref().unwrap_or("unknown cause"),
+                self.seconds(self.position)
+            ),
+        )
+    }
+
+    fn truncated(&self, how: &str) -> AudioError {
+        let known = self.declared.filter(|_| self.source.sample_rate > 0);
+        let declared = known.map(|samples| self.seconds(samples));
+        truncated(self.path, how, self.seconds(self.decoded()), declared)
+    }
+
+    fn nothing_decoded(&self) -> AudioError {
+        self.excerpt.nothing_decoded(self.path, self.seconds(self.decoded()))
+    }
+
+    /// Checks that the stream ended where it should.
+    fn check_end(&mut self, last: &[u8]) -> Result<(), AudioError> {
+        if self.failed > 0 {
+            return Err(self.damaged());
+        }
+        if self.foreign > MAX_FOREIGN_FRAMES {
+            return Err(self.refuse(
+                Reason::Unsupported,
+                format!(
+                    "{} of its frames have another sample rate, layer or number of channels than the first; \
+                     convert it to one format",
+                    self.foreign
+                ),
+            ));
+        }
+        let is_ogg = self.format.format_info().format == FORMAT_ID_OGG;
+        let lossy = is_mpeg(self.codec) || is_ogg || self.codec == CODEC_ID_AAC;
+        let tolerance = if lossy { samples(TOLERANCE_S, self.source.sample_rate) } else { 0 };
+        if let Some(declared) = self.declared
+            && declared > self.decoded().saturating_add(tolerance)
+        {
+            return Err(match self.decoded() {
+                0 if declared <= tolerance => self.nothing_decoded(),
+                _ => self.truncated("the file is shorter than its header declares"),
+            });
+        }
+        if self.decoder.finalize().verify_ok == Some(false) {
+            return Err(self.refuse(
+                Reason::Damaged,
+                "the decoded samples do not match the checksum in the file; download or copy it again",
+            ));
+        }
+        let read = |error: io::Error| AudioError::unreadable(self.path, &error);
+        if is_ogg {
+            match ogg_end(self.path).map_err(read)? {
+                OggEnd::Marked => {}
+                OggEnd::Unmarked => return Err(self.truncated("the last page is missing")),
+                OggEnd::InsidePage => return Err(self.truncated("the file ends inside a page")),
+            }
+        }
+        if is_mpeg(self.codec)
+            && self.declared.is_none()
+            && mpeg_is_cut(self.path, last).map_err(read)?
+        {
+            return Err(self.truncated("the file ends inside a frame"));
+        }
+        Ok(())
+    }
+}
+
+fn is_mpeg(codec: AudioCodecId) -> bool {
+    [CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3].contains(&codec)
+}
+
+fn audio(track: &Track) -> Option<&AudioCodecParameters> {
+    match &track.codec_params {
+        Some(CodecParameters::Audio(params)) => Some(params),
+        _ => None,
+    }
+}
+
+fn make_decoder(
+    path: &Path,
+    params: &AudioCodecParameters,
+    options: &AudioDecoderOptions,
+) -> Result<Box<dyn AudioDecoder>, AudioError> {
+    let codec = match params.codec {
+        CODEC_ID_OPUS => "Opus".to_string(),
+        CODEC_ID_SPEEX => "Speex".to_string(),
+        CODEC_ID_AC3 => "AC-3".to_string(),
+        CODEC_ID_AAC => "this kind of AAC (only AAC-LC, mono or stereo, is)".to_string(),
+        other => format!("codec {other}"),
+    };
+    let decoder = symphonia::default::get_codecs().make_audio_decoder(params, options);
+    decoder.map_err(|error| match error {
+        Symphonia::Unsupported(_) => AudioError::file(
+            path,
+            Reason::Unsupported,
+            format!("{codec} is not supported ({error}); convert it, for example to flac"),
+        ),
+        error => AudioError::file(
+            path,
+            Reason::Damaged,
+            format!("the codec's header is damaged ({error}); download or copy it again"),
+        ),
+    })
+}
