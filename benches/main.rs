@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use models::{Fitted, Network};
 use tonotopy::data::sampler::ExcerptSampler;
-use tonotopy::evaluation::metrics::recommendation::{Options, score_recommendation};
+use tonotopy::evaluation::metrics::retrieval::{Options, score_recommendation};
 use tonotopy::evaluation::metrics::{Targets, score};
 use tonotopy::evaluation::predictions::Predictions;
 use tonotopy::experiment::Experiment;

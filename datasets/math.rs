@@ -1,13 +1,13 @@
-//! Elementary functions made of exactly rounded operations alone.
+//! Elementary functions with the same bits on every platform.
 //!
-//! The standard library takes `sin`, `exp2` and `log2` from the platform, and their last bits
-//! differ from one to the next. These use only `+ - * /`, `floor` and moves of bits, which IEEE 754
-//! fixes, so a piece has the same samples on every machine. They are good to about 1e-14, far
-//! beyond what a 32-bit sample holds.
+//! The standard library takes `sin`, `exp2` and `log2` from the platform, and their last bits differ
+//! between platforms. These functions use only `+ - * /`, `floor` and bit operations, which IEEE 754
+//! defines exactly, so a synthetic piece has the same samples on every machine. The relative error is
+//! about 1e-14.
 
 use std::f64::consts::{LN_2, SQRT_2, TAU};
 
-/// Sine and cosine of `turns` full turns; of zero for what is not finite.
+/// Sine and cosine of `turns` full turns; those of 0 if `turns` is not finite.
 pub(crate) fn sin_cos_turns(turns: f64) -> (f64, f64) {
     if !turns.is_finite() {
         return (0.0, 1.0);
@@ -17,7 +17,7 @@ pub(crate) fn sin_cos_turns(turns: f64) -> (f64, f64) {
     let x = TAU * (turns - 0.25 * quarter); // within an eighth of a turn of zero
     let y = x * x;
     let (mut sin, mut cos) = (0.0, 0.0);
-    // The Taylor series to x^17 and x^16, by Horner's rule: the first terms left out are below 1e-17.
+    // Taylor series to x^17 and x^16 by Horner's rule; the first omitted terms are below 1e-17.
     for k in (1..=8).rev() {
         let k = 2.0 * f64::from(k);
         sin = -y / (k * (k + 1.0)) * (1.0 + sin);
@@ -37,7 +37,7 @@ pub(crate) fn sin_turns(turns: f64) -> f64 {
     sin_cos_turns(turns).0
 }
 
-/// 2 to the power `x`, held within the range of normal numbers.
+/// 2 to the power `x`, clamped to the range of normal numbers.
 pub(crate) fn exp2(x: f64) -> f64 {
     let x = x.clamp(-1000.0, 1000.0);
     let whole = x.floor();
@@ -54,12 +54,12 @@ pub(crate) fn exp(x: f64) -> f64 {
     exp2(x / LN_2)
 }
 
-/// The natural logarithm of `x`, as [`log2`].
+/// The natural logarithm of `x`; for the range, see [`log2`].
 pub(crate) fn ln(x: f64) -> f64 {
     log2(x) * LN_2
 }
 
-/// The logarithm of `x` to base 2, for normal `x` above zero; -1022 for what is smaller.
+/// The logarithm of `x` to base 2 for normal `x` above 0; -1022 for anything else.
 pub(crate) fn log2(x: f64) -> f64 {
     if x.is_nan() || x <= f64::MIN_POSITIVE {
         return -1022.0;
@@ -71,7 +71,7 @@ pub(crate) fn log2(x: f64) -> f64 {
         mantissa *= 0.5;
         exponent += 1;
     }
-    // ln m = 2 artanh((m - 1) / (m + 1)), whose series runs in the square of the argument.
+    // ln m = 2 artanh((m - 1) / (m + 1)), a series in the square of the argument.
     let s = (mantissa - 1.0) / (mantissa + 1.0);
     let y = s * s;
     let mut sum = 0.0;
@@ -81,17 +81,17 @@ pub(crate) fn log2(x: f64) -> f64 {
     exponent as f64 + 2.0 * s * sum / LN_2
 }
 
-/// `x` to the power `y`, for `x` above zero.
+/// `x` to the power `y`, for `x` above 0.
 pub(crate) fn pow(x: f64, y: f64) -> f64 {
     exp2(y * log2(x))
 }
 
-/// The factor of amplitude that `db` decibels are.
+/// The amplitude factor of `db` decibels.
 pub(crate) fn from_db(db: f64) -> f64 {
     pow(10.0, db / 20.0)
 }
 
-/// The frequency in hertz of a MIDI note number, 69 being 440 Hz.
+/// The frequency in hertz of a MIDI note number; 69 is 440 Hz.
 pub(crate) fn midi_to_hz(pitch: f64) -> f64 {
     440.0 * exp2((pitch - 69.0) / 12.0)
 }
@@ -100,9 +100,9 @@ pub(crate) fn midi_to_hz(pitch: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Written so that NaN fails.
+    /// NaN fails.
     fn close(ours: f64, theirs: f64, relative_to: f64) {
-        assert!((ours - theirs).abs() <= 2e-13 * relative_to, "{ours} against {theirs}");
+        assert!((ours - theirs).abs() <= 2e-13 * relative_to, "{ours} instead of {theirs}");
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_arguments_give_finite_values() {
+    fn results_are_finite_for_all_arguments() {
         for x in [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 1e300] {
             let (sin, cos) = sin_cos_turns(x);
             assert!(sin.is_finite() && cos.is_finite() && log2(x).is_finite());

@@ -1,9 +1,9 @@
-//! Random numbers that are a function of their key, with no state to carry along.
+//! Counter-based random numbers: a pure function of seed, index and purpose.
 //!
 //! Philox 4x32 with ten rounds: Salmon, Moraes, Dror and Shaw (2011), "Parallel random numbers: as
-//! easy as 1, 2, 3". The key is the seed of the data; the counter holds the track, what the
-//! numbers are for and how many were drawn. So no two purposes share numbers, and a track does
-//! not depend on how many others there are or on the order in which they are made.
+//! easy as 1, 2, 3". The key is the seed; the counter contains the index (of a track or user), the purpose
+//! and the number of blocks drawn. Two purposes never share numbers, and a track depends neither on the number
+//! of tracks nor on the order in which they are generated.
 
 use crate::math::{ln, sin_cos_turns};
 
@@ -11,7 +11,7 @@ const ROUNDS: usize = 10;
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
-/// One block of four numbers.
+/// A block of four random numbers.
 fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let ([mut a, mut b, mut c, mut d], [mut k0, mut k1]) = (counter, key);
     for _ in 0..ROUNDS {
@@ -27,45 +27,43 @@ fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [a, b, c, d]
 }
 
-/// What the numbers of a [`Stream`] decide.
+/// The use of the numbers of a [`Stream`].
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
 pub(crate) enum Purpose {
-    /// Tempo, key, ensemble, room: everything that is chosen once a piece.
+    /// Tempo, key, ensemble, room: everything that is chosen once per piece.
     Plan = 1,
     /// The notes of a part.
     Notes = 2,
     /// The timbre of a part.
     Timbre = 3,
-    /// One note: phases, small deviations, breath.
+    /// Phases, small deviations and noise of a note.
     Note = 4,
     /// The drum pattern.
     Drums = 5,
     /// The sound of the drum kit.
     Kit = 6,
-    /// One stroke on a drum.
+    /// A drum hit.
     Stroke = 7,
     /// The noise floor.
     Floor = 8,
     /// The reverberation.
     Room = 9,
-    /// The assignment of tracks to splits; belongs to no track.
+    /// The assignment of tracks to splits; its index is 0.
     Split = 10,
-    /// What makes a track popular and to whom it speaks, apart from its tags.
+    /// A track's popularity and its qualities apart from tags.
     Appeal = 11,
-    /// What a listener likes.
+    /// A listener's taste.
     Taste = 12,
-    /// How much a listener listens.
+    /// The number of tracks that a listener plays.
     Activity = 13,
-    /// Which tracks a listener comes upon, and how often each is played.
+    /// The tracks that a listener plays, and how often.
     Plays = 14,
-    /// What is held out.
-    HoldOut = 15,
-    /// Which users a piece of listening data keeps.
+    /// The users of a subset of listening data.
     Subset = 16,
 }
 
-/// A run of random numbers with a key of its own.
+/// A sequence of random numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     key: [u32; 2],
@@ -75,8 +73,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The numbers for `purpose` in track `index` of the data of `seed`; `which` tells apart those
-    /// of one purpose (below 2^24: the part, the note).
+    /// The numbers for `purpose` and track (or user) `index` of the data with `seed`; `which` (below 2^24)
+    /// distinguishes streams of one purpose, such as parts and notes.
     pub(crate) fn new(seed: u64, index: u64, purpose: Purpose, which: u32) -> Self {
         Self {
             key: [seed as u32, (seed >> 32) as u32],
@@ -117,7 +115,7 @@ impl Stream {
 
     /// Normal, with mean 0 and variance 1.
     pub(crate) fn normal(&mut self) -> f64 {
-        // Box and Muller (1958). Above 0, so that the logarithm is finite: at most 6.6 deviations.
+        // Box and Muller (1958). A number above 0 keeps the logarithm finite: at most 6.6 deviations.
         let radius = (-2.0 * ln(self.unit_above_zero())).sqrt();
         radius * sin_cos_turns(self.unit()).1
     }
@@ -127,7 +125,7 @@ impl Stream {
         1.0 - self.unit()
     }
 
-    /// Uniform in `0..n`; 0 for `n` of 0. The bias of `n / 2^32` is of no account here.
+    /// Uniform in `0..n`; 0 if `n` is 0. The bias of `n / 2^32` is negligible here.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u64::from(self.next_u32()) * n as u64) >> 32) as usize
     }
@@ -137,12 +135,12 @@ impl Stream {
         self.unit() < p
     }
 
-    /// One of `items`, which is not empty.
+    /// A random element of `items`, which must not be empty.
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
 
-    /// An index into `weights` with probability proportional to the weight there.
+    /// An index into `weights` with probability proportional to its weight.
     pub(crate) fn weighted(&mut self, weights: &[f64]) -> usize {
         let mut x = self.unit() * weights.iter().sum::<f64>();
         for (i, weight) in weights.iter().enumerate() {
@@ -154,9 +152,18 @@ impl Stream {
         weights.len() - 1
     }
 
-    /// White noise, uniform with variance 1. Two samples come from a number of 32 bits.
+    /// The indices `0..n` in random order (Fisher and Yates).
+    pub(crate) fn permutation(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for last in (1..n).rev() {
+            order.swap(last, self.below(last + 1));
+        }
+        order
+    }
+
+    /// White noise, uniformly distributed with variance 1: two samples per 32-bit number.
     pub(crate) fn fill_noise(&mut self, out: &mut [f32]) {
-        // Variance 1 for the uniform distribution on the 2^16 half-integers about zero.
+        // Gives the 2^16 half-integers around 0 a variance of 1.
         const SCALE: f32 = 1.732_050_8 / 32_768.0;
         for samples in out.chunks_mut(8) {
             self.refill();
@@ -173,9 +180,9 @@ impl Stream {
 mod tests {
     use super::*;
 
-    /// The vectors for `philox4x32 10` in the file `kat_vectors` of the authors' Random123.
+    /// The known answers for `philox4x32 10` in the file `kat_vectors` of the authors' Random123.
     #[test]
-    fn philox_gives_the_published_vectors() {
+    fn philox_gives_the_published_answers() {
         assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(
             philox([u32::MAX; 4], [u32::MAX; 2]),
@@ -191,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_differ_by_every_part_of_their_key() {
+    fn streams_differ_in_every_argument() {
         let first = |seed, index, purpose, which| Stream::new(seed, index, purpose, which).unit();
         let base = first(1, 1, Purpose::Plan, 0);
         assert_eq!(base, first(1, 1, Purpose::Plan, 0));
@@ -223,11 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn normal_deviates_have_their_moments() {
+    fn normal_numbers_have_the_right_moments() {
         let mut stream = Stream::new(5, 0, Purpose::Taste, 0);
         let draws: Vec<f64> = (0..200_000).map(|_| stream.normal()).collect();
         let moment = |power: i32| draws.iter().map(|x| x.powi(power)).sum::<f64>() / 2e5;
-        // Five standard errors of each.
+        // The bounds are five standard errors.
         assert!(moment(1).abs() < 0.012, "{}", moment(1));
         assert!((moment(2) - 1.0).abs() < 0.016, "{}", moment(2));
         assert!(moment(3).abs() < 0.044, "{}", moment(3));
@@ -235,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn weighted_choice_keeps_its_weights() {
+    fn weighted_choice_has_the_given_probabilities() {
         let mut stream = Stream::new(3, 0, Purpose::Plan, 0);
         let mut counts = [0.0f64; 3];
         for _ in 0..10_000 {

@@ -1,4 +1,4 @@
-//! Splits, and how to make one: by artist, or at random.
+//! Splits into training, validation and test sets, and making one: by artist, or at random.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,23 +6,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::shown;
+use crate::error::quoted;
 use crate::{Collection, DatasetError};
 
-/// The part of a data set that a track belongs to.
+/// The part of a dataset that a track belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// What is learned from.
+    /// The model is trained on it.
     Train,
-    /// What decides which checkpoint is the best, and when to stop.
+    /// It selects the best checkpoint and decides when training stops.
     Valid,
-    /// What the reported scores are of.
+    /// The reported scores are measured on it.
     Test,
 }
 
 impl Split {
-    /// All, in order.
+    /// All splits, in order.
     pub const ALL: [Split; 3] = [Split::Train, Split::Valid, Split::Test];
 }
 
@@ -40,17 +40,15 @@ impl FromStr for Split {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Split::ALL
-            .into_iter()
-            .find(|split| split.to_string() == text)
-            .ok_or_else(|| format!("{text:?} is no split: write train, valid or test"))
+        let split = Split::ALL.into_iter().find(|split| split.to_string() == text);
+        split.ok_or_else(|| format!("split {} is not one of train, valid, test", quoted(text)))
     }
 }
 
-/// How to split: `artist:8/1/1` or `random:8/1/1`.
+/// A rule for splitting a collection, written as `artist:8/1/1` or `random:8/1/1`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SplitSpec {
-    /// Whether all tracks of an artist go to one side.
+    /// Whether all tracks of an artist go to the same split.
     by_artist: bool,
     /// Shares of train, valid and test; their sum is 1.
     shares: [f64; 3],
@@ -62,8 +60,9 @@ impl FromStr for SplitSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} is no split: write artist:8/1/1 or random:8/1/1 \
-                 (shares of train, valid and test, each above 0)"
+                "split {} is not understood: write artist:8/1/1 or random:8/1/1 (shares of train, valid \
+                 and test, each above 0)",
+                quoted(text)
             )
         };
         let (kind, shares) = text.split_once(':').ok_or_else(wrong)?;
@@ -83,34 +82,29 @@ impl FromStr for SplitSpec {
     }
 }
 
-/// What a data set's `split` asks for; nothing if it is empty.
-pub(crate) fn asked(dataset: &str, text: &str) -> Result<Option<SplitSpec>, DatasetError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|problem| DatasetError::InvalidConfig {
-        dataset: dataset.into(),
-        key: "split".into(),
-        value: shown(text),
-        remedy: problem,
-    })
+/// The rule in a dataset's `split` setting; `None` if it is empty.
+pub(crate) fn parse_setting(dataset: &str, text: &str) -> Result<Option<SplitSpec>, DatasetError> {
+    let parse = || {
+        text.parse().map_err(|e: String| DatasetError::config(dataset, "split", quoted(text), e))
+    };
+    (!text.is_empty()).then(parse).transpose()
 }
 
-/// How a split came out.
+/// Counts of tracks, artists and tags per split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SplitReport {
     /// Tracks in train, valid and test.
     pub tracks: [usize; 3],
-    /// Artists in each; tracks without an artist do not count.
+    /// Artists in train, valid and test; tracks without an artist are not counted.
     pub artists: [usize; 3],
-    /// Artists in more than one: none after a split by artist.
+    /// Artists in more than one split: 0 after a split by artist.
     pub shared_artists: usize,
-    /// Tracks with each tag in train, valid and test, in the order of the vocabulary.
+    /// Tracks per tag in train, valid and test, in the order of the vocabulary.
     pub tags: Vec<(String, [usize; 3])>,
 }
 
 impl SplitReport {
-    /// Counts a collection as it is split; tracks without a split do not count.
+    /// Counts the tracks of a collection that have a split.
     pub fn of(collection: &Collection) -> SplitReport {
         let mut tracks = [0; 3];
         let mut tags: Vec<_> = collection.tags.iter().map(|tag| (tag.clone(), [0; 3])).collect();
@@ -135,7 +129,7 @@ impl SplitReport {
         }
     }
 
-    /// Tags that have no track in one of the splits.
+    /// Tags that at least one of the splits has no track of.
     pub fn incomplete_tags(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().filter(|(_, counts)| counts.contains(&0)).map(|(tag, _)| tag.as_str())
     }
@@ -156,21 +150,21 @@ impl fmt::Display for SplitReport {
         let incomplete: Vec<&str> = self.incomplete_tags().collect();
         if !incomplete.is_empty() {
             let first = incomplete[..incomplete.len().min(SHOWN)].join(", ");
-            write!(f, "; tags that a split lacks: {} ({first}", incomplete.len())?;
+            write!(f, "; tags that are missing from a split: {} ({first}", incomplete.len())?;
             f.write_str(if incomplete.len() > SHOWN { ", ...)" } else { ")" })?;
         }
         Ok(())
     }
 }
 
-/// Gives every track of the collection a split, replacing the one it has.
+/// Assigns a split to every track of the collection, replacing the existing one.
 ///
-/// Groups (artists, or single tracks) are taken by size, largest first, equal ones in an order
-/// drawn from `seed`, and each goes where the most tracks are missing. The result depends on ids
-/// and artists alone, not on the order of the tracks.
+/// Groups (artists, or single tracks) are assigned by size, largest first, groups of equal size in an order
+/// drawn from `seed`. Each goes to the split that lacks the most tracks. The result depends only on ids and
+/// artists, not on the order of the tracks.
 ///
 /// # Errors
-/// If an artist is missing where one is needed, or a split would be empty.
+/// If a track lacks an artist in a split by artist, or a split would be empty.
 pub fn assign_splits(
     collection: &mut Collection,
     spec: &SplitSpec,
@@ -185,7 +179,7 @@ pub fn assign_splits(
             (true, Some(artist)) if !artist.is_empty() => artist,
             (true, _) => {
                 return Err(failed(format!(
-                    "track {} has no artist: fill the artist column, or use random:A/B/C",
+                    "track {} has no artist: add its artist, or split with random:A/B/C",
                     track.id
                 )));
             }
@@ -194,10 +188,8 @@ pub fn assign_splits(
     }
     if groups.len() < 3 {
         let what = if spec.by_artist { "artists" } else { "tracks" };
-        return Err(failed(format!(
-            "there are only {} {what}, and three splits: add some",
-            groups.len()
-        )));
+        let problem = format!("only {} {what} for three splits: add some", groups.len());
+        return Err(failed(problem));
     }
 
     let mut groups: Vec<(&str, Vec<usize>)> = groups.into_iter().collect();
@@ -213,13 +205,13 @@ pub fn assign_splits(
     let number = groups.len();
     for (done, (_, members)) in groups.into_iter().enumerate() {
         let missing = |side: usize| spec.shares[side] * total - tracks[side] as f64;
-        // When as many groups are left as splits are empty, each empty one gets one.
+        // Once as many groups remain as splits are empty, every empty split gets one.
         let empty = |side: usize| taken[side] == 0;
         let forced = (0..3).filter(|&side| empty(side)).count() >= number - done;
         let side = (0..3)
             .filter(|&side| !forced || empty(side))
             .max_by(|&a, &b| missing(a).total_cmp(&missing(b)).then(b.cmp(&a)))
-            .expect("there are three splits");
+            .unwrap_or(0);
         tracks[side] += members.len();
         taken[side] += 1;
         for index in members {
@@ -245,7 +237,7 @@ mod tests {
                 let path = format!("{artist}-{song}.mp3").into();
                 tracks.push(Track {
                     id: format!("{artist}-{song}"),
-                    audio: Audio::File { path, offset_s: 0.0, duration_s: None },
+                    audio: Audio::file(path),
                     split: None,
                     tags: vec![artist % 3],
                     artist: Some(format!("artist {artist}")),
@@ -261,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn artists_stay_whole_and_shares_are_met() {
+    fn artists_are_not_divided_and_shares_are_met() {
         let mut all = collection();
         let spec: SplitSpec = "artist:8/1/1".parse().unwrap();
         let report = assign_splits(&mut all, &spec, 1).unwrap();
@@ -279,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_split_depends_on_seed_and_names_only() {
+    fn split_depends_only_on_seed_and_names() {
         let spec: SplitSpec = "random:6/2/2".parse().unwrap();
         let (mut a, mut b, mut c) = (collection(), collection(), collection());
         b.tracks.reverse();
@@ -290,9 +282,9 @@ mod tests {
         assert_ne!(by_id(&a), by_id(&c));
     }
 
-    /// `tests/split_reference.py` writes the definition out in Python.
+    /// `tests/split_reference.py` is an independent implementation in Python.
     #[test]
-    fn splits_are_those_of_the_reference() {
+    fn splits_equal_the_reference() {
         let reference = include_str!("tests/split_reference.csv");
         let mut splits: BTreeMap<(&str, u64), Collection> = BTreeMap::new();
         for line in reference.lines().skip(1) {
@@ -313,9 +305,9 @@ mod tests {
         assert_eq!(splits.len(), 6);
     }
 
-    /// All ways to share out ten artists, against the one taken.
+    /// Compares with the best of all assignments of ten artists.
     #[test]
-    fn few_artists_are_shared_out_nearly_as_well_as_they_can_be() {
+    fn split_of_few_artists_is_near_the_optimum() {
         let sizes = [40, 22, 19, 13, 9, 8, 5, 3, 2, 1];
         let total: i32 = sizes.iter().sum();
         let off = |tracks: [i32; 3]| {
@@ -340,11 +332,11 @@ mod tests {
             .collect();
         let report = assign_splits(&mut all, &"artist:70/15/15".parse().unwrap(), 1).unwrap();
         let taken = off(report.tracks.map(|tracks| tracks as i32));
-        assert!(taken <= best + 2.0, "{taken} tracks off, {best} is possible: {report}");
+        assert!(taken <= best + 2.0, "{taken} tracks off, the optimum is {best}: {report}");
     }
 
     #[test]
-    fn the_report_counts_artists_and_tags() {
+    fn report_counts_artists_and_tags() {
         let mut all = collection();
         let report = assign_splits(&mut all, &"random:8/1/1".parse().unwrap(), 3).unwrap();
         let artists = |split: Split| -> std::collections::BTreeSet<&str> {
@@ -370,12 +362,15 @@ mod tests {
         all.tracks[last].tags.push(3);
         let report = SplitReport::of(&all);
         assert_eq!(report.incomplete_tags().collect::<Vec<_>>(), ["rare"]);
-        assert!(report.to_string().contains("tags that a split lacks: 1 (rare)"), "{report}");
+        assert!(
+            report.to_string().contains("tags that are missing from a split: 1 (rare)"),
+            "{report}"
+        );
         assert!(report.to_string().contains("in more than one split"), "{report}");
     }
 
     #[test]
-    fn every_split_gets_something_however_small_its_share() {
+    fn no_split_is_empty_even_with_a_small_share() {
         let mut few = collection();
         few.tracks.retain(|t| ["0-0", "1-0", "2-0"].contains(&t.id.as_str()));
         let report = assign_splits(&mut few, &"artist:98/1/1".parse().unwrap(), 1).unwrap();
@@ -389,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_rules_are_refused() {
         for text in [
             "",
             "artist",

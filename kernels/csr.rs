@@ -1,40 +1,42 @@
-//! Sparse matrices as compressed rows.
+//! Sparse matrices in compressed-row format (CSR).
 
 use rayon::prelude::*;
 
-/// A sparse matrix of `rows x columns`: the entries of each row, one row after the other.
+/// A sparse `rows x columns` matrix: the entries of all rows in order.
 ///
-/// In a row columns rise and do not repeat.
+/// Columns are strictly increasing within a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Csr {
-    /// `rows + 1` numbers: row `r` is entries `offsets[r]..offsets[r + 1]`.
+    /// `rows + 1` values: row `r` has the entries `offsets[r]..offsets[r + 1]`.
     offsets: Vec<usize>,
     columns: Vec<u32>,
     values: Vec<f32>,
     n_columns: usize,
 }
 
-/// Why parts do not make a sparse matrix.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Invalid parts of a sparse matrix.
+#[allow(missing_docs, reason = "the messages describe the variants")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CsrError {
-    #[error("there are {columns} column numbers for {values} values: each entry needs both")]
+    #[error("{columns} column indices for {values} values: every entry needs both")]
     Lengths { columns: usize, values: usize },
     #[error(
-        "a matrix with {n_columns} columns: column numbers have 32 bits, so at most {} fit",
+        "{n_columns} columns are too many: column indices have 32 bits, so at most {} are possible",
         u32::MAX
     )]
     TooWide { n_columns: usize },
     #[error(
-        "the offsets must begin with 0, never fall and end with the number of entries, {entries}; \
+        "row offsets must begin with 0, not decrease and end with the number of entries, {entries}; \
          offset {index} is {offset:?}"
     )]
     Offsets { index: usize, offset: Option<usize>, entries: usize },
     #[error(
-        "row {row} has an entry in column {column}, but there are {n_columns} columns (from 0)"
+        "row {row} has an entry in column {column}, but the matrix has {n_columns} columns (from 0)"
     )]
     Column { row: usize, column: u32, n_columns: usize },
-    #[error("row {row}: column {column} follows column {before}; columns must rise and not repeat")]
+    #[error(
+        "row {row}: column {column} follows column {before}; columns must be strictly increasing"
+    )]
     Order { row: usize, before: u32, column: u32 },
     #[error("row {row}, column {column} is {value}: values must be finite")]
     Value { row: usize, column: u32, value: f32 },
@@ -44,7 +46,7 @@ impl Csr {
     /// A matrix of `offsets.len() - 1` rows and `n_columns` columns from its parts.
     ///
     /// # Errors
-    /// If they do not fit each other, a row's columns do not rise, or a value is not finite.
+    /// If their lengths do not match, the columns of a row are not strictly increasing, or a value is not finite.
     pub fn new(
         offsets: Vec<usize>,
         columns: Vec<u32>,
@@ -71,7 +73,7 @@ impl Csr {
             return wrong(offsets.len() - 1);
         }
         let matrix = Csr { offsets, columns, values, n_columns };
-        // The first wrong row, however many threads look.
+        // The first invalid row, for any number of threads.
         match (0..matrix.n_rows()).into_par_iter().find_map_first(|row| matrix.check_row(row)) {
             Some(error) => Err(error),
             None => Ok(matrix),
@@ -91,12 +93,12 @@ impl Csr {
         Some(CsrError::Value { row, column: columns[at], value: values[at] })
     }
 
-    /// How many rows there are, empty ones among them.
+    /// The number of rows, including empty ones.
     pub fn n_rows(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// How many columns there are, empty ones among them.
+    /// The number of columns, including empty ones.
     pub fn n_columns(&self) -> usize {
         self.n_columns
     }
@@ -106,7 +108,7 @@ impl Csr {
         self.columns.len()
     }
 
-    /// Whether there is no entry.
+    /// Whether the matrix has no entries.
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()
     }
@@ -114,34 +116,33 @@ impl Csr {
     /// The columns and values of a row's entries.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// If the row does not exist.
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         let range = self.offsets[row]..self.offsets[row + 1];
         (&self.columns[range.clone()], &self.values[range])
     }
 
-    /// `n_rows + 1` numbers: row `r` is entries `offsets[r]..offsets[r + 1]`.
+    /// `n_rows + 1` values: row `r` has the entries `offsets[r]..offsets[r + 1]`.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
     }
 
-    /// The column of every entry, row after row.
+    /// The column of every entry, in the order of rows.
     pub fn columns(&self) -> &[u32] {
         &self.columns
     }
 
-    /// The value of every entry, in the same order; finite.
+    /// The value of every entry, in the order of rows; all are finite.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The matrix with rows and columns exchanged, by all threads, each in its own columns.
+    /// The transpose, computed by all threads, each for its own columns.
     ///
     /// # References
-    /// Gustavson: "Two fast algorithms for sparse matrices", ACM TOMS 4(3), 1978 (the counting
-    /// that one thread does here).
+    /// Gustavson: "Two fast algorithms for sparse matrices", ACM TOMS 4(3), 1978: the counting of each thread.
     pub fn transposed(&self) -> Csr {
-        // Bands of columns, of equal width; finding a band's entries in a row is a binary search.
+        // Bands of equal numbers of columns; the entries of a band in a row are found by binary search.
         let width = self.n_columns.div_ceil(4 * rayon::current_num_threads().max(1)).max(1);
         let band = |band: usize| {
             (band * width) as u32..(((band + 1) * width) as u64).min(u32::MAX as u64) as u32
@@ -212,7 +213,7 @@ impl Csr {
 mod tests {
     use super::*;
 
-    /// By the definition, into a dense table.
+    /// As a dense table, by the definition.
     fn dense(matrix: &Csr) -> Vec<Vec<Option<f32>>> {
         let mut table = vec![vec![None; matrix.n_columns()]; matrix.n_rows()];
         for (row, line) in table.iter_mut().enumerate() {
@@ -224,7 +225,7 @@ mod tests {
         table
     }
 
-    /// Pseudo-random entries, with rows and columns that have none.
+    /// Pseudo-random entries; some rows and columns are empty.
     fn example(rows: usize, columns: usize) -> Csr {
         let mut state = 1_u64;
         let mut offsets = vec![0];
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn transposes_by_the_definition_with_any_number_of_threads() {
+    fn transpose_equals_its_definition_for_any_number_of_threads() {
         for (rows, columns) in [(40, 63), (1, 9), (50, 1), (3, 200)] {
             let matrix = example(rows, columns);
             let table = dense(&matrix);
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_matrices_are_matrices() {
+    fn empty_matrices_are_valid() {
         let none = Csr::new(vec![0], vec![], vec![], 0).unwrap();
         assert_eq!((none.n_rows(), none.n_columns(), none.is_empty()), (0, 0, true));
         assert_eq!(none.transposed(), none);
@@ -272,14 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_matrix() {
+    fn invalid_parts_are_refused() {
         let new = |offsets: &[usize], columns: &[u32], values: &[f32], n| {
             Csr::new(offsets.to_vec(), columns.to_vec(), values.to_vec(), n).unwrap_err()
         };
         let says = |error: CsrError, part: &str| {
             assert!(error.to_string().contains(part), "{error}");
         };
-        says(new(&[0, 1], &[0], &[], 1), "1 column numbers for 0 values");
+        says(new(&[0, 1], &[0], &[], 1), "1 column indices for 0 values");
         says(new(&[], &[], &[], 1), "offset 0 is None");
         says(new(&[1, 1], &[0], &[1.0], 1), "offset 0 is Some(1)");
         says(new(&[0, 2, 1, 2], &[0, 1], &[1.0; 2], 2), "offset 2 is Some(1)");
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_checked() {
+    fn mapped_values_are_checked() {
         let matrix = example(5, 6);
         let doubled = matrix.map_values(|value| 2.0 * value).unwrap();
         assert!(matrix.values().iter().zip(doubled.values()).all(|(a, b)| 2.0 * a == *b));

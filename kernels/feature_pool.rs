@@ -1,15 +1,12 @@
-//! Pooling across neighbouring filters, frame by frame.
+//! Pooling over neighbouring filters at every frame.
 //!
 //! ```text
 //! y[b, g, t] = sqrt(floor + sum_i x[b, g size + i, t]^2)      L2
 //! y[b, g, t] = max_i x[b, g size + i, t]                      maximum
 //! ```
 //!
-//! [`feature_pool`] takes the fast way on the CPU, one pass forward and one backward over interleaved
-//! filters, and on GPUs (`cube.rs`), and [`feature_pool_composite`] everywhere else.
-
-#[cfg(feature = "wgpu")]
-mod cube;
+//! [`feature_pool`] has a kernel for the CPU: one pass forward and one backward over interleaved filters. Other devices run
+//! [`feature_pool_composite`]; on GPUs, common sizes are part of the kernel of a filterbank ([`bands`](crate::bands)).
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
@@ -22,37 +19,35 @@ use burn_autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// What becomes of a group of filters.
+/// The reduction of a group of filters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FeaturePooling {
-    /// The root of the sum of squares and of `floor`, which keeps the slope finite at 0.
+    /// The L2 norm; `floor` is added to the sum of squares, which keeps the derivative finite at 0.
     #[allow(missing_docs, reason = "the sentence above names it")]
     L2 { floor: f32 },
-    /// The largest; the first of equals.
+    /// The maximum; the first of equal maxima receives the gradient.
     Max,
 }
 
-/// Pools every `size` neighbouring filters; see the head of this module.
+/// Pools every `size` neighbouring filters, as defined in the [module documentation](self).
 ///
 /// # Shapes
 /// - `x`: `[batch, filter, frame]`
 /// - returns: `[batch, filter / size, frame]`
 ///
 /// # Panics
-/// If the filters are no whole number of groups.
+/// If `size` is 0 or does not divide the number of filters.
 pub fn feature_pool(x: Tensor<3>, size: usize, pooling: FeaturePooling) -> Tensor<3> {
     check(x.dims()[1], size);
     match x.device().without_autodiff().as_dispatch() {
         DispatchDevice::Flex(_) => Tensor::from_dispatch(
             <Dispatch as FeaturePoolOps>::feature_pool(x.into_dispatch(), size, pooling),
         ),
-        #[cfg(feature = "wgpu")]
-        DispatchDevice::Cube(_) if cube::takes(&x) => cube::feature_pool(x, size, pooling),
         _ => feature_pool_composite(x, size, pooling),
     }
 }
 
-/// The same in plain operations.
+/// [`feature_pool`] in plain tensor operations.
 ///
 /// # Panics
 /// As [`feature_pool`].
@@ -70,14 +65,14 @@ pub fn feature_pool_composite(x: Tensor<3>, size: usize, pooling: FeaturePooling
 fn check(filters: usize, size: usize) {
     assert!(
         size > 0 && filters.is_multiple_of(size),
-        "{filters} filters are no whole number of groups of {size}"
+        "{filters} filters cannot be divided into groups of {size}"
     );
 }
 
-/// [`feature_pool`] of backends that have a faster way.
+/// [`feature_pool`] on the CPU.
 #[backend_extension(Flex, Autodiff)]
 pub trait FeaturePoolOps: Backend {
-    /// See [`feature_pool`]. Whole groups are the caller's to see to.
+    /// See [`feature_pool`]; the caller checks the size.
     fn feature_pool(
         x: FloatTensor<Self>,
         size: usize,
@@ -85,20 +80,20 @@ pub trait FeaturePoolOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Groups that one task takes.
+/// Groups per task.
 const GROUPS: usize = 4096;
 
-/// `[batch, filter, frame]` with its filters interleaved.
+/// `[batch, filter, frame]` with filters interleaved in memory.
 fn interleaved(x: FlexTensor) -> FlexTensor {
     x.transpose(1, 2).to_contiguous()
 }
 
-/// `[batch, frame, filter]` to `[batch, filter, frame]`.
-fn turned(values: Vec<f32>, shape: [usize; 3]) -> FlexTensor {
+/// A tensor `[batch, filter, frame]` of values in the order `[batch, frame, filter]`.
+fn from_interleaved(values: Vec<f32>, shape: [usize; 3]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape)).transpose(1, 2)
 }
 
-/// Calls `with` with the size as a constant where it is a common one, so that loops over groups unroll.
+/// Calls a function with the size as a constant if it is a common one, so that loops over groups are unrolled.
 macro_rules! sized {
     ($size:expr, $function:ident($($argument:expr),*)) => {
         match $size {
@@ -110,7 +105,7 @@ macro_rules! sized {
     };
 }
 
-/// `SIZE` is `size`, or 0 where that is not known beforehand.
+/// `SIZE`, or `size` if `SIZE` is 0: not known at compile time.
 #[inline(always)]
 fn known<const SIZE: usize>(size: usize) -> usize {
     if SIZE == 0 { size } else { SIZE }
@@ -166,7 +161,7 @@ impl FeaturePoolOps for Flex {
         out.par_chunks_mut(GROUPS)
             .zip(parts)
             .for_each(|(out, x)| sized!(size, pool(x, pooling, out)));
-        turned(out, [batch, frames, filters / size])
+        from_interleaved(out, [batch, frames, filters / size])
     }
 }
 
@@ -180,7 +175,7 @@ impl<C: CheckpointStrategy> FeaturePoolOps for Autodiff<Flex, C> {
         struct FeaturePool;
 
         impl Backward<Flex, 1> for FeaturePool {
-            /// Input and output, and what was done.
+            /// Input, output, group size and pooling.
             type State = (FlexTensor, FlexTensor, usize, FeaturePooling);
 
             fn backward(
@@ -200,7 +195,7 @@ impl<C: CheckpointStrategy> FeaturePoolOps for Autodiff<Flex, C> {
                     out.par_chunks_mut(GROUPS * size).zip(parts).zip(ys.zip(gradients)).for_each(
                         |((out, x), arriving)| sized!(size, spread(x, arriving, pooling, out)),
                     );
-                    turned(out, [batch, frames, filters])
+                    from_interleaved(out, [batch, frames, filters])
                 });
             }
         }
@@ -233,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn values_follow_the_definition() {
+    fn values_equal_the_definition() {
         let (batch, frames) = (2, 7);
         for size in [1, 2, 3, 4, 8] {
             let filters = 3 * size;
@@ -263,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_are_those_of_plain_operations() {
+    fn gradients_equal_those_of_plain_operations() {
         let shape = [2, 12, 5];
         for device in devices() {
             for size in [1, 3, 4] {
@@ -293,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_share_no_gradient() {
+    fn first_of_equal_maxima_receives_the_gradient() {
         for device in devices() {
             let x = Tensor::<3>::from_data([[[1.0], [2.0], [2.0]]], &device.autodiff());
             let x = x.require_grad();
@@ -303,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_has_a_finite_gradient_and_no_number_is_seen() {
+    fn gradient_of_silence_is_finite_and_nan_propagates() {
         for device in devices() {
             let x = Tensor::<3>::zeros([1, 4, 3], &device.clone().autodiff()).require_grad();
             let loss = feature_pool(x.clone(), 2, POOLINGS[0]).sum();
@@ -319,8 +314,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "5 filters are no whole number of groups of 2")]
-    fn broken_groups_are_refused() {
+    #[should_panic(expected = "5 filters cannot be divided into groups of 2")]
+    fn incomplete_groups_are_refused() {
         feature_pool(Tensor::zeros([1, 5, 3], &Device::flex()), 2, FeaturePooling::Max);
     }
 }

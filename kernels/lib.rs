@@ -1,12 +1,11 @@
-//! Operations on tensors that burn lacks or does slowly, with their gradients.
+//! Tensor operations that burn lacks or computes slowly, with their gradients.
 //!
-//! Each operation is written first in plain tensor operations, which every backend runs and
-//! autodiff differentiates; a faster version for one backend stands beside it and is tested
-//! against it, values and gradients.
+//! Each operation exists in plain tensor operations, which run on every backend and support automatic differentiation, and
+//! as a kernel for one kind of device. Tests compare values and gradients of both.
 //!
-//! Apart from these: what factorising sparse matrices takes ([`csr`], [`dense`]), 16-bit audio
-//! ([`pcm16`]), random bits ([`philox`]), how precise products are ([`precision`]), and how much memory a
-//! device has ([`memory`](mod@memory)).
+//! Besides tensor operations: sparse and dense matrices for factorization ([`csr`], [`linalg`]), 16-bit audio ([`pcm16`]),
+//! random numbers ([`philox`]), the precision of products ([`precision`]) and the memory of a device
+//! ([`memory`](mod@memory)).
 
 pub mod bands;
 pub mod conv;

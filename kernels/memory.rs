@@ -1,17 +1,17 @@
-//! What a device says of its memory.
+//! The memory of a device.
 
 use burn::tensor::Device;
 
-/// Limits of a GPU.
+/// Memory limits of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// Bytes of the largest tensor.
+    /// Size of the largest possible tensor, in bytes.
     pub largest_tensor: u64,
-    /// Bytes of all, where the driver tells.
+    /// Total size in bytes, if the driver reports it.
     pub all: Option<u64>,
 }
 
-/// Of a device without gradients; `None` for the CPU, which shares its memory with everything else.
+/// The memory limits of a device without autodiff; `None` for the CPU, which has no memory of its own.
 pub fn memory(device: &Device) -> Option<Memory> {
     #[cfg(feature = "wgpu")]
     if let burn::backend::DispatchDevice::Cube(device) = device.as_dispatch() {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_has_no_limits_of_its_own() {
+    fn the_cpu_has_no_memory_limits() {
         assert_eq!(memory(&Device::flex()), None);
     }
 }

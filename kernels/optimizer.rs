@@ -1,4 +1,4 @@
-//! Steps of optimizers, one pass over parameter, gradient and moments.
+//! Optimizer steps in one pass over parameter, gradient and moments.
 //!
 //! ```text
 //! momentum                            Adam, step t = 1, 2, ...
@@ -6,12 +6,12 @@
 //! v = momentum v + g                  m = beta_1 m + (1 - beta_1) g
 //! p = p - rate v                      v = beta_2 v + (1 - beta_2) g^2
 //! p = p - rate (g + momentum v)       p = p - rate m' / (sqrt(v') + epsilon)
-//!     if Nesterov's                       m' = m / (1 - beta_1^t), v' = v / (1 - beta_2^t)
+//!     if Nesterov                          m' = m / (1 - beta_1^t), v' = v / (1 - beta_2^t)
 //!                                     decoupled: g = gradient, and p = (1 - rate decay) p first
 //! ```
 //!
-//! [`momentum_step`] and [`adam_step`] take the fast way on the CPU, where what nobody else holds is changed in
-//! place, and plain operations everywhere else (which burn fuses on GPUs).
+//! [`momentum_step`] and [`adam_step`] have a kernel for the CPU, which updates tensors in place unless they are shared.
+//! Other devices run plain tensor operations, which burn fuses on GPUs.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
@@ -21,52 +21,53 @@ use rayon::prelude::*;
 
 use crate::simd::{Kernel, Simd, Width};
 
-/// Stochastic gradient descent with momentum, without dampening (Sutskever et al. 2013, as PyTorch has it).
+/// Stochastic gradient descent with momentum, without dampening (Sutskever et al. 2013, in the form of PyTorch).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Momentum {
-    /// `rate` in the formulas at the head of this module.
+    /// `rate` in the formulas of the [module documentation](self).
     pub learning_rate: f32,
-    /// What is kept of the velocity, from 0 to below 1.
+    /// Decay of the velocity, in `[0, 1)`.
     pub momentum: f32,
-    /// Whether the step looks ahead along the velocity.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// Added to the gradient, times the parameter.
+    /// `decay` in the formulas: times the parameter, it is added to the gradient.
     pub weight_decay: f32,
 }
 
-/// Adam (Kingma and Ba 2015, algorithm 1); decoupled, AdamW (Loshchilov and Hutter 2019, algorithm 2).
+/// Adam (Kingma and Ba 2015, algorithm 1) or, if `decoupled`, AdamW (Loshchilov and Hutter 2019, algorithm 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
-    /// `rate` in the formulas at the head of this module; in double precision, as are the corrections it is divided by.
+    /// `rate` in the formulas of the [module documentation](self); in double precision, like the bias corrections.
     pub learning_rate: f64,
-    /// What is kept of the mean of gradients, from 0 to below 1.
+    /// Decay of the first moment, in `[0, 1)`.
     pub beta_1: f32,
-    /// What is kept of the mean of their squares, from 0 to below 1.
+    /// Decay of the second moment, in `[0, 1)`.
     pub beta_2: f32,
     /// Added to the root of the corrected second moment.
     pub epsilon: f32,
-    /// Added to the gradient, times the parameter; taken from the parameter itself, times the rate, if `decoupled`.
+    /// `decay` in the formulas: times the parameter, it is added to the gradient or, if `decoupled`, times the rate
+    /// subtracted from the parameter.
     pub weight_decay: f32,
-    /// Whether this is AdamW.
+    /// Whether weight decay is decoupled from the gradient (AdamW).
     pub decoupled: bool,
 }
 
-/// What is the same for all values of one step of [`Adam`].
+/// The factors of one step of [`Adam`], equal for all values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
     rule: Adam,
-    /// What the first moment is multiplied with: `rate / (1 - beta_1^t)`.
+    /// Factor of the first moment: `rate / (1 - beta_1^t)`.
     rate: f32,
-    /// What the root of the second is multiplied with: `1 / sqrt(1 - beta_2^t)`.
+    /// Factor of the root of the second moment: `1 / sqrt(1 - beta_2^t)`.
     root: f32,
-    /// What is left of the parameter.
-    kept: f32,
-    /// What of the parameter the gradient gets.
+    /// Factor of the parameter.
+    shrink: f32,
+    /// Share of the parameter that is added to the gradient.
     decay: f32,
 }
 
 impl Adam {
-    /// Step number `time`, from 1.
+    /// The factors of step `time`, counted from 1.
     fn at(self, time: usize) -> AdamStep {
         let power = |beta: f32| f64::from(beta).powi(i32::try_from(time).unwrap_or(i32::MAX));
         let taken = self.learning_rate * f64::from(self.weight_decay);
@@ -74,13 +75,13 @@ impl Adam {
             rule: self,
             rate: (self.learning_rate / (1.0 - power(self.beta_1))) as f32,
             root: (1.0 / (1.0 - power(self.beta_2)).sqrt()) as f32,
-            kept: if self.decoupled { (1.0 - taken) as f32 } else { 1.0 },
+            shrink: if self.decoupled { (1.0 - taken) as f32 } else { 1.0 },
             decay: if self.decoupled { 0.0 } else { self.weight_decay },
         }
     }
 }
 
-/// Parameter and velocity after a step; tensors of one shape, without gradients of their own.
+/// Parameter and velocity after a step. All tensors have the same shape and no autodiff.
 pub fn momentum_step<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -101,7 +102,7 @@ pub fn momentum_step<const D: usize>(
     }
 }
 
-/// [`momentum_step`] in plain operations.
+/// [`momentum_step`] in plain tensor operations.
 pub fn momentum_step_composite<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -120,8 +121,7 @@ pub fn momentum_step_composite<const D: usize>(
     (parameter - change.mul_scalar(rule.learning_rate), velocity)
 }
 
-/// Parameter and both moments after step number `time`, from 1; tensors of one shape, without gradients of their
-/// own.
+/// Parameter and both moments after step `time`, counted from 1. All tensors have the same shape and no autodiff.
 pub fn adam_step<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -144,7 +144,7 @@ pub fn adam_step<const D: usize>(
     }
 }
 
-/// [`adam_step`] in plain operations.
+/// [`adam_step`] in plain tensor operations.
 pub fn adam_step_composite<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -152,7 +152,7 @@ pub fn adam_step_composite<const D: usize>(
     time: usize,
     rule: Adam,
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
-    let AdamStep { rate, root, kept, decay, .. } = rule.at(time);
+    let AdamStep { rate, root, shrink, decay, .. } = rule.at(time);
     let gradient = match decay {
         0.0 => gradient,
         decay => gradient + parameter.clone().mul_scalar(decay),
@@ -160,14 +160,14 @@ pub fn adam_step_composite<const D: usize>(
     let first = first.mul_scalar(rule.beta_1) + gradient.clone().mul_scalar(1.0 - rule.beta_1);
     let second = second.mul_scalar(rule.beta_2) + gradient.square().mul_scalar(1.0 - rule.beta_2);
     let spread = second.clone().sqrt().mul_scalar(root).add_scalar(rule.epsilon);
-    let parameter = parameter.mul_scalar(kept) - first.clone().mul_scalar(rate) / spread;
+    let parameter = parameter.mul_scalar(shrink) - first.clone().mul_scalar(rate) / spread;
     (parameter, [first, second])
 }
 
-/// Steps of optimizers on backends that have a faster way; tensors of one shape.
+/// Optimizer steps on backends that have kernels. All tensors have the same shape.
 #[backend_extension(Flex)]
 pub trait OptimizerOps: Backend {
-    /// See [`momentum_step`]: parameter and velocity.
+    /// Parameter and velocity of [`momentum_step`].
     fn momentum_step(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -175,7 +175,7 @@ pub trait OptimizerOps: Backend {
         rule: Momentum,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// See [`adam_step`]: parameter, first and second moment.
+    /// Parameter, first and second moment of [`adam_step`].
     fn adam_step(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -185,11 +185,11 @@ pub trait OptimizerOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// Values that one task takes.
+/// Values per task.
 const VALUES: usize = 1 << 15;
 
-/// With its values in order and no others beside them.
-fn whole(tensor: FlexTensor) -> FlexTensor {
+/// The tensor, copied unless it is contiguous and its storage has no other values.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
     let values = tensor.shape().num_elements();
     match tensor.as_slice::<f32>() {
         Some(slice) if slice.len() == values && tensor.storage::<f32>().len() == values => tensor,
@@ -204,7 +204,8 @@ impl OptimizerOps for Flex {
         velocity: FlexTensor,
         rule: Momentum,
     ) -> (FlexTensor, FlexTensor) {
-        let [mut parameter, gradient, mut velocity] = [parameter, gradient, velocity].map(whole);
+        let [mut parameter, gradient, mut velocity] =
+            [parameter, gradient, velocity].map(contiguous);
         let width = Width::best();
         parameter
             .storage_mut::<f32>()
@@ -225,7 +226,7 @@ impl OptimizerOps for Flex {
         step: AdamStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [mut parameter, gradient, mut first, mut second] =
-            [parameter, gradient, first, second].map(whole);
+            [parameter, gradient, first, second].map(contiguous);
         let width = Width::best();
         let moments = first
             .storage_mut::<f32>()
@@ -280,13 +281,14 @@ impl Kernel for AdamPass<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Self { parameter, first, second, gradient, step } = self;
-        let AdamStep { rule: Adam { beta_1, beta_2, epsilon, .. }, rate, root, kept, decay } = step;
+        let AdamStep { rule: Adam { beta_1, beta_2, epsilon, .. }, rate, root, shrink, decay } =
+            step;
         let (rest_1, rest_2) = (1.0 - beta_1, 1.0 - beta_2);
         for (((p, m), v), g) in parameter.iter_mut().zip(first).zip(second).zip(gradient) {
             let g = g + decay * *p;
             *m = beta_1 * *m + rest_1 * g;
             *v = beta_2 * *v + rest_2 * g * g;
-            *p = kept * *p - rate * *m / (v.sqrt() * root + epsilon);
+            *p = shrink * *p - rate * *m / (v.sqrt() * root + epsilon);
         }
     }
 }
@@ -298,7 +300,7 @@ mod tests {
     use super::*;
     use crate::testing::{self, noise};
 
-    /// Longer than a task's share, and no whole number of registers.
+    /// More than one task, and not a whole number of registers.
     const SHAPE: [usize; 2] = [3, VALUES / 2 + 5];
 
     fn tensors<const N: usize>(device: &Device) -> [Tensor<2>; N] {
@@ -325,9 +327,9 @@ mod tests {
         values(tensor).into_iter().map(f64::from).collect()
     }
 
-    /// The rule of the head of this module in double precision, two steps of it.
+    /// Two steps of the rule in double precision.
     #[test]
-    fn momentum_follows_its_definition() {
+    fn momentum_equals_its_definition() {
         let device = Device::flex();
         for (nesterov, weight_decay) in [(false, 0.0), (true, 0.0), (true, 0.02)] {
             let rule = Momentum { learning_rate: 0.05, momentum: 0.8, nesterov, weight_decay };
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn adam_follows_its_definition() {
+    fn adam_equals_its_definition() {
         let device = Device::flex();
         for (decoupled, weight_decay) in [(false, 0.0), (false, 0.3), (true, 0.3)] {
             let rule = Adam {
@@ -395,9 +397,9 @@ mod tests {
         }
     }
 
-    /// What someone else still holds is left as it is; views and turned tensors are taken as what they show.
+    /// Shared tensors are not modified; views and transposed tensors are read in logical order.
     #[test]
-    fn others_see_nothing_of_a_step() {
+    fn shared_tensors_are_not_modified() {
         let device = Device::flex();
         let [p, v, g] = tensors(&device);
         let rule =
@@ -418,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn every_width_gives_the_same() {
+    fn all_widths_agree() {
         let values: Vec<Vec<f32>> = (1..4).map(|seed| noise(seed, 1000)).collect();
         let rule =
             Momentum { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.01 };

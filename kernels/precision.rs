@@ -1,47 +1,47 @@
-//! How precise the factors of large products are.
+//! Precision of the factors of large matrix products.
 
 use std::cell::Cell;
 
 use serde::{Deserialize, Serialize};
 
-/// What the factors of a convolution are rounded to before they are multiplied, forward and backward. Their
-/// products are summed in single precision, and everything that is stored is of single precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The precision to which the factors of a convolution are rounded before they are multiplied, forward and backward.
+/// Products are summed, and all tensors are stored, in single precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// Nothing: 24 bits.
+    /// Not rounded: a significand of 24 bits.
     #[default]
     Single,
-    /// To 8 bits, with the exponents of single precision: the nearest, of two the even one. For the CPU only:
-    /// other devices compute as for `Single`.
+    /// bfloat16: a significand of 8 bits and the exponents of single precision, rounded to nearest, ties to even. Only
+    /// the CPU supports it; other devices compute as for `Single`.
     Bfloat16,
 }
 
 thread_local! {
-    static ASKED: Cell<Precision> = const { Cell::new(Precision::Single) };
+    static CURRENT: Cell<Precision> = const { Cell::new(Precision::Single) };
 }
 
 impl Precision {
-    /// Does some work with this precision: operations that begin in it, on this thread, and their gradients,
-    /// whenever these are computed.
+    /// Runs `work` with this precision. It applies to the operations that `work` starts on this thread, and to their
+    /// gradients, even if these are computed later.
     pub fn during<T>(self, work: impl FnOnce() -> T) -> T {
         struct Before(Precision);
         impl Drop for Before {
             fn drop(&mut self) {
-                ASKED.set(self.0);
+                CURRENT.set(self.0);
             }
         }
-        let _before = Before(ASKED.replace(self));
+        let _before = Before(CURRENT.replace(self));
         work()
     }
 
-    /// What was asked for.
-    pub(crate) fn asked() -> Self {
-        ASKED.get()
+    /// The precision that is set on this thread.
+    pub(crate) fn current() -> Self {
+        CURRENT.get()
     }
 
-    /// Whether this processor multiplies such numbers in its own instructions, faster than those of single
-    /// precision; without them they are rounded all the same.
+    /// Whether this processor has instructions for this precision that are faster than those for single precision. Without
+    /// them, factors are rounded all the same.
     pub fn is_native(self) -> bool {
         match self {
             Self::Single => true,
@@ -60,16 +60,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_asked_for_before_is_asked_for_again() {
-        assert_eq!(Precision::asked(), Precision::Single);
+    fn precision_is_restored_afterwards() {
+        assert_eq!(Precision::current(), Precision::Single);
         Precision::Bfloat16.during(|| {
-            assert_eq!(Precision::asked(), Precision::Bfloat16);
-            Precision::Single.during(|| assert_eq!(Precision::asked(), Precision::Single));
-            assert_eq!(Precision::asked(), Precision::Bfloat16);
+            assert_eq!(Precision::current(), Precision::Bfloat16);
+            Precision::Single.during(|| assert_eq!(Precision::current(), Precision::Single));
+            assert_eq!(Precision::current(), Precision::Bfloat16);
         });
         let broken =
             std::panic::catch_unwind(|| Precision::Bfloat16.during(|| panic!("on purpose")));
         assert!(broken.is_err());
-        assert_eq!(Precision::asked(), Precision::Single);
+        assert_eq!(Precision::current(), Precision::Single);
     }
 }

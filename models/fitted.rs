@@ -1,5 +1,7 @@
-//! What a model takes from its training audio before the first step, without gradients: the means
-//! of a codebook, principal components, a metric.
+//! Arrays that are fitted to the training audio before the first step, without gradients: the means of a
+//! codebook, principal components, a metric. Also the interface through which training audio is read.
+//!
+//! A transferred network contains any [`Model`], hence the one circle of modules in this crate.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,19 +12,19 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::{Model, ModelError};
 
-/// Numbers with a shape, row-major.
+/// Values with a shape, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// The last dimension varies fastest; its product is the number of values.
+    /// Size of each dimension; the last varies fastest.
     pub shape: Vec<usize>,
-    /// In row-major order.
+    /// As many as the product of the shape.
     pub values: Vec<f32>,
 }
 
-/// Arrays by name; empty for a model that has nothing fitted.
+/// Arrays by name; empty for a model without a fitted part.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fitted {
-    /// Each name is that of its file in the folder of a run.
+    /// A run stores each array in a file of this name.
     pub arrays: BTreeMap<String, Array>,
 }
 
@@ -30,22 +32,22 @@ impl Fitted {
     /// Adds an array.
     ///
     /// # Panics
-    /// If the shape does not fit the values.
+    /// If the shape and the number of values differ.
     pub fn insert(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}");
         self.arrays.insert(name.to_string(), Array { shape: shape.to_vec(), values });
     }
 
-    /// An array of `D` dimensions, those that `shape` names of that size.
+    /// An array of `D` dimensions; each size in `shape` that is not `None` must match.
     ///
     /// # Errors
-    /// If there is no such array, or it has another shape.
+    /// If the array does not exist or has another shape.
     pub fn get<const D: usize>(
         &self,
         name: &str,
         shape: [Option<usize>; D],
-    ) -> Result<Fixed<D>, ModelError> {
-        let remedy = "train the run anew, or put its fitted files back";
+    ) -> Result<Constant<D>, ModelError> {
+        let remedy = "train the run again, or restore its fitted files";
         let Some(array) = self.arrays.get(name) else {
             return Err(ModelError::new(name, "missing", "the model was never fitted", remedy));
         };
@@ -54,36 +56,40 @@ impl Fitted {
             found.iter().zip(&shape).all(|(found, wanted)| wanted.is_none_or(|want| want == *found))
         };
         match found.filter(fits) {
-            Some(shape) => Ok(Fixed::new(array.values.clone(), shape)),
+            Some(shape) => Ok(Constant::new(array.values.clone(), shape)),
             None => {
                 let shape = format!("{:?}", array.shape);
-                Err(ModelError::new(name, shape, "not of the shape that the config asks", remedy))
+                Err(ModelError::new(
+                    name,
+                    shape,
+                    "has another shape than the config requires",
+                    remedy,
+                ))
             }
         }
     }
 }
 
-/// A tensor that no gradient changes and no record holds, on whatever device it is asked for.
+/// A tensor that is not trained and not part of a record. It is copied to each device on first use.
 #[derive(Clone)]
-pub struct Fixed<const D: usize> {
+pub struct Constant<const D: usize> {
     values: Arc<Vec<f32>>,
     shape: [usize; D],
-    /// Made on first use on each device.
-    on: Arc<Mutex<Vec<(Device, Tensor<D>)>>>,
+    on_device: Arc<Mutex<Vec<(Device, Tensor<D>)>>>,
 }
 
-impl<const D: usize> fmt::Debug for Fixed<D> {
+impl<const D: usize> fmt::Debug for Constant<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fixed").field("shape", &self.shape).finish_non_exhaustive()
+        f.debug_struct("Constant").field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 
-impl<const D: usize> Fixed<D> {
+impl<const D: usize> Constant<D> {
     /// # Panics
-    /// If the shape does not fit the values.
+    /// If the shape and the number of values differ.
     pub fn new(values: Vec<f32>, shape: [usize; D]) -> Self {
         assert_eq!(shape.iter().product::<usize>(), values.len());
-        Self { values: Arc::new(values), shape, on: Arc::default() }
+        Self { values: Arc::new(values), shape, on_device: Arc::default() }
     }
 
     /// The size of each dimension.
@@ -91,7 +97,7 @@ impl<const D: usize> Fixed<D> {
         self.shape
     }
 
-    /// Row-major.
+    /// The values, row-major.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -99,8 +105,8 @@ impl<const D: usize> Fixed<D> {
     /// The tensor on `device`.
     pub fn on(&self, device: &Device) -> Tensor<D> {
         let plain = device.clone().without_autodiff();
-        // A panic elsewhere cannot leave the list half-written: an entry is pushed whole.
-        let mut made = self.on.lock().unwrap_or_else(PoisonError::into_inner);
+        // A poisoned lock is harmless: an entry is pushed in one step.
+        let mut made = self.on_device.lock().unwrap_or_else(PoisonError::into_inner);
         let tensor = match made.iter().find(|(known, _)| *known == plain) {
             Some((_, tensor)) => tensor.clone(),
             None => {
@@ -115,56 +121,55 @@ impl<const D: usize> Fixed<D> {
     }
 }
 
-/// Training audio, read as often as asked.
+/// Training audio; every call to [`Corpus::excerpts`] reads all of it.
 pub trait Corpus {
-    /// Why it cannot be read.
+    /// Why the audio cannot be read.
     type Error;
 
-    /// Tracks in all.
+    /// Number of tracks.
     fn tracks(&self) -> usize;
 
-    /// Hands over every excerpt, in order: waveforms `[batch, sample]` and the track of each row.
+    /// Calls `each` for every batch of excerpts in order: waveforms `[batch, sample]` and the track of each row.
     ///
     /// # Errors
-    /// If audio cannot be read.
+    /// If the audio cannot be read.
     fn excerpts(&self, each: &mut dyn FnMut(Tensor<2>, &[usize])) -> Result<(), Self::Error>;
 
-    /// For each track, up to `count` others that its listeners like best.
+    /// For each track, up to `count` other tracks that its listeners like most.
     ///
     /// # Errors
-    /// If nobody knows what listeners like.
+    /// If there is no listening data.
     fn neighbours(&self, count: usize) -> Result<Vec<Vec<u32>>, Self::Error>;
 
-    /// The trained network whose features a model builds on, outside of any gradient, and what is fitted
-    /// of it.
+    /// The trained network whose features the model uses, without autodiff, and its fitted arrays.
     ///
     /// # Errors
-    /// If there is none.
+    /// If the corpus has none.
     fn source(&self) -> Result<(Model, Fitted), Self::Error>;
 
-    /// Says how far fitting has come; an error stops it.
+    /// Reports progress of fitting.
     ///
     /// # Errors
-    /// If it is to stop.
+    /// If fitting must stop.
     fn progress(&self, what: &str) -> Result<(), Self::Error>;
 
-    /// Says what the user should know of what was fitted.
+    /// Reports something about the fit that the user should know.
     fn warn(&self, what: &str);
 }
 
-/// Tells a corpus of each step of something that asks whether to go on.
-pub(crate) struct Teller<'a, C: Corpus> {
+/// Reports the iterations of an algorithm to a corpus, and stops the algorithm when the corpus says so.
+pub(crate) struct ProgressReporter<'a, C: Corpus> {
     corpus: &'a C,
     stopped: Option<C::Error>,
 }
 
-impl<'a, C: Corpus> Teller<'a, C> {
+impl<'a, C: Corpus> ProgressReporter<'a, C> {
     pub(crate) fn new(corpus: &'a C) -> Self {
         Self { corpus, stopped: None }
     }
 
-    /// Says how far it has come; whether to go on.
-    pub(crate) fn tell(&mut self, what: &str) -> ControlFlow<()> {
+    /// Reports progress and returns whether to continue.
+    pub(crate) fn report(&mut self, what: &str) -> ControlFlow<()> {
         match self.corpus.progress(what) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
@@ -175,7 +180,7 @@ impl<'a, C: Corpus> Teller<'a, C> {
     }
 
     /// # Errors
-    /// The corpus's own, if it asked to stop.
+    /// The error of the corpus, if it stopped the algorithm.
     pub(crate) fn finish(self) -> Result<(), FitError<C::Error>> {
         self.stopped.map_or(Ok(()), |error| Err(FitError::Corpus(error)))
     }
@@ -184,13 +189,13 @@ impl<'a, C: Corpus> Teller<'a, C> {
 /// Why a model cannot be fitted.
 #[derive(Debug, thiserror::Error)]
 pub enum FitError<E> {
-    /// A value of the config, or what another run has fitted, cannot be used.
+    /// A value of the config or a fitted array of another run is invalid.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The training audio itself stands in the way: it is not finite, or nothing in it varies.
+    /// The training audio is unusable: it is not finite, or constant.
     #[error("{0}")]
     Data(String),
-    /// The audio could not be read, or the corpus asked to stop.
+    /// The audio could not be read, or the corpus stopped the fit.
     #[error("training audio")]
     Corpus(E),
 }

@@ -1,59 +1,62 @@
-//! What a network is to everything else: its config before there are weights, and its module after.
+//! What every network provides: a config before weights exist, and a module afterwards.
 //!
-//! A network's file implements both traits (or [`OnFrontEnd`] for [`Network`]), and [`Lower`]; the list in `lib.rs` hands every call on to the
-//! member that it is for.
+//! The file of a network implements [`NetworkConfig`] for its config, and [`Network`] and [`Lower`] for its module.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use crate::ModelError;
+use crate::fitted::{Corpus, FitError, Fitted};
 use crate::front_end::{FrontEnd, FrontEndConfig, LearnedFilters};
 use crate::onnx::Lower;
-use crate::{Corpus, FitError, Fitted, ModelError};
 
-/// A small network, and the excerpts that it takes.
+/// A small network for tests, with the excerpt length that it takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example<C> {
-    /// What is particular about it, in a few words.
+    /// What distinguishes it from the network's other examples, in a few words.
     pub about: &'static str,
     /// Valid for excerpts of `samples` samples.
     pub config: C,
-    /// Length of an excerpt.
+    /// Length of an excerpt, in samples.
     pub samples: usize,
 }
 
-/// Everything that a network leaves open, and how it becomes one.
+/// The settings of a network, and how a network is built from them.
 pub trait NetworkConfig: Sized {
-    /// What it becomes.
+    /// The module.
     type Network: Network + Lower;
 
-    /// Small ones, which between them use every option that decides what is computed: the contract test and
-    /// [`parity`](crate::self_check) run them. Without dropout, so that nothing is left to chance.
+    /// Small networks that together use every option that changes the computation. The contract test and
+    /// [`self_check`](crate::self_check) run them; they have no dropout, so results are deterministic.
     fn examples() -> Vec<Example<Self>>;
 
-    /// The front end that it stands on; `None` for networks without one.
+    /// The front end; `None` for networks without one.
     fn front_end(&self) -> Option<&FrontEndConfig>;
 
     /// Sample rate of the waveforms that the network takes, in Hz.
-    fn sample_rate(&self) -> u32;
+    fn sample_rate(&self) -> u32 {
+        self.front_end().map_or(0, FrontEndConfig::sample_rate)
+    }
 
-    /// Whether it takes audio, not features that a data set comes with.
+    /// Whether the network takes audio, rather than features that come with the dataset.
     fn takes_audio(&self) -> bool {
         self.front_end().is_none_or(FrontEndConfig::takes_audio)
     }
 
     /// # Errors
-    /// Names the first value that no network can be built with, or an excerpt too short.
+    /// Names the first invalid value, or says that an excerpt is too short.
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError>;
 
-    /// Whether a part of it is fitted to training audio before the first step, and then fixed.
+    /// Whether a part of the network is fitted to the training audio before the first step and then
+    /// stays constant.
     fn is_fitted(&self) -> bool {
         false
     }
 
-    /// Fits that part, on `device`.
+    /// Fits that part on `device`.
     ///
     /// # Errors
-    /// If a value cannot be used, audio cannot be read, or there is too little of it.
+    /// If a value is invalid, the audio cannot be read, or there is too little of it.
     fn fit<C: Corpus>(
         &self,
         _excerpt_samples: usize,
@@ -64,23 +67,23 @@ pub trait NetworkConfig: Sized {
         Ok(Fitted::default())
     }
 
-    /// Whether a part of it is learned step by step. What a network without such a part gives is not
-    /// what it is trained towards, but places whose distances count.
+    /// Whether a part of the network is trained by gradient descent. The outputs of a network without
+    /// such a part are an embedding whose distances are meaningful, not predictions of the targets.
     fn is_learned(&self) -> bool {
         true
     }
 
-    /// Whether it is one linear layer on features that are fixed: then another classifier of the same
-    /// features can take that layer's place.
+    /// Whether the trained part is a single linear layer on constant features, so that another
+    /// linear classifier on the same features can replace it.
     fn is_linear(&self) -> bool {
         false
     }
 
-    /// The network for excerpts of `excerpt_samples` samples, with weights that are drawn when they are
-    /// first looked at; `fitted` is what [`NetworkConfig::fit`] gave.
+    /// Builds the network for excerpts of `excerpt_samples` samples. Weights are drawn when they are
+    /// first read; `fitted` is the result of [`NetworkConfig::fit`].
     ///
     /// # Errors
-    /// See [`NetworkConfig::validate`]; also if `fitted` is not of this config.
+    /// As [`NetworkConfig::validate`]; also if `fitted` belongs to another config.
     fn init(
         &self,
         outputs: usize,
@@ -93,26 +96,10 @@ pub trait NetworkConfig: Sized {
     fn describe(&self) -> String;
 }
 
-/// What the trainer asks of a network.
+/// A network in three stages: constant features, learned features (the last hidden layer), outputs.
 pub trait Network: Module {
-    /// # Shapes
-    /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`, at the network's sample rate, as long
-    ///   as the excerpts that the network was built for
-    /// - returns: `[batch, output]`, logits
-    ///
-    /// # Panics
-    /// If they have another length, and the network was built for one alone.
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2>;
-
-    /// The last hidden layer.
-    ///
-    /// # Shapes
-    /// - `waveforms`: as for [`Network::forward`]
-    /// - returns: `[batch, feature]`
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2>;
-
-    /// What no gradient reaches, which training therefore computes once an excerpt instead of once a
-    /// step: features that were fitted beforehand. The waveforms themselves for most networks.
+    /// The features that no gradient reaches, so that training computes them once per excerpt instead of
+    /// once per step. For most networks these are the waveforms themselves.
     ///
     /// # Shapes
     /// - `waveforms`: as for [`Network::forward`]
@@ -121,27 +108,71 @@ pub trait Network: Module {
         waveforms
     }
 
-    /// The rest: `learned(fixed(x))` is `forward(x)`.
+    /// The last hidden layer.
     ///
     /// # Shapes
-    /// - `features`: `[batch, feature]`, as [`Network::fixed`] gives them
+    /// - `fixed`: `[batch, feature]`, the result of [`Network::fixed`]
+    /// - returns: `[batch, unit]`
+    ///
+    /// # Panics
+    /// If the network takes excerpts of one length only, and these have another.
+    fn hidden(&self, fixed: Tensor<2>) -> Tensor<2>;
+
+    /// The output layer.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[batch, unit]`, the result of [`Network::hidden`]
     /// - returns: `[batch, output]`, logits
-    fn learned(&self, features: Tensor<2>) -> Tensor<2> {
-        self.forward(features)
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2>;
+
+    /// All three stages.
+    ///
+    /// # Shapes
+    /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`, at the network's sample rate, as long
+    ///   as the excerpts that the network was built for
+    /// - returns: `[batch, output]`, logits
+    ///
+    /// # Panics
+    /// As [`Network::hidden`].
+    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        self.learned(self.fixed(waveforms))
     }
 
-    /// What the front end alone gives, `[batch, band, frame]`; `None` for networks without one.
-    fn front_end(&self, _waveforms: Tensor<2>) -> Option<Tensor<3>> {
+    /// The last hidden layer.
+    ///
+    /// # Shapes
+    /// - `waveforms`: as for [`Network::forward`]
+    /// - returns: `[batch, unit]`
+    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        self.hidden(self.fixed(waveforms))
+    }
+
+    /// The trained part: `learned(fixed(x))` equals `forward(x)`.
+    ///
+    /// # Shapes
+    /// - `fixed`: `[batch, feature]`, the result of [`Network::fixed`]
+    /// - returns: `[batch, output]`, logits
+    fn learned(&self, fixed: Tensor<2>) -> Tensor<2> {
+        self.outputs(self.hidden(fixed))
+    }
+
+    /// The front end, if it is part of the trained network.
+    fn front_end_module(&self) -> Option<&FrontEnd> {
         None
     }
 
-    /// The first layer, where it learns on raw audio in strides.
+    /// The output of the front end, `[batch, band, frame]`, if it is part of the trained network.
+    fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
+        self.front_end_module().map(|front_end| front_end.forward(waveforms))
+    }
+
+    /// The filters of the first layer, if it learns them on raw audio.
     fn filters(&self) -> Option<LearnedFilters> {
-        None
+        self.front_end_module().and_then(FrontEnd::filters)
     }
 
-    /// The same with other weights in its last layer, which must be its only one; see
-    /// [`NetworkConfig::is_linear`]. Other networks stay what they are.
+    /// Replaces the weights of the output layer, which must be the only trained layer; see
+    /// [`NetworkConfig::is_linear`]. Other networks are returned unchanged.
     ///
     /// # Shapes
     /// - `weights`: `[output, feature]`, `biases`: `[output]`
@@ -150,54 +181,11 @@ pub trait Network: Module {
         self
     }
 
-    /// Whether the network fits what was fitted on top of it, which only running it can tell.
+    /// Runs the network where only that can tell whether its parts fit each other.
     ///
     /// # Errors
-    /// If it does not.
+    /// If they do not fit.
     fn check(&self, _excerpt_samples: usize) -> Result<(), ModelError> {
         Ok(())
-    }
-}
-
-/// A network that is a front end and what is made of its bands, all of it learned together.
-pub trait OnFrontEnd: Module {
-    /// The front end.
-    fn stands_on(&self) -> &FrontEnd;
-
-    /// # Panics
-    /// If the network was built for excerpts of one length alone, and `samples` is another.
-    fn check_length(&self, _samples: usize) {}
-
-    /// The last hidden layer.
-    ///
-    /// # Shapes
-    /// - `bands`: `[batch, band, frame]`
-    /// - returns: `[batch, feature]`
-    fn features(&self, bands: Tensor<3>) -> Tensor<2>;
-
-    /// Logits of it.
-    ///
-    /// # Shapes
-    /// - `features`: `[batch, feature]`
-    /// - returns: `[batch, output]`
-    fn outputs(&self, features: Tensor<2>) -> Tensor<2>;
-}
-
-impl<N: OnFrontEnd> Network for N {
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.outputs(self.embed(waveforms))
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.check_length(waveforms.dims()[1]);
-        self.features(self.stands_on().forward(waveforms))
-    }
-
-    fn front_end(&self, waveforms: Tensor<2>) -> Option<Tensor<3>> {
-        Some(self.stands_on().forward(waveforms))
-    }
-
-    fn filters(&self) -> Option<LearnedFilters> {
-        self.stands_on().filters()
     }
 }

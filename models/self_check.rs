@@ -1,5 +1,5 @@
-//! Do two devices compute the same? Each of our front ends and networks, forward and backward,
-//! with the same inputs and weights. [`compare_by`] asks the same of anything else.
+//! Comparison of two devices: every front end and network, forward and backward, with the same inputs and
+//! weights. [`compare_by`] compares anything else.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,40 +19,40 @@ use crate::{
     NetworkConfig, TransferredConfig,
 };
 
-/// Allowed difference of outputs, relative to the largest output. Single precision carries 6e-8;
-/// sums of some hundred terms in another order, and a logarithm that magnifies quiet bands, come
-/// to some 1e-6. What is beyond ten times that is not rounding.
+/// Allowed difference of outputs, relative to the largest output. The rounding of single precision is 6e-8;
+/// sums of hundreds of terms in another order, and a logarithm that amplifies quiet bands, differ by about
+/// 1e-6. A difference of more than ten times that is not rounding.
 pub const VALUE_TOLERANCE: f64 = 5e-5;
 
-/// Allowed difference of gradients, relative to the largest of the same tensor: they pass through
-/// twice as many sums, and those of the logarithm are steep where it is quiet.
+/// Allowed difference of gradients, relative to the largest of the same tensor. They pass through twice as many
+/// sums, and the logarithm is steep at small values.
 pub const GRADIENT_TOLERANCE: f64 = 5e-4;
 
-/// A gradient below this share of the model's largest is judged on the scale of that one: it may
-/// be rounding alone (a bias before a batch normalisation has the gradient 0).
+/// Gradients below this share of the model's largest are compared on the scale of the largest: they can be
+/// pure rounding (the gradient of a bias before batch normalisation is 0).
 const GRADIENT_FLOOR: f64 = 1e-3;
 
 /// One quantity of one layer on two devices.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// Which front end or network, with what is particular about it.
+pub struct Comparison {
+    /// The front end or network, with its settings in a few words.
     pub layer: String,
-    /// `output`, or the gradient of one tensor; `all` where nothing could be compared.
+    /// `output`, or the gradient of one tensor; `all` if nothing could be compared.
     pub quantity: String,
-    /// Largest difference.
+    /// Largest absolute difference.
     pub max_abs: f64,
     /// Largest difference relative to the largest value of the reference.
     pub max_rel: f64,
-    /// What `max_rel` may be.
+    /// Largest allowed `max_rel`.
     pub tolerance: f64,
-    /// Whether it is; never where a value is not finite, or the reference is all zeros.
+    /// Whether `max_rel` is allowed; false if a value is not finite or the reference is all zeros.
     pub ok: bool,
     /// Why nothing could be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
-impl fmt::Display for Row {
+impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { layer, quantity, max_abs, max_rel, tolerance, ok, failure } = self;
         let verdict = if *ok { "ok" } else { "DIFFERS" };
@@ -67,37 +67,37 @@ impl fmt::Display for Row {
     }
 }
 
-/// Compares every layer on `device` with the same on `reference`.
+/// Compares every front end and network on `device` with `reference`.
 ///
-/// Takes seconds: shapes are small. Draws nothing from random generators.
-pub fn compare(device: &Device, reference: &Device) -> Vec<Row> {
+/// Takes seconds, since shapes are small. Does not use the random generators of the devices.
+pub fn compare(device: &Device, reference: &Device) -> Vec<Comparison> {
     cases()
         .iter()
         .flat_map(|case| compare_by(&case.name, device, reference, |device| case.run(device)))
         .collect()
 }
 
-/// Compares what `run` gives on `device` with what it gives on `reference`, quantity by quantity. Those whose names
-/// begin with [`GRADIENT`] are judged as gradients.
+/// Compares the results of `run` on `device` and on `reference`, quantity by quantity. Quantities whose names begin
+/// with [`GRADIENT`] have the tolerance of gradients.
 pub fn compare_by(
     layer: &str,
     device: &Device,
     reference: &Device,
     run: impl Fn(&Device) -> Result<Results, String>,
-) -> Vec<Row> {
-    // A driver may fail in ways that burn answers with a panic; the other rows still count.
+) -> Vec<Comparison> {
+    // burn panics if a driver fails; the other comparisons still run.
     let run = |device: &Device| {
         catch_unwind(AssertUnwindSafe(|| run(device)))
             .unwrap_or_else(|panic| Err(panic_text(panic.as_ref())))
     };
     match (run(reference), run(device)) {
-        (Ok(expected), Ok(actual)) => rows(layer, &expected, &actual),
+        (Ok(expected), Ok(actual)) => comparisons(layer, &expected, &actual),
         (Err(failure), _) => vec![failed(layer, format!("the reference failed: {failure}"))],
         (_, Err(failure)) => vec![failed(layer, failure)],
     }
 }
 
-/// A layer or network and what to feed it.
+/// A front end or network with the length of its input.
 struct Case {
     name: String,
     config: CaseConfig,
@@ -109,15 +109,15 @@ enum CaseConfig {
     Model(ModelConfig),
 }
 
-/// Items a batch. Two would be too few: normalised over a batch of two, features are 1 and -1 whatever the
-/// layers before them do, and the gradients that reach those are rounding alone.
+/// Items per batch. Two are too few: batch normalisation of two items gives 1 and -1 for any input, so that the
+/// gradients of earlier layers are pure rounding.
 const BATCH: usize = 3;
 /// Outputs of the networks.
 const OUTPUTS: usize = 3;
 
 fn cases() -> Vec<Case> {
     let front_end = |name: &str, config| {
-        // Features come in whole frames.
+        // Features consist of whole frames.
         let samples = if matches!(config, FrontEndConfig::Frames(_)) { 60 } else { 700 };
         Case { name: name.into(), config: CaseConfig::FrontEnd(config), samples }
     };
@@ -169,13 +169,13 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// A quantity and its values.
+/// A name and the values of a quantity.
 pub type Quantity = (String, Vec<f32>);
-/// What is computed on one device.
+/// All quantities that one device computes.
 pub type Results = Vec<Quantity>;
 
-fn failed(layer: &str, failure: String) -> Row {
-    Row {
+fn failed(layer: &str, failure: String) -> Comparison {
+    Comparison {
         layer: layer.into(),
         quantity: "all".into(),
         max_abs: f64::NAN,
@@ -186,21 +186,21 @@ fn failed(layer: &str, failure: String) -> Row {
     }
 }
 
-fn rows(layer: &str, expected: &Results, actual: &Results) -> Vec<Row> {
+fn comparisons(layer: &str, expected: &Results, actual: &Results) -> Vec<Comparison> {
     if expected.len() != actual.len() {
-        return vec![failed(layer, "another number of tensors".into())];
+        return vec![failed(layer, "the number of tensors differs".into())];
     }
     let largest_gradient = expected
         .iter()
         .filter(|(quantity, _)| quantity.starts_with(GRADIENT))
         .fold(0.0, |max, (_, values)| nan_max(max, largest(values)));
-    let row = |((quantity, expected), (_, actual)): (&Quantity, &Quantity)| {
+    let compare = |((quantity, expected), (_, actual)): (&Quantity, &Quantity)| {
         let (floor, tolerance) = match quantity.starts_with(GRADIENT) {
             true => (GRADIENT_FLOOR * largest_gradient, GRADIENT_TOLERANCE),
             false => (0.0, VALUE_TOLERANCE),
         };
         if expected.len() != actual.len() {
-            return failed(layer, format!("{quantity} has another shape"));
+            return failed(layer, format!("the shape of {quantity} differs"));
         }
         let scale = nan_max(largest(expected), floor);
         let max_abs = expected
@@ -208,18 +208,18 @@ fn rows(layer: &str, expected: &Results, actual: &Results) -> Vec<Row> {
             .zip(actual)
             .fold(0.0, |max, (e, a)| nan_max(max, (f64::from(*e) - f64::from(*a)).abs()));
         let max_rel = max_abs / scale;
-        Row {
+        Comparison {
             layer: layer.into(),
             quantity: quantity.clone(),
             max_abs,
             max_rel,
             tolerance,
-            // NaN compares as false: zeros throughout, or anything not finite, is not ok.
+            // NaN compares as false.
             ok: max_rel <= tolerance && scale.is_finite(),
             failure: None,
         }
     };
-    expected.iter().zip(actual).map(row).collect()
+    expected.iter().zip(actual).map(compare).collect()
 }
 
 impl Case {
@@ -233,13 +233,13 @@ impl Case {
                 let module: FrontEnd = module.map(&mut SetWeights::default());
                 let mut results =
                     differentiate(&module, waveforms(), |module, x| module.forward(x))?;
-                // Some kernels take waveforms only where these need no gradient, as in training.
+                // Training uses kernels for waveforms without gradients.
                 let plain = module.valid().forward(waveforms().inner());
                 results.push(("output without gradients".into(), values(plain)?));
                 Ok(results)
             }
             CaseConfig::Model(config) => {
-                // What is fitted is fitted on the CPU: the devices are compared, not two fits.
+                // Both devices use the same fit.
                 let host = Device::flex();
                 let fitted =
                     config.fit(self.samples, 1, &host, &Noise { samples: self.samples, config });
@@ -247,14 +247,14 @@ impl Case {
                 let model = config.drawn(OUTPUTS, self.samples, &fitted, &tracked);
                 let model = model.map_err(|error| error.to_string())?;
                 let model = model.map(&mut SetWeights::default());
-                // No gradient goes through what is fixed.
+                // No gradient reaches constant features.
                 let fixed = model.fixed(waveforms()).into_data();
                 let features = || Tensor::<2>::from_data(fixed.clone(), &tracked).require_grad();
                 let mut results = differentiate(&model, features(), Model::learned)?;
                 if config.is_fitted() {
                     results.push(("fixed features".into(), values(features())?));
                 }
-                // Batch normalisation computes something else outside training.
+                // Batch normalisation differs outside training.
                 let valid = model.valid().forward(waveforms().inner());
                 results.push(("output outside training".into(), values(valid)?));
                 Ok(results)
@@ -263,7 +263,7 @@ impl Case {
     }
 }
 
-/// What fitted parts are fitted to.
+/// The corpus that fitted parts are fitted to.
 struct Noise<'a> {
     samples: usize,
     config: &'a ModelConfig,
@@ -293,7 +293,7 @@ impl Corpus for Noise<'_> {
     fn source(&self) -> Result<(Model, Fitted), Self::Error> {
         let ModelConfig::Transferred(TransferredConfig { source: Some(source), .. }) = self.config
         else {
-            unreachable!("only a transferred network asks, and it knows its source");
+            unreachable!("only a transferred network has a source");
         };
         let (none, host) = (Fitted::default(), Device::flex().autodiff());
         let model = source.model.init(source.outputs, self.samples, &none, &host)?;
@@ -307,10 +307,10 @@ impl Corpus for Noise<'_> {
     fn warn(&self, _: &str) {}
 }
 
-/// How the names of gradients begin.
+/// Prefix of the names of gradients.
 pub const GRADIENT: &str = "gradient";
 
-/// Output, and the gradients of a sum of it with fixed weights.
+/// The output, and the gradients of a weighted sum of it.
 fn differentiate<M: Module, const D: usize>(
     module: &M,
     waveforms: Tensor<2>,
@@ -321,7 +321,7 @@ fn differentiate<M: Module, const D: usize>(
     let weights = TensorData::new(noise(2, shape.iter().product()), shape);
     let loss = (output.clone() * Tensor::from_data(weights, &output.device())).sum();
     let gradients = loss.backward();
-    let input = waveforms.grad(&gradients).ok_or("no gradient reaches the waveforms")?;
+    let input = waveforms.grad(&gradients).ok_or("the waveforms have no gradient")?;
     let mut results = vec![
         ("output".to_string(), values(output)?),
         (format!("{GRADIENT} of the waveforms"), values(input)?),
@@ -335,7 +335,7 @@ fn differentiate<M: Module, const D: usize>(
     }
 }
 
-/// Reads the gradient of every trained parameter.
+/// Collects the gradient of every trained parameter.
 struct Collect<'a> {
     gradients: &'a Gradients,
     path: Vec<String>,
@@ -355,11 +355,11 @@ impl ModuleVisitor for Collect<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         let path = self.path.join(".");
-        // Running statistics are not learned, and what is transferred is fixed.
+        // Running statistics and the weights of a transfer source are not trained.
         if !tensor.is_require_grad() || self.path.iter().any(|name| name == "source") {
             return;
         }
-        let gradient = tensor.grad(self.gradients).ok_or("no gradient reaches it".to_string());
+        let gradient = tensor.grad(self.gradients).ok_or("it has no gradient".to_string());
         match gradient.and_then(values) {
             Ok(values) => self.results.push((format!("{GRADIENT} of {path}"), values)),
             Err(error) => self.failure = Some(format!("{path}: {error}")),
@@ -367,7 +367,7 @@ impl ModuleVisitor for Collect<'_> {
     }
 }
 
-/// Sets every parameter to the same numbers on every device.
+/// Sets every parameter to the same values on every device.
 #[derive(Default)]
 struct SetWeights {
     seed: u32,
@@ -376,11 +376,11 @@ struct SetWeights {
 impl ModuleMapper for SetWeights {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         self.seed += 1;
-        // Not `val()`, which would draw the first weights from the device's generator.
+        // `val()` would draw initial weights from the device's random generator.
         let (shape, device) = (param.lazy_shape().dims::<D>(), param.lazy_device());
         let noise = noise(100 + self.seed, shape.iter().product());
         let values = match D {
-            // Vectors: biases, scales, means and variances; all do near 1.
+            // Biases, scales, means and variances near 1.
             1 => noise.into_iter().map(|x| 1.0 + 0.2 * x).collect(),
             _ => {
                 let fan_in: usize = if D == 2 { shape[0] } else { shape[1..].iter().product() };
@@ -393,7 +393,7 @@ impl ModuleMapper for SetWeights {
     }
 }
 
-/// The numbers of a tensor.
+/// The values of a tensor, row-major.
 ///
 /// # Errors
 /// If the device fails.
@@ -401,7 +401,7 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, String> {
     tensor.try_into_vec_as::<f32>().map_err(|error| error.to_string())
 }
 
-/// Uniform in `[-1, 1)`, the same everywhere.
+/// Uniform random numbers in `[-1, 1)`, the same on every machine.
 pub fn noise(seed: u32, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9);
     let mut next = || {
@@ -430,14 +430,14 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 mod tests {
     use super::*;
 
-    fn rows(expected: &[f32], actual: &[f32]) -> Vec<Row> {
+    fn compared(expected: &[f32], actual: &[f32]) -> Vec<Comparison> {
         let results = |values: &[f32]| vec![("output".to_string(), values.to_vec())];
-        super::rows("layer", &results(expected), &results(actual))
+        super::comparisons("layer", &results(expected), &results(actual))
     }
 
-    /// Every case, each of its quantities wrong in turn by more than is allowed.
+    /// Every quantity of every case, changed by more than its tolerance.
     #[test]
-    fn no_quantity_may_differ() {
+    fn difference_in_any_quantity_is_found() {
         let flex = Device::flex();
         for case in cases() {
             let right = case.run(&flex).unwrap();
@@ -447,7 +447,7 @@ mod tests {
                 let calls = std::cell::Cell::new(0);
                 let found = compare_by(&case.name, &flex, &flex, |_| {
                     let mut results = right.clone();
-                    // The reference is run first.
+                    // The reference runs first.
                     if calls.replace(calls.get() + 1) == 1 {
                         let floor = GRADIENT_FLOOR * largest_gradient;
                         let scale = largest(&results[at].1).max(floor) as f32;
@@ -455,8 +455,8 @@ mod tests {
                     }
                     Ok(results)
                 });
-                for (number, row) in found.iter().enumerate() {
-                    assert_eq!(row.ok, number != at, "{row}");
+                for (number, comparison) in found.iter().enumerate() {
+                    assert_eq!(comparison.ok, number != at, "{comparison}");
                 }
             }
             let broken = |_: &Device| Err("the device was lost".to_string());
@@ -466,14 +466,14 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_not_ok() {
-        assert!(rows(&[1.0, -2.0], &[1.0, -2.0])[0].ok);
-        assert!(rows(&[1.0, -2.0], &[1.0, -2.00001])[0].ok);
-        assert!(!rows(&[1.0, -2.0], &[1.0, -2.001])[0].ok);
-        assert!(!rows(&[1.0, f32::NAN], &[1.0, f32::NAN])[0].ok);
-        assert!(!rows(&[1.0, -2.0], &[1.0, f32::NAN])[0].ok);
-        assert!(!rows(&[1.0, f32::INFINITY], &[1.0, f32::INFINITY])[0].ok);
-        assert!(!rows(&[0.0, 0.0], &[0.0, 0.0])[0].ok);
-        assert!(!rows(&[1.0, -2.0], &[1.0])[0].ok);
+    fn differences_nan_and_zeros_are_not_ok() {
+        assert!(compared(&[1.0, -2.0], &[1.0, -2.0])[0].ok);
+        assert!(compared(&[1.0, -2.0], &[1.0, -2.00001])[0].ok);
+        assert!(!compared(&[1.0, -2.0], &[1.0, -2.001])[0].ok);
+        assert!(!compared(&[1.0, f32::NAN], &[1.0, f32::NAN])[0].ok);
+        assert!(!compared(&[1.0, -2.0], &[1.0, f32::NAN])[0].ok);
+        assert!(!compared(&[1.0, f32::INFINITY], &[1.0, f32::INFINITY])[0].ok);
+        assert!(!compared(&[0.0, 0.0], &[0.0, 0.0])[0].ok);
+        assert!(!compared(&[1.0, -2.0], &[1.0])[0].ok);
     }
 }

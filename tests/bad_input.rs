@@ -1,17 +1,8 @@
-//! Every kind of bad input gets one clear line, its exit code, and leaves nothing half-written.
+//! Bad input gives one clear error line and the right exit code, and leaves no partial results.
 
-use crate::support::{MEL, Workplace, small, wav};
+use crate::support::{MEL, Workplace, on_manifest, small, wav};
 
-/// An experiment on a manifest in the folder `music`.
-fn own_music() -> String {
-    let experiment = small(MEL).replace(
-        "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
-        "name = \"manifest\"\nroot = \"music\"",
-    );
-    format!("name = \"own\"\n{experiment}")
-}
-
-/// A workplace with ten good tracks in three splits; rows may be added.
+/// Ten valid tracks in three splits, plus `more_rows` of the manifest.
 fn music(more_rows: &str) -> Workplace {
     let place = Workplace::new();
     let mut manifest = String::from("id,path,split,tags\n");
@@ -22,14 +13,14 @@ fn music(more_rows: &str) -> Workplace {
         place.write(&format!("music/{i}.wav"), wav(1.5 + i as f64 / 10.0, 16_000));
     }
     place.write("music/manifest.csv", manifest + more_rows);
-    place.write("own.toml", own_music());
+    place.write_experiment("own", &on_manifest("music"));
     place
 }
 
 const TRAIN: &str = "--device cpu train own.toml";
 
 #[test]
-fn a_misspelt_key() {
+fn misspelt_key_is_refused_with_a_suggestion() {
     let place = Workplace::new();
     place.write("x.toml", small(MEL).replace("batch_size", "bach_size"));
     place.run("train x.toml").fails(2, &["bach_size", "did you mean `batch_size`", "x.toml"]);
@@ -38,10 +29,10 @@ fn a_misspelt_key() {
 }
 
 #[test]
-fn a_missing_file() {
+fn missing_files_are_named() {
     let place = Workplace::new();
     place.run("train nowhere.toml").fails(2, &["nowhere.toml"]);
-    place.write("own.toml", own_music());
+    place.write_experiment("own", &on_manifest("music"));
     place.run(TRAIN).fails(3, &["music"]);
     place.run("evaluate runs/none").fails(3, &["runs/none", "tonotopy train"]);
     place.run("predict runs/none a.mp3").fails(3, &["a.mp3"]);
@@ -49,9 +40,9 @@ fn a_missing_file() {
 }
 
 #[test]
-fn an_empty_split() {
+fn empty_splits_are_refused() {
     let place = Workplace::new();
-    place.write("own.toml", own_music());
+    place.write_experiment("own", &on_manifest("music"));
     place.write("music/a.wav", wav(2.0, 16_000));
     place.write("music/manifest.csv", "id,path,split,tags\na,a.wav,train,low\n");
     place.run(TRAIN).fails(3, &["split", "no track"]);
@@ -61,7 +52,7 @@ fn an_empty_split() {
 }
 
 #[test]
-fn a_tag_without_positives_is_counted_not_fatal() {
+fn tag_without_positives_is_a_warning() {
     let place = music("only,0.wav,train,rare\n");
     let finished = place.run(TRAIN).ok();
     assert!(finished.err.contains("no track in the test split: rare"), "{}", finished.err);
@@ -69,7 +60,7 @@ fn a_tag_without_positives_is_counted_not_fatal() {
 }
 
 #[test]
-fn a_rate_of_zero() {
+fn sample_rate_of_zero_is_refused() {
     let place = music("");
     place
         .run(&format!("{TRAIN} --set model.front_end.sample_rate=0"))
@@ -78,7 +69,7 @@ fn a_rate_of_zero() {
 }
 
 #[test]
-fn broken_audio_goes_to_quarantine_and_the_run_goes_on() {
+fn broken_audio_is_quarantined_and_training_continues() {
     let place = music(
         "folder,folder.wav,train,low\nempty,empty.wav,train,low\ntext,text.mp3,train,low\n\
          cut,cut.wav,train,low\ngone,gone.wav,train,low\nmute,mute.wav,train,low\n\
@@ -96,7 +87,7 @@ fn broken_audio_goes_to_quarantine_and_the_run_goes_on() {
     place.write("music/mute.wav", mute);
     place.write("music/short.wav", wav(0.1, 16_000));
     place.run(TRAIN).ok();
-    let quarantine = std::fs::read_to_string(place.path("runs/own-s1/quarantine.csv")).unwrap();
+    let quarantine = place.read("runs/own-s1/quarantine.csv");
     for (id, reason) in [
         ("folder", "is_directory"),
         ("empty", "empty"),
@@ -115,7 +106,7 @@ fn broken_audio_goes_to_quarantine_and_the_run_goes_on() {
 }
 
 #[test]
-fn broken_audio_for_predict_is_reported_and_the_others_done() {
+fn predict_reports_broken_audio_and_predicts_the_rest() {
     let place = music("");
     place.run(TRAIN).ok();
     place.write("empty.wav", b"");
@@ -126,14 +117,14 @@ fn broken_audio_for_predict_is_reported_and_the_others_done() {
 }
 
 #[test]
-fn a_duplicate_id() {
+fn duplicate_id_is_refused() {
     let place = music("t3,0.wav,train,low\n");
     place.run(TRAIN).fails(3, &["t3", "manifest.csv"]);
     assert!(!place.path("runs").exists());
 }
 
 #[test]
-fn a_path_outside() {
+fn path_outside_the_directory_is_refused() {
     for path in ["../secret.wav", "/etc/passwd"] {
         let place = music(&format!("out,{path},train,low\n"));
         place.write("secret.wav", wav(2.0, 16_000));
@@ -143,7 +134,7 @@ fn a_path_outside() {
 }
 
 #[test]
-fn a_diverging_run_says_so_and_keeps_what_is_good() {
+fn diverging_run_fails_with_code_5() {
     let place = Workplace::new();
     place.write("x.toml", small(MEL));
     place.run("train x.toml --set training.steps=4").ok();
@@ -158,7 +149,7 @@ fn a_diverging_run_says_so_and_keeps_what_is_good() {
 }
 
 #[test]
-fn a_run_is_never_overwritten_unasked() {
+fn existing_run_is_not_overwritten() {
     let place = Workplace::new();
     place.write("x.toml", small(MEL));
     place.run("train x.toml").ok();
@@ -169,7 +160,7 @@ fn a_run_is_never_overwritten_unasked() {
 }
 
 #[test]
-fn a_device_that_is_not_there() {
+fn unknown_devices_are_refused() {
     let place = Workplace::new();
     place.write("x.toml", small(MEL));
     place.run("--device wgpu:77 train x.toml").fails(4, &["wgpu:77"]);
@@ -178,11 +169,11 @@ fn a_device_that_is_not_there() {
 }
 
 #[test]
-fn what_cannot_be_decoded_is_said_once_and_by_this_program() {
+fn undecodable_audio_is_reported_once() {
     let place = Workplace::new();
     place.write("music/manifest.csv", "id,path,split,tags\n1,good.wav,,low\n2,bad.mp3,,high\n");
     place.write("music/good.wav", wav(1.0, 16_000));
-    place.write("music/bad.mp3", "no audio at all");
+    place.write("music/bad.mp3", "not audio");
     let scanned = place.run("scan music --out made").ok();
     assert!(scanned.out.contains("bad.mp3"), "{}", scanned.out);
     for level in ["ERROR", "WARN"] {

@@ -1,12 +1,11 @@
-//! No GPU, drivers that do not open, and one that has too little memory.
+//! Machines without a GPU, broken drivers, and a GPU with too little memory.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use crate::resume::weights;
-use crate::support::{MEL, Workplace, small};
+use crate::support::{MEL, Workplace, kill, small, wait_until};
 
-/// Points the loaders of Vulkan and OpenGL to one driver, or to none.
+/// Environment variables that make the loaders of Vulkan and OpenGL use only the driver in `file`.
 fn drivers(file: &str) -> [(&str, &str); 4] {
     [
         ("VK_DRIVER_FILES", file),
@@ -17,13 +16,13 @@ fn drivers(file: &str) -> [(&str, &str); 4] {
 }
 
 #[test]
-fn without_a_gpu_auto_takes_the_cpu_and_wgpu_says_what_to_install() {
+fn without_a_gpu_auto_uses_the_cpu_and_wgpu_says_what_to_install() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
-    // A file that is not there, one that names no library, a library that is none, one that is no driver.
+    place.write_experiment("x", &small(MEL));
+    // A missing file, one without a library, one with a file that is not a library, and one with another library.
     let libc = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/usr/lib/libc.so.6"];
     let libc = libc.into_iter().find(|path| Path::new(path).exists()).unwrap_or("/nowhere");
-    let broken = place.write("broken.so", "no library");
+    let broken = place.write("broken.so", "not a library");
     let driver = |library: &str| {
         format!(
             "{{\"file_format_version\":\"1.0.0\",\"ICD\":{{\"library_path\":{library:?},\"api_version\":\"1.3.0\"}}}}"
@@ -40,7 +39,7 @@ fn without_a_gpu_auto_takes_the_cpu_and_wgpu_says_what_to_install() {
         let run = |arguments: &str| place.run_with(&environment, arguments);
         let listed = run("devices").ok();
         if listed.out.lines().any(|line| line.starts_with("wgpu")) {
-            println!("skipped: there is an adapter that is found without its driver's file");
+            println!("skipped: an adapter is found without its driver's file");
             return;
         }
         assert!(!listed.err.contains("panicked"), "{}", listed.err);
@@ -55,35 +54,33 @@ fn without_a_gpu_auto_takes_the_cpu_and_wgpu_says_what_to_install() {
 }
 
 #[test]
-fn a_gpu_with_too_little_memory_names_what_fits_and_the_run_goes_on_elsewhere() {
+fn out_of_memory_names_a_batch_size_and_the_run_can_resume_on_the_cpu() {
     let place = Workplace::new();
     let listed = place.run("devices").ok().out;
-    // What this one binds at once is known to be little, and a real GPU might just do it.
+    // The limit of this adapter is known and small; a real GPU may have enough memory.
     if !listed.lines().any(|line| line.starts_with("wgpu:0") && line.contains("llvmpipe")) {
-        println!("skipped: the adapter is not Mesa's software one (Debian: mesa-vulkan-drivers)");
+        println!(
+            "skipped: the adapter is not Mesa's software renderer (Debian: mesa-vulkan-drivers)"
+        );
         return;
     }
-    // 2 MB an excerpt after the front end.
+    // 2 MB per excerpt after the front end.
     let wide = r#"{ name = "strided", filters = 128, length = 16, stride = 4 }"#;
     let text = small(wide)
         .replace("front_end", "stages = [{ filters = 4, length = 2, pool = 64 }]\nfront_end")
         .replace("batch_size = 4", "batch_size = 80")
         .replace("steps = 12", "steps = 3")
         .replace("valid_every = 4", "valid_every = 1");
-    place.write("x.toml", format!("name = \"x\"\n{text}"));
+    place.write_experiment("x", &text);
     let train =
         |device: &str, more: &str| place.run(&format!("--device {device} train x.toml {more}"));
-    // Begun where there is room, and stopped after its first checkpoint.
-    let mut begun = place.start("--device cpu train x.toml");
-    let started = Instant::now();
-    while !place.path("runs/x-s1/checkpoints/best").exists() {
-        assert!(
-            started.elapsed() < Duration::from_secs(300) && begun.try_wait().unwrap().is_none()
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    begun.kill().unwrap();
-    begun.wait().unwrap();
+    // Started on the CPU and killed after the first checkpoint.
+    let mut started = place.start("--device cpu train x.toml");
+    wait_until("the first checkpoint", || {
+        assert!(started.try_wait().unwrap().is_none(), "the run ended too early");
+        place.path("runs/x-s1/checkpoints/best").exists()
+    });
+    kill(started);
 
     let failed = train("wgpu", "--resume").fails(
         4,
@@ -99,10 +96,10 @@ fn a_gpu_with_too_little_memory_names_what_fits_and_the_run_goes_on_elsewhere() 
         ],
     );
     assert!(!failed.err.contains("stack backtrace"), "{}", failed.err);
-    // It goes on where there is room, as if nothing had been tried.
+    // Resumed on the CPU, it ends with the weights of an uninterrupted run.
     train("cpu", "--resume").ok();
     train("cpu", "--runs straight").ok();
     assert!(weights(&place.path("runs/x-s1")) == weights(&place.path("straight/x-s1")));
-    // What is said to fit does.
+    // The suggested batch size fits.
     train("wgpu", "--runs fits --set training.batch_size=65 --set training.steps=1").ok();
 }

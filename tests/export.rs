@@ -1,37 +1,37 @@
-//! Models in other programs, and theirs in ours.
+//! Exported models in other programs, and imported models.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{MEL, STRIDED, Workplace, small, wav};
+use crate::support::{MEL, STRIDED, Workplace, json, small, wav};
 use tonotopy::Predictor;
 use tonotopy::audio::{Limits, decode_at};
 use tonotopy::inference::model_file::test_signals::Signal;
 
-/// A Python with these modules: `TONOTOPY_PYTHON`, else `python3`; says what is missing.
+/// A Python with these modules, `TONOTOPY_PYTHON` or `python3`; otherwise prints that the test is skipped.
 fn python(modules: &str) -> Option<String> {
     let python = std::env::var("TONOTOPY_PYTHON").unwrap_or_else(|_| "python3".into());
     let found = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
     if found.is_ok_and(|found| found.status.success()) {
         return Some(python);
     }
-    println!("skipped: no Python with {modules} (TONOTOPY_PYTHON names one)");
+    println!("skipped: Python with {modules} is missing (set TONOTOPY_PYTHON)");
     None
 }
 
-/// Where cargo runs tests; whole, since programs run elsewhere.
+/// The directory of the package, absolute because programs run elsewhere.
 fn root() -> PathBuf {
     std::env::current_dir().unwrap()
 }
 
-/// A run in which everything that a network can be sure of is trained for a moment.
+/// A run after a short training.
 fn trained(place: &Workplace, name: &str, front_end: &str) -> PathBuf {
-    place.write(&format!("{name}.toml"), format!("name = \"{name}\"\n{}", small(front_end)));
+    place.write_experiment(name, &small(front_end));
     place.run(&format!("--device cpu train {name}.toml")).ok();
     place.path(&format!("runs/{name}-s1"))
 }
 
-/// Audio of several formats, and where there is some, of real music.
+/// Audio in several formats, with real music if available.
 fn audio(place: &Workplace) -> Vec<PathBuf> {
     let fixtures = root().join("src/audio/fixtures");
     let mut files = vec![
@@ -43,7 +43,7 @@ fn audio(place: &Workplace) -> Vec<PathBuf> {
     ];
     let music = root().join("../shared/data/rendered");
     match std::fs::read_dir(&music) {
-        Err(_) => println!("skipped: no music in {}", music.display()),
+        Err(_) => println!("without real music: {} is missing", music.display()),
         Ok(entries) => {
             let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
             found.retain(|path| path.extension().is_some_and(|end| end == "mp3"));
@@ -55,7 +55,7 @@ fn audio(place: &Workplace) -> Vec<PathBuf> {
 }
 
 #[test]
-fn an_exported_model_predicts_what_its_run_predicts() {
+fn exported_model_has_the_predictions_of_its_run() {
     let place = Workplace::new();
     trained(&place, "mel", MEL);
     trained(&place, "raw", STRIDED);
@@ -75,16 +75,15 @@ fn an_exported_model_predicts_what_its_run_predicts() {
         let of_file = place.run(&format!("-q --device cpu predict {out} --csv {files}")).ok();
         assert_eq!(of_run.out, of_file.out);
         let rows = place.run(&format!("-q --device cpu verify {out} --json")).ok().out;
-        let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
-        assert_eq!(rows.as_array().unwrap().len(), 6);
+        assert_eq!(json(&rows).as_array().unwrap().len(), 6);
         std::fs::remove_dir_all(place.path("models")).unwrap();
     }
     place.run("--device cpu verify runs/mel-s1").fails(3, &["no test vectors", "tonotopy export"]);
 }
 
-/// Of two models of the same tags, the mean; their vectors one after the other.
+/// An ensemble predicts the mean of its models and concatenates their embeddings.
 #[test]
-fn a_folder_of_models_is_used_together() {
+fn directory_of_models_is_an_ensemble() {
     let place = Workplace::new();
     trained(&place, "mel", MEL);
     trained(&place, "raw", STRIDED);
@@ -107,26 +106,26 @@ fn a_folder_of_models_is_used_together() {
 }
 
 #[test]
-fn tags_are_followed_over_time() {
+fn predictions_over_time_cover_every_window() {
     let place = Workplace::new();
     trained(&place, "raw", STRIDED);
     place.write("in/long.wav", wav(5.3, 44_100));
     place.write("in/short.wav", wav(0.4, 44_100));
-    let json = place
+    let predicted = place
         .run(
             "-q --device cpu predict runs/raw-s1 in --window 2 --hop 0.5 --json --taggram pictures",
         )
         .ok();
-    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
-    // Excerpts of a second: nine begin every half of a second, three of them make a window.
-    let windows = json[0]["windows"].as_array().unwrap();
+    let predicted = json(&predicted.out);
+    // Nine excerpts of 1 s begin every 0.5 s; a window has three of them.
+    let windows = predicted[0]["windows"].as_array().unwrap();
     assert_eq!(windows.len(), 7);
     assert_eq!(
         (windows[6]["start_s"].as_f64(), windows[6]["end_s"].as_f64()),
         (Some(3.0), Some(5.0))
     );
-    assert_eq!(json[1]["windows"].as_array().unwrap().len(), 1);
-    let picture = std::fs::read_to_string(place.path("pictures/long.svg")).unwrap();
+    assert_eq!(predicted[1]["windows"].as_array().unwrap().len(), 1);
+    let picture = place.read("pictures/long.svg");
     assert!(picture.contains("long.wav") && picture.ends_with("</svg>"));
     let csv = place.run("-q --device cpu predict runs/raw-s1 in --hop 1 --csv").ok().out;
     assert!(csv.starts_with("id,start_s,end_s,"), "{csv}");
@@ -139,7 +138,7 @@ fn tags_are_followed_over_time() {
 }
 
 #[test]
-fn onnxruntime_gives_our_predictions_of_real_audio() {
+fn onnxruntime_gives_equal_predictions() {
     let Some(python) = python("onnx, onnxruntime") else { return };
     let place = Workplace::new();
     let folder = place.path("onnx");
@@ -174,27 +173,27 @@ fn onnxruntime_gives_our_predictions_of_real_audio() {
 }
 
 #[test]
-fn the_example_in_pytorch_gives_our_predictions() {
+fn pytorch_example_gives_equal_predictions() {
     let Some(python) = python("torch, safetensors, numpy") else { return };
     let place = Workplace::new();
     trained(&place, "raw", STRIDED);
     place.run("--device cpu export runs/raw-s1 --format safetensors --out raw.safetensors").ok();
-    let script = root().join("src/export/example.py");
+    let script = root().join("src/inference/export/example.py");
     let out = Command::new(python).arg(script).arg(place.path("raw.safetensors")).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let off = text.trim().rsplit(' ').next().and_then(|word| word.parse::<f64>().ok());
     assert!(off.is_some_and(|off| off <= 1e-5), "{text}{}", String::from_utf8_lossy(&out.stderr));
 }
 
-/// What PyTorch's own layers gave (`fixtures/torch_tagger.py`) is what the imported run gives, whose weights
-/// had other names and one of them another shape.
+/// The imported run has the predictions of the PyTorch network (`fixtures/torch_tagger.py`), whose weights have other
+/// names, and one of them another shape.
 #[test]
-fn a_network_of_pytorch_becomes_a_run() {
+fn pytorch_network_is_imported_as_a_run() {
     let place = Workplace::new();
     let checkpoint = root().join("tests/fixtures/torch_tagger.pth");
     let stages = "stages = [{ filters = 8 }, { filters = 8 }]\nhidden = 12\n[training]";
     let text = small(STRIDED).replace("[training]", stages);
-    place.write("torch.toml", format!("name = \"torch\"\n{text}"));
+    place.write_experiment("torch", &text);
     let import = format!("--device cpu import {} torch.toml", checkpoint.display());
     place.run(&import).fails(3, &["missing: \"front_end.bias\"", "--rename OLD=NEW"]);
     let renamed = "--rename raw=front_end --rename conv1=stages.0.conv --rename conv2=stages.1.conv \
@@ -207,7 +206,7 @@ fn a_network_of_pytorch_becomes_a_run() {
     let model = Predictor::load(place.path("runs/torch-s1")).unwrap();
     let expected =
         std::fs::read_to_string(root().join("tests/fixtures/torch_tagger.json")).unwrap();
-    let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    let expected = json(&expected);
     for signal in Signal::ALL {
         let found = model.predict(&signal.samples(16_000), 16_000).unwrap();
         let expected = expected[signal.name()].as_array().unwrap();
@@ -217,7 +216,7 @@ fn a_network_of_pytorch_becomes_a_run() {
             assert!(off <= 1e-6, "{signal:?}: {found} {expected}");
         }
     }
-    // A run like any other: scored, gone on with, exported.
+    // It can be evaluated, resumed and exported like any run.
     place.run("--device cpu evaluate runs/torch-s1").ok();
     place.run("--device cpu train torch.toml --resume").ok();
     place
@@ -226,12 +225,12 @@ fn a_network_of_pytorch_becomes_a_run() {
 }
 
 #[test]
-fn weights_that_are_none_are_refused() {
+fn invalid_weight_files_are_refused() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(STRIDED)));
+    place.write_experiment("x", &small(STRIDED));
     let bytes = std::fs::read(root().join("tests/fixtures/torch_tagger.pth")).unwrap();
     place.write("cut.pth", &bytes[..bytes.len() / 2]);
-    place.write("text.pth", "no pickle");
+    place.write("text.pth", "not a pickle");
     place.write("weights.h5", "x");
     place.run("--device cpu import cut.pth x.toml").fails(3, &["cut.pth", "PyTorch"]);
     place.run("--device cpu import text.pth x.toml").fails(3, &["text.pth", "PyTorch"]);
@@ -241,9 +240,9 @@ fn weights_that_are_none_are_refused() {
     place.run(unknown).fails(2, &["expected OLD=NEW"]);
 }
 
-/// The page in a browser gives the top tags that `predict` gives.
+/// The exported page gives the top tags of `predict`.
 #[test]
-fn a_browser_gives_our_predictions() {
+fn browser_gives_equal_predictions() {
     let driver = root().join("benches/browser");
     let runtime = driver.join("node_modules/onnxruntime-web/dist");
     let has = |program: &str| Command::new(program).arg("--version").output().is_ok();
@@ -260,10 +259,10 @@ fn a_browser_gives_our_predictions() {
             runtime.display()
         ))
         .ok();
-    // At the model's rate, so that two resamplers are not compared.
+    // The file has the model's sample rate, so that resamplers are not compared.
     let file = place.write("tone.wav", wav(3.7, 16_000));
     let ours = place.run("-q --device cpu predict runs/mel-s1 tone.wav --json").ok().out;
-    let ours: serde_json::Value = serde_json::from_str(&ours).unwrap();
+    let ours = json(&ours);
     let out = Command::new("node")
         .arg(driver.join("drive.mjs"))
         .args([place.path("site"), file])
@@ -271,7 +270,7 @@ fn a_browser_gives_our_predictions() {
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
-    let page: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let page = json(&text);
     let (ours, theirs) = (ours[0]["tags"].as_array().unwrap(), page["tags"].as_array().unwrap());
     assert_eq!(ours.len(), theirs.len());
     for (ours, theirs) in ours.iter().zip(theirs).take(5) {

@@ -1,13 +1,12 @@
-//! Listening data becomes factors; what is stopped goes on; what is wrong is refused.
-
-use std::path::Path;
-use std::time::{Duration, Instant};
+//! Factorization of listening data: results, resuming, errors.
 
 use tonotopy::listening::factors::{self, FactorTables};
 
-use crate::support::Workplace;
+use crate::support::{Workplace, json};
+#[cfg(unix)]
+use crate::support::{interrupt, wait_until};
 
-/// A table with `users` listeners of `items` songs, everyone with tastes and chance.
+/// A table of `users` listeners and `items` songs, with random tastes.
 fn table(users: usize, items: usize) -> String {
     let mut text = String::from("user,item,count\n");
     let mut state = 7_u64;
@@ -15,9 +14,9 @@ fn table(users: usize, items: usize) -> String {
         for item in 0..items {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let chance = if user % 3 == item % 3 { 20 } else { 4 };
-            // Everyone plays something, and everything is played.
-            let one = item % users == user || user % items == item;
-            if one || (state >> 33) % 100 < chance {
+            // Every user plays an item, and every item has a play.
+            let always = item % users == user || user % items == item;
+            if always || (state >> 33) % 100 < chance {
                 text += &format!("u{user},\"song, {item}\",{}\n", 1 + (state >> 50) % 9);
             }
         }
@@ -25,7 +24,7 @@ fn table(users: usize, items: usize) -> String {
     text
 }
 
-/// The objective by its definition, in f64.
+/// The objective from its definition, in f64.
 fn objective(tables: &FactorTables, table: &str, lambda: f64) -> f64 {
     let find = |ids: &[String], id: &str| ids.iter().position(|other| other == id).unwrap();
     let (users, items) = (&tables.users, &tables.items);
@@ -55,7 +54,7 @@ fn objective(tables: &FactorTables, table: &str, lambda: f64) -> f64 {
 }
 
 #[test]
-fn a_table_becomes_factors() {
+fn factors_minimise_the_defined_objective() {
     let place = Workplace::new();
     let table = table(60, 40);
     place.write("plays.csv", &table);
@@ -94,38 +93,28 @@ fn a_table_becomes_factors() {
         std::fs::remove_dir_all(made).unwrap();
     }
     let done = place.run("factorize plays.csv --factors 3 --out a/b --json").ok();
-    let summary: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    let summary = json(&done.out);
     assert_eq!(summary["sweeps"].as_array().unwrap().len(), 15);
     assert_eq!(summary["objective"], summary["sweeps"][14]["objective"]);
 }
 
-fn wait_for_lines(path: &Path, lines: usize) {
-    let started = Instant::now();
-    while std::fs::read_to_string(path).map_or(0, |text| text.lines().count()) < lines {
-        assert!(started.elapsed() < Duration::from_secs(120), "{} never came", path.display());
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 #[test]
 #[cfg(unix)]
-fn ctrl_c_saves_and_the_rest_is_the_same_bit_for_bit() {
+fn interrupted_and_resumed_factorization_is_bit_identical() {
     let place = Workplace::new();
     place.write("plays.csv", table(300, 200));
     for (options, sweeps) in [("--bias", 60), ("--solver cg", 60)] {
         let command = format!("factorize plays.csv --factors 30 --iterations {sweeps} {options}");
         place.run(&format!("{command} --out straight")).ok();
-        let mut child = place.start(&format!("{command} --out stopped"));
-        wait_for_lines(&place.path("stopped.partial/log.csv"), 4);
-        let status = std::process::Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
-        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let child = place.start(&format!("{command} --out stopped"));
+        let log = place.path("stopped.partial/log.csv");
+        wait_until("the fourth line of the log", || {
+            std::fs::read_to_string(&log).map_or(0, |text| text.lines().count()) >= 4
+        });
+        interrupt(child);
         assert!(!place.path("stopped").exists());
 
-        // Another config, other data or no --resume is refused, by name.
+        // Other settings, other data or a missing --resume are refused.
         place.run(&format!("{command} --out stopped")).fails(2, &["stopped.partial", "--resume"]);
         let resume = format!("{command} --out stopped --resume");
         place
@@ -142,7 +131,7 @@ fn ctrl_c_saves_and_the_rest_is_the_same_bit_for_bit() {
             assert!(read("straight") == read("stopped"), "{file} differs");
         }
         let objectives = |out: &str| -> Vec<String> {
-            let log = std::fs::read_to_string(place.path(out).join("log.csv")).unwrap();
+            let log = place.read(&format!("{out}/log.csv"));
             log.lines().map(|line| line.rsplit_once(',').unwrap().0.to_string()).collect()
         };
         assert_eq!(objectives("straight").len(), sweeps + 1);
@@ -154,7 +143,7 @@ fn ctrl_c_saves_and_the_rest_is_the_same_bit_for_bit() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_and_leaves_nothing() {
+fn invalid_input_is_refused_and_leaves_no_files() {
     let place = Workplace::new();
     place.write("plays.csv", table(30, 20));
     place.write("empty.csv", "user,item,count\n");

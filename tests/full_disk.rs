@@ -1,13 +1,13 @@
-//! A disk that fills up at any point of any verb: nothing half-written, nothing lost, and with room the same command
-//! ends as it would have. Checkpoints: `reliability.rs`.
+//! A disk that fills up at any point of any verb: no partial results, no lost data, and with enough space the same
+//! command succeeds. `reliability.rs` tests checkpoints.
 
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Finished, MEL, Workplace, small, wav};
+use crate::support::{Finished, MEL, Workplace, json, small, wav};
 
-/// Runs `command` with more and more room, from none, until it is done. Every failure has to be one of a full disk,
-/// said as such, after which every file in `small` is what it was.
+/// Shell functions: `try NAME COMMAND` runs a command with increasing free space until it succeeds. Every failure must
+/// be reported as a full disk and leave every file in `small` unchanged.
 const TRY: &str = r#"
 state() { (cd small && find . ! -name filler -type f -exec cksum {} + | sort; find . -name '.*' ! -name .); }
 try() {
@@ -29,7 +29,7 @@ try() {
 }
 "#;
 
-/// Asserts that a script of [`TRY`] ran, and that each of `names` failed before it ended.
+/// Asserts that a script with [`TRY`] succeeded, and that each of `names` failed at least once before.
 #[track_caller]
 fn check(finished: &Finished, names: &[&str]) {
     let Finished { code, out, err } = finished;
@@ -42,23 +42,23 @@ fn check(finished: &Finished, names: &[&str]) {
             of_name.filter(|line| line.ends_with(code)).count()
         };
         assert!(count("code 3") > 0, "{name} never failed:\n{out}");
-        assert_eq!(count("code 0"), 1, "{name} did not end:\n{out}");
+        assert_eq!(count("code 0"), 1, "{name} did not succeed:\n{out}");
     }
 }
 
-fn same(a: &Path, b: &Path) {
-    assert!(fs::read(a).unwrap() == fs::read(b).unwrap(), "{} is another", b.display());
+fn assert_same(a: &Path, b: &Path) {
+    assert!(fs::read(a).unwrap() == fs::read(b).unwrap(), "{} differs", b.display());
 }
 
 #[test]
-fn results_are_whole_or_as_they_were() {
+fn results_are_complete_or_unchanged() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.write_experiment("x", &small(MEL));
     place.write("audio/tone.wav", wav(2.0, 16_000));
     place.run("--device cpu train x.toml").ok();
     place.run("--device cpu evaluate runs/x-s1").ok();
     place.run("--device cpu map runs/x-s1 --perplexity 5 --out map.html").ok();
-    // Each once where nothing was, and once over what was there.
+    // Every command writes new files, then replaces them.
     let script = format!(
         "{TRY}
          cp -r runs/x-s1 small/run
@@ -86,13 +86,13 @@ fn results_are_whole_or_as_they_were() {
     let all = names.into_iter().chain(formats).chain(formats_again.iter().map(String::as_str));
     check(&finished, &all.chain(["taggram"]).collect::<Vec<_>>());
     for file in ["predictions.csv", "scores.json"] {
-        same(&place.path("runs/x-s1").join(file), &place.path("kept/run").join(file));
+        assert_same(&place.path("runs/x-s1").join(file), &place.path("kept/run").join(file));
     }
     assert!(place.path("kept/model.web/index.html").exists());
 }
 
 #[test]
-fn a_scan_goes_on_from_the_entries_that_fitted() {
+fn scan_continues_from_the_cached_entries() {
     let place = Workplace::new();
     let rows: Vec<String> = (0..12)
         .map(|track| {
@@ -102,7 +102,7 @@ fn a_scan_goes_on_from_the_entries_that_fitted() {
         })
         .collect();
     place.write("music/manifest.csv", format!("id,path,split,tags\n{}", rows.concat()));
-    // The cache's disk, then that of the manifest.
+    // First the disk of the cache is full, then that of the manifest.
     let script = format!(
         "{TRY}
          for left in 0 4 40 100 100 100 100 100 2048; do
@@ -126,16 +126,15 @@ fn a_scan_goes_on_from_the_entries_that_fitted() {
     assert!(lines().filter(|line| line.contains("code 3")).count() >= 3, "{}", finished.out);
     assert!(lines().any(|line| line.contains("code 0, 12 entries")), "{}", finished.out);
     assert!(finished.out.contains("Signature: 8a477f597d28d172789f06886806bc55"));
-    // What was written on the full disk is whole.
-    let scanned = fs::read_to_string(place.path("scanned.json")).unwrap();
-    let scanned: serde_json::Value = serde_json::from_str(&scanned).unwrap();
+    // The entries from the full disk are valid.
+    let scanned = json(&place.read("scanned.json"));
     assert_eq!((&scanned["usable"], &scanned["from_cache"]), (&12.into(), &12.into()));
     place.run("scan music --out whole").ok();
-    same(&place.path("whole/quarantine.csv"), &place.path("kept/quarantine.csv"));
+    assert_same(&place.path("whole/quarantine.csv"), &place.path("kept/quarantine.csv"));
 }
 
 #[test]
-fn a_factorisation_goes_on_from_its_last_sweep() {
+fn factorization_resumes_from_its_last_sweep() {
     let place = Workplace::new();
     let rows: String = (0..6_000).map(|i| format!("u{},i{},1\n", i % 300, i * 7 % 500)).collect();
     place.write("plays.csv", format!("user,item,count\n{rows}"));
@@ -160,19 +159,19 @@ fn a_factorisation_goes_on_from_its_last_sweep() {
     assert!(code == 0 && !out.contains("BAD"), "{out}\n{err}");
     assert!(out.contains("code 3") && out.contains("code 0"), "{out}");
     for name in ["user_factors.npy", "item_factors.npy", "users.txt", "items.txt"] {
-        same(&place.path("straight").join(name), &place.path("kept").join(name));
+        assert_same(&place.path("straight").join(name), &place.path("kept").join(name));
     }
 }
 
 #[test]
-fn a_log_that_found_no_room_is_whole_and_goes_on() {
+fn log_on_a_full_disk_stays_valid_and_can_be_continued() {
     let place = Workplace::new();
     let chatty = small(MEL)
         .replace("steps = 12", "steps = 400")
         .replace("valid_every = 4", "valid_every = 400")
         .replace("log_every = 2", "log_every = 1");
-    place.write("x.toml", format!("name = \"x\"\n{chatty}"));
-    // The log alone has no room; then something else gives way, and the last line finds some.
+    place.write_experiment("x", &chatty);
+    // Only the log runs out of space; then space is freed.
     let script = "mkdir small/x-s1
          fill 64
          tonotopy --device cpu train x.toml --runs small > out.txt 2> err.txt; echo code $?
@@ -184,9 +183,9 @@ fn a_log_that_found_no_room_is_whole_and_goes_on() {
     let codes: Vec<&str> = out.lines().filter(|line| line.starts_with("code ")).collect();
     assert_eq!(codes, ["code 3", "code 0"], "{out}\n{err}");
     assert!(out.contains("metrics.jsonl: No space left on device"), "{out}");
-    let log = fs::read_to_string(place.path("torn.jsonl")).unwrap();
+    let log = place.read("torn.jsonl");
     assert!(log.lines().count() > 20 && log.ends_with('\n'), "{log}");
     for line in log.lines() {
-        serde_json::from_str::<serde_json::Value>(line).unwrap();
+        json(line);
     }
 }

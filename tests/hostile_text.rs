@@ -1,9 +1,9 @@
-//! Names that try something: shown as they are, never obeyed, never a way out of a folder.
+//! Names with markup, escape sequences and paths are displayed escaped, and never leave their directory.
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Finished, MEL, Workplace, small, tone};
+use crate::support::{Finished, MEL, Workplace, json, on_manifest, small, tone};
 
 const TAGS: [&str; 5] = [
     "<script>document.title='owned'</script>",
@@ -13,7 +13,7 @@ const TAGS: [&str; 5] = [
     "\u{202e}gnp.exe",
 ];
 
-/// A data set whose tags, ids, titles and file names all try something, and a run on it.
+/// A dataset with hostile tags, ids, artists and file names, and an experiment on it.
 fn hostile() -> Workplace {
     let place = Workplace::new();
     let mut manifest = String::from("id,path,split,tags,artist\n");
@@ -34,19 +34,15 @@ fn hostile() -> Workplace {
         place.write(&format!("music/{file}"), tone(1.5, 16_000, 200.0 + 40.0 * i as f64));
     }
     place.write("music/manifest.csv", manifest);
-    let experiment = small(MEL)
-        .replace(
-            "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
-            "name = \"manifest\"\nroot = \"music\"",
-        )
+    let experiment = on_manifest("music")
         .replace("a small run for a test", "<script>document.title='owned'</script>\\u001B[2J");
     place.write("set/own.toml", experiment);
     place
 }
 
-/// Nothing that a terminal obeys, and no line that writes backwards.
+/// Asserts that the output has no control characters and no change of writing direction.
 #[track_caller]
-fn tame(finished: Finished) -> Finished {
+fn escaped(finished: Finished) -> Finished {
     for (stream, text) in [("stdout", &finished.out), ("stderr", &finished.err)] {
         for bad in ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\0', '\r'] {
             assert!(!text.contains(bad), "{bad:?} on {stream}:\n{}", text.escape_debug());
@@ -56,8 +52,8 @@ fn tame(finished: Finished) -> Finished {
     finished
 }
 
-/// What a browser makes of a page; `None` where there is none.
-fn opened(page: &Path) -> Option<String> {
+/// The DOM of a page in Chromium; `None` if it is not installed.
+fn dom_of(page: &Path) -> Option<String> {
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new(chromium)
@@ -70,28 +66,29 @@ fn opened(page: &Path) -> Option<String> {
     match output {
         Ok(output) if output.status.success() => Some(String::from_utf8(output.stdout).unwrap()),
         _ => {
-            println!("skipped: no Chromium");
+            println!("skipped: Chromium is missing");
             None
         }
     }
 }
 
 #[test]
-fn names_are_shown_and_never_obeyed() {
+fn names_are_escaped_in_all_outputs() {
     let place = hostile();
-    tame(place.run("--device cpu run set")).ok();
+    escaped(place.run("--device cpu run set")).ok();
     let run = "runs/set-own-s1";
     place.write("plain.wav", tone(1.5, 16_000, 300.0));
-    let shown = tame(place.run(&format!("--device cpu evaluate {run}"))).ok();
+    let shown = escaped(place.run(&format!("--device cpu evaluate {run}"))).ok();
     assert!(shown.out.contains("\\u{202e}gnp.exe"), "{}", shown.out);
-    tame(place.run(&format!("--device cpu predict {run} music"))).ok();
-    tame(place.run(&format!("--device cpu predict {run} music --hop 1 --taggram taggrams"))).ok();
-    tame(place.run(&format!("--device cpu --log-format json similar {run} plain.wav"))).ok();
-    tame(place.run(&format!("--device cpu map {run} --perplexity 3"))).ok();
-    tame(place.run("report runs/set-own-s1 --out again")).ok();
-    // JSON says what it is, for programs.
-    let json = place.run(&format!("--device cpu predict {run} music --json")).ok().out;
-    assert!(json.contains("\u{202e}gnp.exe"), "{json}");
+    escaped(place.run(&format!("--device cpu predict {run} music"))).ok();
+    escaped(place.run(&format!("--device cpu predict {run} music --hop 1 --taggram taggrams")))
+        .ok();
+    escaped(place.run(&format!("--device cpu --log-format json similar {run} plain.wav"))).ok();
+    escaped(place.run(&format!("--device cpu map {run} --perplexity 3"))).ok();
+    escaped(place.run("report runs/set-own-s1 --out again")).ok();
+    // JSON output has the original names.
+    let output = place.run(&format!("--device cpu predict {run} music --json")).ok().out;
+    assert!(output.contains("\u{202e}gnp.exe"), "{output}");
     assert!(!place.path("owned").exists());
 
     let pictures: Vec<_> = std::fs::read_dir(place.path("taggrams")).unwrap().collect();
@@ -103,7 +100,7 @@ fn names_are_shown_and_never_obeyed() {
     let pages = ["runs/report-set/index.html", &format!("{run}/map.html")];
     for page in pages {
         let page = place.path(page);
-        let Some(dom) = opened(&page) else { continue };
+        let Some(dom) = dom_of(&page) else { continue };
         let title = dom.split("<title>").nth(1).unwrap().split("</title>").next().unwrap();
         assert!(
             !title.contains("owned") || title.contains("&lt;script"),
@@ -120,29 +117,29 @@ fn names_are_shown_and_never_obeyed() {
 }
 
 #[test]
-fn control_characters_are_refused_and_shown() {
+fn control_characters_in_manifests_are_refused() {
     let place = hostile();
-    let manifest = std::fs::read_to_string(place.path("music/manifest.csv")).unwrap();
+    let manifest = place.read("music/manifest.csv");
     for (from, to) in
         [("gnp.exe", "\u{1b}[2Jclear\u{7}"), ("gnp.exe", "\u{9b}31m"), ("`ticks`", "a\nb")]
     {
         place.write("music/manifest.csv", manifest.replace(from, to));
-        tame(place.run("--device cpu run set")).fails(3, &["manifest.csv line", "\\"]);
+        escaped(place.run("--device cpu run set")).fails(3, &["manifest.csv line", "\\"]);
     }
 }
 
 #[test]
-fn errors_show_names_too() {
+fn names_in_errors_are_escaped() {
     let place = Workplace::new();
     let name = "\u{1b}[2J\u{202e}.toml";
     place.write(name, "dataset = 1");
-    tame(place.run(&format!("train {name}"))).fails(2, &["\\u{1b}[2J\\u{202e}.toml"]);
+    escaped(place.run(&format!("train {name}"))).fails(2, &["\\u{1b}[2J\\u{202e}.toml"]);
     place.write("x.toml", small(MEL).replace("a small", "\\u001B[2J"));
-    tame(place.run("train x.toml --set training.\u{1b}[2J=1")).fails(2, &["\\u{1b}[2J"]);
+    escaped(place.run("train x.toml --set training.\u{1b}[2J=1")).fails(2, &["\\u{1b}[2J"]);
 }
 
 #[test]
-fn no_name_leads_out_of_a_folder() {
+fn run_names_cannot_be_paths() {
     let place = Workplace::new();
     for name in ["../out", "/tmp/out", "a/b", "..", ".", "a\\u0000b", "a\\nb"] {
         place.write("x.toml", format!("name = \"{name}\"\n{}", small(MEL)));
@@ -151,27 +148,23 @@ fn no_name_leads_out_of_a_folder() {
     assert!(!place.path("runs").exists() && !place.path("../out").exists());
 }
 
-/// What a model file says of where its run came from is told, not opened.
+/// The provenance in a model file is displayed, but its paths are not opened.
 #[test]
-fn a_model_file_names_no_path_that_is_opened() {
+fn paths_in_a_model_file_are_not_opened() {
     let place = Workplace::new();
     place.write("x.toml", small(MEL));
     place.run("--device cpu train x.toml").ok();
-    let run = std::fs::read_dir(place.path("runs")).unwrap().next().unwrap().unwrap().path();
-    let run = run.display();
+    let run = place.only_run();
     place.run(&format!("--device cpu export {run} --format safetensors --out m.safetensors")).ok();
     let bytes = std::fs::read(place.path("m.safetensors")).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    let card = header["__metadata__"]["tonotopy"].as_str().unwrap().to_string();
-    let mut card: serde_json::Value = serde_json::from_str(&card).unwrap();
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let mut card = json(header["__metadata__"]["tonotopy"].as_str().unwrap());
     place.write("tone.wav", tone(2.0, 16_000, 300.0));
-    // A model that would build on a run that lies there: it must not be looked for.
+    // A model that builds on this run, which must not be opened.
     let trap = place.path("trap");
     let source = serde_json::json!({ "name": "transferred", "run": trap.display().to_string() });
-    let model = card.get_mut("model").expect("a card holds its model");
-    *model = source;
-    let mut header = header;
+    *card.get_mut("model").expect("a card has a model") = source;
     header["__metadata__"]["tonotopy"] = card.to_string().into();
     let text = header.to_string();
     let mut forged = (text.len() as u64).to_le_bytes().to_vec();

@@ -1,7 +1,8 @@
-//! The program as its users meet it: its verbs, its messages, its exit codes.
+//! Tests of the program from outside: verbs, messages, exit codes.
 
 mod bad_input;
 mod devices;
+mod docs;
 mod experiments;
 mod export;
 mod factorize;

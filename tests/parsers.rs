@@ -1,6 +1,6 @@
-//! Every kind of file that the program reads, made of bytes that anyone may have written.
+//! The parsers of all kinds of files, for arbitrary bytes.
 //!
-//! `hostile_files.rs` reads what lies in `corpus/`; `benches/faults/fuzz` looks for more.
+//! `hostile_files.rs` runs them on `corpus/`; `benches/faults/fuzz` searches for further inputs.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use datasets::Audio;
 use datasets::listening::hetrec;
 use datasets::listening::interactions::Interactions;
 use datasets::listening::taste_profile;
-use datasets::tracks::audioset::{self, Vocabulary};
+use datasets::tracks::audioset::{AudiosetConfig, Vocabulary};
 use datasets::tracks::magnatagatune::MagnatagatuneConfig;
 use datasets::tracks::manifest::{ManifestConfig, Paths, to_csv};
 use datasets::tracks::msd::MsdConfig;
@@ -24,11 +24,11 @@ use tonotopy::listening::factors;
 use tonotopy::runs::checkpoint::Checkpoints;
 use tonotopy::training::log;
 
-/// How a kind of file is read.
+/// Reads a kind of file.
 pub type Parser = fn(&[u8]);
 
-/// Every kind of file and how it is read. None may panic, hang or take memory without bounds, whatever the bytes; files that
-/// belong together stand one after the other with a [`SEPARATOR`] between them.
+/// All kinds of files and their parsers. No parser may panic, hang or use unbounded memory on any bytes. Files that belong
+/// together are one input, with a [`SEPARATOR`] between them.
 pub const PARSERS: &[(&str, Parser)] = &[
     ("annotations", annotations),
     ("au", au),
@@ -51,10 +51,10 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("taste_profile", taste_profile),
 ];
 
-/// Between the files of one input: twice the "record separator" of ASCII.
+/// The separator between the files of an input: two ASCII record separators.
 pub const SEPARATOR: &[u8] = b"\x1e\x1e";
 
-/// All files of an input.
+/// The files of an input.
 fn split(bytes: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     let mut rest = bytes;
@@ -66,20 +66,20 @@ fn split(bytes: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-/// The first so many; what is missing at the end is empty.
+/// The first `N` files of an input; missing ones are empty.
 fn parts<const N: usize>(bytes: &[u8]) -> [&[u8]; N] {
     let mut found = split(bytes).into_iter();
     std::array::from_fn(|_| found.next().unwrap_or_default())
 }
 
-/// A folder of this thread, in memory where there is such a place.
+/// A directory of this thread, in memory if possible.
 fn folder() -> PathBuf {
     thread_local! {
         static FOLDER: OnceCell<tempfile::TempDir> = const { OnceCell::new() };
     }
     let make = || {
         let made = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        made.expect("there is room for a folder")
+        made.expect("a temporary directory")
     };
     FOLDER.with(|folder| folder.get_or_init(make).path().to_owned())
 }
@@ -91,7 +91,7 @@ fn put(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Tracks of the Million Song Dataset, a table of tags, one of clips, and a song of Last.fm's.
+/// Tracks of the Million Song Dataset, a table of tags, a table of clips, and a Last.fm file.
 fn annotations(bytes: &[u8]) {
     let [tracks, table, clips, song] = parts(bytes);
     put("msd/unique_tracks.txt", tracks);
@@ -112,7 +112,7 @@ fn au(bytes: &[u8]) {
     }
 }
 
-/// A cache that holds one track, and where its entry lies.
+/// A cache with one track, and the path of its entry.
 struct Cached {
     track: Audio,
     entry: PathBuf,
@@ -122,16 +122,16 @@ struct Cached {
 impl Cached {
     fn new(name: &str) -> Cached {
         let config = SyntheticConfig { tracks: 10, seconds: 2.0, ..SyntheticConfig::default() };
-        let track = config.load().expect("music is made").tracks[0].audio.clone();
+        let track = config.load().expect("synthetic music").tracks[0].audio.clone();
         let folder = folder().join(name);
-        let cache = AudioCache::open(&folder).expect("a folder is made");
-        let loaded = cache.load(&track, 8_000, &Limits::default()).expect("music is rendered");
-        let entry = loaded.audio.path().expect("it is a file").to_owned();
+        let cache = AudioCache::open(&folder).expect("a cache");
+        let loaded = cache.load(&track, 8_000, &Limits::default()).expect("rendered music");
+        let entry = loaded.audio.path().expect("a file").to_owned();
         Cached { track, entry, folder }
     }
 
     fn look_up(&self) {
-        let cache = AudioCache::open(&self.folder).expect("a damaged index is no error");
+        let cache = AudioCache::open(&self.folder).expect("a damaged index is not an error");
         let Ok(Some(audio)) = cache.lookup(&self.track, 8_000) else { return };
         let mut ends = [0.0; 2];
         for start in [0, audio.len().saturating_sub(2)] {
@@ -140,7 +140,7 @@ impl Cached {
     }
 }
 
-/// An entry of the audio cache; a first byte that is odd makes key and checksum right.
+/// An entry of the audio cache; if the first byte is odd, key and checksum are made valid.
 fn audio_entry(bytes: &[u8]) {
     thread_local! {
         static CACHED: OnceCell<Cached> = const { OnceCell::new() };
@@ -154,7 +154,7 @@ fn audio_entry(bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
         if forged && bytes.len() >= 128 {
             let name = cached.entry.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-            let key = blake3::Hash::from_hex(name).expect("it is named by its key");
+            let key = blake3::Hash::from_hex(name).expect("the name is the key");
             bytes[64..96].copy_from_slice(key.as_bytes());
             let sum = blake3::hash(&[&bytes[..96], &bytes[128..]].concat());
             bytes[96..128].copy_from_slice(sum.as_bytes());
@@ -175,7 +175,7 @@ fn audio_index(bytes: &[u8]) {
     });
 }
 
-/// AudioSet's index of labels, its ontology, a file of records as it is, and the messages of another.
+/// AudioSet's index of labels, its ontology, a TFRecord file, and messages that become the records of another.
 fn audioset(bytes: &[u8]) {
     let mut files = split(bytes).into_iter();
     for name in ["class_labels_indices.csv", "ontology.json", "eval.tfrecord"] {
@@ -192,9 +192,10 @@ fn audioset(bytes: &[u8]) {
     put("audioset/bal_train.tfrecord", &files.flat_map(record).collect::<Vec<_>>());
     let root = folder().join("audioset");
     for vocabulary in [Vocabulary::All, Vocabulary::Music] {
-        let Ok(read) = audioset::load(&root, vocabulary) else { continue };
-        let labels = read.train.iter().chain(&read.eval).flat_map(|clip| &clip.labels);
-        assert!(labels.into_iter().all(|label| *label < read.labels.len()));
+        let (root, labels) = (root.clone(), vocabulary);
+        let config = AudiosetConfig { root, labels, ..AudiosetConfig::default() };
+        let Ok(read) = config.load(None) else { continue };
+        assert!(read.tracks.iter().flat_map(|track| &track.tags).all(|tag| *tag < read.tags.len()));
     }
 }
 
@@ -206,7 +207,7 @@ fn card(bytes: &[u8]) {
     assert_eq!(again, card, "what was read is written as it was");
 }
 
-/// The state of a loop, a record of a model and one of an optimizer, as if their checksums were right.
+/// The state of training, a model and an optimizer, with valid checksums.
 fn checkpoint(bytes: &[u8]) {
     let [state, model, optimizer] = parts(bytes);
     let sums = format!(
@@ -233,14 +234,18 @@ fn checksums(bytes: &[u8]) {
     }
 }
 
-/// A TOML file, then what `--set` is given.
+/// A TOML file and the arguments of `--set`.
 fn experiment(bytes: &[u8]) {
     let mut texts = split(bytes).into_iter().map(|text| String::from_utf8_lossy(text).into_owned());
     let file = texts.next().unwrap_or_default();
     let set: Vec<String> = texts.collect();
     let Ok(experiment) = Experiment::parse(&file, &set) else { return };
     let again = Experiment::parse(&experiment.to_toml(), &[]);
-    assert_eq!(again.ok().as_ref(), Some(&experiment), "what was read is written as it was");
+    assert_eq!(
+        again.ok().as_ref(),
+        Some(&experiment),
+        "writing and reading again gives an equal value"
+    );
 }
 
 /// Ids and a `.npy` file.
@@ -256,19 +261,12 @@ fn factors(bytes: &[u8]) {
     }
 }
 
-/// Plays, the artists' names, who gave which tag, and the tags' names.
+/// Play counts of HetRec.
 fn hetrec(bytes: &[u8]) {
-    let files = [hetrec::PLAYS, hetrec::ARTISTS, hetrec::TAGGED, hetrec::TAGS];
-    for (name, bytes) in files.into_iter().zip(parts::<4>(bytes)) {
-        put(&format!("hetrec/{name}"), bytes);
-    }
-    let root = folder().join("hetrec");
-    if let Ok(read) = hetrec::load(&root) {
-        assert_eq!(read.artists.len(), read.plays.items().len());
-        check_plays(&read.plays);
-    }
-    if let Ok(tags) = hetrec::load_tags(&root) {
-        check_plays(&tags);
+    let [plays] = parts(bytes);
+    put(&format!("hetrec/{}", hetrec::PLAYS), plays);
+    if let Ok(plays) = hetrec::load(&folder().join("hetrec")) {
+        check_plays(&plays);
     }
 }
 
@@ -293,7 +291,7 @@ fn log(bytes: &[u8]) {
     let _ = log::read(&put("metrics.jsonl", bytes));
 }
 
-/// Annotations, and the table of clips.
+/// Annotations and the table of clips.
 fn magnatagatune(bytes: &[u8]) {
     let [annotations, clips] = parts(bytes);
     put("magnatagatune/annotations_final.csv", annotations);
@@ -311,15 +309,15 @@ fn manifest(bytes: &[u8]) {
     let load = || ManifestConfig { root: root.clone(), ..Default::default() }.load(None);
     let Ok(read) = load() else { return };
     let written = to_csv(&read, Paths::RelativeTo(&folder().join("manifest")));
-    put("manifest/manifest.csv", &written.expect("what was read can be written"));
-    let again = load().expect("what was written can be read");
+    put("manifest/manifest.csv", &written.expect("read data can be written"));
+    let again = load().expect("written data can be read");
     assert_eq!(again.tracks, read.tracks);
 }
 
 fn predictions(bytes: &[u8]) {
     let Ok(read) = Predictions::from_reader(bytes) else { return };
     let mut written = Vec::new();
-    read.to_writer(&mut written).expect("what was read can be written");
+    read.to_writer(&mut written).expect("read data can be written");
     assert_eq!(Predictions::from_reader(&written[..]).ok(), Some(read));
 }
 
@@ -332,7 +330,7 @@ fn safetensors(bytes: &[u8]) {
     let _ = safetensors::read(&put("model.safetensors", bytes));
 }
 
-/// Triplets, the way from songs to tracks, and where that is wrong.
+/// Play counts, the mapping from songs to tracks, and its mismatches.
 fn taste_profile(bytes: &[u8]) {
     let files = [taste_profile::TRIPLETS, taste_profile::SONG_TO_TRACKS, taste_profile::MISMATCHES];
     for (name, bytes) in files.into_iter().zip(parts::<3>(bytes)) {

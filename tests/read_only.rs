@@ -1,8 +1,8 @@
-//! Places that can be read but not written: what needs no writing works there, and what does says where it cannot.
+//! Read-only file systems: reading verbs work, and writing verbs name the place that they cannot write to.
 
 use crate::support::{Finished, MEL, Workplace, small, wav};
 
-/// Runs `command`; prints its name, exit code and messages.
+/// A shell function: `say NAME COMMAND` runs a command and prints its name, exit code and messages.
 const SAY: &str = r#"
 say() { name=$1; shift; "$@" > out.txt 2> err.txt; code=$?; echo "$name: code $code: $(tr '\n' ' ' < err.txt)"; }
 "#;
@@ -21,9 +21,9 @@ fn says<'a>(out: &'a str, name: &str, code: i32, words: &[&str]) -> &'a str {
 }
 
 #[test]
-fn what_only_reads_a_run_needs_no_more() {
+fn reading_verbs_work_on_a_read_only_run() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.write_experiment("x", &small(MEL));
     place.write("tone.wav", wav(2.0, 16_000));
     place.run("--device cpu train x.toml").ok();
     place.run("--device cpu evaluate runs/x-s1").ok();
@@ -75,7 +75,7 @@ fn what_only_reads_a_run_needs_no_more() {
 }
 
 #[test]
-fn music_that_cannot_be_written_beside_is_scanned_into_another_folder() {
+fn read_only_music_is_scanned_into_another_directory() {
     let place = Workplace::new();
     place.write("music/tone.wav", wav(2.0, 16_000));
     place.write("music/manifest.csv", "id,path,split,tags\n1,tone.wav,train,a\n");
@@ -96,9 +96,9 @@ fn music_that_cannot_be_written_beside_is_scanned_into_another_folder() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_serves_what_it_holds() {
+fn read_only_cache_provides_its_entries() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.write_experiment("x", &small(MEL));
     place.run("--device cpu train x.toml --runs straight").ok();
     let script = format!(
         "{SAY}
@@ -120,7 +120,7 @@ fn a_cache_that_cannot_be_written_serves_what_it_holds() {
         let line = says(&out, name, 3, &remedy);
         assert!(line.contains(folder), "{line}\n{err}");
     }
-    assert!(!place.path("third").exists(), "nothing came of it");
+    assert!(!place.path("third").exists(), "no run was created");
     let runs = ["straight/x-s1", "second/x-s1"].map(|run| crate::resume::weights(&place.path(run)));
     assert!(runs[0] == runs[1], "the weights differ");
 }

@@ -1,13 +1,9 @@
-//! Songs for people, people for songs, and songs like songs: from runs and from folders of factors.
+//! Recommendation and similarity, from runs and from directories of factors.
 
 use serde_json::Value;
 use tonotopy::listening::factors::{self, FactorTable, FactorTables};
 
-use crate::support::{MEL, Workplace, small, wav};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
+use crate::support::{MEL, Workplace, json, small, wav};
 
 fn latent() -> String {
     let listening = "[listening]\nname = \"synthetic_listeners\"\nusers = 200\nmean_items = 12.0\n\
@@ -19,14 +15,14 @@ fn latent() -> String {
     )
 }
 
-/// What a user hears is left out, scores fall, and a track is where its own file is.
+/// Played tracks are excluded, scores descend, and the rank of an audio file matches the scores of the tracks.
 #[test]
-fn a_run_recommends_tracks_and_listeners() {
+fn run_recommends_tracks_and_listeners() {
     let place = Workplace::new();
     place.write("x.toml", latent());
     place.run("-q train x.toml").ok();
-    let folder = std::fs::read_dir(place.path("runs")).unwrap().next().unwrap().unwrap().path();
-    let run = format!("runs/{}", folder.file_name().unwrap().to_string_lossy());
+    let run = place.only_run();
+    let folder = place.path(&run);
     let ids = std::fs::read_to_string(folder.join("factors/items.txt")).unwrap();
     let (tracks, users) = (ids.lines().count(), 200);
 
@@ -45,7 +41,7 @@ fn a_run_recommends_tracks_and_listeners() {
     let test = of("--user listener-0 --include-heard --split test --top 1000 --json");
     assert!(test["users"][0]["recommended"].as_array().unwrap().len() < tracks / 2);
 
-    // A new song: its rank for a user is its place among that user's items.
+    // The rank of a new song for a user is its position among the user's scores.
     place.write("a.wav", wav(1.5, 16_000));
     let songs = of("--audio a.wav --user listener-0 --json");
     let song = &songs["songs"][0];
@@ -61,7 +57,7 @@ fn a_run_recommends_tracks_and_listeners() {
     let text = place.run(&format!("-q recommend {run} --audio a.wav")).ok().out;
     assert!(text.contains("median rank") && text.contains("200 users"), "{text}");
 
-    // The second time nothing is computed anew, and the answer is the same.
+    // The second call uses cached factors and gives the same answer.
     let first = place.run(&format!("similar {run} {}", ids.lines().next().unwrap())).ok();
     let kept = folder.join("catalogue/factors/item_factors.npy");
     assert!(kept.exists());
@@ -81,7 +77,7 @@ fn a_run_recommends_tracks_and_listeners() {
     fails("", 2, &["--user", "--audio"]);
     fails("--audio nowhere.wav", 3, &["nowhere.wav"]);
     fails("--user listener-0 --interactions t.csv", 2, &["--interactions"]);
-    // A kept file that was cut short is no catalogue: it is made again.
+    // A truncated cached file is computed again.
     let whole = place.run(&format!("recommend {run} --user listener-0")).ok();
     let bytes = std::fs::read(&kept).unwrap();
     std::fs::write(&kept, &bytes[..bytes.len() - 40]).unwrap();
@@ -91,7 +87,7 @@ fn a_run_recommends_tracks_and_listeners() {
     assert_eq!(std::fs::read(&kept).unwrap(), bytes);
 }
 
-/// The baselines go through the same verbs; the one that is fitted, not trained, has no factors.
+/// Baselines work with all verbs; MLR, which is fitted instead of trained, has no factors.
 #[test]
 fn baselines_are_fitted_evaluated_and_compared() {
     let place = Workplace::new();
@@ -130,7 +126,7 @@ fn baselines_are_fitted_evaluated_and_compared() {
     assert_eq!(near.lines().count(), 3, "{near}");
     place.run("-q map runs/set-linear-s1 --perplexity 3").ok();
 
-    // What was fitted is checked when it is read.
+    // Fitted parts are verified when they are read.
     let words = folder.join("fitted/words.npy");
     let mut bytes = std::fs::read(&words).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -161,7 +157,7 @@ fn baselines_are_fitted_evaluated_and_compared() {
 }
 
 #[test]
-fn a_tagger_knows_no_listeners() {
+fn tagger_cannot_recommend() {
     let place = Workplace::new();
     place.write("tags.toml", small(MEL));
     place.run("-q train tags.toml").ok();
@@ -171,9 +167,9 @@ fn a_tagger_knows_no_listeners() {
     place.run(&format!("similar {run} x --by factors")).fails(2, &["--by embedding"]);
 }
 
-/// Ids with commas, quotes and letters of any script are as good as others.
+/// Ids may contain commas, quotes and letters of any script.
 #[test]
-fn a_folder_of_factors_recommends_by_itself() {
+fn directory_of_factors_recommends_without_a_run() {
     let place = Workplace::new();
     let ids = |ids: &[&str]| ids.iter().map(|id| id.to_string()).collect::<Vec<_>>();
     let tables = || FactorTables {
@@ -202,7 +198,7 @@ fn a_folder_of_factors_recommends_by_itself() {
     let left = place.run("recommend made --user a,b --interactions heard.csv").ok().out;
     assert!(!left.contains("song,1") && left.contains("it's"), "{left}");
 
-    // Usage patterns: songs 1 and "it's" have the users' scores (3, 0, 3, -3) and (1, 1, 2, -0.5).
+    // The users' scores of "song,1" and "it's" are (3, 0, 3, -3) and (1, 1, 2, -0.5).
     let out = json(&place.run("similar made song,1 --json").ok().out);
     let near = &out[0]["similar"][0];
     let by_hand = (3.0 + 6.0 + 1.5) / (27.0_f64.sqrt() * 6.25_f64.sqrt());
@@ -224,7 +220,7 @@ fn a_folder_of_factors_recommends_by_itself() {
     place.run("recommend broken --user d").fails(3, &["item_factors.npy", "NaN"]);
     place.write("made/items.txt", "one\ntwo\n");
     place.run("recommend made --user d").fails(3, &["items.txt", "checksum"]);
-    // Of another program, which writes no checksums.
+    // Other programs write no checksums.
     std::fs::remove_file(place.path("made/checksums.json")).unwrap();
     place.run("recommend made --user d").fails(3, &["3 rows", "2 ids"]);
 }

@@ -1,9 +1,8 @@
-//! Nothing is lost, and nothing damaged is taken for whole.
+//! No data is lost, and damaged data is detected.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use tonotopy::io::checksums::Checksums;
 use tonotopy::listening::factors;
@@ -11,9 +10,9 @@ use tonotopy::runs::checkpoint::Which;
 use tonotopy::runs::folder::RunFolder;
 
 use crate::resume::weights;
-use crate::support::{Finished, MEL, Workplace, small};
+use crate::support::{Finished, MEL, Random, Workplace, kill, small, wait_for};
 
-/// Runs on listening data with a bag of words: checkpoints, factors and a fitted part.
+/// A bag of words on listening data: its run has checkpoints, factors and a fitted part.
 fn listeners() -> String {
     let listening = "[listening]\nname = \"synthetic_listeners\"\nusers = 100\n\
                      [factorization]\nfactors = 4\nregularization = 5.0\n[model]";
@@ -27,19 +26,8 @@ fn listeners() -> String {
         .replace("steps = 12", "steps = 12\nloss = \"mean_squared_error\"\nmetric = \"auc\"")
 }
 
-/// Numbers that look random, always the same.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % end
-    }
-}
-
-/// What a run is read as, part by part; `None` where it is refused.
-fn seen(run: &Path) -> BTreeMap<&'static str, Option<Vec<u8>>> {
+/// The parts of a run as they are read; `None` if a part is refused.
+fn parts_of(run: &Path) -> BTreeMap<&'static str, Option<Vec<u8>>> {
     let folder = RunFolder::open(run).unwrap();
     let text = |text: String| text.into_bytes();
     let debug = |value: &dyn std::fmt::Debug| format!("{value:?}").into_bytes();
@@ -54,7 +42,7 @@ fn seen(run: &Path) -> BTreeMap<&'static str, Option<Vec<u8>>> {
     let newest = folder
         .checkpoints()
         .newest()
-        .and_then(|newest| newest.ok_or_else(|| tonotopy::Error::Data("there is none".into())));
+        .and_then(|newest| newest.ok_or_else(|| tonotopy::Error::Data("no checkpoint".into())));
     let manifest = Checksums::read(run).ok().flatten();
     BTreeMap::from([
         ("best", whole("", folder.checkpoints().load(Which::Best))),
@@ -82,48 +70,48 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// `TONOTOPY_FLIPS` sets how many bits are flipped.
 #[test]
-fn a_flipped_bit_is_noticed_or_changes_nothing() {
+fn flipped_bits_are_detected_or_harmless() {
     let flips = std::env::var("TONOTOPY_FLIPS").ok().and_then(|text| text.parse().ok());
     let flips: usize = flips.unwrap_or(150);
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", listeners()));
+    place.write_experiment("x", &listeners());
     place.run("--device cpu train x.toml").ok();
     let run = place.path("runs/x-s1");
-    let before = seen(&run);
+    let before = parts_of(&run);
     assert!(before.values().all(Option::is_some), "{:?}", before.keys());
     let folder = RunFolder::open(&run).unwrap();
     let newest = folder.checkpoints().newest().unwrap().unwrap().path;
 
-    // What any result comes from; the rest of a run is for people to read.
-    let told = ["audio.csv", "environment.json", "metrics.jsonl", "quarantine.csv", "log.csv"];
+    // Files that no result depends on are excluded.
+    let ignored = ["audio.csv", "environment.json", "metrics.jsonl", "quarantine.csv", "log.csv"];
     let files: Vec<PathBuf> = files(&run)
         .into_iter()
         .filter(|path| {
             let name = path.file_name().unwrap().to_str().unwrap();
-            !told.contains(&name) && !name.starts_with("events.")
+            !ignored.contains(&name) && !name.starts_with("events.")
         })
         .collect();
-    // The one before, which the newest gives way to.
+    // The checkpoint before the newest, which replaces a damaged one.
     let older = {
         let hidden = run.join("hidden");
         fs::rename(&newest, &hidden).unwrap();
-        let older = seen(&run)["newest"].clone();
+        let older = parts_of(&run)["newest"].clone();
         fs::rename(&hidden, &newest).unwrap();
         older
     };
     assert!(older.is_some() && older != before["newest"]);
 
-    let mut chance = Chance(2024);
-    let (mut noticed, mut fell_back, mut harmless) = (0, 0, Vec::new());
+    let mut random = Random(2024);
+    let (mut detected, mut fell_back, mut harmless) = (0, 0, Vec::new());
     for flip in 0..flips {
-        // All files get their turn, however small.
+        // Every file is damaged equally often.
         let path = &files[flip % files.len()];
         let good = fs::read(path).unwrap();
-        let (at, bit) = (chance.below(good.len()), chance.below(8));
+        let (at, bit) = (random.below(good.len()), random.below(8));
         let mut bytes = good.clone();
         bytes[at] ^= 1 << bit;
         fs::write(path, bytes).unwrap();
-        let after = seen(&run);
+        let after = parts_of(&run);
         fs::write(path, good).unwrap();
         let place = format!("{} byte {at} bit {bit}", path.display());
         let mut changed = false;
@@ -135,31 +123,33 @@ fn a_flipped_bit_is_noticed_or_changes_nothing() {
                     fell_back += 1;
                     changed = true;
                 }
-                Some(_) => panic!("{place}: {part} is read as something else"),
+                Some(_) => panic!("{place}: {part} is read with another value"),
             }
         }
         match changed {
-            true => noticed += 1,
+            true => detected += 1,
             false => harmless.push(place),
         }
     }
-    println!("{flips} flips: {noticed} noticed, {fell_back} of them by the checkpoint before");
-    println!("{} changed nothing", harmless.len());
-    // Only what no result depends on may go unnoticed: the pointer to the newest, found without it, and
-    // checkpoints that are neither the newest nor the best.
+    println!(
+        "{flips} flips: {detected} detected, {fell_back} of them replaced by the previous checkpoint"
+    );
+    println!("{} harmless", harmless.len());
+    // Only the pointers, which are recovered, and checkpoints that are neither the newest nor the best may go
+    // undetected.
     let best = fs::read_to_string(run.join("checkpoints/best")).unwrap();
     for place in harmless {
         let pointer = place.contains("checkpoints/last") || place.contains("checkpoints/best");
         let spare = place.contains("checkpoints/step-") && !place.contains(best.trim());
-        assert!(pointer || spare, "{place} went unnoticed");
+        assert!(pointer || spare, "{place} was not detected");
     }
-    assert!(noticed > flips / 3 && fell_back > 0);
+    assert!(detected > flips / 3 && fell_back > 0);
 }
 
 #[test]
-fn a_damaged_entry_of_the_audio_cache_is_made_anew_and_said_to_be() {
+fn damaged_cache_entries_are_recreated_with_a_warning() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.write_experiment("x", &small(MEL));
     let train = |runs: &str| {
         place.run(&format!("--device cpu --cache-dir cache train x.toml --runs {runs}")).ok()
     };
@@ -186,19 +176,11 @@ fn a_damaged_entry_of_the_audio_cache_is_made_anew_and_said_to_be() {
     }
 }
 
-fn wait_for(path: &Path) {
-    let started = Instant::now();
-    while !path.exists() {
-        assert!(started.elapsed() < Duration::from_secs(120), "{} never came", path.display());
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 #[test]
-fn one_process_at_a_time_writes_into_a_run() {
+fn run_is_locked_while_a_process_writes() {
     let place = Workplace::new();
     let long = small(MEL).replace("steps = 12", "steps = 1_000_000");
-    place.write("x.toml", format!("name = \"x\"\n{long}"));
+    place.write_experiment("x", &long);
     let mut first = place.start("--device cpu train x.toml");
     wait_for(&place.path("runs/x-s1/checkpoints/best"));
     let holder = format!("process {} on ", first.id());
@@ -207,12 +189,11 @@ fn one_process_at_a_time_writes_into_a_run() {
             .run(&format!("--device cpu {second}"))
             .fails(3, &["runs/x-s1 is in use by", &holder, "wait until it ends"]);
     }
-    // Whoever only reads is let in.
+    // Reading is allowed.
     place.write("tone.wav", crate::support::wav(2.0, 16_000));
     place.run("--device cpu predict runs/x-s1 tone.wav").ok();
     assert!(first.try_wait().unwrap().is_none());
-    first.kill().unwrap();
-    first.wait().unwrap();
+    kill(first);
     assert!(place.path("runs/x-s1/.lock").exists());
     let done = place.run("-v --device cpu evaluate runs/x-s1").ok();
     assert!(done.err.contains("is gone"), "{}", done.err);
@@ -220,45 +201,44 @@ fn one_process_at_a_time_writes_into_a_run() {
 }
 
 #[test]
-fn two_factorisations_do_not_share_a_folder() {
+fn factorization_directory_is_locked() {
     let place = Workplace::new();
     let rows: String = (0..40_000).map(|i| format!("u{},i{},1\n", i % 900, i * 7 % 1100)).collect();
     place.write("plays.csv", format!("user,item,count\n{rows}"));
     let command = "factorize plays.csv --factors 30 --iterations 100000 --out made";
-    let mut first = place.start(command);
+    let first = place.start(command);
     wait_for(&place.path("made.partial/log.csv"));
     place
         .run(&format!("{command} --resume"))
         .fails(3, &["made.partial is in use by", &format!("process {}", first.id())]);
-    first.kill().unwrap();
-    first.wait().unwrap();
+    kill(first);
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_never_saved() {
+fn nan_weights_are_never_saved() {
     let place = Workplace::new();
     let wild = small(MEL)
         .replace("steps = 12", "steps = 60\noptimizer = { name = \"sgd\", learning_rate = 1e30 }")
         .replace("valid_every = 4", "valid_every = 1");
-    place.write("x.toml", format!("name = \"x\"\n{wild}"));
+    place.write_experiment("x", &wild);
     place.run("--device cpu train x.toml").fails(5, &["not finite", "learning_rate"]);
     let run = RunFolder::open(&place.path("runs/x-s1")).unwrap();
-    assert!(run.checkpoints().newest().unwrap().is_none(), "not even the first was good");
-    // With a rate that serves, it is the same experiment's first steps that count.
+    assert!(run.checkpoints().newest().unwrap().is_none(), "a checkpoint with NaN was saved");
+    // The same experiment with a suitable learning rate succeeds.
     let mild = wild.replace("1e30", "0.001");
-    place.write("y.toml", format!("name = \"y\"\n{mild}"));
+    place.write_experiment("y", &mild);
     place.run("--device cpu train y.toml").ok();
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_loses_nothing() {
+fn training_on_a_full_disk_resumes_from_its_checkpoint() {
     let place = Workplace::new();
     let wide = small(MEL)
         .replace("front_end", "hidden = 300\nfront_end")
         .replace("steps = 12", "steps = 40")
         .replace("valid_every = 4", "valid_every = 2");
-    place.write("x.toml", format!("name = \"x\"\n{wide}"));
+    place.write_experiment("x", &wide);
     place.run("--device cpu train x.toml --runs straight").ok();
     let checkpoint: u64 = files(&place.path("straight/x-s1/checkpoints"))
         .iter()
@@ -266,7 +246,7 @@ fn a_full_disk_loses_nothing() {
         .map(|path| fs::metadata(path).unwrap().len())
         .max()
         .unwrap();
-    // Two checkpoints fit, the third does not; then there is room, and it goes on.
+    // Two checkpoints fit, the third does not; then the disk grows and training resumes.
     let size = checkpoint * 5 + 400_000;
     let script = format!(
         "mount -o remount,size={size} small

@@ -1,7 +1,6 @@
-//! A run that is stopped, in whatever way, and resumed ends where the undisturbed one does.
+//! An interrupted and resumed run ends with the weights of an uninterrupted one.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
@@ -10,7 +9,9 @@ use tonotopy::runs::folder::RunFolder;
 use tonotopy::runs::model::{initial, with_weights};
 use tonotopy::training::log::LogLine;
 
-use crate::support::{MEL, STRIDED, Workplace, small};
+#[cfg(unix)]
+use crate::support::interrupt;
+use crate::support::{MEL, STRIDED, Workplace, kill, small, wait_for};
 
 struct Bits(Vec<u32>);
 
@@ -20,7 +21,7 @@ impl ModuleVisitor for Bits {
     }
 }
 
-/// All weights of a run's last checkpoint, as bits.
+/// The step and all weights (as bits) of a run's last checkpoint.
 pub fn weights(run: &Path) -> (u64, Vec<u32>) {
     let folder = RunFolder::open(run).unwrap();
     let checkpoint = folder.checkpoints().load(Which::Last).unwrap();
@@ -34,7 +35,7 @@ pub fn weights(run: &Path) -> (u64, Vec<u32>) {
     (checkpoint.state.step, bits.0)
 }
 
-/// Long enough to be met in the middle; dropout and Adam, so that their state matters.
+/// A run that is long enough to be interrupted, with dropout and Adam, whose states matter.
 fn experiment(front_end: &str) -> String {
     small(front_end)
         .replace("front_end", "dropout = 0.3\nfront_end")
@@ -42,7 +43,7 @@ fn experiment(front_end: &str) -> String {
         .replace("valid_every = 4", "valid_every = 7")
 }
 
-/// Latent factors from a bag of words: with a factorisation and a fitted part, both kept in the folder.
+/// Latent factors from a bag of words, with factors and a fitted part in the run's directory.
 fn fitted() -> String {
     let listening = "[listening]\nname = \"synthetic_listeners\"\nusers = 200\n\
                      [factorization]\nfactors = 5\nregularization = 5.0\n[model]";
@@ -57,7 +58,7 @@ fn fitted() -> String {
         .replace("valid_every = 4", "valid_every = 7")
 }
 
-/// The losses that the log tells, by step.
+/// The steps and losses in the log.
 fn losses(run: &Path) -> Vec<(u64, f64)> {
     let log = RunFolder::open(run).unwrap().log().unwrap();
     let losses = log.iter().filter_map(|line| match line {
@@ -67,19 +68,11 @@ fn losses(run: &Path) -> Vec<(u64, f64)> {
     losses.collect()
 }
 
-fn wait_for(path: &Path) {
-    let started = Instant::now();
-    while !path.exists() {
-        assert!(started.elapsed() < Duration::from_secs(120), "{} never came", path.display());
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 #[test]
-fn killed_and_resumed_is_bit_for_bit_the_same() {
+fn killed_and_resumed_run_has_the_same_weights() {
     for (experiment, steps) in [(experiment(MEL), 90), (experiment(STRIDED), 90), (fitted(), 700)] {
         let place = Workplace::new();
-        place.write("x.toml", format!("name = \"x\"\n{experiment}"));
+        place.write_experiment("x", &experiment);
         place.run("--device cpu train x.toml --runs straight").ok();
 
         let mut killed = 0;
@@ -89,17 +82,16 @@ fn killed_and_resumed_is_bit_for_bit_the_same() {
             if child.try_wait().unwrap().is_none() {
                 killed += 1;
             }
-            child.kill().unwrap();
-            child.wait().unwrap();
+            kill(child);
         }
-        assert!(killed > 0, "the run was over before it could be killed");
+        assert!(killed > 0, "the run ended before it could be killed");
         place.run("--device cpu train x.toml --runs stopped --resume").ok();
 
         let straight = weights(&place.path("straight/x-s1"));
         let stopped = weights(&place.path("stopped/x-s1"));
         assert_eq!(straight.0, steps);
         assert!(straight == stopped, "the weights differ");
-        // Also where a line's mean is of losses from before and after a checkpoint.
+        // The log is equal too, also where a mean includes losses from before and after a checkpoint.
         let [straight, stopped] =
             ["straight", "stopped"].map(|runs| losses(&place.path(&format!("{runs}/x-s1"))));
         assert_eq!(straight.len(), stopped.len());
@@ -111,19 +103,14 @@ fn killed_and_resumed_is_bit_for_bit_the_same() {
 
 #[test]
 #[cfg(unix)]
-fn ctrl_c_saves_and_the_rest_can_be_done_later() {
+fn interrupted_run_is_saved_and_can_be_resumed() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", experiment(STRIDED)));
+    place.write_experiment("x", &experiment(STRIDED));
     place.run("--device cpu train x.toml --runs straight").ok();
 
-    let mut child = place.start("--device cpu train x.toml --runs stopped");
+    let child = place.start("--device cpu train x.toml --runs stopped");
     wait_for(&place.path("stopped/x-s1/checkpoints/step-00000014"));
-    let status = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    interrupt(child);
     let (step, _) = weights(&place.path("stopped/x-s1"));
     assert!((14..90).contains(&step), "{step}");
 

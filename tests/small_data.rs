@@ -1,8 +1,8 @@
-//! Data sets at their smallest and oddest: each works, with a note, or ends in one clear error.
+//! Very small and unusual datasets work, or fail with one clear error.
 
-use crate::support::{MEL, Workplace, small, tone};
+use crate::support::{MEL, Workplace, on_manifest, tone};
 
-/// Tracks as `id: split, tags, seconds`.
+/// A manifest with these tracks (split, tags, seconds).
 pub fn data(rows: &[(&str, &str, f64)]) -> Workplace {
     let place = Workplace::new();
     let mut manifest = String::from("id,path,split,tags\n");
@@ -15,17 +15,14 @@ pub fn data(rows: &[(&str, &str, f64)]) -> Workplace {
     place
 }
 
-/// An experiment on it; `changes` are replaced.
+/// Writes the experiment `x.toml` on this manifest, with `changes` of its text.
 pub fn write(place: &Workplace, changes: &[(&str, &str)]) {
-    let mut text = small(MEL).replace(
-        "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
-        "name = \"manifest\"\nroot = \"music\"",
-    );
+    let mut text = on_manifest("music");
     for (from, to) in changes {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);
     }
-    place.write("x.toml", format!("name = \"x\"\n{text}"));
+    place.write_experiment("x", &text);
 }
 
 const TRAIN: &str = "--device cpu train x.toml";
@@ -40,7 +37,7 @@ const PLAIN: [(&str, &str, f64); 6] = [
 ];
 
 #[test]
-fn a_batch_may_be_larger_than_the_data_set() {
+fn batch_may_be_larger_than_the_dataset() {
     let place = data(&PLAIN);
     write(&place, &[("batch_size = 4", "batch_size = 50")]);
     place.run(TRAIN).ok();
@@ -48,7 +45,7 @@ fn a_batch_may_be_larger_than_the_data_set() {
 }
 
 #[test]
-fn a_tag_without_positives_in_a_split_is_counted_and_left_out_of_the_mean() {
+fn tag_without_positives_is_excluded_from_the_mean() {
     let place = data(&[
         ("train", "a", 2.0),
         ("train", "b", 2.0),
@@ -65,14 +62,14 @@ fn a_tag_without_positives_in_a_split_is_counted_and_left_out_of_the_mean() {
 }
 
 #[test]
-fn a_single_tag_is_a_task_too() {
+fn single_tag_is_enough() {
     let place = data(
         &PLAIN.map(|(split, tags, seconds)| (split, if tags == "a" { "a" } else { "" }, seconds)),
     );
     write(&place, &[]);
     place.run(TRAIN).ok();
     place.run("--device cpu evaluate runs/x-s1").ok();
-    // Nobody has it in the test split: no score would be defined.
+    // Without positives in the test split no score is defined.
     let place =
         data(&[("train", "a", 2.0), ("valid", "a", 2.0), ("valid", "", 2.0), ("test", "", 2.0)]);
     write(&place, &[]);
@@ -88,7 +85,7 @@ fn targets_that_are_all_zero_are_refused() {
 }
 
 #[test]
-fn splits_that_lack_tracks_are_named() {
+fn empty_splits_are_named() {
     for (missing, rows) in [
         ("valid", vec![("train", "a", 2.0), ("train", "b", 2.0), ("test", "a", 2.0)]),
         ("train", vec![("valid", "a", 2.0), ("valid", "b", 2.0), ("test", "a", 2.0)]),
@@ -98,7 +95,7 @@ fn splits_that_lack_tracks_are_named() {
         place.run(TRAIN).fails(3, &[missing]);
         assert!(!place.path("runs").exists());
     }
-    // Without a test split it trains; there is nothing to evaluate.
+    // Without a test split training works, but evaluation does not.
     let place = data(&PLAIN[..4]);
     write(&place, &[]);
     let trained = place.run(TRAIN);
@@ -109,19 +106,19 @@ fn splits_that_lack_tracks_are_named() {
 }
 
 #[test]
-fn one_track_is_too_few() {
+fn single_track_is_refused() {
     let place = data(&PLAIN[..1]);
     write(&place, &[]);
     place.run(TRAIN).fails(3, &["split"]);
 }
 
 #[test]
-fn an_excerpt_longer_than_every_track() {
+fn excerpt_longer_than_every_track_is_padded_or_refused() {
     let place = data(&PLAIN);
     write(&place, &[("excerpt_seconds = 1.0", "excerpt_seconds = 30.0")]);
     let told = place.run(TRAIN);
     match told.code {
-        // What is too short for one excerpt is filled up, or said to be too short.
+        // Short tracks are padded, or reported as too short.
         0 => {}
         _ => {
             told.fails(3, &["excerpt"]);
@@ -130,7 +127,7 @@ fn an_excerpt_longer_than_every_track() {
 }
 
 #[test]
-fn more_means_than_windows_and_more_folds_than_tracks() {
+fn more_means_than_windows_or_folds_than_tracks_are_refused() {
     let place = data(&PLAIN);
     let network = format!("name = \"tagger\"\nfront_end = {MEL}");
     let means = "name = \"multiscale\"\nfront_end = { name = \"pyramid\", kind = \"laplacian\" }\nframes = 4\nhidden = []\nmeans = 5_000";
@@ -141,7 +138,7 @@ fn more_means_than_windows_and_more_folds_than_tracks() {
     let means = means.replace("5_000", "8");
     let loss = "steps = 12\nloss = \"cross_entropy\"\nmetric = \"accuracy\"";
     write(&place, &[(&network, means.as_str()), ("steps = 12", loss)]);
-    let text = std::fs::read_to_string(place.path("x.toml")).unwrap();
+    let text = place.read("x.toml");
     place.write("x.toml", format!("{text}\n[cross_validation]\nfolds = 60\n"));
     let told = place.run(TRAIN);
     assert!([2, 3].contains(&told.code) && !told.err.contains("panicked"), "{}", told.err);
@@ -149,7 +146,7 @@ fn more_means_than_windows_and_more_folds_than_tracks() {
 }
 
 #[test]
-fn counts_that_are_none_are_refused() {
+fn invalid_counts_are_refused() {
     let place = Workplace::new();
     for count in ["nan", "inf", "-1", "1e308", "0x10", "", "1e-400"] {
         place.write("plays.csv", format!("user,item,count\na,x,1\nb,y,{count}\nb,x,2\n"));

@@ -1,19 +1,23 @@
-//! Runs the built program in a folder of its own.
+//! Runs the program in a temporary directory, and helpers of several tests.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+/// A temporary directory in which the program runs.
 pub struct Workplace {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Workplace {
     pub fn new() -> Workplace {
-        Workplace { folder: tempfile::tempdir().unwrap() }
+        Workplace { directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -23,36 +27,54 @@ impl Workplace {
         path
     }
 
+    /// Writes the experiment `NAME.toml` with this name.
+    pub fn write_experiment(&self, name: &str, text: &str) {
+        self.write(&format!("{name}.toml"), format!("name = \"{name}\"\n{text}"));
+    }
+
+    /// The text of a file.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The only directory in `runs`, relative to this one.
+    pub fn only_run(&self) -> String {
+        let mut runs = std::fs::read_dir(self.path("runs")).unwrap();
+        let run = runs.next().unwrap().unwrap().file_name();
+        assert!(runs.next().is_none(), "more than one run");
+        format!("runs/{}", run.to_string_lossy())
+    }
+
     fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tonotopy"));
         command
             .args(arguments.split_whitespace())
-            .current_dir(self.folder.path())
+            .current_dir(self.directory.path())
             .env("TONOTOPY_CACHE", cache())
             .env_remove("TONOTOPY_DATA")
             .stdin(Stdio::null());
         command
     }
 
-    /// Runs to the end.
+    /// Runs the program to its end.
     pub fn run(&self, arguments: &str) -> Finished {
         Finished::from(self.command(arguments).output().unwrap())
     }
 
-    /// Runs to the end with more in its environment.
+    /// Runs the program to its end with additional environment variables.
     pub fn run_with(&self, environment: &[(&str, &str)], arguments: &str) -> Finished {
         let mut command = self.command(arguments);
         Finished::from(command.envs(environment.iter().copied()).output().unwrap())
     }
 
-    /// Starts, and leaves it running.
+    /// Starts the program.
     pub fn start(&self, arguments: &str) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 }
 
-/// What scripts may call beside `tonotopy`: a file system of their own in the folder `small`, filled but for so many
-/// KiB, emptied, or closed to writers.
+/// Shell functions for a small file system in the directory `small`: `fill N` leaves N KiB free, `empty` undoes it, and
+/// `close` makes it read-only.
 #[cfg(target_os = "linux")]
 const SPACE: &str = r#"
 mkdir -p small && mount -t tmpfs -o size=24m none small || exit 99
@@ -66,20 +88,21 @@ close() { mount -o remount,ro small; }
 "#;
 
 impl Workplace {
-    /// Runs a shell script with a small file system of its own, [`SPACE`]; `None` where none can be mounted.
+    /// Runs a shell script that may call `tonotopy` and the functions of [`SPACE`]; `None` if no file system can be
+    /// mounted.
     #[cfg(target_os = "linux")]
     pub fn in_own_space(&self, script: &str) -> Option<Finished> {
         let sh = |script: &str| {
             Command::new("unshare")
                 .args(["-rm", "sh", "-c", script])
-                .current_dir(self.folder.path())
+                .current_dir(self.directory.path())
                 .env("TONOTOPY_CACHE", cache())
                 .env_remove("TONOTOPY_DATA")
                 .stdin(Stdio::null())
                 .output()
         };
         if !sh("mount -t tmpfs -o size=1m none /mnt").is_ok_and(|probe| probe.status.success()) {
-            println!("skipped: no file system can be mounted here");
+            println!("skipped: a file system cannot be mounted here");
             return None;
         }
         let program = format!("tonotopy() {{ {} \"$@\"; }}", env!("CARGO_BIN_EXE_tonotopy"));
@@ -87,12 +110,13 @@ impl Workplace {
     }
 }
 
-/// All tests share one cache: the same small pieces of music are rendered once.
+/// The cache of all tests, so that the same pieces of music are rendered once.
 fn cache() -> &'static Path {
     static CACHE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     CACHE.get_or_init(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("audio-cache"))
 }
 
+/// The result of a process.
 pub struct Finished {
     pub code: i32,
     pub out: String,
@@ -117,7 +141,7 @@ impl Finished {
         self
     }
 
-    /// Asserts a failure with this code, and an error line that holds every one of these words.
+    /// Asserts a failure with this code and an error message that contains all of these words.
     #[track_caller]
     pub fn fails(self, code: i32, words: &[&str]) -> Finished {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
@@ -129,7 +153,62 @@ impl Finished {
     }
 }
 
-/// A small experiment on music that the program makes.
+/// Parses JSON.
+#[track_caller]
+pub fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Waits until a condition holds, at most two minutes.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(120), "{what} did not happen in 120 s");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until a file exists.
+#[track_caller]
+pub fn wait_for(path: &Path) {
+    wait_until(&path.display().to_string(), || path.exists());
+}
+
+/// Stops a process with Ctrl-C; asserts that it saved and exited with code 130.
+#[cfg(unix)]
+#[track_caller]
+pub fn interrupt(mut child: Child) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// Kills a process and waits for its end.
+pub fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Reproducible pseudo-random numbers.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number below `end`; 0 if `end` is 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % end.max(1)
+    }
+}
+
+/// A small experiment on the manifest (or directory with one) at `root`.
+pub fn on_manifest(root: &str) -> String {
+    let synthetic = "name = \"synthetic\"\ntracks = 40\nseconds = 3.0";
+    small(MEL).replace(synthetic, &format!("name = \"manifest\"\nroot = \"{root}\""))
+}
+
+/// A small experiment on synthetic music.
 pub fn small(front_end: &str) -> String {
     format!(
         r#"
@@ -154,12 +233,12 @@ log_every = 2
 pub const MEL: &str = r#"{ name = "mel", n_mels = 32, n_fft = 512, hop_length = 256 }"#;
 pub const STRIDED: &str = r#"{ name = "strided", filters = 16, length = 256, stride = 256 }"#;
 
-/// A mono 16-bit WAV file of a decaying tone of 440 Hz.
+/// A mono 16-bit WAV file with a decaying tone of 440 Hz.
 pub fn wav(seconds: f64, rate: u32) -> Vec<u8> {
     tone(seconds, rate, 440.0)
 }
 
-/// The same of another pitch.
+/// A mono 16-bit WAV file with a decaying tone.
 pub fn tone(seconds: f64, rate: u32, hertz: f64) -> Vec<u8> {
     let count = (seconds * f64::from(rate)) as u32;
     let mut bytes = Vec::new();

@@ -1,33 +1,33 @@
-//! What the training loop keeps to, seen from outside.
+//! The training loop, from outside.
 
 use tonotopy::runs::folder::RunFolder;
 use tonotopy::training::log::LogLine;
 
 use crate::resume::weights;
 use crate::small_data::{data, write};
-use crate::support::{MEL, STRIDED, Workplace, small, tone};
+use crate::support::{MEL, STRIDED, Workplace, json, small, tone};
 
-/// So small a rate that the weights stay as they are, to the bit.
-const AT_REST: &str = "optimizer = { name = \"sgd\", learning_rate = 1e-30 }";
+/// A learning rate so small that the weights do not change in any bit.
+const NO_CHANGE: &str = "optimizer = { name = \"sgd\", learning_rate = 1e-30 }";
 
 fn log(place: &Workplace) -> Vec<LogLine> {
     RunFolder::open(&place.path("runs/x-s1")).unwrap().log().unwrap()
 }
 
 #[test]
-fn training_ends_after_as_many_validations_that_are_no_better_as_patience_says() {
+fn patience_is_the_number_of_validations_without_improvement() {
     for patience in [1, 3] {
         let place = Workplace::new();
-        let steps = format!("steps = 40\npatience = {patience}\n{AT_REST}");
+        let steps = format!("steps = 40\npatience = {patience}\n{NO_CHANGE}");
         let text = small(MEL).replace("steps = 12", &steps);
-        place.write("x.toml", format!("name = \"x\"\n{text}"));
+        place.write_experiment("x", &text);
         place.run("--device cpu train x.toml").ok();
         let log = log(&place);
         let validations = log.iter().filter_map(|line| match line {
             LogLine::Valid { step, best, .. } => Some((*step, *best)),
             _ => None,
         });
-        // The first is the best that there will be.
+        // The first validation remains the best.
         let expected: Vec<(u64, bool)> =
             (0..=patience).map(|number| (4 * (number + 1), number == 0)).collect();
         assert_eq!(validations.collect::<Vec<_>>(), expected);
@@ -36,7 +36,7 @@ fn training_ends_after_as_many_validations_that_are_no_better_as_patience_says()
             matches!(last, Some(LogLine::End { reason, .. }) if reason == "patience"),
             "{last:?}"
         );
-        // Its end is an end, until it is given more patience.
+        // A finished run is not continued unless patience increases.
         place.run("--device cpu train x.toml --resume").ok();
         assert_eq!(self::log(&place).last().map(LogLine::step), last.map(LogLine::step));
         place.run("--device cpu train x.toml --resume --set training.patience=20").ok();
@@ -44,24 +44,23 @@ fn training_ends_after_as_many_validations_that_are_no_better_as_patience_says()
     }
 }
 
-/// Scores are of one checkpoint: trained further, or asked for another, a run is scored anew.
+/// Scores belong to a checkpoint: further training deletes them, and another checkpoint is evaluated again.
 #[test]
-fn scores_do_not_outlive_their_model() {
+fn scores_are_deleted_when_training_continues() {
     let place = Workplace::new();
     let text = small(MEL).replace("steps = 12", "steps = 16\npatience = 1");
-    let text = text.replace("batch_size = 4", &format!("batch_size = 4\n{AT_REST}"));
-    place.write("x.toml", format!("name = \"x\"\n{text}"));
+    let text = text.replace("batch_size = 4", &format!("batch_size = 4\n{NO_CHANGE}"));
+    place.write_experiment("x", &text);
     place.run("--device cpu train x.toml").ok();
     let folder = place.path("runs/x-s1");
     let checkpoint = || -> Option<String> {
         let text = std::fs::read_to_string(folder.join("scores.json")).ok()?;
-        let scores: serde_json::Value = serde_json::from_str(&text).unwrap();
-        Some(scores["checkpoint"].as_str().unwrap().to_owned())
+        Some(json(&text)["checkpoint"].as_str().unwrap().to_owned())
     };
     place.run("--device cpu evaluate runs/x-s1").ok();
     place.run("--device cpu evaluate runs/x-s1 --split valid").ok();
     assert_eq!(checkpoint().unwrap(), "step-00000004");
-    // Trained already: the same is seen, and nothing is done.
+    // Resuming a finished run changes nothing.
     place.run("--device cpu train x.toml --resume").ok();
     place.run("--device cpu train x.toml --resume --set training.patience=9").ok();
     for name in ["scores.json", "predictions.csv", "scores-valid.json", "predictions-valid.csv"] {
@@ -73,13 +72,13 @@ fn scores_do_not_outlive_their_model() {
     assert_eq!(checkpoint().unwrap(), "step-00000004");
 }
 
-/// What a regression gives for tags is no probability until it is brought between 0 and 1.
+/// The outputs of a regression are clamped to probabilities.
 #[test]
-fn tags_may_be_learned_by_regression() {
+fn tags_can_be_learned_by_regression() {
     let place = Workplace::new();
     let text = small(MEL)
         .replace("steps = 12", "steps = 12\nloss = \"mean_squared_error\"\nmetric = \"loss\"");
-    place.write("x.toml", format!("name = \"x\"\n{text}"));
+    place.write_experiment("x", &text);
     place.write("tone.wav", tone(2.0, 16_000, 440.0));
     place.run("--device cpu run x.toml").ok();
     let path = place.path("runs/x-s1/predictions.csv");
@@ -88,10 +87,9 @@ fn tags_may_be_learned_by_regression() {
     place.run("--device cpu predict runs/x-s1 tone.wav --csv").ok();
 }
 
-/// Of one track that is one excerpt long every batch is the same, and the weights rest: nothing but what
-/// dropout leaves out can change the loss.
+/// With a single excerpt and constant weights, only dropout can change the loss.
 #[test]
-fn dropout_is_drawn_anew_in_every_step() {
+fn dropout_differs_in_every_step() {
     let place = data(&[
         ("train", "a", 1.0),
         ("valid", "a", 1.0),
@@ -101,7 +99,7 @@ fn dropout_is_drawn_anew_in_every_step() {
     ]);
     for (dropout, different) in [("0.0", 1), ("0.5", 6)] {
         let model = format!("name = \"tagger\"\ndropout = {dropout}");
-        let steps = format!("steps = 6\n{AT_REST}");
+        let steps = format!("steps = 6\n{NO_CHANGE}");
         write(
             &place,
             &[
@@ -127,9 +125,9 @@ fn dropout_is_drawn_anew_in_every_step() {
     }
 }
 
-/// A track whose three excerpts are the same counts as if it had one.
+/// A track with three equal excerpts has the loss of one of them.
 #[test]
-fn the_loss_of_a_track_is_the_mean_over_its_excerpts() {
+fn loss_of_a_track_is_the_mean_over_its_excerpts() {
     let rows =
         ["train", "valid", "test"].map(|split| [(split, "a", 1.0), (split, "b", 1.0)]).concat();
     let validated = |times: u32| {
@@ -141,7 +139,7 @@ fn the_loss_of_a_track_is_the_mean_over_its_excerpts() {
         track[4..8].copy_from_slice(&(36 + bytes).to_le_bytes());
         track[40..44].copy_from_slice(&bytes.to_le_bytes());
         place.write("music/2.wav", track);
-        write(&place, &[("steps = 12", &format!("steps = 4\n{AT_REST}"))]);
+        write(&place, &[("steps = 12", &format!("steps = 4\n{NO_CHANGE}"))]);
         place.run("--device cpu train x.toml").ok();
         let log = log(&place);
         let mut losses = log.iter().filter_map(|line| match line {
@@ -154,15 +152,15 @@ fn the_loss_of_a_track_is_the_mean_over_its_excerpts() {
     assert!((one - three).abs() <= 1e-6 * one, "{one} {three}");
 }
 
-/// One step of plain descent, of all parts at the given factor: half as far, for half the rate.
+/// One step of gradient descent with half the learning rate moves the weights half as far.
 #[test]
-fn a_parts_learning_rate_is_its_factor_of_the_whole() {
+fn learning_rate_of_a_parameter_group_is_a_factor() {
     let place = Workplace::new();
     let after = |rate: &str, factors: &str| -> Vec<f32> {
         let plain = format!("momentum = 0.0, nesterov = false, learning_rate = {rate}");
         let steps = format!("steps = 1\noptimizer = {{ name = \"sgd\", {plain} }}\n{factors}");
         let text = small(MEL).replace("steps = 12", &steps);
-        place.write("x.toml", format!("name = \"x\"\n{text}"));
+        place.write_experiment("x", &text);
         place.run("--device cpu train x.toml").ok();
         let (step, bits) = weights(&place.path("runs/x-s1"));
         assert_eq!(step, 1);
@@ -179,9 +177,9 @@ fn a_parts_learning_rate_is_its_factor_of_the_whole() {
     }
 }
 
-/// Eight bits take another way than twenty-four, but hardly so in a few steps; what is saved has all bits.
+/// bfloat16 changes the losses of a few steps only slightly; saved weights are float32.
 #[test]
-fn rounded_factors_change_training_a_little() {
+fn bfloat16_changes_training_slightly() {
     let place = Workplace::new();
     let train = |name: &str, precision: &str| {
         let text = small(STRIDED).replace("[training]", &format!("[training]\n{precision}"));
@@ -210,9 +208,9 @@ fn rounded_factors_change_training_a_little() {
 }
 
 #[test]
-fn a_precision_that_a_device_lacks_is_refused_before_anything_is_made() {
+fn unsupported_precision_is_refused_before_a_run_is_created() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.write_experiment("x", &small(MEL));
     let text = "--device ndarray train x.toml --set training.precision=bfloat16";
     let words = ["training.precision", "bfloat16", "ndarray", "--device cpu"];
     if cfg!(feature = "ndarray") {

@@ -1,14 +1,8 @@
-//! Features learned without labels, networks that build on other runs, classes told apart by folds.
+//! Unsupervised features, transfer learning, cross-validation.
 
-use serde_json::Value;
+use crate::support::{MEL, Workplace, json, kill, small, tone, wait_for};
 
-use crate::support::{MEL, Workplace, small, tone};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// Small multiscale features on music that the program makes.
+/// A small experiment with multiscale features on synthetic music.
 fn multiscale(more: &str) -> String {
     let model = format!("front_end = {MEL}");
     let own = "name = \"multiscale\"\nmeans = 12\nframes = 2\n\
@@ -16,7 +10,7 @@ fn multiscale(more: &str) -> String {
     small(MEL).replace("name = \"tagger\"", own).replace(&model, more)
 }
 
-/// A folder of tones: low ones and high ones, at another rate than the source's.
+/// A directory of low and high tones, at another sample rate than the source's.
 fn tones(place: &Workplace) {
     for number in 0..9 {
         let hertz = 200.0 + 15.0 * f64::from(number);
@@ -41,7 +35,7 @@ fn classes(run: &str, more: &str) -> String {
 }
 
 #[test]
-fn features_without_labels_are_a_model_like_any_other() {
+fn unsupervised_features_work_with_all_verbs() {
     let place = Workplace::new();
     place.write("set/k.toml", multiscale("hidden = [8]\npool = [\"max\", \"mean\"]"));
     place.run("-q run set").ok();
@@ -52,7 +46,7 @@ fn features_without_labels_are_a_model_like_any_other() {
     place.write("a.wav", tone(1.5, 44_100, 440.0));
     let tags = json(&place.run("-q predict runs/set-k-s1 a.wav --json").ok().out);
     assert!(!tags[0]["tags"].as_array().unwrap().is_empty());
-    // The same again, to the last bit.
+    // A repetition is bit-identical.
     let scores = std::fs::read(folder.join("scores.json")).unwrap();
     place.run("-q evaluate runs/set-k-s1").ok();
     assert_eq!(std::fs::read(folder.join("scores.json")).unwrap(), scores);
@@ -64,14 +58,14 @@ fn features_without_labels_are_a_model_like_any_other() {
 }
 
 #[test]
-fn too_little_audio_for_the_means_is_said() {
+fn too_little_audio_for_the_means_is_refused() {
     let place = Workplace::new();
     place.write("x.toml", multiscale("means = 200000").replacen("means = 12\n", "", 1));
     place.run("-q train x.toml").fails(2, &["means = 200000", "out of range"]);
     place.write("x.toml", multiscale("means = 90000").replacen("means = 12\n", "", 1));
     place.run("-q train x.toml").fails(2, &["means = 90000", "windows of all training excerpts"]);
-    assert!(!place.path("runs").exists(), "nothing is left of it");
-    // A constant is no music: nothing varies.
+    assert!(!place.path("runs").exists(), "no run was created");
+    // The features of a constant signal do not vary.
     let mut wav = tone(1.0, 16_000, 440.0);
     let sample = 9_000_i16.to_le_bytes();
     wav[44..].chunks_exact_mut(2).for_each(|pair| pair.copy_from_slice(&sample));
@@ -90,7 +84,7 @@ fn too_little_audio_for_the_means_is_said() {
 }
 
 #[test]
-fn what_one_run_learned_serves_another() {
+fn features_of_a_run_are_transferred_to_others() {
     let place = Workplace::new();
     place.write("set/1source.toml", format!("name = \"source\"\n{}", multiscale("hidden = [8]")));
     tones(&place);
@@ -102,25 +96,25 @@ fn what_one_run_learned_serves_another() {
     let told = json(&place.run("-q run set --seeds 2 --json").ok().out);
     assert_eq!(told["sections"].as_array().unwrap().len(), 2);
 
-    // Low and high are easily told apart; every track was held out once, artists whole.
+    // Low and high tones are easy to classify; every track is in one test fold, artists are not divided.
     let folder = place.path("runs/set-2classes-s2");
     let scores = json(&std::fs::read_to_string(folder.join("scores.json")).unwrap());
     assert!(scores["accuracy"].as_f64().unwrap() > 0.8, "{scores}");
     assert_eq!((&scores["n_tracks"], &scores["split"]), (&18.into(), &"3 folds".into()));
     let folds = scores["cross_validation"]["folds"].as_array().unwrap();
     assert_eq!(folds.iter().map(|fold| fold["rows"].as_u64().unwrap()).sum::<u64>(), 18);
-    // The classifier of all tracks predicts.
+    // Predictions use the classifier trained on all tracks.
     let low = place.path("tones/low/band 0 - 0.wav");
     std::fs::copy(low, place.path("low.wav")).unwrap();
     let found = json(&place.run("-q predict runs/set-2classes-s2 low.wav --json").ok().out);
     assert_eq!(found[0]["tags"][0]["tag"], "low");
     let told = place.run("-q train set/2classes.toml --runs alone --seed 1");
-    // Its source is not there, but beside the others.
+    // The source is in another directory of runs.
     told.fails(2, &["model.run", "source-s1"]);
     place.run("evaluate runs/set-2classes-s2").fails(2, &["cross-validation", "scores.json"]);
     place.run("-q run set --seeds 2").ok();
 
-    // A run carries what it was built on: the source may go.
+    // A run contains its source, which may be removed.
     let before = place.run("-q predict runs/set-3tags-s1 low.wav --csv").ok().out;
     std::fs::rename(place.path("runs/source-s1"), place.path("gone")).unwrap();
     assert_eq!(place.run("-q predict runs/set-3tags-s1 low.wav --csv").ok().out, before);
@@ -131,9 +125,9 @@ fn what_one_run_learned_serves_another() {
 }
 
 #[test]
-fn what_cannot_be_transferred_is_refused() {
+fn invalid_transfers_are_refused() {
     let place = Workplace::new();
-    place.write("source.toml", format!("name = \"source\"\n{}", small(MEL)));
+    place.write_experiment("source", &small(MEL));
     place.run("-q train source.toml").ok();
     tones(&place);
     let two = classes("source", "").replace("excerpt_seconds = 1.0", "excerpt_seconds = 1.2");
@@ -169,7 +163,7 @@ fn what_cannot_be_transferred_is_refused() {
     assert_eq!(
         std::fs::read_dir(place.path("runs")).unwrap().count(),
         1,
-        "nothing is left of them"
+        "no further run was created"
     );
 }
 
@@ -178,8 +172,7 @@ fn embeddings_are_written_with_their_ids() {
     let place = Workplace::new();
     place.write("x.toml", small(MEL));
     place.run("-q train x.toml").ok();
-    let run = std::fs::read_dir(place.path("runs")).unwrap().next().unwrap().unwrap().file_name();
-    let run = format!("runs/{}", run.to_string_lossy());
+    let run = place.only_run();
     tones(&place);
     let of =
         |arguments: &str| json(&place.run(&format!("-q embed {run} {arguments} --json")).ok().out);
@@ -188,70 +181,62 @@ fn embeddings_are_written_with_their_ids() {
     let bytes = std::fs::read(place.path("all.npy")).unwrap();
     assert!(bytes.starts_with(b"\x93NUMPY"));
     assert_eq!(bytes.len() % 64, (40 * 100 * 4) % 64);
-    let ids = std::fs::read_to_string(place.path("all.txt")).unwrap();
-    assert_eq!(ids.lines().count(), 40);
+    assert_eq!(place.read("all.txt").lines().count(), 40);
     let files = of("tones --out files.npy --by factors");
     assert_eq!(files["tracks"], 18);
-    assert!(std::fs::read_to_string(place.path("files.txt")).unwrap().contains("band 0 - 0.wav"));
-    // What cannot be read is told, the rest is written.
+    assert!(place.read("files.txt").contains("band 0 - 0.wav"));
+    // Unreadable files are reported, the rest is written.
     place.write("tones/low/broken.wav", b"RIFF");
     place
         .run(&format!("embed {run} tones --out some.npy"))
         .fails(3, &["broken.wav", "1 tracks could not be read"]);
-    assert_eq!(std::fs::read_to_string(place.path("some.txt")).unwrap().lines().count(), 18);
+    assert_eq!(place.read("some.txt").lines().count(), 18);
     place.run(&format!("embed {run} tones --out some.npy")).fails(2, &["some.npy", "--force"]);
     place.run(&format!("embed {run} tones --out some.npy --force")).fails(3, &["broken.wav"]);
     place.run(&format!("embed {run} x.toml --out x.csv")).fails(2, &["x.csv", ".npy"]);
     place.run(&format!("embed {run} nowhere --out x.npy")).fails(3, &["nowhere"]);
 }
 
-/// Begins with another run's weights, keeps some of them, and goes on after a stop as if there had been
-/// none.
+/// Training starts from another run's weights, keeps frozen ones, and can be resumed.
 #[test]
-fn training_begins_where_another_run_ended() {
+fn training_can_start_from_another_run() {
     let place = Workplace::new();
-    place.write("source.toml", format!("name = \"source\"\n{}", small(MEL)));
+    place.write_experiment("source", &small(MEL));
     place.run("-q train source.toml").ok();
-    // Other tags: another output layer.
+    // The tags differ, so the output layer does too.
     tones(&place);
     let target = small(MEL)
         .replace("\"synthetic\"\ntracks = 40\nseconds = 3.0", "\"folders\"\nroot = \"tones\"")
         .replace("about", "init_from = \"runs/source\"\nabout");
     let training = "frozen = [\"stages.0\"]\nlearning_rates = { stages = 0.5, hidden = 0.1 }\n";
-    place.write("x.toml", format!("name = \"x\"\n{target}{training}"));
+    place.write_experiment("x", &format!("{target}{training}"));
     let told = place.run("train x.toml").ok().err;
     assert!(told.contains("weights of runs/source-s1: 6 tensors"), "{told}");
     assert!(told.contains("begun anew: output.weight, output.bias"), "{told}");
     let arrays = |run: &str, out: &str| {
-        // The first stage's output decides the embedding of nothing else: compare weights by what they do.
+        // Weights are compared by their outputs.
         let by = if out == "e" { "embedding" } else { "factors" };
         place
             .run(&format!("-q embed runs/{run} tones --out {run}-{out}.npy --by {by} --force"))
             .ok();
         std::fs::read(place.path(&format!("{run}-{out}.npy"))).unwrap()
     };
-    assert_ne!(arrays("source-s1", "e"), arrays("x-s1", "e"), "hidden layers have learned");
+    assert_ne!(arrays("source-s1", "e"), arrays("x-s1", "e"), "the hidden layers did not change");
 
-    // All but the output frozen: the last hidden layer is that of the source, to the last bit.
+    // With everything except the output frozen, the embeddings equal those of the source.
     let all = "frozen = [\"stages\", \"hidden\"]\n";
-    place.write("y.toml", format!("name = \"y\"\n{target}{all}"));
+    place.write_experiment("y", &format!("{target}{all}"));
     place.run("-q train y.toml").ok();
     assert_eq!(arrays("source-s1", "e"), arrays("y-s1", "e"));
     assert_ne!(arrays("x-s1", "o"), arrays("y-s1", "o"));
 
-    // Stopped half way and resumed, without the source: the same as in one go.
-    let long = format!("name = \"z\"\n{target}{training}").replace("steps = 12", "steps = 200");
-    place.write("z.toml", long);
-    let mut half = place.start("-q train z.toml");
-    // As soon as it is a run: no step of its own is saved then, but what it began with is.
-    let pointer = place.path("runs/z-s1/experiment.toml");
-    let began = std::time::Instant::now();
-    while !pointer.exists() {
-        assert!(began.elapsed().as_secs() < 120, "no checkpoint");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    half.kill().unwrap();
-    half.wait().unwrap();
+    // Killed and resumed without the source, the run equals an uninterrupted one.
+    let long = format!("{target}{training}").replace("steps = 12", "steps = 200");
+    place.write_experiment("z", &long);
+    let half = place.start("-q train z.toml");
+    // At this moment only the initial weights are saved.
+    wait_for(&place.path("runs/z-s1/experiment.toml"));
+    kill(half);
     place.run("-q train z.toml --runs whole").ok();
     std::fs::rename(place.path("runs/source-s1"), place.path("gone")).unwrap();
     place.run("-q train z.toml --resume").ok();
@@ -272,16 +257,16 @@ fn training_begins_where_another_run_ended() {
     refused("hidden = 0.1", "hidden = -1.0", &["learning_rates.hidden is -1"]);
 }
 
-/// AudioSet's features, where they are at hand.
+/// Needs AudioSet's features.
 #[test]
-fn features_that_a_data_set_comes_with_are_learned_from_and_passed_on() {
+fn precomputed_features_of_a_dataset_are_used_for_training_and_transfer() {
     use std::io::Write as _;
 
     let shared = std::env::var_os("TONOTOPY_SHARED")
         .map_or("../shared/data".into(), std::path::PathBuf::from);
     let root = shared.join("audioset_music");
     if !root.is_dir() {
-        let _ = writeln!(std::io::stderr(), "skipped: there is no {}", root.display());
+        let _ = writeln!(std::io::stderr(), "skipped: {} is missing", root.display());
         return;
     }
     let root = root.canonicalize().unwrap();
@@ -299,14 +284,14 @@ fn features_that_a_data_set_comes_with_are_learned_from_and_passed_on() {
     let target = "[model]\nname = \"transferred\"\nrun = \"set-a\"\n";
     place.write("set/b.toml", format!("{}{target}{training}", dataset("moods")));
     place.run("-q run set").ok();
-    let scores = std::fs::read_to_string(place.path("runs/set-b-s1/scores.json")).unwrap();
-    let macro_auc = json(&scores)["roc_auc_macro"].as_f64().unwrap();
+    let macro_auc =
+        json(&place.read("runs/set-b-s1/scores.json"))["roc_auc_macro"].as_f64().unwrap();
     assert!(macro_auc > 0.6, "{macro_auc}");
 
     place.run(&format!("-q embed runs/set-a-s1 {} --out e.npy", root.display())).ok();
     assert!(place.path("e.npy").metadata().unwrap().len() > 1_000_000);
 
-    // Audio is nothing that such a model could take, and such features nothing for a model of audio.
+    // Such a model does not accept audio, and a model of audio does not accept features.
     place.write("a.wav", tone(1.5, 16_000, 440.0));
     place.run("-q predict runs/set-a-s1 a.wav").fails(2, &["takes features", "not audio"]);
     place.write("mel.toml", format!("{}[model]\nname = \"tagger\"\n{training}", dataset("moods")));

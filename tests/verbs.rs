@@ -1,10 +1,10 @@
-//! The main job from one end to the other: scan, train, evaluate, run, report, predict.
+//! The main verbs: scan, train, evaluate, run, report, predict, similar, map.
 
-use crate::support::{MEL, STRIDED, Workplace, small, tone, wav};
+use crate::support::{MEL, STRIDED, Workplace, json, on_manifest, small, tone, wav};
 use std::io::Write as _;
 
 #[test]
-fn run_trains_evaluates_and_reports_and_does_nothing_twice() {
+fn run_trains_evaluates_and_reports_and_skips_finished_runs() {
     let place = Workplace::new();
     place.write("both/mel.toml", small(MEL));
     place.write("both/strided.toml", small(STRIDED));
@@ -27,7 +27,7 @@ fn run_trains_evaluates_and_reports_and_does_nothing_twice() {
             assert!(place.path(&format!("runs/{run}/{file}")).is_file(), "no {run}/{file}");
         }
     }
-    let page = std::fs::read_to_string(place.path("runs/report-both/index.html")).unwrap();
+    let page = place.read("runs/report-both/index.html");
     assert!(page.contains("both-strided"));
     assert!(
         !page.contains("src=\"http") && !page.contains("href=\"http"),
@@ -36,7 +36,7 @@ fn run_trains_evaluates_and_reports_and_does_nothing_twice() {
 
     let log = std::fs::metadata(place.path("runs/both-mel-s1/metrics.jsonl")).unwrap().len();
     let again = place.run("--device cpu run both --seeds 2 --json").ok();
-    serde_json::from_str::<serde_json::Value>(&again.out).unwrap();
+    json(&again.out);
     assert_eq!(
         log,
         std::fs::metadata(place.path("runs/both-mel-s1/metrics.jsonl")).unwrap().len(),
@@ -45,14 +45,14 @@ fn run_trains_evaluates_and_reports_and_does_nothing_twice() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_scores() {
+fn same_seed_gives_the_same_scores() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(STRIDED)));
+    place.write_experiment("x", &small(STRIDED));
     let mut scores = Vec::new();
     for runs in ["a", "b"] {
         place.run(&format!("--device cpu train x.toml --runs {runs}")).ok();
         let out = place.run(&format!("--device cpu evaluate {runs}/x-s1 --json")).ok().out;
-        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let value = json(&out);
         assert!(value["roc_auc_macro"].is_number(), "{out}");
         scores.push(value);
     }
@@ -60,14 +60,14 @@ fn the_same_seed_gives_the_same_scores() {
 }
 
 #[test]
-fn the_two_cpu_backends_train_alike() {
+fn cpu_backends_have_equal_losses() {
     if !cfg!(feature = "ndarray") {
         let _ = writeln!(std::io::stderr(), "skipped: built without the ndarray backend");
         return;
     }
     let place = Workplace::new();
     for (name, front_end) in [("mel", MEL), ("strided", STRIDED)] {
-        place.write(&format!("{name}.toml"), format!("name = \"{name}\"\n{}", small(front_end)));
+        place.write_experiment(name, &small(front_end));
         for device in ["cpu", "ndarray"] {
             let steps = "--set training.steps=6 --set training.log_every=1";
             place.run(&format!("--device {device} train {name}.toml --runs {device} {steps}")).ok();
@@ -77,7 +77,7 @@ fn the_two_cpu_backends_train_alike() {
 }
 
 #[test]
-fn scan_reports_and_splits_ones_own_music() {
+fn scan_reports_and_splits_your_own_music() {
     let place = Workplace::new();
     let mut manifest = String::from("id,path,split,tags,artist\n");
     for i in 0..20 {
@@ -88,50 +88,46 @@ fn scan_reports_and_splits_ones_own_music() {
     }
     place.write("music/manifest.csv", manifest);
     let finished = place.run("scan music --split artist:8/1/1 --json").ok();
-    let summary: serde_json::Value = serde_json::from_str(&finished.out).unwrap();
+    let summary = json(&finished.out);
     assert_eq!(summary["tracks"], 20);
     assert_eq!(summary["usable"], 19);
     assert_eq!(summary["quarantined"], 1);
-    let split = std::fs::read_to_string(place.path("music/manifest-scanned.csv")).unwrap();
+    let split = place.read("music/manifest-scanned.csv");
     let mut of_artist = std::collections::BTreeMap::new();
     for row in csv::Reader::from_reader(split.as_bytes()).records() {
         let row = row.unwrap();
         let before = of_artist.insert(row[4].to_string(), row[2].to_string());
-        assert!(before.is_none_or(|before| before == row[2]), "{} is on two sides", &row[4]);
+        assert!(before.is_none_or(|before| before == row[2]), "{} is in two splits", &row[4]);
     }
     let splits: std::collections::BTreeSet<&String> = of_artist.values().collect();
     assert_eq!(splits.len(), 3, "{split}");
 
-    // A split is made once: a scan without one does not take it away.
+    // A scan without --split does not remove an existing split.
     place.run("scan music").fails(2, &["manifest-scanned.csv", "--split", "delete it"]);
-    assert_eq!(std::fs::read_to_string(place.path("music/manifest-scanned.csv")).unwrap(), split);
-    // Where nothing is left there is nothing to split, and nothing to be replaced.
+    assert_eq!(place.read("music/manifest-scanned.csv"), split);
+    // Without usable tracks the existing split is kept too.
     place
         .run("scan music --split artist:8/1/1 --min-seconds 60")
         .fails(3, &["none of the 20 tracks", "quarantine.csv"]);
-    assert_eq!(std::fs::read_to_string(place.path("music/manifest-scanned.csv")).unwrap(), split);
+    assert_eq!(place.read("music/manifest-scanned.csv"), split);
     place.run("scan music --split artist:8/1/1").ok();
 
-    // A manifest takes no files from outside its folder, so a split is not written where it cannot be read.
+    // A manifest refuses files outside its directory, so it is not written where it could not be read.
     place.run("scan music --split artist:8/1/1 --out there").fails(2, &["--out there", "music"]);
     assert!(!place.path("there").exists());
     place.run("scan music --split artist:8/1/1 --out .").ok();
-    let above = std::fs::read_to_string(place.path("manifest.csv")).unwrap();
+    let above = place.read("manifest.csv");
     assert!(above.contains("t0,music/0.wav,"), "{above}");
 
-    // What scan wrote can be trained on.
-    let experiment = small(MEL).replace(
-        "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
-        "name = \"manifest\"\nroot = \"music/manifest-scanned.csv\"",
-    );
-    place.write("own.toml", format!("name = \"own\"\n{experiment}"));
+    // The written manifest can be used for training.
+    place.write_experiment("own", &on_manifest("music/manifest-scanned.csv"));
     place.run("--device cpu train own.toml --set training.metric=loss").ok();
 }
 
 #[test]
-fn predict_speaks_three_languages() {
+fn predict_prints_text_json_and_csv() {
     let place = Workplace::new();
-    place.write("x.toml", format!("name = \"x\"\n{}", small(MEL)));
+    place.write_experiment("x", &small(MEL));
     place.run("--device cpu train x.toml").ok();
     place.write("in/a, \"b\".wav", wav(2.3, 44_100));
     place.write("in/c.wav", wav(0.4, 8_000));
@@ -140,14 +136,13 @@ fn predict_speaks_three_languages() {
     let text = place.run("-q predict runs/x-s1 in --top 3").ok().out;
     assert_eq!(text.lines().count(), 2 * 4, "{text}");
 
-    let json = place.run("-q predict runs/x-s1 in --json").ok().out;
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json[0]["path"], "in/a, \"b\".wav");
+    let predicted = json(&place.run("-q predict runs/x-s1 in --json").ok().out);
+    assert_eq!(predicted[0]["path"], "in/a, \"b\".wav");
 
     let csv = place.run("-q predict runs/x-s1 in --csv").ok().out;
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let tags = reader.headers().unwrap().len() - 1;
-    assert_eq!(json[0]["tags"].as_array().unwrap().len(), tags);
+    assert_eq!(predicted[0]["tags"].as_array().unwrap().len(), tags);
     for row in reader.records() {
         for value in row.unwrap().iter().skip(1) {
             let value: f32 = value.parse().unwrap();
@@ -156,23 +151,19 @@ fn predict_speaks_three_languages() {
     }
 }
 
-/// Ten tracks of one's own, of which two hold the same sound, and a run on them.
+/// Ten tracks, two of them with the same sound, and a run on them.
 fn twins() -> Workplace {
     let place = Workplace::new();
     let mut manifest = String::from("id,path,split,tags\n");
     for i in 0..10 {
         let split = ["train", "train", "train", "valid", "test"][i % 5];
         manifest += &format!("t{i},{i}.wav,{split},{}\n", ["low", "<b>high</b>"][i / 5]);
-        // Tones of another pitch each, but for the last, which is the first again.
+        // Tones of different pitches; the last one equals the first.
         let sound = tone(1.5, 16_000, 200.0 * 1.5f64.powi(i as i32 % 9));
         place.write(&format!("music/{i}.wav"), sound);
     }
     place.write("music/manifest.csv", manifest);
-    let experiment = small(MEL).replace(
-        "name = \"synthetic\"\ntracks = 40\nseconds = 3.0",
-        "name = \"manifest\"\nroot = \"music\"",
-    );
-    place.write("x.toml", format!("name = \"x\"\n{experiment}"));
+    place.write_experiment("x", &on_manifest("music"));
     place.run("--device cpu train x.toml").ok();
     place
 }
@@ -180,20 +171,19 @@ fn twins() -> Workplace {
 #[test]
 fn similar_finds_the_same_sound_first() {
     let place = twins();
-    let json = place.run("-q similar runs/x-s1 t0 music/9.wav --top 2 --json").ok().out;
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let found = json(&place.run("-q similar runs/x-s1 t0 music/9.wav --top 2 --json").ok().out);
     let similarity =
-        |query: usize, rank: usize| json[query]["similar"][rank]["similarity"].as_f64().unwrap();
-    // Of a track itself is left out; of a file nothing is.
-    assert_eq!(json[0]["similar"][0]["id"], "t9");
+        |query: usize, rank: usize| found[query]["similar"][rank]["similarity"].as_f64().unwrap();
+    // A track is not similar to itself; a file is compared with all tracks.
+    assert_eq!(found[0]["similar"][0]["id"], "t9");
     assert_eq!(
-        (json[1]["similar"][0]["id"].as_str(), json[1]["similar"][1]["id"].as_str()),
+        (found[1]["similar"][0]["id"].as_str(), found[1]["similar"][1]["id"].as_str()),
         (Some("t0"), Some("t9"))
     );
     for (query, rank) in [(0, 0), (1, 0), (1, 1)] {
-        assert!((similarity(query, rank) - 1.0).abs() < 1e-5, "{json}");
+        assert!((similarity(query, rank) - 1.0).abs() < 1e-5, "{found}");
     }
-    assert!(similarity(0, 1) < 1.0 - 1e-5, "{json}");
+    assert!(similarity(0, 1) < 1.0 - 1e-5, "{found}");
     let text = place.run("-q similar runs/x-s1 t0").ok().out;
     assert_eq!(text.lines().count(), 1 + 9, "{text}");
 
@@ -206,22 +196,21 @@ fn similar_finds_the_same_sound_first() {
 #[test]
 fn map_writes_a_page_with_every_track() {
     let place = twins();
-    let json = place.run("-q map runs/x-s1 --json").ok().out;
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["tracks"], 10);
-    assert!(json["kl_divergence"].as_f64().unwrap().is_finite());
-    let page = std::fs::read_to_string(place.path("runs/x-s1/map.html")).unwrap();
+    let map = json(&place.run("-q map runs/x-s1 --json").ok().out);
+    assert_eq!(map["tracks"], 10);
+    assert!(map["kl_divergence"].as_f64().unwrap().is_finite());
+    let page = place.read("runs/x-s1/map.html");
     assert!(page.contains("t0") && page.contains("t9") && page.contains("9.wav"));
-    assert!(!page.contains("<b>high"), "tags are text, not markup");
+    assert!(!page.contains("<b>high"), "tags must be escaped");
 
     place.run("-q map runs/x-s1 --split test --out test.html").ok();
-    let page = std::fs::read_to_string(place.path("test.html")).unwrap();
+    let page = place.read("test.html");
     assert!(page.contains("2 tracks"), "{page}");
     place.run("map runs/x-s1 --perplexity 0").fails(2, &["--perplexity is 0"]);
     place.run("map runs/none").fails(3, &["runs/none"]);
 }
 
-/// From simulated listeners to recommendations of tracks that nobody has played yet.
+/// From simulated listeners to recommendations of tracks without plays.
 #[test]
 fn latent_factors_are_learned_evaluated_and_compared() {
     let place = Workplace::new();
@@ -239,8 +228,7 @@ fn latent_factors_are_learned_evaluated_and_compared() {
     for word in ["set-mse", "set-wpe", "mAP@500", "upper bound", "of 300 users scored"] {
         assert!(finished.out.contains(word), "{word}: {}", finished.out);
     }
-    let scores = std::fs::read_to_string(place.path("runs/set-wpe-s1/scores.json")).unwrap();
-    let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
+    let scores = json(&place.read("runs/set-wpe-s1/scores.json"));
     for key in ["map@500", "auc", "ndcg@500", "recall@500"] {
         for of in [&scores[key], &scores["upper_bound"][key]] {
             assert!((0.0..=1.0).contains(&of.as_f64().unwrap()), "{key}: {scores}");
@@ -249,20 +237,20 @@ fn latent_factors_are_learned_evaluated_and_compared() {
     assert!(scores["upper_bound"]["auc"].as_f64() > scores["auc"].as_f64(), "{scores}");
     let chance = scores["random"]["auc"].as_f64().unwrap();
     assert!((chance - 0.5).abs() < 0.15, "{scores}");
-    let ids = std::fs::read_to_string(place.path("runs/set-mse-s1/predicted/items.txt")).unwrap();
+    let ids = place.read("runs/set-mse-s1/predicted/items.txt");
     let npy = std::fs::metadata(place.path("runs/set-mse-s1/predicted/item_factors.npy")).unwrap();
     assert_eq!(npy.len(), 128 + 5 * 4 * ids.lines().count() as u64);
 
-    // Trained on and evaluated again, the scores are the same.
+    // Evaluated again, the scores are equal.
     let again = place.run("-q evaluate runs/set-wpe-s1 --json").ok().out;
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&again).unwrap(), scores);
+    assert_eq!(json(&again), scores);
     place.write("a.wav", wav(1.5, 16_000));
     place.run("predict runs/set-mse-s1 a.wav").fails(2, &["latent factors", "similar"]);
     let near = place.run("-q similar runs/set-mse-s1 a.wav --top 2").ok().out;
     assert_eq!(near.lines().count(), 3, "{near}");
     place.run("-q similar runs/set-mse-s1 synthetic-1-0 --top 2").fails(3, &["synthetic-1-0"]);
 
-    // Factors that were made beforehand, here those of another run, are taken as they are.
+    // Existing factors, here those of another run, are used unchanged.
     place.write("made.toml", latent("mean_squared_error"));
     let finished = place
         .run("--device cpu train made.toml --set factorization.root=runs/set-mse-s1/factors")
@@ -276,7 +264,7 @@ fn latent_factors_are_learned_evaluated_and_compared() {
     place
         .run("train made.toml --set name=n --set factorization.root=nowhere")
         .fails(3, &["factorization.root", "nowhere"]);
-    // What was lost is not made anew behind one's back.
+    // Damaged factors are an error and are not silently computed again.
     std::fs::write(place.path("runs/set-wpe-s1/factors/users.txt"), "a\nb\n").unwrap();
     place.run("evaluate runs/set-wpe-s1").fails(3, &["users.txt", "checksum"]);
 
@@ -299,7 +287,7 @@ fn latent_factors_are_learned_evaluated_and_compared() {
 }
 
 #[test]
-fn completions_and_help_are_there() {
+fn completions_and_help_exist_for_all_verbs() {
     let place = Workplace::new();
     for shell in ["bash", "zsh", "fish", "powershell"] {
         assert!(place.run(&format!("completions {shell}")).ok().out.contains("tonotopy"));
@@ -326,14 +314,14 @@ fn completions_and_help_are_there() {
 }
 
 #[test]
-fn a_network_is_timed_part_by_part() {
+fn bench_times_the_stages_of_a_step() {
     let place = Workplace::new();
     place.write("a.toml", small(MEL));
     for (more, learns) in [("", true), (" --inference", false)] {
         let command = format!(
             "-q --device cpu bench a.toml --steps 2 --batch-size 3 --outputs 4 --json{more}"
         );
-        let out: serde_json::Value = serde_json::from_str(&place.run(&command).ok().out).unwrap();
+        let out = json(&place.run(&command).ok().out);
         assert_eq!(out["batch_size"], 3);
         assert!(out["device"].as_str().unwrap().starts_with("cpu"));
         let time = |from: &serde_json::Value, key: &str| {

@@ -1,16 +1,16 @@
-//! The same run on a GPU adapter (Mesa's software one will do) and on the CPU.
+//! The same run on a GPU adapter (or Mesa's software renderer) and on the CPU.
 
-use crate::support::{MEL, STRIDED, Workplace, small};
+use crate::support::{MEL, STRIDED, Workplace, json, small};
 use std::io::Write as _;
 
-/// Largest relative difference of a step's loss between devices: reductions are summed in another
-/// order, and the difference grows with the steps.
+/// Largest relative difference between the losses of a step on two devices, which sum in different orders; it grows
+/// with the steps.
 const LOSS_TOLERANCE: f64 = 1e-3;
 
 fn losses(place: &Workplace, run: &str) -> Vec<f64> {
-    let text = std::fs::read_to_string(place.path(&format!("{run}/metrics.jsonl"))).unwrap();
+    let text = place.read(&format!("{run}/metrics.jsonl"));
     text.lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(json)
         .filter(|line| line["event"] == "train")
         .map(|line| line["loss"].as_f64().unwrap())
         .collect()
@@ -23,18 +23,18 @@ pub fn assert_losses_agree(place: &Workplace, name: &str, a: &str, b: &str, step
     assert_eq!(b.len(), steps);
     for (step, (a, b)) in a.iter().zip(&b).enumerate() {
         let difference = (a - b).abs() / a.abs();
-        // Written so that NaN fails.
+        // NaN fails.
         assert!(difference <= LOSS_TOLERANCE, "{name}, step {}: {a} and {b}", step + 1);
     }
 }
 
 #[test]
-fn the_first_twenty_losses_are_the_cpus() {
+fn first_20_losses_equal_those_of_the_cpu() {
     let place = Workplace::new();
     if !place.run("devices").ok().out.lines().any(|line| line.starts_with("wgpu")) {
         let _ = writeln!(
             std::io::stderr(),
-            "skipped: wgpu finds no adapter here (Debian: mesa-vulkan-drivers)"
+            "skipped: wgpu did not find an adapter (Debian: mesa-vulkan-drivers)"
         );
         return;
     }
@@ -46,7 +46,7 @@ fn the_first_twenty_losses_are_the_cpus() {
             r#"{ name = "strided", filters = 32, length = 256, stride = 256, pool = { kind = "l2", size = 4 } }"#,
         ),
     ] {
-        place.write(&format!("{name}.toml"), format!("name = \"{name}\"\n{}", small(front_end)));
+        place.write_experiment(name, &small(front_end));
         for device in ["cpu", "wgpu"] {
             let steps =
                 "--set training.steps=20 --set training.log_every=1 --set training.valid_every=20";

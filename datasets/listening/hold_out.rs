@@ -1,5 +1,6 @@
 //! What is kept from a recommender to judge it by: whole items, or some of each user's plays.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::listening::interactions::Play;
@@ -7,7 +8,7 @@ use crate::random::{Purpose, Stream};
 use crate::{DatasetError, Interactions, Split};
 
 /// Shares of the items that are for validation and for testing; the rest is for training.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shares {
     /// From 0 to 1, like that of the test split.

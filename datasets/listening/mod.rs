@@ -1,12 +1,14 @@
-//! Listening data: one file per source, and what is derived from it.
+//! Listening data: play counts of users and items, one file per source.
 
+pub mod file;
 pub mod hetrec;
-pub mod hold_out;
 pub mod interactions;
 pub mod subset;
 pub mod synthetic_listeners;
 pub mod tag_interactions;
 pub mod taste_profile;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -15,33 +17,24 @@ use serde::{Deserialize, Serialize};
 use crate::{Collection, DatasetError};
 use interactions::Interactions;
 
-/// The listening data that an experiment may name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Listening data, selected by `name`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum InteractionsConfig {
-    /// One's own table.
-    File(interactions::file::FileConfig),
-    /// Last.fm, as HetRec 2011 has it.
+    /// Your own table of user, item and count.
+    File(file::FileConfig),
+    /// HetRec 2011, Last.fm: 1 892 users and 17 632 artists.
     Hetrec(hetrec::HetrecConfig),
-    /// The Echo Nest Taste Profile.
+    /// Echo Nest Taste Profile: 1 019 318 users and 384 546 songs.
     TasteProfile(taste_profile::TasteProfileConfig),
-    /// Listeners made by the program.
+    /// Simulated listeners of the dataset's tracks.
     SyntheticListeners(synthetic_listeners::SyntheticListenersConfig),
-    /// The data set's own tags, each in the place of a listener.
+    /// The dataset's own tags: every tag is a user that plays the tracks with this tag.
     Tags(tag_interactions::TagInteractionsConfig),
 }
 
 impl InteractionsConfig {
-    /// What an experiment may name, each with a line for help texts.
-    pub const MEMBERS: [(&'static str, &'static str); 5] = [
-        ("file", "your own table of user, item and count"),
-        ("hetrec", "HetRec 2011, Last.fm: 1 892 users and 17 632 artists"),
-        ("taste_profile", "Echo Nest Taste Profile: 1 019 318 users and 384 546 songs"),
-        ("synthetic_listeners", "listeners that the program makes for the data set's tracks"),
-        ("tags", "the data set's own tags: each is a user that plays the tracks that have it"),
-    ];
-
-    /// As an experiment names it.
+    /// The name that selects this source in an experiment.
     pub fn name(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
@@ -52,7 +45,7 @@ impl InteractionsConfig {
         }
     }
 
-    /// Where it lies on disk, if it does.
+    /// The configured file or directory; `None` if the source needs no files.
     pub fn root(&self) -> Option<&Path> {
         match self {
             Self::File(config) => Some(&config.path),
@@ -62,11 +55,11 @@ impl InteractionsConfig {
         }
     }
 
-    /// Loads the listening data; a relative root lies below `data_dir` if given. Simulated listeners
-    /// hear the tracks of `collection`, and tags are its own; the others do not look at it.
+    /// Loads the listening data; a relative root is resolved against `data_dir` if given. Only synthetic
+    /// listeners and tags depend on `collection`.
     ///
     /// # Errors
-    /// If a file is missing or wrong, with its line, or a setting is out of bounds.
+    /// If a file is missing or wrong, or a setting is out of bounds.
     pub fn load(
         &self,
         data_dir: Option<&Path>,
@@ -82,32 +75,29 @@ impl InteractionsConfig {
     }
 }
 
-/// Reads listening data from a table, or from a folder whose layout is known: HetRec's Last.fm data, the
-/// Taste Profile (by tracks where its other files are there, else by songs).
+/// Reads listening data from a table, or from a directory with the layout of HetRec's Last.fm data or of the
+/// Taste Profile. The items of the latter are tracks if the files that map songs to tracks exist, else songs.
 ///
 /// # Errors
-/// If it is none of these, or a line is not what it should be.
+/// If the directory has neither layout, or a line is wrong.
 pub fn read_interactions(path: &Path) -> Result<Interactions, DatasetError> {
-    if hetrec::is_root(path) {
-        return Ok(hetrec::load(path)?.plays);
+    if path.join(hetrec::PLAYS).is_file() {
+        return hetrec::load(path);
     }
-    if taste_profile::is_root(path) {
-        let named = [taste_profile::SONG_TO_TRACKS, taste_profile::MISMATCHES];
-        return match named.iter().all(|name| path.join(name).is_file()) {
+    if path.join(taste_profile::TRIPLETS).is_file() {
+        let mapping = [taste_profile::SONG_TO_TRACKS, taste_profile::MISMATCHES];
+        return match mapping.iter().all(|name| path.join(name).is_file()) {
             true => taste_profile::load_tracks(path),
             false => taste_profile::load_songs(path),
         };
     }
     if path.is_dir() {
-        return Err(DatasetError::Table {
-            path: path.to_owned(),
-            problem: format!(
-                "this folder holds no listening data that is known ({} or {}): name a table of user, item \
-                 and count",
-                hetrec::PLAYS,
-                taste_profile::TRIPLETS
-            ),
-        });
+        let problem = format!(
+            "this directory contains no known listening data ({} or {}): name a table of user, item and count",
+            hetrec::PLAYS,
+            taste_profile::TRIPLETS
+        );
+        return Err(DatasetError::content(path, problem));
     }
     Interactions::read(path)
 }

@@ -1,9 +1,9 @@
-//! A smaller piece of listening data: the items that most users play, and some of the users.
+//! A subset of listening data: the items that most users play, and a sample of the users.
 //!
-//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS, take the
-//! 9 330 most popular songs and 20 000 users for their smaller experiment. How they measured
-//! popularity, and which users they took, is not in the paper: here popular is what many users play, and
-//! users are drawn by chance among those who play any of it.
+//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS, use the
+//! 9 330 most popular songs and 20 000 users in their smaller experiment. The paper states neither how
+//! popularity was measured nor how users were chosen: here popularity is the number of users who play an item,
+//! and users are drawn at random from those who play any of these items.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,15 +11,15 @@ use crate::listening::interactions::Play;
 use crate::random::{Purpose, Stream};
 use crate::{DatasetError, Interactions};
 
-/// What to keep; by default everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The most played items and a sample of the users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Subset {
-    /// As many items, those with the most users first; 0 for all.
+    /// Number of items to keep, those with the most users first; 0 keeps all. Default: 0.
     pub most_played: usize,
-    /// As many users; 0 for all.
+    /// Number of users to draw from those who play any of these items; 0 keeps all. Default: 0.
     pub users: usize,
-    /// The seed of their choice.
+    /// Seed of the draw. Default: 1.
     pub seed: u64,
 }
 
@@ -34,25 +34,23 @@ impl Subset {
         *self == Self::default()
     }
 
-    /// The piece; items and users keep their order. The notes of the whole stay, and one is added.
+    /// The subset of `plays`. Items and users keep their order; a note is added.
     ///
     /// # Errors
-    /// If there are fewer items or users than are asked for.
+    /// If the data has fewer items or users than requested.
     pub fn of(&self, plays: Interactions) -> Result<Interactions, DatasetError> {
         if self.most_played == 0 && self.users == 0 {
             return Ok(plays);
         }
-        let too_few = |key: &str, value: usize, there: usize| DatasetError::InvalidConfig {
-            dataset: "subset".into(),
-            key: key.into(),
-            value: value.to_string(),
-            remedy: format!("there are only {there}: give that number or less, or 0 for all"),
+        let too_few = |key: &str, value: usize, available: usize| {
+            let remedy = format!("the data has only {available}; lower it, or set it to 0 for all");
+            DatasetError::config("subset", key, value, remedy)
         };
         let mut listeners = vec![0_usize; plays.items().len()];
         plays.plays().for_each(|play| listeners[play.item as usize] += 1);
         let mut order: Vec<usize> =
             (0..listeners.len()).filter(|&item| listeners[item] > 0).collect();
-        // Stable: of equally popular items the first ones.
+        // The sort is stable: of equally popular items the first are kept.
         order.sort_by_key(|&item| std::cmp::Reverse(listeners[item]));
         if self.most_played > order.len() {
             return Err(too_few("most_played", self.most_played, order.len()));
@@ -66,15 +64,15 @@ impl Subset {
         let plays_any =
             |user: &usize| plays.of_user(*user).0.iter().any(|&item| item_kept[item as usize]);
         let mut users: Vec<usize> = (0..plays.users().len()).filter(plays_any).collect();
-        let there = users.len();
-        if self.users > there {
-            return Err(too_few("users", self.users, there));
+        let available = users.len();
+        if self.users > available {
+            return Err(too_few("users", self.users, available));
         }
         if self.users > 0 {
             let mut stream = Stream::new(self.seed, 0, Purpose::Subset, 0);
-            // The first steps of a shuffle (Fisher and Yates).
-            for place in 0..self.users {
-                users.swap(place, place + stream.below(there - place));
+            // The first steps of a Fisher-Yates shuffle.
+            for index in 0..self.users {
+                users.swap(index, index + stream.below(available - index));
             }
             users.truncate(self.users);
             users.sort_unstable();
@@ -98,17 +96,17 @@ impl Subset {
         }
         let ids: Vec<String> = users.iter().map(|&user| plays.users()[user].clone()).collect();
         let (all_users, all_items) = (plays.users().len(), plays.items().len());
-        let mut piece = Interactions::from_plays(ids, items, kept);
+        let mut subset = Interactions::from_plays(ids, items, kept);
         let mut notes = plays.notes.clone();
         notes.push(format!(
-            "a piece of the listening data: {} of {all_users} users, the {} most played of {all_items} \
+            "subset of the listening data: {} of {all_users} users, the {} most played of {all_items} \
              items",
-            piece.users().len(),
-            piece.items().len()
+            subset.users().len(),
+            subset.items().len()
         ));
-        notes.append(&mut piece.notes);
-        piece.notes = notes;
-        Ok(piece)
+        notes.append(&mut subset.notes);
+        subset.notes = notes;
+        Ok(subset)
     }
 }
 
@@ -119,7 +117,7 @@ mod tests {
     fn plays() -> Interactions {
         let ids = |kind: &str, count| (0..count).map(|at| format!("{kind}{at}")).collect();
         let mut all = Vec::new();
-        // Item 0 has users 0 to 9, item 1 users 0 to 8, and so on; user 10 plays item 9 alone.
+        // Users 0 to 9 play item 0, users 0 to 8 play item 1, and so on; user 10 plays only item 9.
         for item in 0..10_u32 {
             for user in 0..10 - item {
                 all.push(Play { user, item, count: (1 + user) as f32 });
@@ -130,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn the_most_played_items_and_users_who_play_them() {
-        let piece = Subset { most_played: 3, ..Subset::default() }.of(plays()).unwrap();
-        assert_eq!(piece.items(), ["i0", "i1", "i2"]);
+    fn most_played_items_and_their_users_are_kept() {
+        let subset = Subset { most_played: 3, ..Subset::default() }.of(plays()).unwrap();
+        assert_eq!(subset.items(), ["i0", "i1", "i2"]);
         // User 10 plays none of them.
-        assert_eq!(piece.users().len(), 10);
-        assert_eq!(piece.of_user(9), (&[0][..], &[10.0][..]));
-        assert_eq!(piece.of_user(0).0, [0, 1, 2]);
+        assert_eq!(subset.users().len(), 10);
+        assert_eq!(subset.of_user(9), (&[0][..], &[10.0][..]));
+        assert_eq!(subset.of_user(0).0, [0, 1, 2]);
         assert!(
-            piece.notes.iter().any(|note| note.contains("10 of 11 users")),
+            subset.notes.iter().any(|note| note.contains("10 of 11 users")),
             "{:?}",
-            piece.notes
+            subset.notes
         );
 
         let draw = |seed| Subset { most_played: 3, users: 4, seed }.of(plays()).unwrap();
@@ -160,20 +158,20 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_played_most_by_its_listeners_not_by_its_plays() {
+    fn popularity_is_the_number_of_users_not_of_plays() {
         let play = |user, item, count| Play { user, item, count };
         let plays = [play(0, 0, 1_000.0), play(0, 1, 1.0), play(1, 1, 1.0)];
         let ids = |names: [&str; 2]| names.map(String::from).to_vec();
         let all = Interactions::from_plays(ids(["u", "v"]), ids(["a", "b"]), plays.to_vec());
-        let piece = Subset { most_played: 1, ..Subset::default() }.of(all).unwrap();
-        assert_eq!((piece.items(), piece.users().len()), (&["b".to_owned()][..], 2));
+        let subset = Subset { most_played: 1, ..Subset::default() }.of(all).unwrap();
+        assert_eq!((subset.items(), subset.users().len()), (&["b".to_owned()][..], 2));
     }
 
     #[test]
-    fn more_than_there_is_cannot_be_had() {
+    fn sizes_above_those_of_the_data_are_refused() {
         let error = Subset { most_played: 11, ..Subset::default() }.of(plays()).unwrap_err();
-        assert!(error.to_string().contains("there are only 10"), "{error}");
+        assert!(error.to_string().contains("the data has only 10"), "{error}");
         let error = Subset { most_played: 1, users: 11, seed: 1 }.of(plays()).unwrap_err();
-        assert!(error.to_string().contains("there are only 10"), "{error}");
+        assert!(error.to_string().contains("the data has only 10"), "{error}");
     }
 }

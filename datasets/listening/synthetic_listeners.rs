@@ -1,20 +1,18 @@
-//! Simulated listeners: listening data over any tagged collection, with a truth that is known.
+//! Simulated listeners: listening data with a known ground truth, for any collection with tags.
 //!
-//! Nobody listened to anything here. Figures that come from this data must say so: they tell how
-//! well a method finds what is known to be there, not what people like.
+//! Results on this data must say that it is simulated: they measure how well a method recovers the ground
+//! truth, not what people like.
 //!
-//! A listener `u` scores a track `t` with
+//! The affinity of listener `u` for track `t` is
 //!
 //! `a_ut = popularity_spread z_t + sharpness (sqrt(1 - hidden) c_ut + sqrt(hidden) h_ut)`
 //!
-//! where `z_t` is the track's popularity, normal; `c_ut` what the listener's taste, a normal weight a
-//! tag, makes of the track's tags; and `h_ut` what it makes of qualities that no tag and no sound
-//! tells of. Both parts of a taste have mean 0 and variance 1 over the tracks. The listener then
-//! plays `n_u` different tracks, drawn one after the other with probabilities in proportion to
-//! `exp(a_ut)` of those that are left (which is taking the `n_u` largest `a_ut` plus Gumbel noise);
-//! `n_u` is log-normal, so that few listen much. How often a track is played is log-normal too, and
-//! more where taste is on its side. Popularity, being the exponential of a normal number, has a
-//! long tail as well.
+//! where `z_t` is the track's popularity (normal), `c_ut` the listener's taste in the track's tags (a normal
+//! weight per tag), and `h_ut` the taste in qualities that neither tags nor audio reveal. Both parts of a taste
+//! have mean 0 and variance 1 over the tracks. The listener plays `n_u` different tracks, drawn without
+//! replacement with probabilities proportional to `exp(a_ut)` (equivalently, the `n_u` largest `a_ut` plus
+//! Gumbel noise). `n_u` is log-normal, so few listeners are very active. The play count of a track is log-normal
+//! too and increases with the taste for it. Popularity, the exponential of a normal number, has a long tail.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,26 +21,25 @@ use crate::math::{exp, ln};
 use crate::random::{Purpose, Stream};
 use crate::{Collection, DatasetError, Interactions};
 
-/// How many listeners, and of what kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// `[listening] name = "synthetic_listeners"`: simulated listeners of the dataset's tracks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyntheticListenersConfig {
-    /// From 1 to 10 000 000.
+    /// Number of listeners, from 1 to 10 000 000. Default: 2000.
     pub users: usize,
-    /// The seed of the listeners, apart from that of training.
+    /// Seed of the listeners, independent of the seed of training. Default: 1.
     pub seed: u64,
-    /// Mean number of different tracks that a listener plays.
+    /// Mean number of different tracks per listener, from 1 to 1 000 000. Default: 30.
     pub mean_items: f64,
-    /// Standard deviation of the logarithm of that number.
+    /// Standard deviation of the logarithm of the number of tracks per listener, from 0 to 10. Default: 0.8.
     pub activity_spread: f64,
-    /// Standard deviation of the logarithm of a track's popularity.
+    /// Standard deviation of the logarithm of a track's popularity, from 0 to 10. Default: 1.
     pub popularity_spread: f64,
-    /// Standard deviation of a taste over tracks: at 0 all tracks are alike, at 3 listeners are
-    /// choosy.
+    /// Standard deviation of a listener's taste over the tracks, from 0 (no preferences) to 10. Default: 1.5.
     pub sharpness: f64,
-    /// Share of a taste's variance that tags do not explain, from 0 to 1.
+    /// Share of the taste's variance that tags do not explain, from 0 to 1. Default: 0.3.
     pub hidden: f64,
-    /// Qualities of a track that no tag tells of.
+    /// Number of a track's qualities that tags do not describe, from 1 to 1000. Default: 8.
     pub hidden_qualities: usize,
 }
 
@@ -66,9 +63,9 @@ impl Default for SyntheticListenersConfig {
 pub struct SyntheticListeners {
     config: SyntheticListenersConfig,
     ids: Vec<String>,
-    /// `z_t` of each track.
+    /// `z_t`, `[track]`.
     popularity: Vec<f64>,
-    /// Row-major `[track, tag]`: tags with mean 0 and variance 1, those that tell tracks apart.
+    /// Row-major `[track, tag]`: tags with mean 0 and variance 1, without those of all tracks or none.
     tags: Vec<f64>,
     /// Row-major `[track, quality]`.
     qualities: Vec<f64>,
@@ -76,53 +73,32 @@ pub struct SyntheticListeners {
 
 impl SyntheticListenersConfig {
     fn check(&self) -> Result<(), DatasetError> {
-        let refuse = |key: &str, value: String, remedy: &str| {
-            Err(DatasetError::InvalidConfig {
-                dataset: "synthetic_listeners".into(),
-                key: key.into(),
-                value,
-                remedy: remedy.into(),
-            })
-        };
-        if !(1..=10_000_000).contains(&self.users) {
-            return refuse("users", self.users.to_string(), "give a number from 1 to 10000000");
-        }
-        if !(1.0..=1e6).contains(&self.mean_items) {
-            let remedy = "give a number from 1 to 1000000";
-            return refuse("mean_items", self.mean_items.to_string(), remedy);
-        }
-        for (key, value) in [
-            ("activity_spread", self.activity_spread),
-            ("popularity_spread", self.popularity_spread),
-            ("sharpness", self.sharpness),
+        for (key, value, least, most) in [
+            ("users", self.users as f64, 1.0, 1e7),
+            ("mean_items", self.mean_items, 1.0, 1e6),
+            ("activity_spread", self.activity_spread, 0.0, 10.0),
+            ("popularity_spread", self.popularity_spread, 0.0, 10.0),
+            ("sharpness", self.sharpness, 0.0, 10.0),
+            ("hidden", self.hidden, 0.0, 1.0),
+            ("hidden_qualities", self.hidden_qualities as f64, 1.0, 1e3),
         ] {
-            if !(0.0..=10.0).contains(&value) {
-                return refuse(key, value.to_string(), "give a number from 0 to 10");
+            if !(least..=most).contains(&value) {
+                let remedy = format!("set it to a number from {least} to {most}");
+                return Err(DatasetError::config("synthetic_listeners", key, value, remedy));
             }
-        }
-        if !(0.0..=1.0).contains(&self.hidden) {
-            return refuse("hidden", self.hidden.to_string(), "give a share from 0 to 1");
-        }
-        if !(1..=1_000).contains(&self.hidden_qualities) {
-            let value = self.hidden_qualities.to_string();
-            return refuse("hidden_qualities", value, "give a number from 1 to 1000");
         }
         Ok(())
     }
 
-    /// Makes the listeners of a collection.
+    /// The listeners of a collection.
     ///
     /// # Errors
-    /// If a value lies outside its bounds, or the collection has no tracks.
+    /// If a setting is out of bounds, or the collection has no tracks.
     pub fn listeners(&self, collection: &Collection) -> Result<SyntheticListeners, DatasetError> {
         self.check()?;
         if collection.tracks.is_empty() {
-            return Err(DatasetError::InvalidConfig {
-                dataset: "synthetic_listeners".into(),
-                key: "tracks of the data set".into(),
-                value: "0".into(),
-                remedy: "name a data set with tracks".into(),
-            });
+            let (key, remedy) = ("number of tracks", "use a dataset with tracks");
+            return Err(DatasetError::config("synthetic_listeners", key, 0, remedy));
         }
         let tracks = collection.tracks.len();
         let stream = |index, purpose| Stream::new(self.seed, index as u64, purpose, 0);
@@ -137,13 +113,13 @@ impl SyntheticListenersConfig {
         for tag in collection.tracks.iter().flat_map(|track| &track.tags) {
             shares[*tag] += 1.0 / tracks as f64;
         }
-        // A tag that all tracks have, or none, tells nobody's taste.
-        let telling: Vec<usize> = (0..shares.len())
+        // A tag of all tracks, or of none, does not distinguish tracks.
+        let informative: Vec<usize> = (0..shares.len())
             .filter(|&tag| shares[tag] > 0.0 && shares[tag] < 1.0 - 0.5 / tracks as f64)
             .collect();
-        let mut tags = Vec::with_capacity(tracks * telling.len());
+        let mut tags = Vec::with_capacity(tracks * informative.len());
         for track in &collection.tracks {
-            tags.extend(telling.iter().map(|&tag| {
+            tags.extend(informative.iter().map(|&tag| {
                 let share = shares[tag];
                 let has = if track.tags.contains(&tag) { 1.0 } else { 0.0 };
                 (has - share) / (share * (1.0 - share)).sqrt()
@@ -155,23 +131,20 @@ impl SyntheticListenersConfig {
 }
 
 impl SyntheticListeners {
-    /// Listeners.
+    /// Number of listeners.
     pub fn users(&self) -> usize {
         self.config.users
     }
 
-    /// What a listener makes of every track: popularity and taste, without chance. The larger, the
-    /// likelier a play; no method can rank held-out tracks better than this.
-    ///
-    /// # Shapes
-    /// - returns: one number a track, in the collection's order
+    /// A listener's affinity for every track: popularity plus taste, without noise, `[track]`. No method can rank
+    /// held-out tracks better than this.
     pub fn affinity(&self, user: usize) -> Vec<f64> {
         let spread = self.config.popularity_spread;
         let taste = self.taste(user);
         taste.iter().zip(&self.popularity).map(|(taste, z)| spread * z + taste).collect()
     }
 
-    /// The part of [`SyntheticListeners::affinity`] that is the listener's own.
+    /// The listener's part of [`SyntheticListeners::affinity`], `[track]`.
     fn taste(&self, user: usize) -> Vec<f64> {
         let config = &self.config;
         let mut stream = Stream::new(config.seed, user as u64, Purpose::Taste, 0);
@@ -191,7 +164,7 @@ impl SyntheticListeners {
         content.iter().zip(&hidden).map(|(c, h)| config.sharpness * (a * c + b * h)).collect()
     }
 
-    /// Lets everybody listen.
+    /// Simulates the plays of all listeners.
     pub fn interactions(&self) -> Interactions {
         let config = &self.config;
         let tracks = self.ids.len();
@@ -199,7 +172,7 @@ impl SyntheticListeners {
         for user in 0..config.users {
             let key = user as u64;
             let mut activity = Stream::new(config.seed, key, Purpose::Activity, 0);
-            // The mean of a log-normal number is exp(mean + variance / 2).
+            // The mean of a log-normal distribution is exp(mean + variance / 2).
             let spread = config.activity_spread;
             let items = config.mean_items * exp(spread * activity.normal() - spread * spread / 2.0);
             let items = (items.round() as usize).clamp(1, tracks);
@@ -225,14 +198,12 @@ impl SyntheticListeners {
         }
         let users = (0..config.users).map(|user| format!("listener-{user}")).collect();
         let mut interactions = Interactions::from_plays(users, self.ids.clone(), plays);
-        interactions
-            .notes
-            .push(format!("the {} listeners are simulated: nobody played anything", config.users));
+        interactions.notes.push(format!("the {} listeners are simulated", config.users));
         interactions
     }
 }
 
-/// Mean 0 and variance 1, or all 0 where nothing varies.
+/// Shifts and scales values to mean 0 and variance 1; constant values become 0.
 fn standardise(values: &mut [f64]) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -246,8 +217,6 @@ fn standardise(values: &mut [f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Split;
-    use crate::listening::hold_out::{Shares, hold_out_items};
     use crate::tracks::synthetic::SyntheticConfig;
 
     fn collection(tracks: usize) -> Collection {
@@ -259,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_plays_on_every_machine() {
+    fn plays_depend_only_on_the_seed_on_every_machine() {
         let collection = collection(120);
         let play = |config: SyntheticListenersConfig| {
             config.listeners(&collection).unwrap().interactions()
@@ -272,11 +241,10 @@ mod tests {
             hash.update(&user.to_le_bytes()).update(&item.to_le_bytes());
             hash.update(&count.to_le_bytes());
         }
-        // Changes only if the listeners do: figures that rest on them are then to be made anew.
+        // A change of this hash invalidates all results on synthetic listeners.
         assert_eq!(hash.finalize().to_hex()[..16], *"d9c68528f5ba2bd8");
     }
 
-    /// A listener is the same whoever else there is.
     #[test]
     fn listeners_do_not_depend_on_their_number() {
         let collection = collection(60);
@@ -301,7 +269,7 @@ mod tests {
             counts.sort_unstable_by(|a, b| b.cmp(a));
             let top: usize = counts[..counts.len() / 10].iter().sum();
             let share = top as f64 / counts.iter().sum::<usize>() as f64;
-            // Were all alike it would be a tenth.
+            // A uniform distribution would give 0.1.
             assert!(share > 0.27 && share < 0.6, "{share}");
         }
         assert!(plays.plays().all(|play| play.count >= 1.0 && play.count.fract() == 0.0));
@@ -324,10 +292,9 @@ mod tests {
         right / pairs
     }
 
-    /// Affinity explains plays better than popularity, popularity better than nothing, and tags
-    /// explain a part of what popularity does not.
+    /// Affinity explains plays better than popularity, and both better than chance; tags alone explain a part.
     #[test]
-    fn the_truth_is_there_to_be_found() {
+    fn affinity_explains_plays_best() {
         let collection = collection(200);
         let listeners = small().listeners(&collection).unwrap();
         let plays = listeners.interactions();
@@ -352,17 +319,14 @@ mod tests {
         assert!(tags > 0.65 && affinity > tags + 0.05, "{sums:?}");
     }
 
-    /// Among items that are held out, the truth ranks a user's plays better than how often all users
-    /// played each, though that was counted on the very plays that are held out; and tags, which a
-    /// new item has too, say a part.
+    /// On held-out items, affinity ranks a user's plays better than play counts, although these include the
+    /// held-out plays. Tags, which new items have too, explain a part.
     #[test]
-    fn held_out_items_are_best_ranked_by_the_truth() {
+    fn held_out_items_are_ranked_best_by_affinity() {
         let collection = collection(400);
         let listeners = small().listeners(&collection).unwrap();
         let plays = listeners.interactions();
-        let shares = Shares { valid: 0.0, test: 0.3 };
-        let splits = hold_out_items(400, shares, 5).unwrap();
-        let cold: Vec<usize> = (0..400).filter(|&item| splits[item] == Split::Test).collect();
+        let cold = Stream::new(5, 0, Purpose::Subset, 0).permutation(400)[..120].to_vec();
         let mut played = vec![0.0; 400];
         plays.plays().for_each(|play| played[play.item as usize] += 1.0);
         let only_tags = SyntheticListenersConfig { popularity_spread: 0.0, hidden: 0.0, ..small() };
@@ -382,14 +346,14 @@ mod tests {
                 *sum += auc(&heard, &scores);
             }
         }
-        let [truth, popularity, tags] = sums.map(|sum| sum / users);
+        let [affinity, popularity, tags] = sums.map(|sum| sum / users);
         assert!(users > 250.0, "{users}");
-        assert!(truth > popularity + 0.05 && popularity > 0.6, "{truth} {popularity} {tags}");
-        assert!(truth > tags + 0.05 && tags > 0.65, "{truth} {popularity} {tags}");
+        assert!(affinity > popularity + 0.05 && popularity > 0.6, "{affinity} {popularity} {tags}");
+        assert!(affinity > tags + 0.05 && tags > 0.65, "{affinity} {popularity} {tags}");
     }
 
     #[test]
-    fn values_out_of_bounds_are_refused() {
+    fn settings_out_of_bounds_are_refused() {
         let with = |set: fn(&mut SyntheticListenersConfig)| {
             let mut config = small();
             set(&mut config);

@@ -22,6 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{line_at, shown};
@@ -48,7 +49,7 @@ const SPLITS: [&str; 2] = ["bal_train", "eval"];
 const ARCHIVE: &str = "audioset_v1_embeddings";
 
 /// Which labels are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Vocabulary {
     /// "Music" and all that the ontology has below it: genres, instruments, moods, roles; 150 labels.
@@ -88,7 +89,7 @@ impl Vocabulary {
 }
 
 /// Where the features lie, and which labels are wanted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AudiosetConfig {
     /// The folder with `class_labels_indices.csv`.

@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
@@ -23,7 +24,7 @@ pub use listing::ENDINGS;
 pub(crate) use listing::{Listing, ending, is_root, list};
 
 /// Where the artist of a track is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtistSource {
     /// Nowhere: artists are not known.
@@ -36,7 +37,7 @@ pub enum ArtistSource {
 }
 
 /// `[dataset] name = "folders"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FoldersConfig {
     /// The folder with a folder a tag.

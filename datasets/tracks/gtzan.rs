@@ -30,6 +30,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
@@ -58,7 +59,7 @@ const FAULT_FILTERED: &str = include_str!("gtzan/fault_filtered.csv");
 const ARTISTS: &str = include_str!("gtzan/artists.csv");
 
 /// Which excerpts are used, and how they are split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExcerptSelection {
     /// All, without a split: for cross-validation, as the papers before 2015 have it.
@@ -69,7 +70,7 @@ pub enum ExcerptSelection {
 }
 
 /// `[dataset] name = "gtzan"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GtzanConfig {
     /// The folder with the ten folders, or with `genres` or `genres_original`.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
@@ -28,7 +29,7 @@ pub const COLUMNS: [&str; 7] = ["id", "path", "split", "tags", "artist", "offset
 pub(crate) const FILE_NAME: &str = "manifest.csv";
 
 /// `[dataset] name = "manifest"`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ManifestConfig {
     /// The CSV file, or a folder that holds a `manifest.csv`.

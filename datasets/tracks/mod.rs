@@ -1,6 +1,7 @@
-//! Sets of tracks: one file per data set.
+//! Sets of tracks: one module per dataset.
 //!
-//! A data set turns a directory (or, for [`synthetic`], a seed) into a [`Collection`]: tracks with their tags and splits.
+//! A dataset turns a directory (or, for [`synthetic`], a seed) into a [`Collection`] of tracks with tags and
+//! splits.
 
 pub mod artists1517;
 pub mod audioset;
@@ -10,6 +11,8 @@ pub mod magnatagatune;
 pub mod manifest;
 pub mod msd;
 pub mod synthetic;
+#[cfg(test)]
+mod tests;
 pub mod unique;
 
 use std::path::{Path, PathBuf};
@@ -19,100 +22,94 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DatasetError, Split};
 
-/// Where the samples of a track come from.
+/// The source of a track's samples.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Audio {
-    /// `duration_s` seconds of a file from `offset_s` on; to its end if `None`.
-    #[allow(missing_docs, reason = "the sentence above names them")]
+    /// An excerpt of a file: `duration_s` seconds (`None`: to the end) from `offset_s` seconds on.
+    #[allow(missing_docs, reason = "the sentence above describes them")]
     File { path: PathBuf, offset_s: f64, duration_s: Option<f64> },
-    /// Music made by the program.
+    /// A piece of synthetic music.
     Synthetic(synthetic::Piece),
-    /// No audio, but features that were computed from it elsewhere.
+    /// Precomputed features instead of audio.
     Frames(Frames),
 }
 
-/// Features of a track in eight bits: `per_second` frames a second, of `width` numbers each.
+impl Audio {
+    /// The whole of a file.
+    pub(crate) fn file(path: PathBuf) -> Audio {
+        Audio::File { path, offset_s: 0.0, duration_s: None }
+    }
+}
+
+/// Precomputed features of a track in 8 bits, `[frame, width]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frames {
-    /// Numbers a frame.
+    /// Features per frame.
     pub width: usize,
-    /// Frames a second.
+    /// Frames per second.
     pub per_second: u32,
-    /// Frame after frame; `byte` stands for `lowest + byte * step`.
+    /// Row-major `[frame, width]`; a byte stands for the feature `lowest + byte * step`.
     pub bytes: Arc<[u8]>,
-    /// What the byte 0 stands for.
+    /// The feature of byte 0.
     pub lowest: f32,
-    /// What a byte more adds.
+    /// The difference between the features of consecutive bytes.
     pub step: f32,
 }
 
-/// A recording, or a stretch of one, and what is said of it.
+/// A recording or an excerpt of one, with its annotations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Track {
-    /// Unique in its collection; used in `predictions.csv`.
+    /// Unique in the collection; identifies the track in `predictions.csv`.
     pub id: String,
-    /// Where its samples come from.
+    /// The source of the samples.
     pub audio: Audio,
-    /// `None` where the data set leaves the split to the user.
+    /// `None` if the dataset has no split of its own.
     pub split: Option<Split>,
-    /// Indices into [`Collection::tags`], rising, without repeats.
+    /// Indices into [`Collection::tags`], ascending, without duplicates.
     pub tags: Vec<usize>,
-    /// Who made it, as far as is known; splits by artist keep them together.
+    /// The artist if known; a split by artist keeps their tracks together.
     pub artist: Option<String>,
 }
 
-/// A data set as loaded: its vocabulary and its tracks.
+/// A loaded dataset.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collection {
-    /// The data set's name, with its split where it has several: `magnatagatune/pons2017`.
+    /// The dataset's name, followed by its split if it has several: `magnatagatune/pons2017`.
     pub name: String,
     /// The vocabulary, in the order of the model's outputs.
     pub tags: Vec<String>,
-    /// In a fixed order: that of the data set's own index.
+    /// In the order of the dataset's own index.
     pub tracks: Vec<Track>,
-    /// What was left out while loading and why, one sentence each, with counts.
+    /// What was skipped while loading and why, one note each, with counts.
     pub notes: Vec<String>,
 }
 
-/// The data sets that an experiment may name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A dataset, selected by `name`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum DatasetConfig {
-    /// Music made by the program.
+    /// Synthetic music; needs no files.
     Synthetic(synthetic::SyntheticConfig),
-    /// One's own files, listed in a CSV.
+    /// Your own files, listed in a `manifest.csv` with the columns id, path, split, tags and artist.
     Manifest(manifest::ManifestConfig),
-    /// MagnaTagATune.
+    /// MagnaTagATune: 25 863 clips with 188 tags, from its own tables.
     Magnatagatune(magnatagatune::MagnatagatuneConfig),
-    /// The Million Song Dataset.
+    /// Million Song Dataset: tracks by their ids, with tags or genres of your choice.
     Msd(msd::MsdConfig),
-    /// One's own files, a folder a tag.
+    /// Your own files, sorted into directories: `jazz/01.mp3` has the tag `jazz`.
     Folders(folders::FoldersConfig),
-    /// GTZAN.
+    /// GTZAN: 1000 excerpts of 30 s in 10 genres, complete or fault-filtered.
     Gtzan(gtzan::GtzanConfig),
-    /// 1517-Artists.
+    /// 1517-Artists: 3180 songs in 19 genres, one directory per genre.
     Artists1517(artists1517::Artists1517Config),
-    /// Unique.
+    /// Unique: 3115 excerpts of 30 s in 14 genres, one directory per genre.
     Unique(unique::UniqueConfig),
-    /// AudioSet's features.
+    /// AudioSet's music: features of 10 s clips (no audio) with up to 150 labels.
     Audioset(audioset::AudiosetConfig),
 }
 
 impl DatasetConfig {
-    /// What an experiment may name, each with a line for help texts.
-    pub const MEMBERS: [(&'static str, &'static str); 9] = [
-        ("synthetic", "music that the program makes; needs no files"),
-        ("manifest", "your own files, listed in a manifest.csv: id,path,split,tags,artist"),
-        ("magnatagatune", "MagnaTagATune: 25 863 clips with 188 tags, from its own tables"),
-        ("msd", "Million Song Dataset: tracks by their ids, with tags or genres of your choice"),
-        ("folders", "your own files, sorted into folders: jazz/01.mp3 has the tag jazz"),
-        ("gtzan", "GTZAN: 1 000 excerpts of 30 s in 10 genres, whole or fault-filtered"),
-        ("artists1517", "1517-Artists: 3 180 songs in 19 genres, a folder a genre"),
-        ("unique", "Unique: 3 115 excerpts of 30 s in 14 genres, a folder a genre"),
-        ("audioset", "AudioSet's music: features of 10 s clips (no audio) with up to 150 labels"),
-    ];
-
-    /// As an experiment names it.
+    /// The name that selects this dataset in an experiment.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Synthetic(_) => "synthetic",
@@ -127,7 +124,7 @@ impl DatasetConfig {
         }
     }
 
-    /// Where it lies on disk, if it does.
+    /// The configured file or directory; `None` if the dataset needs no files.
     pub fn root(&self) -> Option<&Path> {
         match self {
             Self::Synthetic(_) => None,
@@ -142,10 +139,10 @@ impl DatasetConfig {
         }
     }
 
-    /// Loads the data set; a relative root lies below `data_dir` if given.
+    /// Loads the dataset; a relative root is resolved against `data_dir` if given.
     ///
     /// # Errors
-    /// If a file is missing or wrong, with its line.
+    /// If a file is missing or wrong, or a setting is out of bounds.
     pub fn load(&self, data_dir: Option<&Path>) -> Result<Collection, DatasetError> {
         match self {
             Self::Synthetic(config) => config.load(),
@@ -161,62 +158,68 @@ impl DatasetConfig {
     }
 }
 
-/// Recognises the layout of a folder (or of a CSV file).
+/// Finds out which dataset a directory (or a `.csv` file, a manifest) is, by its layout.
 ///
-/// The root is made absolute: it is seen from here, and no data folder is put before it.
+/// The root becomes absolute, so that it does not depend on the data directory.
 ///
 /// # Errors
-/// If it is none of the known ones.
+/// If the layout is unknown.
 pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
-    // The table itself is as good as its folder.
+    // MagnaTagATune's table may be named instead of its directory.
     let root = match root.parent() {
         Some(parent) if root.ends_with(magnatagatune::ANNOTATIONS) && root.is_file() => parent,
         _ => root,
     };
     let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
-    let owned = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-    if magnatagatune::is_root(root) {
-        let config = magnatagatune::MagnatagatuneConfig { root: owned, ..Default::default() };
-        return Ok(DatasetConfig::Magnatagatune(config));
-    }
-    if msd::is_root(root) {
+    let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let is_csv = root.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let has = |name: &str| root.join(name).is_file();
+    let config = if has(magnatagatune::ANNOTATIONS) {
+        let default = magnatagatune::MagnatagatuneConfig::default();
+        DatasetConfig::Magnatagatune(magnatagatune::MagnatagatuneConfig {
+            root: absolute,
+            ..default
+        })
+    } else if has(msd::TRACKS) {
         let annotations = msd::annotations_in(root);
-        let config = msd::MsdConfig { root: owned, annotations, ..Default::default() };
-        return Ok(DatasetConfig::Msd(config));
-    }
-    let is_csv = root.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-    if is_csv || root.join(manifest::FILE_NAME).is_file() {
-        let config = manifest::ManifestConfig { root: owned, ..Default::default() };
-        return Ok(DatasetConfig::Manifest(config));
-    }
-    if audioset::is_root(root) {
-        let config = audioset::AudiosetConfig { root: owned, ..Default::default() };
-        return Ok(DatasetConfig::Audioset(config));
-    }
-    if gtzan::is_root(root) {
-        let config = gtzan::GtzanConfig { root: owned, ..Default::default() };
-        return Ok(DatasetConfig::Gtzan(config));
-    }
-    if artists1517::is_root(root) {
-        let config = artists1517::Artists1517Config { root: owned, ..Default::default() };
-        return Ok(DatasetConfig::Artists1517(config));
-    }
-    // The last guess: any collection of music is folders with audio in them. It is not split unasked,
-    // for its artists are not known.
-    if folders::is_root(root) {
+        DatasetConfig::Msd(msd::MsdConfig { root: absolute, annotations, ..Default::default() })
+    } else if is_csv || has(manifest::FILE_NAME) {
+        DatasetConfig::Manifest(manifest::ManifestConfig { root: absolute, ..Default::default() })
+    } else if has(audioset::LABELS) && has(audioset::ONTOLOGY) {
+        DatasetConfig::Audioset(audioset::AudiosetConfig { root: absolute, ..Default::default() })
+    } else if gtzan::is_root(root) {
+        DatasetConfig::Gtzan(gtzan::GtzanConfig { root: absolute, ..Default::default() })
+    } else if artists1517::is_root(root) {
+        DatasetConfig::Artists1517(artists1517::Artists1517Config {
+            root: absolute,
+            ..Default::default()
+        })
+    } else if folders::is_root(root) {
+        // Tested last, because any music collection is directories of audio. Its artists are unknown, so it is
+        // not split by default.
         let split = String::new();
-        let config = folders::FoldersConfig { root: owned, split, ..Default::default() };
-        return Ok(DatasetConfig::Folders(config));
-    }
-    let remedy = "a data set is a folder with manifest.csv (your own music), \
-                  annotations_final.csv (MagnaTagATune), unique_tracks.txt (Million Song \
-                  Dataset), class_labels_indices.csv (AudioSet's features), the folders blues to rock (GTZAN) or a folder of audio for each tag, or a \
-                  manifest as a .csv file";
-    Err(match root.exists() {
-        true => DatasetError::Table {
-            path: owned,
-            problem: format!("this is no data set: {remedy}; none of these is there"),
-        },
-        false => DatasetError::Missing { path: owned, remedy: remedy.into() },
-    })
+        DatasetConfig::Folders(folders::FoldersConfig {
+            root: absolute,
+            split,
+            ..Default::default()
+        })
+    } else {
+        let remedy = "a dataset is a manifest (a .csv file), or a directory with manifest.csv (your own music), \
+                      annotations_final.csv (MagnaTagATune), unique_tracks.txt (Million Song Dataset), \
+                      class_labels_indices.csv (AudioSet's features), the directories blues to rock (GTZAN) or \
+                      one directory of audio per tag";
+        return Err(match root.exists() {
+            true => {
+                DatasetError::content(&absolute, format!("this is not a known dataset: {remedy}"))
+            }
+            false => DatasetError::Missing { path: absolute, remedy: remedy.into() },
+        });
+    };
+    Ok(config)
+}
+
+/// The first of `places`, relative to `root`, for which `is_right` holds; "" is the root itself.
+fn find_place(root: &Path, places: &[&str], is_right: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let path = |place: &&str| if place.is_empty() { root.to_owned() } else { root.join(place) };
+    places.iter().map(path).find(|path| is_right(path))
 }

@@ -22,6 +22,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::shown;
@@ -50,7 +51,7 @@ const KNOWN: [&[&str]; 8] = [
 ];
 
 /// `[dataset] name = "msd"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MsdConfig {
     /// The folder with `unique_tracks.txt`.

@@ -1,13 +1,13 @@
-//! Numbers of 8 bits: how they are rounded, laid out, and multiplied two at a time.
+//! bfloat16: rounding, layout and pairwise products.
 //!
-//! The instruction for them adds the products of two pairs to every sum. A number here is stored as itself and
-//! its successor, `(x[i], x[i + 1])` in the low and the high half of a word: so every stretch of numbers is one of pairs,
-//! wherever it begins, and stands where it stood in single precision. Every second word is read; what always begins at
-//! the same place needs only those.
+//! The instruction (`vdpbf16ps`) adds the products of two pairs to every sum. A value is stored with its successor as
+//! `(x[i], x[i + 1])` in the low and high half of a word: any contiguous range of values is then a range of pairs at the
+//! same addresses as in single precision, wherever it begins. The product reads every second word; panels, which always
+//! begin at the same value, store only those.
 
 use rayon::prelude::*;
 
-/// Rounds to the nearest number of 8 bits, of two the even one.
+/// Rounds to the nearest bfloat16, ties to even.
 pub(super) fn round(values: &mut [f32]) {
     values.par_chunks_mut(1 << 14).for_each(|values| {
         for value in values {
@@ -20,17 +20,17 @@ pub(super) fn round(values: &mut [f32]) {
 fn rounded(value: f32) -> f32 {
     let bits = value.to_bits();
     let nearest = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000;
-    // The sum above could turn what is no number into one.
+    // The addition above could turn NaN into a number.
     if value.is_nan() { value } else { f32::from_bits(nearest) }
 }
 
-/// A pair of rounded numbers in the bits of one.
+/// Two rounded values in the bits of one `f32`.
 #[inline(always)]
 pub(super) fn pair(low: f32, high: f32) -> f32 {
     f32::from_bits(half(low) | half(high) << 16)
 }
 
-/// What is no number may hold all it has in the lower half.
+/// The upper half of the bits; the quiet bit is set because those of a NaN may all be in the lower half.
 #[inline(always)]
 fn half(value: f32) -> u32 {
     let bits = value.to_bits();
@@ -38,7 +38,7 @@ fn half(value: f32) -> u32 {
     (bits | quiet) >> 16
 }
 
-/// Pairs every number with the one `step` further on, and the last ones with 0.
+/// Pairs every value with the one `step` later, and the last ones with 0.
 pub(super) fn with_successors(values: &mut [f32], step: usize) {
     let last = values.len().saturating_sub(step);
     for i in 0..last {
@@ -49,16 +49,16 @@ pub(super) fn with_successors(values: &mut [f32], step: usize) {
     }
 }
 
-/// [`super::product::tile`] of rounded numbers: `depth` products a sum, two at a time.
+/// [`super::product::tile`] for bfloat16: `depth` products per sum, two at a time.
 ///
-/// The pairs of a row of `x` are `2 step` apart, those of the panel `panel_step` words.
+/// The pairs of a row of `x` are `2 step` words apart, those of the panel `panel_step` words.
 ///
 /// # Safety
-/// The processor has AVX-512 and its instructions for bfloat16; `x` is good for `ROWS` rows of so many pairs, the
-/// panel for as many rows of two registers, and `to` for `ROWS` rows of two registers.
+/// The processor supports AVX-512 and its bfloat16 instructions. `x` is valid for `ROWS` rows of `depth` values, the panel
+/// for `depth / 2` (rounded up) rows of two registers, and `to` for `ROWS` rows of two registers.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
-#[allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+#[allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 pub(super) unsafe fn tile<const ROWS: usize>(
     x: *const f32,
     row: usize,
@@ -73,7 +73,7 @@ pub(super) unsafe fn tile<const ROWS: usize>(
 
     /// Two registers.
     const COLUMNS: usize = 32;
-    // SAFETY: the caller's; registers of one size are as good as others.
+    // SAFETY: the caller's; the transmuted registers have the same size.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
         let add = |sums: &mut [[__m512; 2]; ROWS], at: usize, mask: i32| {
@@ -95,7 +95,7 @@ pub(super) unsafe fn tile<const ROWS: usize>(
             add(&mut sums, i, -1);
         }
         if !depth.is_multiple_of(2) {
-            // The number has no successor in this sum.
+            // The last value has no successor in this sum.
             add(&mut sums, depth / 2, 0xFFFF);
         }
         for (row, [a, b]) in sums.into_iter().enumerate() {
@@ -111,8 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounding_is_to_the_nearest_and_of_two_to_the_even_one() {
-        // Numbers of 8 bits beside 1 are 1 / 128 apart.
+    fn rounding_is_to_nearest_ties_to_even() {
+        // Near 1, bfloat16 values are 1 / 128 apart.
         let step = 1.0 / 128.0;
         for (value, expected) in [
             (1.0, 1.0),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_stands_beside_its_successor() {
+    fn every_value_is_paired_with_its_successor() {
         let mut values = [1.0, 2.0, -3.0, 0.5, 8.0];
         with_successors(&mut values, 2);
         let expected = [[1.0, -3.0], [2.0, 0.5], [-3.0, 8.0], [0.5, 0.0], [8.0, 0.0]];

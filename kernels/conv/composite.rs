@@ -1,4 +1,4 @@
-//! The convolution in plain operations, which every backend runs and autodiff differentiates.
+//! The convolution in plain tensor operations, for every backend and with automatic differentiation.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
@@ -7,7 +7,7 @@ use burn::tensor::ops::{ConvOptions as BurnOptions, MaxPoolOptions, PadMode};
 
 use super::{ConvOptions, End, Geometry};
 
-/// The same as [`super::conv`].
+/// [`conv`](super::conv) in plain tensor operations.
 ///
 /// # Panics
 /// As [`super::conv`].
@@ -26,11 +26,11 @@ pub fn conv_composite(
     }
 }
 
-/// What follows a convolution whose `[batch, filter, window]` are given.
+/// The rectifier and pools of `x`, which is `[batch, filter, window]`.
 pub(super) fn rectified_pool(x: Tensor<3>, geometry: &Geometry) -> Tensor<3> {
     let &Geometry { windows, pool, pools, .. } = geometry;
     let x = relu(x);
-    // After the rectifier 0 is as good as minus infinity: it wins over nothing.
+    // After the rectifier, padding with 0 never changes a maximum.
     let x = match (pools * pool).saturating_sub(windows) {
         0 => x,
         padding => x.pad([(0, padding)], PadMode::Constant(0.0)),

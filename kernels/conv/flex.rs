@@ -10,8 +10,8 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use burn_flex::FlexTensor;
 
-use super::gradients::{self, Arriving};
-use super::packed::{Packed, remembered};
+use super::gradients::{self, OutputGradient};
+use super::packed::{Packed, cached};
 use super::product::forward;
 use super::{Geometry, bfloat16};
 use crate::precision::Precision;
@@ -41,7 +41,7 @@ fn interleaved(x: FlexTensor) -> FlexTensor {
     x.transpose(1, 2).to_contiguous()
 }
 
-/// As precise as the geometry asks.
+/// Rounded to the precision of the geometry.
 fn rounded(mut x: FlexTensor, geometry: &Geometry) -> FlexTensor {
     if geometry.precision == Precision::Bfloat16 {
         bfloat16::round(x.storage_mut::<f32>());
@@ -49,28 +49,28 @@ fn rounded(mut x: FlexTensor, geometry: &Geometry) -> FlexTensor {
     x
 }
 
-/// Convolves with packed weights, and says which window of each pool was the largest if `places` are asked for.
+/// The output and, if `with_argmax` and there is a rectifier, the index of the maximum of each pool.
 fn run(
     x: &FlexTensor,
     packed: &Packed,
     bias: FlexTensor,
     geometry: &Geometry,
-    with_places: bool,
+    with_argmax: bool,
 ) -> (FlexTensor, Vec<u32>) {
     let size = geometry.batch * geometry.output_item();
-    let place_count = if with_places && geometry.rectify { size } else { 0 };
-    let (mut out, mut places) = (Vec::with_capacity(size), Vec::with_capacity(place_count));
+    let argmax_count = if with_argmax && geometry.rectify { size } else { 0 };
+    let (mut out, mut argmax) = (Vec::with_capacity(size), Vec::with_capacity(argmax_count));
     let bias = bias.to_contiguous();
     let (x, bias) = (x.storage::<f32>(), bias.storage::<f32>());
-    let asked = (place_count > 0).then(|| &mut places.spare_capacity_mut()[..place_count]);
-    forward(geometry, x, packed, bias, &mut out.spare_capacity_mut()[..size], asked);
-    // SAFETY: reserved, and `forward` writes each of them.
+    let requested = (argmax_count > 0).then(|| &mut argmax.spare_capacity_mut()[..argmax_count]);
+    forward(geometry, x, packed, bias, &mut out.spare_capacity_mut()[..size], requested);
+    // SAFETY: `forward` writes every value.
     unsafe {
         out.set_len(size);
-        places.set_len(place_count);
+        argmax.set_len(argmax_count);
     }
     let shape = [geometry.batch, geometry.pools, geometry.filters];
-    (FlexTensor::from_data(TensorData::new(out, shape)).transpose(1, 2), places)
+    (FlexTensor::from_data(TensorData::new(out, shape)).transpose(1, 2), argmax)
 }
 
 impl ConvOps for Flex {
@@ -81,17 +81,17 @@ impl ConvOps for Flex {
         geometry: Geometry,
     ) -> FlexTensor {
         let x = rounded(interleaved(x), &geometry);
-        run(&x, &remembered(weights, &geometry), bias, &geometry, false).0
+        run(&x, &cached(weights, &geometry), bias, &geometry, false).0
     }
 }
 
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
-struct Kept {
+struct Saved {
     /// `[batch, frame, channel]`
     x: FlexTensor,
     weights: FlexTensor,
-    places: Vec<u32>,
+    argmax: Vec<u32>,
     geometry: Geometry,
 }
 
@@ -106,7 +106,7 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
         struct Conv;
 
         impl Backward<Flex, 3> for Conv {
-            type State = Kept;
+            type State = Saved;
 
             fn backward(
                 self,
@@ -114,29 +114,30 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
                 gradients: &mut Gradients,
                 _checkpointer: &mut Checkpointer,
             ) {
-                let [of_x, of_weights, of_bias] = ops.parents;
-                let Kept { x, weights, places, geometry } = ops.state;
-                let arriving =
+                let [x_node, weights_node, bias_node] = ops.parents;
+                let Saved { x, weights, argmax, geometry } = ops.state;
+                let gradient =
                     rounded(interleaved(gradients.consume::<Flex>(&ops.node)), &geometry);
-                let arriving = Arriving { values: arriving.storage::<f32>(), places: &places };
+                let gradient =
+                    OutputGradient { values: gradient.storage::<f32>(), argmax: &argmax };
                 let width = Width::best();
                 let of = |values: Vec<f32>, shape: &[usize]| {
                     FlexTensor::from_data(TensorData::new(values, shape.to_vec()))
                 };
                 let Geometry { batch, channels, frames, filters, length, .. } = geometry;
-                if of_weights.is_some() || of_bias.is_some() {
+                if weights_node.is_some() || bias_node.is_some() {
                     let (weights, bias) =
-                        gradients::weights(&geometry, x.storage::<f32>(), arriving, width);
-                    if let Some(node) = of_weights {
+                        gradients::weights(&geometry, x.storage::<f32>(), gradient, width);
+                    if let Some(node) = weights_node {
                         gradients
                             .register::<Flex>(node.id, of(weights, &[filters, channels, length]));
                     }
-                    if let Some(node) = of_bias {
+                    if let Some(node) = bias_node {
                         gradients.register::<Flex>(node.id, of(bias, &[filters]));
                     }
                 }
-                if let Some(node) = of_x {
-                    let x = gradients::input(&geometry, weights.storage::<f32>(), arriving, width);
+                if let Some(node) = x_node {
+                    let x = gradients::input(&geometry, weights.storage::<f32>(), gradient, width);
                     gradients.register::<Flex>(
                         node.id,
                         of(x, &[batch, frames, channels]).transpose(1, 2),
@@ -150,12 +151,12 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
             (x.into_primitive(), weights.into_primitive(), bias.into_primitive());
         let x = rounded(interleaved(x), &geometry);
         let weights = rounded(weights.to_contiguous(), &geometry);
-        // Weights that learn are others in the next step.
+        // Trained weights change in every step, so the packed ones are not cached.
         let packed = Packed::new(weights.storage::<f32>(), &geometry, Width::best());
         match Conv.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
-                let (out, places) = run(&x, &packed, bias, &geometry, true);
-                step.finish(Kept { x, weights, places, geometry }, out)
+                let (out, argmax) = run(&x, &packed, bias, &geometry, true);
+                step.finish(Saved { x, weights, argmax, geometry }, out)
             }
             OpsKind::UnTracked(step) => step.finish(run(&x, &packed, bias, &geometry, false).0),
         }

@@ -1,9 +1,9 @@
-//! Sizes of a convolution, worked out once.
+//! Sizes of a convolution.
 
 use super::{ConvOptions, End};
 use crate::precision::Precision;
 
-/// See the head of this file.
+/// All sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub batch: usize,
@@ -11,21 +11,21 @@ pub(crate) struct Geometry {
     /// Of the input.
     pub frames: usize,
     pub filters: usize,
-    /// Frames of a filter.
+    /// Frames per filter.
     pub length: usize,
     pub stride: usize,
-    /// Of the convolution, before pooling.
+    /// Frames of the convolution, before pooling.
     pub windows: usize,
     pub rectify: bool,
-    /// Windows of a pool; 1 where nothing is pooled.
+    /// Windows per pool; 1 without pooling.
     pub pool: usize,
     pub pools: usize,
-    /// Of the factors of all products.
+    /// Precision of the factors of all products.
     pub precision: Precision,
 }
 
 impl Geometry {
-    /// With the precision that this thread asks for.
+    /// With the precision that is set on this thread.
     ///
     /// # Panics
     /// See [`super::conv`].
@@ -35,23 +35,23 @@ impl Geometry {
         options: ConvOptions,
     ) -> Self {
         let stride = options.stride;
-        assert_eq!(channels, of, "the filters have another number of channels than the input");
+        assert_eq!(channels, of, "the numbers of channels of input and filters differ");
         assert!(
             stride > 0 && length > 0 && channels > 0,
-            "stride, length and channels are above 0"
+            "stride, length and number of channels must be positive"
         );
-        assert!(frames >= length, "{frames} frames are fewer than the {length} of a filter");
+        assert!(frames >= length, "{frames} frames are fewer than the {length} frames of a filter");
         let windows = (frames - length) / stride + 1;
         let (rectify, pool, pools) = match options.end {
             End::Linear => (false, 1, windows),
             End::RectifiedPool { pool, partial } => {
-                assert!(pool > 0, "a pool has frames");
+                assert!(pool > 0, "the pool size must be positive");
                 let pools = if partial { windows.div_ceil(pool) } else { windows / pool };
-                assert!(pools > 0, "{windows} frames are fewer than the {pool} of a pool");
+                assert!(pools > 0, "{windows} frames are fewer than the {pool} frames of a pool");
                 (true, pool, pools)
             }
         };
-        let precision = Precision::asked();
+        let precision = Precision::current();
         Self {
             batch,
             channels,
@@ -67,27 +67,27 @@ impl Geometry {
         }
     }
 
-    /// Numbers of a window.
+    /// Values per window.
     pub fn depth(&self) -> usize {
         self.length * self.channels
     }
 
-    /// Numbers from the beginning of one window to that of the next.
+    /// Values from the start of one window to the start of the next.
     pub fn hop(&self) -> usize {
         self.stride * self.channels
     }
 
-    /// Numbers of an item of the input.
+    /// Values per item of the input.
     pub fn item(&self) -> usize {
         self.frames * self.channels
     }
 
-    /// Numbers of an item of the output.
+    /// Values per item of the output.
     pub fn output_item(&self) -> usize {
         self.pools * self.filters
     }
 
-    /// Pools whose windows stay in the first-level cache together.
+    /// The number of pools whose windows fit into the first-level cache together.
     pub fn pools_per_block(&self) -> usize {
         const CACHED: usize = 6 * 1024;
         let windows = (CACHED.saturating_sub(self.depth()) / self.hop()).max(12);

@@ -1,75 +1,75 @@
-//! Both gradients, as sums over the windows that a gradient reaches.
+//! The gradients of weights and input, as sums over the windows that have a gradient.
 //!
-//! `(t, g)` says that window `t` of an item passes `g` on to one filter. Then
+//! For window `t` of an item and the gradient `g` of a filter's response to it,
 //!
 //! ```text
 //! weights gradient of the filter = sum of g x[window t]
 //! input gradient at window t    += g weights[filter]
 //! ```
 //!
-//! each over stretches of `length * channels` numbers. A few registers of the sum (or of the weights) stay
-//! where they are while the list runs, blocks of windows stay in the first-level cache. Every number is summed in
-//! one order, whatever the number of threads.
+//! where windows and filters are contiguous `length * channels` values. A few registers of the sum (or of the weights)
+//! stay in place while the list of `(t, g)` is read, and blocks of windows stay in the first-level cache. The order of every
+//! sum is independent of the number of threads.
 
-#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+#![allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 
 use rayon::prelude::*;
 
-use super::product::{NOWHERE, tile};
+use super::product::{CUT_OFF, tile};
 use super::{Geometry, bfloat16};
 use crate::simd::{Kernel, Simd, Width};
 
-/// Most filters that one task sums for.
+/// The maxima number of filters per task.
 const FILTERS: usize = 8;
 
-/// A window, and what reaches it.
-type Reached = (u32, f32);
+/// A window and the gradient of the response to it.
+type WindowGradient = (u32, f32);
 
-/// Gradients of the output, and where they go.
+/// Gradients of the outputs, and the index of the maximum of each pool.
 ///
 /// # Shapes
-/// - `values` and `places`: `[batch, pool, filter]`; no places where every window has a value of its own
+/// - `values` and `argmax`: `[batch, pool, filter]`; `argmax` is empty if every window is an output
 #[derive(Clone, Copy)]
-pub(super) struct Arriving<'a> {
+pub(super) struct OutputGradient<'a> {
     pub values: &'a [f32],
-    pub places: &'a [u32],
+    pub argmax: &'a [u32],
 }
 
-impl Arriving<'_> {
-    /// The windows that some pools of a filter pass their gradient to, at the beginning of `list`, which has room for as
-    /// many as there are pools.
+impl OutputGradient<'_> {
+    /// The windows with a nonzero gradient in a range of pools of a filter, written to the beginning of `list`, which holds
+    /// at least as many entries as the range.
     fn list<'l>(
         &self,
         geometry: &Geometry,
         item: usize,
         filter: usize,
         pools: std::ops::Range<usize>,
-        list: &'l mut [Reached],
-    ) -> &'l [Reached] {
+        list: &'l mut [WindowGradient],
+    ) -> &'l [WindowGradient] {
         let first = (item * geometry.pools + pools.start) * geometry.filters + filter;
         let list = &mut list[..pools.len()];
         let mut count = 0;
-        // Nothing comes of nothing; what is no number is not nothing. Where a rectifier let nothing through no processor
-        // foresees: without a branch, the next window takes the place of one that is left out.
-        let mut add = |window, value, is_reached| {
+        // Zeros are skipped, NaN is not. Which ones are zero is unpredictable, so there is no branch: the next window
+        // overwrites one that is skipped.
+        let mut add = |window, value, is_nonzero| {
             list[count] = (window, value);
-            count += usize::from(is_reached);
+            count += usize::from(is_nonzero);
         };
         let values = self.values[first..].iter().step_by(geometry.filters).zip(pools);
         let windows = values.map(|(value, pool)| ((pool * geometry.pool) as u32, *value));
-        if self.places.is_empty() {
+        if self.argmax.is_empty() {
             windows.for_each(|(window, value)| add(window, value, value != 0.0));
         } else {
-            let places = self.places[first..].iter().step_by(geometry.filters);
-            windows.zip(places).for_each(|((window, value), place)| {
-                add(window.wrapping_add(*place), value, (*place != NOWHERE) & (value != 0.0));
+            let argmax = self.argmax[first..].iter().step_by(geometry.filters);
+            windows.zip(argmax).for_each(|((window, value), place)| {
+                add(window.wrapping_add(*place), value, (*place != CUT_OFF) & (value != 0.0));
             });
         }
         &list[..count]
     }
 }
 
-/// Gradients of weights and bias; what goes into products is rounded as the geometry asks.
+/// Gradients of weights and bias; the factors are rounded to the precision of the geometry.
 ///
 /// # Shapes
 /// - `x`: `[batch, frame, channel]`
@@ -77,7 +77,7 @@ impl Arriving<'_> {
 pub(super) fn weights(
     geometry: &Geometry,
     x: &[f32],
-    arriving: Arriving<'_>,
+    gradient: OutputGradient<'_>,
     width: Width,
 ) -> (Vec<f32>, Vec<f32>) {
     let &Geometry { batch, channels, filters, length, pools, .. } = geometry;
@@ -89,18 +89,19 @@ pub(super) fn weights(
         let several = filters.div_ceil(rayon::current_num_threads()).next_multiple_of(ROWS);
         let tasks = weights.par_chunks_mut(several * depth).zip(bias.par_chunks_mut(several));
         tasks.enumerate().for_each(|(task, (weights, bias))| {
-            let mut dense = Dense::new(geometry, task * several, bias.len(), width);
+            let mut product = BlockedProduct::new(geometry, task * several, bias.len(), width);
             for item in 0..batch {
                 let x = &x[item * geometry.item()..][..geometry.item()];
-                width.run(Add { dense: &mut dense, item, x, arriving, bias });
+                width.run(Add { product: &mut product, item, x, gradient, bias });
             }
-            for (to, from) in weights.chunks_exact_mut(depth).zip(dense.sums.chunks_exact(depth)) {
+            for (to, from) in weights.chunks_exact_mut(depth).zip(product.sums.chunks_exact(depth))
+            {
                 by_channels(from, channels, length, to);
             }
         });
         return (weights, bias);
     }
-    // Smaller tasks where there are more threads than large ones.
+    // Smaller tasks if there are more threads than full ones.
     let several = filters.div_ceil(2 * rayon::current_num_threads()).clamp(1, FILTERS);
     let block = geometry.pools_per_block();
     let tasks = weights.par_chunks_mut(several * depth).zip(bias.par_chunks_mut(several));
@@ -113,7 +114,7 @@ pub(super) fn weights(
                 let block = first..pools.min(first + block);
                 for (number, sums) in sums.chunks_exact_mut(depth).enumerate() {
                     let filter = task * several + number;
-                    let list = arriving.list(geometry, item, filter, block.clone(), &mut list);
+                    let list = gradient.list(geometry, item, filter, block.clone(), &mut list);
                     bias[number] += list.iter().map(|(_, value)| value).sum::<f32>();
                     check(depth, x.len(), geometry.hop(), list);
                     width.run(Gather { sums, x, hop: geometry.hop(), list });
@@ -136,32 +137,32 @@ fn by_channels(from: &[f32], channels: usize, length: usize, to: &mut [f32]) {
     }
 }
 
-/// Filters of a tile of [`Dense`].
+/// Filters per tile of [`BlockedProduct`].
 const ROWS: usize = 12;
 
-/// The weights' gradient of some filters where every window has a value of its own: a product of the
-/// arriving values, turned, with the windows.
+/// The gradient of the weights of some filters if every window is an output: the product of the transposed output
+/// gradients with the windows.
 ///
-/// Columns `j hop + c` of window `t` are columns `c` of window `t + j`: windows are copied a strip of
-/// columns at a time, and every strip serves as many times as windows overlap.
-struct Dense<'a> {
+/// Columns `j hop + c` of window `t` are columns `c` of window `t + j`: windows are copied one strip of columns at a
+/// time, and every strip is used once per overlap.
+struct BlockedProduct<'a> {
     geometry: &'a Geometry,
-    /// The first filter, and how many.
+    /// The first filter and the number of filters.
     first: usize,
     filters: usize,
     /// `[filter, frame, channel]`
     sums: Vec<f32>,
     /// `[tile, window, filter of the tile]`
     values: Vec<f32>,
-    /// `[row, column]`, as many rows as the item has hops.
+    /// `[row, column]`, one row per hop of the item.
     strip: Vec<f32>,
-    /// A tile.
+    /// One tile.
     products: Vec<f32>,
     /// Whether values and rows are paired with those of the next window.
     in_pairs: bool,
 }
 
-impl<'a> Dense<'a> {
+impl<'a> BlockedProduct<'a> {
     fn new(geometry: &'a Geometry, first: usize, filters: usize, width: Width) -> Self {
         let columns = 2 * width.lanes();
         let rows = geometry.windows + geometry.depth().div_ceil(geometry.hop()) - 1;
@@ -177,33 +178,33 @@ impl<'a> Dense<'a> {
         }
     }
 
-    /// Adds the share of an item; `PART` of a tile's rows are as many as there are registers for.
+    /// Adds the gradient of one item; registers hold `PART` rows of a tile.
     ///
     /// # Safety
-    /// The processor has the instructions of `S`.
+    /// The processor supports the instructions of `S`.
     #[inline(always)]
     unsafe fn add<S: Simd, const PART: usize>(
         &mut self,
         item: usize,
         x: &[f32],
-        arriving: Arriving<'_>,
+        gradient: OutputGradient<'_>,
         bias: &mut [f32],
     ) {
         let (windows, all) = (self.geometry.windows, self.geometry.filters);
         for window in 0..windows {
             let at = (item * windows + window) * all + self.first;
-            let row = &arriving.values[at..at + self.filters];
-            let places = arriving.places.get(at..at + self.filters);
+            let row = &gradient.values[at..at + self.filters];
+            let argmax = gradient.argmax.get(at..at + self.filters);
             for (tile, row) in row.chunks(ROWS).enumerate() {
                 let to = &mut self.values[(tile * windows + window) * ROWS..][..row.len()];
                 match (<&mut [f32; ROWS]>::try_from(&mut *to), <&[f32; ROWS]>::try_from(row)) {
-                    // Registers instead of a call for so little.
+                    // Whole tiles are copied in registers, without a call.
                     (Ok(to), Ok(row)) => *to = *row,
                     _ => to.copy_from_slice(row),
                 }
-                if let Some(places) = places {
-                    for (value, place) in to.iter_mut().zip(&places[tile * ROWS..]) {
-                        *value = if *place == NOWHERE { 0.0 } else { *value };
+                if let Some(argmax) = argmax {
+                    for (value, place) in to.iter_mut().zip(&argmax[tile * ROWS..]) {
+                        *value = if *place == CUT_OFF { 0.0 } else { *value };
                     }
                 }
                 for (sum, value) in bias[tile * ROWS..].iter_mut().zip(to) {
@@ -241,9 +242,8 @@ impl<'a> Dense<'a> {
                 for (values, sums) in tiles.zip(sums) {
                     let (from, to) = (values.as_ptr(), self.products.as_mut_ptr());
                     for part in (0..ROWS).step_by(PART) {
-                        // SAFETY: a tile's values are `windows` times `ROWS`, the panel has as many
-                        // rows, and the products are `ROWS` rows; they are in pairs only where the
-                        // processor has instructions for them.
+                        // SAFETY: a tile has `windows` times `ROWS` values, the panel has `windows` rows, and
+                        // the products have `ROWS` rows; pairs exist only if the processor has the instructions.
                         unsafe {
                             let (from, to) = (from.add(part), to.add(part * columns));
                             match self.in_pairs {
@@ -259,7 +259,7 @@ impl<'a> Dense<'a> {
                                     to,
                                 ),
                                 #[cfg(not(target_arch = "x86_64"))]
-                                true => unreachable!("no other processor has them here"),
+                                true => unreachable!("pairs need AVX-512"),
                             };
                         }
                     }
@@ -276,12 +276,12 @@ impl<'a> Dense<'a> {
     }
 }
 
-/// [`Dense::add`].
+/// [`BlockedProduct::add`].
 struct Add<'a, 'b> {
-    dense: &'a mut Dense<'b>,
+    product: &'a mut BlockedProduct<'b>,
     item: usize,
     x: &'a [f32],
-    arriving: Arriving<'a>,
+    gradient: OutputGradient<'a>,
     bias: &'a mut [f32],
 }
 
@@ -290,12 +290,12 @@ impl Kernel for Add<'_, '_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { dense, item, x, arriving, bias } = self;
+        let Self { product, item, x, gradient, bias } = self;
         // SAFETY: the caller's.
         unsafe {
             match S::REGISTERS {
-                32 => dense.add::<S, ROWS>(item, x, arriving, bias),
-                _ => dense.add::<S, { ROWS / 2 }>(item, x, arriving, bias),
+                32 => product.add::<S, ROWS>(item, x, gradient, bias),
+                _ => product.add::<S, { ROWS / 2 }>(item, x, gradient, bias),
             }
         }
     }
@@ -309,7 +309,7 @@ impl Kernel for Add<'_, '_> {
 pub(super) fn input(
     geometry: &Geometry,
     weights: &[f32],
-    arriving: Arriving<'_>,
+    gradient: OutputGradient<'_>,
     width: Width,
 ) -> Vec<f32> {
     let &Geometry { batch, channels, filters, length, pools, .. } = geometry;
@@ -331,7 +331,7 @@ pub(super) fn input(
         for first in (0..pools).step_by(block) {
             let block = first..pools.min(first + block);
             for (filter, row) in rows.chunks_exact(depth).enumerate() {
-                let list = arriving.list(geometry, item, filter, block.clone(), &mut list);
+                let list = gradient.list(geometry, item, filter, block.clone(), &mut list);
                 check(depth, out.len(), geometry.hop(), list);
                 width.run(Scatter { row, out, hop: geometry.hop(), list });
             }
@@ -340,18 +340,18 @@ pub(super) fn input(
     out
 }
 
-/// That all windows lie where they are sought.
-fn check(depth: usize, available: usize, hop: usize, list: &[Reached]) {
+/// Checks that all windows are within the item.
+fn check(depth: usize, available: usize, hop: usize, list: &[WindowGradient]) {
     let last = list.iter().map(|(window, _)| *window as usize).max().unwrap_or(0);
-    assert!(last * hop + depth <= available, "window {last} lies beyond the item");
+    assert!(last * hop + depth <= available, "window {last} is beyond the end of the item");
 }
 
-/// `sums += g x[t hop ..]` over the list, whose windows lie in `x`.
+/// `sums += g x[t hop ..]` over the list; its windows are within `x`.
 struct Gather<'a> {
     sums: &'a mut [f32],
     x: &'a [f32],
     hop: usize,
-    list: &'a [Reached],
+    list: &'a [WindowGradient],
 }
 
 impl Kernel for Gather<'_> {
@@ -385,13 +385,13 @@ impl Kernel for Gather<'_> {
 }
 
 /// # Safety
-/// The processor has the instructions of `S`, windows lie in `x`, and `sums` has `COUNT` registers.
+/// The processor supports the instructions of `S`, windows are within `x`, and `sums` has `COUNT` registers.
 #[inline(always)]
 unsafe fn gather_at<S: Simd, const COUNT: usize>(
     sums: &mut [f32],
     x: &[f32],
     hop: usize,
-    list: &[Reached],
+    list: &[WindowGradient],
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -413,12 +413,12 @@ unsafe fn gather_at<S: Simd, const COUNT: usize>(
     }
 }
 
-/// `out[t hop ..] += g row` over the list, whose windows lie in `out`.
+/// `out[t hop ..] += g row` over the list; its windows are within `out`.
 struct Scatter<'a> {
     row: &'a [f32],
     out: &'a mut [f32],
     hop: usize,
-    list: &'a [Reached],
+    list: &'a [WindowGradient],
 }
 
 impl Kernel for Scatter<'_> {
@@ -452,13 +452,13 @@ impl Kernel for Scatter<'_> {
 }
 
 /// # Safety
-/// The processor has the instructions of `S`, windows lie in `out`, and `row` has `COUNT` registers.
+/// The processor supports the instructions of `S`, windows are within `out`, and `row` has `COUNT` registers.
 #[inline(always)]
 unsafe fn scatter_at<S: Simd, const COUNT: usize>(
     row: &[f32],
     out: &mut [f32],
     hop: usize,
-    list: &[Reached],
+    list: &[WindowGradient],
 ) {
     // SAFETY: the caller's.
     unsafe {

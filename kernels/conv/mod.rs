@@ -1,21 +1,19 @@
-//! Convolution over time with bias, rectifier and max-pooling, as one operation.
+//! Convolution over time, bias, rectifier and max-pooling as one operation.
 //!
 //! ```text
 //! a[b, o, t] = bias[o] + sum_{c, k} weights[o, c, k] x[b, c, t stride + k]
 //! y[b, o, p] = max over the frames t of pool p of max(0, a[b, o, t])
 //! ```
 //!
-//! (or `a` itself, see [`ConvOptions`]). [`conv`] takes a fast way on the CPU and on GPUs (`cube/`), and
-//! [`conv_composite`] everywhere else.
+//! or `y = a`, see [`ConvOptions`]. [`conv`] has kernels for the CPU and for GPUs (`cube/`); all other devices run
+//! [`conv_composite`].
 //!
-//! The CPU's keeps channels interleaved, `[batch, frame, channel]`: a window of the input is then one
-//! stretch of memory, windows overlap in it, and the convolution is a product of the windows, copied
-//! nowhere, with the weights. The gradients make use of what pooling and rectifier leave: of every
-//! pool one frame at most passes its gradient on. Both are sums over these frames alone, of windows
-//! (weights) and of filters (input).
+//! On the CPU, channels are interleaved: `[batch, frame, channel]`. A window of the input is then contiguous, and the
+//! convolution is a matrix product of overlapping windows with the weights, without copying windows. At most one window
+//! per pool has a gradient: the gradients of weights and input are sums over these windows.
 //!
-//! Inside [`Precision::during`](crate::precision::Precision::during) the CPU's rounds the factors of all of these products: `x`,
-//! the weights, and gradients that arrive.
+//! Inside [`Precision::during`](crate::precision::Precision::during) the CPU rounds the factors of all of these
+//! products: `x`, weights and output gradients.
 
 mod bfloat16;
 mod composite;
@@ -35,7 +33,7 @@ use burn::tensor::Tensor;
 pub use composite::conv_composite;
 pub(crate) use geometry::Geometry;
 
-/// What is open about a convolution.
+/// Options of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvOptions {
     /// Frames from one window to the next.
@@ -49,13 +47,13 @@ pub struct ConvOptions {
 pub enum End {
     /// Nothing.
     Linear,
-    /// The rectifier, and the largest value of every `pool` frames. The last pool is kept where it is
-    /// not full if `partial`, else dropped.
+    /// The rectifier, and the maximum of every `pool` frames. If the last pool is incomplete, it is kept if `partial`
+    /// and dropped otherwise.
     #[allow(missing_docs, reason = "the sentences above name them")]
     RectifiedPool { pool: usize, partial: bool },
 }
 
-/// Convolves `x`; see the head of this module.
+/// The convolution of `x`, as defined in the [module documentation](self).
 ///
 /// # Shapes
 /// - `x`: `[batch, channel, frame]`
@@ -64,8 +62,7 @@ pub enum End {
 /// - returns: `[batch, filter, pool]`
 ///
 /// # Panics
-/// If the shapes do not fit each other, the frames fill no window or no pool, or the stride or the pool
-/// is 0.
+/// If the shapes do not match, `x` is shorter than one window or one complete pool, or the stride or the pool is 0.
 pub fn conv(x: Tensor<3>, weights: Tensor<3>, bias: Tensor<1>, options: ConvOptions) -> Tensor<3> {
     let geometry = Geometry::new(x.dims(), weights.dims(), options);
     match x.device().without_autodiff().as_dispatch() {

@@ -1,6 +1,6 @@
-//! Weights in the order in which the product reads them.
+//! Weights in the order in which the matrix product reads them.
 
-#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+#![allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -12,14 +12,14 @@ use super::{Geometry, bfloat16};
 use crate::precision::Precision;
 use crate::simd::{Kernel, Simd, Width};
 
-/// Weights in panels of as many filters as two registers hold: `[panel, frame, channel, filter]`.
+/// Weights in panels of two registers of filters: `[panel, frame, channel, filter]`.
 #[derive(Debug)]
 pub(super) struct Packed {
-    /// Numbers, or if `in_pairs` [pairs](bfloat16) of each with the next of its filter, for every second one.
+    /// Values or, if `in_pairs`, every second value with its successor in the filter ([pairs](bfloat16)).
     pub panels: Vec<f32>,
     pub in_pairs: bool,
     pub width: Width,
-    /// Filters of a panel.
+    /// Filters per panel.
     pub columns: usize,
 }
 
@@ -51,14 +51,14 @@ impl Packed {
         Self { panels, in_pairs, width, columns }
     }
 
-    /// Numbers, or pairs, of a panel.
+    /// Values, or pairs, per panel.
     pub fn panel_size(&self, geometry: &Geometry) -> usize {
         let rows = if self.in_pairs { geometry.depth().div_ceil(2) } else { geometry.depth() };
         rows * self.columns
     }
 }
 
-/// Rows of a panel, two in one.
+/// Pairs of rows of a panel.
 fn in_pairs_of(panel: &[f32], columns: usize) -> Vec<f32> {
     let mut pairs = Vec::with_capacity(panel.len().div_ceil(2));
     for rows in panel.chunks(2 * columns) {
@@ -69,7 +69,7 @@ fn in_pairs_of(panel: &[f32], columns: usize) -> Vec<f32> {
     pairs
 }
 
-/// Turns the weights of a panel's filters, `[filter, channel, frame]`, into `[frame, channel, filter]`, a square of
+/// Transposes the weights of a panel from `[filter, channel, frame]` to `[frame, channel, filter]`, one square of
 /// registers at a time.
 struct Pack<'a> {
     weights: &'a [f32],
@@ -89,7 +89,7 @@ impl Kernel for Pack<'_> {
         for (half, weights) in weights.chunks(S::LANES * depth).enumerate() {
             let mut first = 0;
             while first + S::LANES <= depth {
-                // SAFETY: filters are whole, and the square lies inside them; rows lie in `packed`.
+                // SAFETY: the square is within complete filters, and the rows are within `packed`.
                 unsafe {
                     let mut square = [S::zero(); 16];
                     for (row, own) in square.iter_mut().zip(weights.chunks_exact(depth)) {
@@ -113,42 +113,42 @@ impl Kernel for Pack<'_> {
     }
 }
 
-/// Packed weights of tensors that are still there. A trained model is applied many times, and packing is a
-/// tenth of predicting one excerpt.
-static REMEMBERED: Mutex<Vec<Remembered>> = Mutex::new(Vec::new());
+/// Packed weights of tensors that still exist. A trained model is applied many times, and packing takes a tenth of the
+/// prediction of one excerpt.
+static CACHE: Mutex<Vec<CachedWeights>> = Mutex::new(Vec::new());
 
-/// Layers that are remembered at once, at most.
+/// The largest number of cached layers.
 const LAYERS: usize = 64;
 
-/// Shared memory does not change: who would write to it copies it first, or, if nobody else has a strong
-/// hold of it, moves it to another place, which no weak one follows. And while there is a weak hold
-/// nothing else gets the place. The same place means the same values.
-struct Remembered {
+/// Packed weights and what identifies the tensor. Equal addresses mean equal values: writing to a shared tensor copies it
+/// (or, without other strong references, moves it, which weak references do not follow), and memory with a weak reference
+/// is not reused.
+struct CachedWeights {
     bytes: Weak<Bytes>,
     shape: [usize; 3],
     precision: Precision,
     packed: Arc<Packed>,
 }
 
-/// Packs weights, or finds what was packed of them before.
+/// Packed weights, from the cache if they were packed before.
 ///
 /// # Shapes
 /// - `weights`: `[filter, channel, length]`
-pub(super) fn remembered(weights: FlexTensor, geometry: &Geometry) -> Arc<Packed> {
+pub(super) fn cached(weights: FlexTensor, geometry: &Geometry) -> Arc<Packed> {
     let &Geometry { channels, filters, length, .. } = geometry;
     let pack = |weights: &FlexTensor| {
         Arc::new(Packed::new(weights.storage::<f32>(), geometry, Width::best()))
     };
-    let is_whole = weights.layout().is_contiguous()
+    let is_cacheable = weights.layout().is_contiguous()
         && weights.storage::<f32>().len() == filters * channels * length;
-    if !is_whole {
-        // Its memory in order is new in every call.
+    if !is_cacheable {
+        // The contiguous copy has a new address in every call.
         return pack(&weights.to_contiguous());
     }
     let (bytes, shape) = (weights.data_arc(), [filters, channels, length]);
     let precision = geometry.precision;
-    let all = || REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
-    let same = |one: &&Remembered| {
+    let all = || CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |one: &&CachedWeights| {
         one.bytes.as_ptr() == Arc::as_ptr(&bytes)
             && (one.shape, one.precision) == (shape, precision)
     };
@@ -162,7 +162,7 @@ pub(super) fn remembered(weights: FlexTensor, geometry: &Geometry) -> Arc<Packed
         all.remove(0);
     }
     let bytes = Arc::downgrade(&bytes);
-    all.push(Remembered { bytes, shape, precision, packed: packed.clone() });
+    all.push(CachedWeights { bytes, shape, precision, packed: packed.clone() });
     packed
 }
 
@@ -183,58 +183,58 @@ mod tests {
         FlexTensor::from_data(TensorData::new(noise(seed, 5 * 3 * 4), [5, 3, 4]))
     }
 
-    fn afresh(weights: &FlexTensor) -> Vec<f32> {
+    fn uncached(weights: &FlexTensor) -> Vec<f32> {
         Packed::new(weights.storage::<f32>(), &geometry(), Width::best()).panels
     }
 
     #[test]
-    fn what_did_not_change_is_packed_once() {
+    fn unchanged_weights_are_packed_once() {
         let weights = weights(1);
-        let first = remembered(weights.clone(), &geometry());
-        assert_eq!(first.panels, afresh(&weights));
-        assert!(Arc::ptr_eq(&first, &remembered(weights.clone(), &geometry())));
-        assert!(!Arc::ptr_eq(&first, &remembered(self::weights(1), &geometry())));
+        let first = cached(weights.clone(), &geometry());
+        assert_eq!(first.panels, uncached(&weights));
+        assert!(Arc::ptr_eq(&first, &cached(weights.clone(), &geometry())));
+        assert!(!Arc::ptr_eq(&first, &cached(self::weights(1), &geometry())));
     }
 
     #[test]
-    fn another_precision_is_packed_by_itself() {
+    fn each_precision_is_packed_separately() {
         let weights = weights(3);
-        let single = remembered(weights.clone(), &geometry());
-        let rounded = Precision::Bfloat16.during(|| remembered(weights.clone(), &geometry()));
+        let single = cached(weights.clone(), &geometry());
+        let rounded = Precision::Bfloat16.during(|| cached(weights.clone(), &geometry()));
         assert_ne!(single.panels, rounded.panels);
-        assert_eq!(single.panels, remembered(weights, &geometry()).panels);
+        assert_eq!(single.panels, cached(weights, &geometry()).panels);
     }
 
     #[test]
-    fn what_was_written_to_is_packed_anew() {
+    fn modified_weights_are_packed_again() {
         let mut weights = weights(2);
         for change in 0..3 {
-            let before = remembered(weights.clone(), &geometry());
-            // In place: nobody else holds it.
+            let before = cached(weights.clone(), &geometry());
+            // In place: nothing else refers to it.
             weights.storage_mut::<f32>()[7] += 1.0;
-            let after = remembered(weights.clone(), &geometry());
-            assert_eq!(after.panels, afresh(&weights), "change {change}");
+            let after = cached(weights.clone(), &geometry());
+            assert_eq!(after.panels, uncached(&weights), "change {change}");
             assert_ne!(after.panels, before.panels, "change {change}");
         }
     }
 
     #[test]
-    fn weights_that_took_the_place_of_others_are_packed_anew() {
+    fn weights_at_a_reused_address_are_packed_again() {
         for seed in 0..200 {
             let weights = weights(seed);
-            assert_eq!(remembered(weights.clone(), &geometry()).panels, afresh(&weights), "{seed}");
+            assert_eq!(cached(weights.clone(), &geometry()).panels, uncached(&weights), "{seed}");
         }
-        let count = || REMEMBERED.lock().unwrap().len();
+        let count = || CACHE.lock().unwrap().len();
         assert!(count() <= LAYERS, "{}", count());
     }
 
     #[test]
-    fn weights_out_of_order_are_packed_in_order() {
+    fn transposed_weights_are_packed_in_logical_order() {
         let data = TensorData::new(noise(4, 5 * 3 * 4), [5, 4, 3]);
         let turned = FlexTensor::from_data(data).transpose(1, 2);
         for _ in 0..2 {
-            let packed = remembered(turned.clone(), &geometry());
-            assert_eq!(packed.panels, afresh(&turned.to_contiguous()));
+            let packed = cached(turned.clone(), &geometry());
+            assert_eq!(packed.panels, uncached(&turned.to_contiguous()));
         }
     }
 }

@@ -1,11 +1,10 @@
-//! The forward pass: windows times weights, then bias, rectifier and pooling while the tile is in the
-//! cache.
+//! The forward pass: windows times weights, then bias, rectifier and pooling while the results are in the cache.
 //!
-//! A tile of some windows and two registers of filters stays in registers while the sum over a window
-//! runs; weights are [packed](super::packed) so that it reads them in order. Within a tile each value is summed in the
-//! order of frames and, in a frame, of channels.
+//! A tile of several windows by two registers of filters stays in registers during the sum over a window;
+//! [packed](super::packed) weights are read in order. Each value is summed in the order of frames and, within a frame, of
+//! channels.
 
-#![allow(clippy::needless_range_loop, reason = "registers of constant numbers, by number")]
+#![allow(clippy::needless_range_loop, reason = "registers are indexed by constants")]
 
 use std::mem::MaybeUninit;
 
@@ -15,22 +14,22 @@ use super::packed::Packed;
 use super::{Geometry, bfloat16};
 use crate::simd::{Kernel, Simd};
 
-/// Marks a pool whose largest value the rectifier cut off: no gradient passes.
-pub(super) const NOWHERE: u32 = u32::MAX;
+/// In place of an index: the rectifier cut off the maximum, so the pool has no gradient.
+pub(super) const CUT_OFF: u32 = u32::MAX;
 
-/// Values and, if `places` is to be filled, which window of each pool was the largest.
+/// The outputs and, if `argmax` is given, the index of the maximum within each pool.
 ///
 /// # Shapes
-/// - `x`: `[batch, frame, channel]`, rounded as the geometry asks
+/// - `x`: `[batch, frame, channel]`, rounded to the precision of the geometry
 /// - `bias`: `[filter]`
-/// - `out` and `places`: `[batch, pool, filter]`; every number of `out` is written, and of `places` if there is a rectifier
+/// - `out` and `argmax`: `[batch, pool, filter]`; all values of `out` are written, and those of `argmax` if there is a rectifier
 pub(super) fn forward(
     geometry: &Geometry,
     x: &[f32],
     packed: &Packed,
     bias: &[f32],
     out: &mut [MaybeUninit<f32>],
-    places: Option<&mut [MaybeUninit<u32>]>,
+    argmax: Option<&mut [MaybeUninit<u32>]>,
 ) {
     let size = geometry.output_item();
     assert_eq!(x.len(), geometry.batch * geometry.item());
@@ -48,21 +47,21 @@ pub(super) fn forward(
     };
     let block = (48 / geometry.pool).max(1);
     let part = block * geometry.filters;
-    // An empty list of places where none are asked for.
+    // Empty if no indices are requested.
     let mut nothing = Vec::new();
-    let places = match places {
-        Some(places) => {
-            assert_eq!(places.len(), out.len());
-            places
+    let argmax = match argmax {
+        Some(argmax) => {
+            assert_eq!(argmax.len(), out.len());
+            argmax
         }
         None => nothing.as_mut_slice(),
     };
-    let (place_size, place_part) = if places.is_empty() { (0, 0) } else { (size, part) };
+    let (place_size, place_part) = if argmax.is_empty() { (0, 0) } else { (size, part) };
     let mut tasks = Vec::new();
-    let mut places = places;
+    let mut argmax = argmax;
     for (item, out) in out.chunks_exact_mut(size).enumerate() {
-        let (mut own, rest) = places.split_at_mut(place_size);
-        places = rest;
+        let (mut own, rest) = argmax.split_at_mut(place_size);
+        argmax = rest;
         for (number, out) in out.chunks_mut(part).enumerate() {
             let (first, rest) = own.split_at_mut(place_part.min(own.len()));
             own = rest;
@@ -71,27 +70,27 @@ pub(super) fn forward(
     }
     tasks.into_par_iter().for_each_init(
         || vec![0.0; block * geometry.pool * packed.columns],
-        |scratch, (item, first, out, places)| {
+        |scratch, (item, first, out, argmax)| {
             let x = &x[item * geometry.item()..][..geometry.item()];
-            packed.width.run(Task { geometry, x, packed, bias, first, scratch, out, places });
+            packed.width.run(Task { geometry, x, packed, bias, first, scratch, out, argmax });
         },
     );
 }
 
-/// Some pools of one item.
+/// A block of pools of one item.
 struct Task<'a> {
     geometry: &'a Geometry,
-    /// `[frame, channel]`; paired with their successors if the weights are in pairs
+    /// `[frame, channel]`; paired with their successors if the weights are in pairs.
     x: &'a [f32],
     packed: &'a Packed,
     bias: &'a [f32],
     /// The first pool.
     first: usize,
-    /// Windows of the pools, `[window, filter of a panel]`.
+    /// Convolution of the pools' windows with one panel, `[window, filter of the panel]`.
     scratch: &'a mut [f32],
-    /// `[pool, filter]`, as `places` if these are asked for.
+    /// `[pool, filter]`, as `argmax` unless that is empty.
     out: &'a mut [MaybeUninit<f32>],
-    places: &'a mut [MaybeUninit<u32>],
+    argmax: &'a mut [MaybeUninit<u32>],
 }
 
 impl Kernel for Task<'_> {
@@ -123,7 +122,7 @@ impl Task<'_> {
         to: *mut f32,
     ) -> usize {
         let (hop, depth) = (geometry.hop(), geometry.depth());
-        // SAFETY: the caller's; weights are in pairs only where the processor has instructions for them.
+        // SAFETY: the caller's; weights are in pairs only if the processor has the instructions.
         unsafe {
             match packed.in_pairs {
                 false => tile::<S, ROWS>(x, hop, 1, panel, to),
@@ -132,25 +131,25 @@ impl Task<'_> {
                     bfloat16::tile::<ROWS>(x, hop, 1, depth, panel.as_ptr(), packed.columns, to)
                 }
                 #[cfg(not(target_arch = "x86_64"))]
-                true => unreachable!("no other processor has them here"),
+                true => unreachable!("pairs need AVX-512"),
             }
         }
     }
 
-    /// Tiles of `MANY` windows while there are as many, then of `FEW`, then of one.
+    /// Tiles of `MANY` windows, then of `FEW`, then of one.
     ///
     /// # Safety
-    /// The processor has the instructions of `S`.
+    /// The processor supports the instructions of `S`.
     #[inline(always)]
     unsafe fn tiles<S: Simd, const MANY: usize, const FEW: usize>(self) {
-        let Self { geometry, packed, scratch, out, places, .. } = self;
+        let Self { geometry, packed, scratch, out, argmax, .. } = self;
         let (depth, hop, columns) = (geometry.depth(), geometry.hop(), packed.columns);
         let pools = out.len() / geometry.filters;
         let start = self.first * geometry.pool;
         let windows = (pools * geometry.pool).min(geometry.windows - start);
         assert!(windows > 0 && (start + windows - 1) * hop + depth <= self.x.len());
         assert!(columns == 2 * S::LANES && windows * columns <= scratch.len());
-        // Every pool has a window, and every filter a place in a panel: nothing of `out` is left as it was.
+        // Every pool has a window and every filter is in a panel, so all of `out` is written.
         assert!(windows.div_ceil(geometry.pool) == pools && out.len() == pools * geometry.filters);
         assert!(
             packed.panels.len() >= geometry.filters.div_ceil(columns) * packed.panel_size(geometry)
@@ -159,7 +158,7 @@ impl Task<'_> {
         for (panel, weights) in panels.enumerate() {
             let mut done = 0;
             while done < windows {
-                // SAFETY: windows up to the last lie in `x`, tiles in `scratch`: asserted above.
+                // SAFETY: windows are within `x` and tiles within `scratch`, as asserted above.
                 unsafe {
                     let x = self.x.as_ptr().add((start + done) * hop);
                     let to = scratch.as_mut_ptr().add(done * columns);
@@ -182,15 +181,15 @@ impl Task<'_> {
             {
                 let at = number * geometry.filters + first;
                 let out = &mut out[at..at + count];
-                match (geometry.rectify, places.is_empty()) {
+                match (geometry.rectify, argmax.is_empty()) {
                     (false, _) => {
                         for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
                             out.write(value + bias);
                         }
                     }
-                    (true, true) => largest(values, columns, bias, out),
+                    (true, true) => maxima(values, columns, bias, out),
                     (true, false) => {
-                        largest_with_place(values, columns, bias, out, &mut places[at..at + count]);
+                        maxima_with_argmax(values, columns, bias, out, &mut argmax[at..at + count]);
                     }
                 }
             }
@@ -198,12 +197,11 @@ impl Task<'_> {
     }
 }
 
-/// `ROWS` rows times a panel, two registers wide; returns `ROWS`. The rows begin `row` apart, and their
-/// numbers lie `step` apart.
+/// `ROWS` rows times a panel, two registers wide; returns `ROWS`. Rows are `row` values apart, the values of a row `step`.
 ///
 /// # Safety
-/// The processor has the instructions of `S`; `x` is good for the rows, which have as many numbers as
-/// the panel has pairs of registers, and `to` for `ROWS` rows of two registers.
+/// The processor supports the instructions of `S`. `x` is valid for the rows, whose length is the panel's number of pairs
+/// of registers, and `to` for `ROWS` rows of two registers.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, const ROWS: usize>(
     x: *const f32,
@@ -235,55 +233,55 @@ pub(super) unsafe fn tile<S: Simd, const ROWS: usize>(
     }
 }
 
-/// The larger, or what is no number.
+/// Whether `value` is greater or NaN.
 #[inline(always)]
-fn is_above(value: f32, best: f32) -> bool {
+fn exceeds(value: f32, best: f32) -> bool {
     value > best || value.is_nan()
 }
 
-/// Rectified maxima of a pool's rows.
+/// The rectified maxima of a pool's rows, plus the bias.
 #[inline(always)]
-fn largest(values: &[f32], columns: usize, bias: &[f32], out: &mut [MaybeUninit<f32>]) {
+fn maxima(values: &[f32], columns: usize, bias: &[f32], out: &mut [MaybeUninit<f32>]) {
     let first = &values[..out.len()];
     let out = out.write_copy_of_slice(first);
     for row in values.chunks_exact(columns).skip(1) {
         for (best, &value) in out.iter_mut().zip(row) {
-            *best = if is_above(value, *best) { value } else { *best };
+            *best = if exceeds(value, *best) { value } else { *best };
         }
     }
     for (out, bias) in out.iter_mut().zip(bias) {
         let value = *out + bias;
-        *out = if is_above(value, 0.0) { value } else { 0.0 };
+        *out = if exceeds(value, 0.0) { value } else { 0.0 };
     }
 }
 
-/// The same, and which row it was.
+/// [`maxima`] and its row.
 #[inline(always)]
-fn largest_with_place(
+fn maxima_with_argmax(
     values: &[f32],
     columns: usize,
     bias: &[f32],
     out: &mut [MaybeUninit<f32>],
-    places: &mut [MaybeUninit<u32>],
+    argmax: &mut [MaybeUninit<u32>],
 ) {
     let first = &values[..out.len()];
     let out = out.write_copy_of_slice(first);
-    for place in places.iter_mut() {
+    for place in argmax.iter_mut() {
         place.write(0);
     }
-    // SAFETY: written just now.
-    let places = unsafe { places.assume_init_mut() };
+    // SAFETY: written above.
+    let argmax = unsafe { argmax.assume_init_mut() };
     for (number, row) in (0..).zip(values.chunks_exact(columns)).skip(1) {
-        for ((best, place), &value) in out.iter_mut().zip(places.iter_mut()).zip(row) {
-            let above = is_above(value, *best);
+        for ((best, place), &value) in out.iter_mut().zip(argmax.iter_mut()).zip(row) {
+            let above = exceeds(value, *best);
             *best = if above { value } else { *best };
             *place = if above { number } else { *place };
         }
     }
-    for ((out, place), bias) in out.iter_mut().zip(places).zip(bias) {
+    for ((out, place), bias) in out.iter_mut().zip(argmax).zip(bias) {
         let value = *out + bias;
-        let above = is_above(value, 0.0);
+        let above = exceeds(value, 0.0);
         *out = if above { value } else { 0.0 };
-        *place = if above { *place } else { NOWHERE };
+        *place = if above { *place } else { CUT_OFF };
     }
 }

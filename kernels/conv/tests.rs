@@ -1,5 +1,4 @@
-//! Against the definition written out, the two versions against each other, and gradients
-//! against finite differences.
+//! Tests against the definition, against plain tensor operations, and of gradients against finite differences.
 
 #[cfg(feature = "wgpu")]
 mod on_gpus;
@@ -8,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use burn::tensor::{Device, TensorData};
 
-use super::gradients::{self, Arriving};
+use super::gradients::{self, OutputGradient};
 use super::packed::Packed;
 use super::product::forward;
 use super::*;
@@ -18,7 +17,7 @@ use crate::testing::{error, noise, values, wide};
 
 struct Case {
     x: [usize; 3],
-    /// Filters and their length.
+    /// Number and length of filters.
     filters: [usize; 2],
     options: ConvOptions,
 }
@@ -31,8 +30,7 @@ fn pooled(pool: usize, partial: bool) -> End {
     End::RectifiedPool { pool, partial }
 }
 
-/// Sizes below, at and beyond those of tiles, panels, registers and blocks, and strides below and above
-/// the length.
+/// Sizes below, at and above those of tiles, panels, registers and blocks, and strides below and above the length.
 fn cases() -> Vec<Case> {
     vec![
         case([2, 3, 11], [5, 2], 1, End::Linear),
@@ -78,7 +76,7 @@ impl Case {
         )
     }
 
-    /// The module's formula as loops, in double precision: `[batch, filter, pool]`.
+    /// The formula of the module as loops in double precision: `[batch, filter, pool]`.
     fn by_definition(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f64> {
         let [batch, channels, frames] = self.x;
         let [filters, length] = self.filters;
@@ -116,11 +114,11 @@ impl Case {
     }
 }
 
-/// Sums of up to some thousand products in single precision.
+/// For sums of up to a few thousand products in single precision.
 const TOLERANCE: f64 = 3e-6;
 
 #[test]
-fn values_follow_the_definition() {
+fn values_equal_the_definition() {
     let device = Device::flex();
     for (number, case) in cases().iter().enumerate() {
         let [x, weights, bias] = case.values();
@@ -141,7 +139,7 @@ fn values_follow_the_definition() {
     }
 }
 
-/// Values and both gradients of one version, for a gradient of the output that is not the same anywhere.
+/// The output and the gradients of `x`, weights and bias, for an output gradient of noise.
 fn all(
     case: &Case,
     operation: fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>,
@@ -150,7 +148,7 @@ fn all(
     all_of(case, operation, device, |values| values)
 }
 
-/// The same of `x`, weights and arriving gradients that something was done to.
+/// The same after `change` of `x`, weights and output gradient.
 fn all_of(
     case: &Case,
     operation: fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>,
@@ -179,9 +177,9 @@ fn all_of(
 }
 
 #[test]
-fn both_versions_agree_on_every_device() {
+fn kernels_equal_plain_operations_on_every_cpu_backend() {
     #[cfg(feature = "ndarray")]
-    #[allow(deprecated, reason = "as long as it is there, it is to agree")]
+    #[allow(deprecated, reason = "tested as long as it exists")]
     let devices = [("flex", Device::flex()), ("ndarray", Device::ndarray())];
     #[cfg(not(feature = "ndarray"))]
     let devices = [("flex", Device::flex())];
@@ -199,12 +197,12 @@ fn both_versions_agree_on_every_device() {
 }
 
 #[test]
-fn gradients_follow_finite_differences() {
+fn gradients_equal_finite_differences() {
     differences_agree(&Device::flex());
 }
 
 fn differences_agree(device: &Device) {
-    // In double precision, by the definition: single precision would drown the differences.
+    // The definition in double precision: rounding in single precision would exceed the differences.
     let case = case([2, 3, 17], [4, 3], 1, pooled(4, true));
     let [x, weights, bias] = case.values();
     let factors = wide(&noise(4, 2 * 4 * 4));
@@ -213,7 +211,7 @@ fn differences_agree(device: &Device) {
         out.iter().zip(&factors).map(|(out, factor)| out * factor).sum()
     };
     let [_, of_x, of_weights, of_bias] = all(&case, conv, device);
-    // A power of two, so that stepping is exact; small enough that no maximum changes its place.
+    // A power of two, so that steps are exact; small enough that no argmax changes.
     let step = 2.0_f32.powi(-14);
     let differences = |values: &[f32], loss: &dyn Fn(&[f32]) -> f64| -> Vec<f64> {
         (0..values.len())
@@ -244,7 +242,7 @@ fn rounded(mut values: Vec<f32>) -> Vec<f32> {
 }
 
 #[test]
-fn factors_of_8_bits_are_multiplied_as_if_they_were_given() {
+fn bfloat16_equals_single_precision_of_rounded_factors() {
     let device = Device::flex();
     for (number, case) in cases().iter().enumerate() {
         let fast = Precision::Bfloat16.during(|| all(case, conv, &device));
@@ -254,8 +252,7 @@ fn factors_of_8_bits_are_multiplied_as_if_they_were_given() {
         for (((what, fast), plain), single) in what.iter().zip(&fast).zip(&plain).zip(&single) {
             let difference = error(fast, &wide(plain));
             assert!(difference < 2.0 * TOLERANCE, "{number} {what}: {difference}");
-            // Where a pool has another largest value or none, a gradient goes another way. The bias' may
-            // have no room to differ.
+            // If rounding changes an argmax, a gradient moves to another window. The bias gradient may be equal.
             let difference = error(fast, &wide(single));
             let moved = case.geometry().rectify && *what != "values";
             assert!(difference < 0.02 || moved, "{number} {what}: {difference}");
@@ -270,7 +267,7 @@ fn factors_of_8_bits_are_multiplied_as_if_they_were_given() {
 }
 
 #[test]
-fn gradients_are_as_precise_as_the_pass_before_them() {
+fn gradients_have_the_precision_of_the_forward_pass() {
     let case = case([2, 3, 11], [5, 2], 1, End::Linear);
     let device = Device::flex().autodiff();
     let gradient = |then: fn(&mut dyn FnMut())| {
@@ -290,13 +287,13 @@ fn gradients_are_as_precise_as_the_pass_before_them() {
 }
 
 #[test]
-fn every_width_gives_the_same() {
+fn all_widths_agree() {
     for precision in [Precision::Single, Precision::Bfloat16] {
-        precision.during(|| every_width_gives_the_same_as_the_narrowest(precision));
+        precision.during(|| all_widths_agree_with_the_narrowest(precision));
     }
 }
 
-fn every_width_gives_the_same_as_the_narrowest(precision: Precision) {
+fn all_widths_agree_with_the_narrowest(precision: Precision) {
     for (number, case) in cases().iter().enumerate() {
         let geometry = case.geometry();
         let own = |values: Vec<f32>| match precision {
@@ -305,25 +302,25 @@ fn every_width_gives_the_same_as_the_narrowest(precision: Precision) {
         };
         let [x, weights, bias] = case.values();
         let (x, weights) = (own(x), own(weights));
-        // `[batch, frame, channel]`, as good as any other numbers.
+        // Interpreted as `[batch, frame, channel]`.
         let count = geometry.batch * geometry.output_item();
-        let arriving = own(noise(5, count));
+        let gradient = own(noise(5, count));
         let run = |width: Width| {
             let mut out = vec![MaybeUninit::new(f32::NAN); count];
-            let mut places = vec![MaybeUninit::new(7); count];
+            let mut argmax = vec![MaybeUninit::new(7); count];
             let packed = Packed::new(&weights, &geometry, width);
-            forward(&geometry, &x, &packed, &bias, &mut out, Some(&mut places));
-            // SAFETY: each held a number before.
-            let (out, mut places) = unsafe {
+            forward(&geometry, &x, &packed, &bias, &mut out, Some(&mut argmax));
+            // SAFETY: initialised above.
+            let (out, mut argmax) = unsafe {
                 let out: Vec<f32> = out.into_iter().map(|value| value.assume_init()).collect();
-                (out, places.into_iter().map(|place| place.assume_init()).collect::<Vec<u32>>())
+                (out, argmax.into_iter().map(|index| index.assume_init()).collect::<Vec<u32>>())
             };
             if !geometry.rectify {
-                places.clear();
+                argmax.clear();
             }
-            let arriving = Arriving { values: &arriving, places: &places };
-            let (of_weights, of_bias) = gradients::weights(&geometry, &x, arriving, width);
-            [out, of_weights, of_bias, gradients::input(&geometry, &weights, arriving, width)]
+            let gradient = OutputGradient { values: &gradient, argmax: &argmax };
+            let (of_weights, of_bias) = gradients::weights(&geometry, &x, gradient, width);
+            [out, of_weights, of_bias, gradients::input(&geometry, &weights, gradient, width)]
         };
         let widths = Width::all();
         let narrow = run(widths[widths.len() - 1]);
@@ -337,7 +334,7 @@ fn every_width_gives_the_same_as_the_narrowest(precision: Precision) {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit() {
+fn results_are_bit_identical_for_any_number_of_threads() {
     let case = case([5, 16, 131], [40, 3], 1, pooled(2, true));
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -353,16 +350,16 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 #[test]
-fn what_is_no_number_is_seen() {
+fn nan_propagates() {
     for precision in [Precision::Single, Precision::Bfloat16] {
         precision.during(|| {
-            what_is_no_number_is_seen_after(End::Linear);
-            what_is_no_number_is_seen_after(pooled(3, false));
+            nan_propagates_after(End::Linear);
+            nan_propagates_after(pooled(3, false));
         });
     }
 }
 
-fn what_is_no_number_is_seen_after(end: End) {
+fn nan_propagates_after(end: End) {
     let case = case([1, 2, 12], [3, 2], 1, end);
     let device = Device::flex();
     let (x, weights, bias) = case.tensors(&device);
@@ -393,8 +390,8 @@ fn x_in_the_middle(weights: Tensor<3>, filters: usize, length: usize) -> Tensor<
 }
 
 #[test]
-#[should_panic(expected = "fewer than the 4 of a pool")]
-fn no_whole_pool_is_refused() {
+#[should_panic(expected = "fewer than the 4 frames of a pool")]
+fn input_shorter_than_a_pool_is_refused() {
     let case = case([1, 2, 5], [3, 3], 1, pooled(4, false));
     case.geometry();
 }

@@ -235,7 +235,7 @@ const ADD: u8 = 1;
 const SUBTRACT: u8 = 2;
 
 /// The micro-kernel: `c (=, +=, -=) sum over k < depth of a[r][k] b[k][..]` for `R` rows and `NV`
-/// registers of columns; `a[r][k]` lies at `r * row_step + k * depth_step`.
+/// registers of columns; `a[r][k]` is at `r * row_step + k * depth_step`.
 ///
 /// # Safety
 /// The processor supports `S`, and all elements named above are within the allocations of the pointers.

@@ -1,11 +1,11 @@
-//! Every kernel at every width against the definition in `f64`.
+//! Every kernel with every instruction set, against the definition in `f64`.
 
 #![allow(clippy::needless_range_loop, reason = "matrices by row and column, as in the formulas")]
 
 use super::*;
 use crate::testing::noise;
 
-/// `columns` numbers a row, zeros up to the leading dimension.
+/// Rows of `columns` random values, with zeros up to the leading dimension.
 fn matrix(rows: usize, columns: usize, ld: usize, seed: u32) -> Vec<f32> {
     let mut values = noise(seed, rows * ld);
     for row in values.chunks_mut(ld) {
@@ -14,7 +14,7 @@ fn matrix(rows: usize, columns: usize, ld: usize, seed: u32) -> Vec<f32> {
     values
 }
 
-/// Sums of at most a few hundred products of numbers below 1, in `f32`.
+/// For sums of up to a few hundred products of values below 1 in `f32`.
 #[track_caller]
 fn close(a: f32, b: f64, scale: f64) {
     let difference = (f64::from(a) - b).abs();
@@ -24,7 +24,7 @@ fn close(a: f32, b: f64, scale: f64) {
 const SIZES: [usize; 12] = [1, 2, 7, 8, 9, 15, 16, 17, 33, 50, 63, 100];
 
 #[test]
-fn gram_is_the_sum_of_products() {
+fn gram_matrix_equals_its_definition() {
     for width in Width::all() {
         for n in SIZES {
             for depth in [1, 5, 40] {
@@ -48,7 +48,7 @@ fn gram_is_the_sum_of_products() {
 }
 
 #[test]
-fn cholesky_solves() {
+fn cholesky_factor_solves_the_system() {
     for width in Width::all() {
         for n in SIZES {
             let ld = padded(n + 1);
@@ -83,7 +83,7 @@ fn cholesky_solves() {
 }
 
 #[test]
-fn cholesky_refuses_what_is_not_positive_definite() {
+fn cholesky_refuses_matrices_that_are_not_positive_definite() {
     for width in Width::all() {
         for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
             for at in [0, 5, 18] {
@@ -99,7 +99,7 @@ fn cholesky_refuses_what_is_not_positive_definite() {
 }
 
 #[test]
-fn triangular_products() {
+fn triangular_products_equal_their_definition() {
     for width in Width::all() {
         for n in SIZES {
             for triangle in [Triangle::Lower, Triangle::Upper] {
@@ -131,7 +131,7 @@ fn triangular_products() {
 }
 
 #[test]
-fn gathered_rows() {
+fn gathered_rows_equal_their_definition() {
     for width in Width::all() {
         for n in SIZES {
             for picked in [0, 1, 7, 15, 16, 30] {
@@ -176,7 +176,7 @@ fn gathered_rows() {
 }
 
 #[test]
-fn normal_products() {
+fn normal_products_equal_their_definition() {
     for width in Width::all() {
         for n in SIZES {
             for picked in [0, 1, 2, 3, 4, 7, 8, 15, 22, 39] {
@@ -226,7 +226,7 @@ fn normal_products() {
 }
 
 #[test]
-fn vectors_scaled_and_added() {
+fn vector_operations_equal_their_definition() {
     for width in Width::all() {
         for n in SIZES {
             let (x, y) = (noise(1, n), noise(2, n));
@@ -244,7 +244,7 @@ fn vectors_scaled_and_added() {
 }
 
 #[test]
-fn wrong_dimensions_panic() {
+fn invalid_dimensions_panic() {
     let width = Width::best();
     let catch =
         |work: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{Exponent, MelPlan, ROOT_FLOOR};
 
-/// Untrained tensors on one device.
+/// Constant tensors on one device.
 #[derive(Clone)]
 pub struct Constants {
     /// `[n_fft, 2 * bin]`
@@ -37,7 +37,7 @@ pub fn log_mel_composite(waveforms: Tensor<2>, plan: &MelPlan) -> Tensor<3> {
 
     let frames = frame(waveforms, plan.n_fft, plan.hop_length); // [batch, frame, n_fft]
     let [_, n_frames, n_fft] = frames.dims();
-    // One tall product instead of one a batch item.
+    // One product for the whole batch instead of one per item.
     let spectrum = frames.reshape([batch * n_frames, n_fft]).matmul(basis.to_device(&device));
     let power = spectrum.square();
     let bins = plan.n_bins();
@@ -54,9 +54,9 @@ pub fn log_mel_composite(waveforms: Tensor<2>, plan: &MelPlan) -> Tensor<3> {
     bands.reshape([batch, n_frames, plan.n_bands()]).swap_dims(1, 2)
 }
 
-/// Cuts `[batch, sample]` into whole frames `[batch, frame, length]`, `hop` samples apart.
+/// The complete frames `[batch, frame, length]` of `[batch, sample]`, `hop` samples apart.
 ///
-/// Not by `unfold`: its gradient is one assignment a frame.
+/// The gradient of `unfold` would be one assignment per frame.
 fn frame(waveforms: Tensor<2>, length: usize, hop: usize) -> Tensor<3> {
     let [batch, samples] = waveforms.dims();
     let n_frames = (samples - length) / hop + 1;

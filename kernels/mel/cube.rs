@@ -1,44 +1,42 @@
-//! The mel spectrogram on a GPU in one pass: waveforms are read, bands are written, and nothing between them
-//! leaves the processor.
+//! The mel spectrogram on GPUs in one pass: the kernel reads waveforms and writes bands, and all intermediate values stay
+//! in shared memory and registers.
 //!
-//! A cube (workgroup) of 256 units takes one frame of 2048 samples, two of 1024, four of 512 and so on. The
-//! windowed frame counts as `n_fft / 2` complex values (even samples real, odd imaginary). These are transformed
-//! by Stockham's algorithm with radix 4, a butterfly a unit (two where a frame has 4096 samples), and by one pass
-//! of radix 2 where the length is no power of 4. A unit holds its butterfly in registers between two barriers, so
-//! that one buffer in shared memory serves: `n_fft` values a frame. The first pass loads from the waveforms
-//! directly. Powers (or magnitudes) of the real signal replace the transform in place, and a unit sums the bins of
-//! a band. Roots of unity come from a table in memory, for a GPU's sine is good to 2^-11 only.
+//! A cube (workgroup) of 256 units computes one frame of 2048 samples, two of 1024, four of 512 and so on. The windowed
+//! frame is treated as `n_fft / 2` complex values (even samples real, odd samples imaginary), which are transformed by
+//! Stockham's algorithm: passes of radix 4 with one butterfly per unit (two for frames of 4096 samples), and one pass of
+//! radix 2 if the length is not a power of 4. A unit holds its butterfly in registers between two barriers, so one buffer of
+//! `n_fft` values per frame suffices. The first pass reads the waveforms directly. Powers (or magnitudes) of the real signal
+//! replace the transform in place, and each unit sums the bins of a band. Roots of unity are read from a table, because the
+//! sine of a GPU is only accurate to 2^-11.
 //!
-//! What is taken: `n_fft` a power of two from 8 to 4096 (16 KiB of shared memory, which is all that WebGPU
-//! promises), single precision, and waveforms that need no gradient. The rest is [`log_mel_composite`]'s.
+//! The kernel supports single precision, `n_fft` a power of two from 8 to 4096 (16 KiB of shared memory, which WebGPU
+//! guarantees) and waveforms that need no gradient. Everything else is computed by [`log_mel_composite`].
 //!
 //! # What it saves
 //!
-//! Counted, not timed: no GPU was at hand, and the kernel has run on a software implementation of Vulkan only.
-//! For `[32, 48000]` samples, `n_fft` 1024, hop 256 and 128 bands, which are 184 frames a waveform and 5888 in
-//! all, with every tensor counted once where an operation reads it and once where it writes it, in MB (10^6):
+//! These are counts, not times. For `[32, 48000]` samples, `n_fft` 1024, hop 256 and 128 bands, which are 184 frames per
+//! waveform and 5888 in total, in MB (10^6), with every tensor counted once per operation that reads or writes it:
 //!
 //! | | read | written |
 //! |---|---|---|
-//! | composite: waveforms into blocks of a hop | 6.1 | 6.1 |
-//! | four shifts of the blocks side by side, the frames | 24.1 | 24.1 |
+//! | composite: waveforms into blocks of one hop | 6.1 | 6.1 |
+//! | four shifts of the blocks concatenated to frames | 24.1 | 24.1 |
 //! | frames times Fourier basis (4.2) | 28.3 | 24.2 |
-//! | squares of both parts and their sum, if all fused | 24.2 | 12.1 |
+//! | sum of the squares of both parts, if fused | 24.2 | 12.1 |
 //! | powers times filters (0.3) | 12.3 | 3.0 |
 //! | logarithm | 3.0 | 3.0 |
 //! | **composite** | **98.1** | **72.5** |
 //! | **this kernel** | **6.2** | **3.0** |
 //!
-//! The kernel asks for 24.1 MB of samples, since frames overlap fourfold; the cache is to serve three quarters
-//! of them, as it is for a table of 16 kB. That is 29 kB a frame against 1.6 kB, 18 times as much.
+//! The kernel loads 24.1 MB of samples, since four frames overlap; the cache should serve three quarters of them, and the
+//! table of 16 kB. That is 29 kB per frame for the composite and 1.6 kB for the kernel, a factor of 18.
 //!
-//! Operations a frame (multiplications and additions): window 1024, four passes of 128 butterflies of 34
-//! operations 17 408, the pass of radix 2 1024, powers 6144, filters some 2000: 28 thousand. The composite's
-//! products take `2 * 1024 * 1026 + 2 * 513 * 128`, 2.23 million, 80 times as many, though of the kind that
-//! GPUs do fastest.
+//! Operations per frame (multiplications and additions): window 1024, four passes of 128 butterflies of 34 operations
+//! 17 408, the pass of radix 2 1024, powers 6144, filters about 2000; in total 28 thousand. The products of the composite
+//! take `2 * 1024 * 1026 + 2 * 513 * 128`, 2.23 million, 80 times as many, although of the kind that GPUs do fastest.
 //!
-//! Known to be left: writes of a pass meet in the same banks of shared memory (four at a time in the first
-//! passes), bands write runs of no more than a cube's frames, and the widest bands keep a cube waiting.
+//! Known limits: in the first passes, four writes at a time hit the same bank of shared memory; bands are written in runs of
+//! no more than a cube's frames; and the cube waits for the widest bands.
 //!
 //! [`log_mel_composite`]: super::log_mel_composite
 
@@ -47,18 +45,18 @@ use std::f64::consts::TAU;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::{CubeBackend, CubeDevice};
 
 use super::{Exponent, MelPlan, ROOT_FLOOR};
+use crate::gpu::{empty, grid};
 
-/// Units of a cube, and bytes that they share: what WebGPU promises.
+/// Units per cube and bytes of shared memory that WebGPU guarantees.
 const UNITS: usize = 256;
 const SHARED_BYTES: usize = 16_384;
-/// Butterflies that a unit holds in registers, at most; loops over them are unrolled.
+/// The largest number of butterflies in the registers of a unit; loops over them are unrolled.
 const BUTTERFLIES_PER_UNIT: usize = 4;
 
 /// What the kernel is compiled for.
@@ -69,14 +67,14 @@ pub struct Layout {
     n_bands: usize,
     magnitude: bool,
     compressed: bool,
-    /// Of a cube.
+    /// Per cube.
     units: usize,
-    /// Of a cube.
+    /// Per cube.
     frames: usize,
 }
 
 impl Layout {
-    /// `None` where the kernel cannot do it.
+    /// `None` if the kernel does not support the plan.
     pub fn new(plan: &MelPlan, max_units: usize, max_shared_bytes: usize) -> Option<Self> {
         let n_fft = plan.n_fft;
         if !n_fft.is_power_of_two() || n_fft < 8 || max_units == 0 {
@@ -98,12 +96,12 @@ impl Layout {
         fits.then_some(layout)
     }
 
-    /// Complex values of a transform.
+    /// Complex values per transform.
     fn half(self) -> usize {
         self.n_fft / 2
     }
 
-    /// Butterflies of radix 4 in a pass over one frame.
+    /// Butterflies per radix-4 pass over one frame.
     fn butterflies(self) -> usize {
         self.half() / 4
     }
@@ -122,7 +120,7 @@ impl Layout {
         !self.half().ilog2().is_multiple_of(2)
     }
 
-    /// Shared values from one frame to the next; of several, not in the same bank.
+    /// Distance in shared memory from one frame to the next; several frames must be in different banks.
     fn stride(self) -> usize {
         self.n_fft + usize::from(self.frames > 1)
     }
@@ -131,12 +129,12 @@ impl Layout {
         self.frames * self.stride()
     }
 
-    /// Where the roots begin in the constants.
+    /// Index of the first root in the constants.
     fn roots(self) -> usize {
         self.n_fft
     }
 
-    /// Roots `exp(-2 pi i k / n_fft)`: the third power of a butterfly's goes furthest.
+    /// Number of roots `exp(-2 pi i k / n_fft)`; the third power of a butterfly's root has the largest `k`.
     fn n_roots(self) -> usize {
         self.n_fft / 4 * 3
     }
@@ -145,9 +143,9 @@ impl Layout {
 /// Tensors on one device.
 #[derive(Clone)]
 pub struct Constants {
-    /// Window, roots (real and imaginary parts in turn), weights of all bands.
+    /// Window, roots (real and imaginary parts alternate), weights of all bands.
     values: Tensor<1>,
-    /// Of every band in turn: first bin, where its weights begin in `values`, how many.
+    /// For every band: first bin, index of the first weight in `values`, number of weights.
     bands: Tensor<1, Int>,
 }
 
@@ -171,7 +169,7 @@ impl Constants {
     }
 }
 
-/// How the kernel is to run, if it takes these waveforms on this GPU.
+/// The layout of the kernel, or `None` if it does not support these waveforms on this GPU.
 pub fn layout(waveforms: &Tensor<2>, plan: &MelPlan, device: &CubeDevice) -> Option<Layout> {
     if waveforms.is_tracked() || waveforms.dtype() != DType::F32 || waveforms.dims()[0] == 0 {
         return None;
@@ -229,17 +227,15 @@ impl CubeMelOps for CubeBackend {
         compression: f32,
     ) -> FloatTensor<Self> {
         let [waveforms, constants, bands] = [waveforms, constants, bands].map(into_contiguous);
-        let client = waveforms.client.clone();
         let [batch, samples] = waveforms.shape().dims();
         let shape = output_shape(&waveforms.shape(), &layout, n_frames);
-        let out =
-            empty_device_dtype(client.clone(), waveforms.device.clone(), shape, waveforms.dtype);
+        let out = empty(&waveforms, shape, waveforms.dtype);
         let rows = batch * n_frames;
-        let cubes = rows.div_ceil(layout.frames);
+        let (count, units) = grid(&waveforms, rows.div_ceil(layout.frames), layout.units);
         in_one_pass::launch(
-            &client,
-            calculate_cube_count_elemwise(&client, cubes, CubeDim::new_single()),
-            CubeDim::new_1d(layout.units as u32),
+            &waveforms.client.clone(),
+            count,
+            units,
             waveforms.into_buffer_arg(),
             constants.into_buffer_arg(),
             bands.into_buffer_arg(),
@@ -272,9 +268,9 @@ fn in_one_pass(
     let per_unit = comptime!(layout.butterflies_per_unit());
     let (units, frames, stride) = comptime!((layout.units, layout.frames, layout.stride()));
     let n_bands = comptime!(layout.n_bands);
-    // Of each frame first all real parts, then all imaginary ones; later its bins.
+    // For each frame, all real parts, then all imaginary parts; later its bins.
     let mut shared = Shared::<[f32]>::new_slice(comptime!(layout.shared_len()));
-    // Four complex values a butterfly.
+    // Four complex values per butterfly.
     let mut points = Array::<f32>::new(comptime!(8 * per_unit));
     let unit = UNIT_POS as usize;
 
@@ -282,7 +278,7 @@ fn in_one_pass(
     for turn in 0..per_unit {
         let number = unit + turn * units;
         let at = number % butterflies;
-        // Beyond the last frame it is taken once more, so that all units meet at the barriers.
+        // Units beyond the last frame repeat it, so that all units reach the barriers.
         let row = clamp_max(CUBE_POS * frames + number / butterflies, rows - 1);
         let start = row / n_frames * samples + row % n_frames * comptime!(layout.hop_length);
         #[unroll]
@@ -313,7 +309,7 @@ fn in_one_pass(
     }
 
     if comptime!(layout.odd()) {
-        // What a unit reads it writes, and no other: two pairs where it had one butterfly.
+        // A unit writes only values that it alone reads: two pairs instead of one butterfly.
         #[unroll]
         for turn in 0..comptime!(2 * per_unit) {
             let number = unit + turn * units;
@@ -330,7 +326,7 @@ fn in_one_pass(
         sync_cube();
     }
 
-    // Bins k and half - k of the real signal from the values k and half - k, in the place of their real parts.
+    // Bins k and half - k of the real signal from values k and half - k; bins replace the real parts.
     #[unroll]
     for turn in 0..comptime!(2 * per_unit) {
         let number = unit + turn * units;
@@ -342,7 +338,7 @@ fn in_one_pass(
             let (middle_re, middle_im) = (shared[frame + pairs], shared[frame + pairs + half]);
             let (first, last) = (re + im, re - im);
             shared[frame] = bin(first * first, layout);
-            // The first imaginary part, which nobody else reads, follows the last real one.
+            // The first imaginary part follows the last real part and has no other reader.
             shared[frame + half] = bin(last * last, layout);
             shared[frame + pairs] = bin(middle_re * middle_re + middle_im * middle_im, layout);
         } else {
@@ -386,7 +382,7 @@ fn in_one_pass(
     }
 }
 
-/// Butterflies of `points`, turned by their roots, to where the next pass reads them.
+/// Writes the butterflies of `points`, times their roots, to where the next pass reads them.
 #[cube]
 fn store_butterflies(
     points: &Array<f32>,
@@ -397,15 +393,15 @@ fn store_butterflies(
 ) {
     let half = comptime!(layout.half());
     let butterflies = comptime!(layout.butterflies());
-    // Transforms of `half / 4^pass` values, `4^pass` of them side by side.
-    let side_by_side = 1usize << (2 * pass);
+    // Transforms of `half / 4^pass` values, `4^pass` of them interleaved.
+    let interleaved = 1usize << (2 * pass);
     #[unroll]
     for turn in 0..comptime!(layout.butterflies_per_unit()) {
         let number = UNIT_POS as usize + turn * comptime!(layout.units);
         let at = number % butterflies;
-        let p = at / side_by_side;
+        let p = at / interleaved;
         let frame = number / butterflies * comptime!(layout.stride());
-        let re = frame + at % side_by_side + 4 * p * side_by_side;
+        let re = frame + at % interleaved + 4 * p * interleaved;
         let im = re + half;
 
         let (a_re, a_im) = (points[8 * turn], points[8 * turn + 1]);
@@ -422,31 +418,31 @@ fn store_butterflies(
         shared[im] = sum_im + others_im;
 
         // exp(-2 pi i p / length), and its second and third power.
-        let root = 4 * p * side_by_side;
+        let root = 4 * p * interleaved;
         let y_re = difference_re - turned_re;
         let y_im = difference_im - turned_im;
         let one = comptime!(layout.roots()) + root;
         let (w_re, w_im) = (constants[one], constants[one + 1]);
-        shared[re + side_by_side] = y_re * w_re - y_im * w_im;
-        shared[im + side_by_side] = y_re * w_im + y_im * w_re;
+        shared[re + interleaved] = y_re * w_re - y_im * w_im;
+        shared[im + interleaved] = y_re * w_im + y_im * w_re;
 
         let y_re = sum_re - others_re;
         let y_im = sum_im - others_im;
         let two = one + root;
         let (w_re, w_im) = (constants[two], constants[two + 1]);
-        shared[re + 2 * side_by_side] = y_re * w_re - y_im * w_im;
-        shared[im + 2 * side_by_side] = y_re * w_im + y_im * w_re;
+        shared[re + 2 * interleaved] = y_re * w_re - y_im * w_im;
+        shared[im + 2 * interleaved] = y_re * w_im + y_im * w_re;
 
         let y_re = difference_re + turned_re;
         let y_im = difference_im + turned_im;
         let three = two + root;
         let (w_re, w_im) = (constants[three], constants[three + 1]);
-        shared[re + 3 * side_by_side] = y_re * w_re - y_im * w_im;
-        shared[im + 3 * side_by_side] = y_re * w_im + y_im * w_re;
+        shared[re + 3 * interleaved] = y_re * w_re - y_im * w_im;
+        shared[im + 3 * interleaved] = y_re * w_im + y_im * w_re;
     }
 }
 
-/// What is summed into bands.
+/// A bin from its power.
 #[cube]
 fn bin(power: f32, #[comptime] layout: Layout) -> f32 {
     if comptime!(layout.magnitude) { (power + ROOT_FLOOR).sqrt() } else { power }

@@ -1,8 +1,8 @@
-//! Fourier transforms of several real signals at once, one a lane.
+//! Fourier transforms of several real signals at once, one per lane.
 //!
-//! Nothing crosses lanes, so that there is nothing to shuffle, whatever the width of a register. A signal of
-//! `n` real values is taken for `n / 2` complex ones (even samples real, odd imaginary), which are transformed
-//! by Stockham's algorithm with radix 4; the spectrum of the real signal follows from that.
+//! Lanes are independent, so no shuffles are needed for any width of registers. A signal of `n` real values is treated as
+//! `n / 2` complex values (even samples real, odd samples imaginary), which are transformed by Stockham's algorithm with
+//! radix 4; the spectrum of the real signal follows from the result.
 //!
 //! # References
 //! Stockham's autosort: Van Loan, "Computational Frameworks for the Fast Fourier Transform", 1992, section 1.7.
@@ -11,11 +11,11 @@ use std::f64::consts::TAU;
 
 use crate::simd::Simd;
 
-/// Powers of `exp(-2 pi i / n)` that the transforms of one length need.
+/// Powers of `exp(-2 pi i / n)` for transforms of one length.
 pub(super) struct Tables {
-    /// Complex values of a transform: half of the length.
+    /// Complex values per transform: half the length.
     pub half: usize,
-    /// Of every radix-4 pass in turn, `[w, w^2, w^3]` of each butterfly, real and imaginary parts.
+    /// For every radix-4 pass, `[w, w^2, w^3]` of each butterfly, as real and imaginary parts.
     passes: Vec<Vec<[f32; 6]>>,
     /// `exp(-2 pi i k / n)` for `k` up to a quarter of the length.
     quarter: Vec<[f32; 2]>,
@@ -27,7 +27,7 @@ fn root(k: usize, n: usize) -> [f32; 2] {
 }
 
 impl Tables {
-    /// `None` unless `n` is a power of two, and at least 8.
+    /// `None` unless `n` is a power of two and at least 8.
     pub fn new(n: usize) -> Option<Self> {
         if !n.is_power_of_two() || n < 8 {
             return None;
@@ -48,11 +48,11 @@ impl Tables {
     }
 }
 
-/// A complex number in every lane.
+/// One complex number per lane.
 type Complex<S> = (<S as Simd>::V, <S as Simd>::V);
 
 /// # Safety
-/// The processor has the instructions of `S`; `from` is good for a pair of registers at `at`.
+/// The processor supports the instructions of `S`; `from` is valid for a pair of registers at `at`.
 #[inline(always)]
 unsafe fn load<S: Simd>(from: *const f32, at: usize) -> Complex<S> {
     // SAFETY: the caller's.
@@ -75,7 +75,7 @@ unsafe fn store<S: Simd>(to: *mut f32, at: usize, (re, im): Complex<S>) {
 }
 
 /// # Safety
-/// The processor has the instructions of `S`.
+/// The processor supports the instructions of `S`.
 #[inline(always)]
 unsafe fn times<S: Simd>((re, im): Complex<S>, w: [f32; 2]) -> Complex<S> {
     // SAFETY: the caller's.
@@ -85,12 +85,12 @@ unsafe fn times<S: Simd>((re, im): Complex<S>, w: [f32; 2]) -> Complex<S> {
     }
 }
 
-/// Transforms `signal`, using `other` as well; returns the one of them that holds the result.
+/// Transforms `signal`, with `other` as a buffer; returns the one that holds the result.
 ///
 /// Both are `[value, real or imaginary, lane]`.
 ///
 /// # Safety
-/// The processor has the instructions of `S`.
+/// The processor supports the instructions of `S`.
 #[inline(always)]
 pub(super) unsafe fn transform<'a, S: Simd>(
     tables: &Tables,
@@ -149,26 +149,26 @@ pub(super) unsafe fn transform<'a, S: Simd>(
 /// `|X[k]|^2` of the real signals from what [`transform`] gave: `[bin, lane]`, `half + 1` bins.
 ///
 /// # Safety
-/// The processor has the instructions of `S`.
+/// The processor supports the instructions of `S`.
 #[inline(always)]
 pub(super) unsafe fn power<S: Simd>(tables: &Tables, transformed: &[f32], power: &mut [f32]) {
     let half = tables.half;
     assert!(transformed.len() == 2 * half * S::LANES && power.len() == (half + 1) * S::LANES);
     let (z, out) = (transformed.as_ptr(), power.as_mut_ptr());
-    // SAFETY: bins up to `half`, values below it.
+    // SAFETY: bins are at most `half`, values below it.
     unsafe {
         let square = |(re, im): Complex<S>| S::multiply_add(re, re, S::mul(im, im));
         let (re, im) = load::<S>(z, 0);
         let (first, last) = (S::add(re, im), S::sub(re, im));
         S::store(out, S::mul(first, first));
         S::store(out.add(half * S::LANES), S::mul(last, last));
-        let two = S::splat(0.5);
+        let one_half = S::splat(0.5);
         for k in 1..=half / 2 {
             // With E and O the transforms of even and odd samples: X[k] = E + w O, and the mirror
             // image of E - w O is X[half - k].
             let (a, b) = (load::<S>(z, k), load::<S>(z, half - k));
-            let even = (S::mul(two, S::add(a.0, b.0)), S::mul(two, S::sub(a.1, b.1)));
-            let odd = (S::mul(two, S::add(a.1, b.1)), S::mul(two, S::sub(b.0, a.0)));
+            let even = (S::mul(one_half, S::add(a.0, b.0)), S::mul(one_half, S::sub(a.1, b.1)));
+            let odd = (S::mul(one_half, S::add(a.1, b.1)), S::mul(one_half, S::sub(b.0, a.0)));
             let odd = times::<S>(odd, tables.quarter[k]);
             let here = (S::add(even.0, odd.0), S::add(even.1, odd.1));
             let there = (S::sub(even.0, odd.0), S::sub(even.1, odd.1));

@@ -1,4 +1,4 @@
-//! The mel spectrogram on the CPU: an FFT a frame, frames in parallel, sparse filters.
+//! The mel spectrogram on the CPU: one FFT per frame, frames in parallel, sparse filters.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 
-use super::{Exponent, MelPlan, ROOT_FLOOR, side_by_side};
+use super::{Exponent, MelPlan, ROOT_FLOOR, vectorized};
 use crate::simd::Width;
 
-/// Frames that one task transforms: enough work to be worth a task.
+/// Frames per task.
 const FRAMES_PER_TASK: usize = 16;
 
 #[backend_extension(Flex, Autodiff)]
@@ -71,16 +71,16 @@ impl<C: CheckpointStrategy> MelOps for Autodiff<Flex, C> {
     }
 }
 
-/// Bands `[batch, frame, band]` of `[batch, samples]` values.
+/// Bands `[batch, frame, band]` of waveforms `[batch, sample]`.
 fn forward(plan: &MelPlan, waveforms: &[f32], samples: usize) -> Vec<f32> {
-    match &plan.lanes {
-        Some(tables) => side_by_side::forward(plan, tables, waveforms, samples, Width::best()),
-        None => one_by_one(plan, waveforms, samples),
+    match &plan.tables {
+        Some(tables) => vectorized::forward(plan, tables, waveforms, samples, Width::best()),
+        None => per_frame(plan, waveforms, samples),
     }
 }
 
-/// The same, an FFT a frame.
-pub(super) fn one_by_one(plan: &MelPlan, waveforms: &[f32], samples: usize) -> Vec<f32> {
+/// [`forward`] with one FFT per frame.
+pub(super) fn per_frame(plan: &MelPlan, waveforms: &[f32], samples: usize) -> Vec<f32> {
     let (n_frames, n_bands) = (plan.n_frames(samples), plan.n_bands());
     let mut out = vec![0.0; waveforms.len() / samples.max(1) * n_frames * n_bands];
     out.par_chunks_mut(FRAMES_PER_TASK * n_bands).enumerate().for_each_init(
@@ -110,10 +110,10 @@ pub(super) fn one_by_one(plan: &MelPlan, waveforms: &[f32], samples: usize) -> V
     out
 }
 
-/// Gradient with respect to the waveforms, `[batch, sample]`.
+/// The gradient of the waveforms, `[batch, sample]`.
 ///
-/// The adjoint of each step in reverse order: the logarithm, the filterbank, the power, and the
-/// windowed Fourier transform, whose adjoint is an inverse transform, the window and overlap-add.
+/// The adjoint of each step in reverse order: the logarithm, the filterbank, the power, and the windowed Fourier transform,
+/// whose adjoint is an inverse transform followed by the window and overlap-add.
 fn log_mel_backward(
     plan: &MelPlan,
     waveforms: FlexTensor,
@@ -158,7 +158,7 @@ struct Scratch {
     frame: Vec<f32>,
     spectrum: Vec<Complex<f32>>,
     bins: Vec<f32>,
-    /// Working space of the transforms, as long as the longer of the two wants it.
+    /// Scratch space of both transforms.
     fft: Vec<Complex<f32>>,
 }
 
@@ -173,21 +173,21 @@ impl Scratch {
         }
     }
 
-    /// `spectrum` of the windowed frame.
+    /// Sets `spectrum` to that of the windowed frame.
     fn transform(&mut self, plan: &MelPlan, frame: &[f32]) {
         for ((value, x), w) in self.frame.iter_mut().zip(frame).zip(&plan.window) {
             *value = x * w;
         }
         plan.forward
             .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.fft)
-            .expect("the buffers were made for this plan");
+            .expect("the buffers have the lengths of this plan");
     }
 
-    /// Replaces `spectrum` by the gradient of the loss with respect to its parts.
+    /// Replaces `spectrum` by the gradient of its real and imaginary parts.
     fn scatter_bands(&mut self, plan: &MelPlan, output: &[f32], gradient: &[f32]) {
         self.bins.fill(0.0);
         for ((band, y), g) in plan.bands.iter().zip(output).zip(gradient) {
-            // y = log(1 + C m) has the slope C / (1 + C m) = C exp(-y).
+            // The derivative of y = log(1 + C m) is C / (1 + C m) = C exp(-y).
             let g = plan.compression.map_or(*g, |c| g * c * (-y).exp());
             let bins = &mut self.bins[band.first_bin..][..band.weights.len()];
             for (bin, w) in bins.iter_mut().zip(&band.weights) {
@@ -203,10 +203,10 @@ impl Scratch {
         }
     }
 
-    /// `frame[n] = sum_k Re(spectrum[k] exp(2 pi i k n / n_fft))` over the bins that there are.
+    /// `frame[n] = sum_k Re(spectrum[k] exp(2 pi i k n / n_fft))` over all bins.
     fn transform_back(&mut self, plan: &MelPlan) {
-        // The inverse transform counts every bin twice (its mirror image is implied) but the
-        // first, and the last where n_fft is even; those are real.
+        // The inverse transform counts every bin twice (its mirror image is implied) except the first and, if n_fft is
+        // even, the last, which are real.
         let last = self.spectrum.len() - 1;
         for (k, x) in self.spectrum.iter_mut().enumerate() {
             if k == 0 || (k == last && plan.n_fft.is_multiple_of(2)) {
@@ -217,6 +217,6 @@ impl Scratch {
         }
         plan.inverse
             .process_with_scratch(&mut self.spectrum, &mut self.frame, &mut self.fft)
-            .expect("the buffers were made for this plan, and the ends are real");
+            .expect("the buffers have the lengths of this plan, and the ends are real");
     }
 }

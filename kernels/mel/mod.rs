@@ -1,6 +1,6 @@
-//! Mel spectrogram of a batch of waveforms, with logarithmic compression.
+//! Mel spectrograms with logarithmic compression.
 //!
-//! A frame `x` of `n_fft` samples gives `n_fft / 2 + 1` bins, the bins give bands:
+//! A frame `x` of `n_fft` samples has `n_fft / 2 + 1` bins, which are summed into bands:
 //!
 //! ```text
 //! X[k] = sum_n window[n] x[n] exp(-2 pi i k n / n_fft)
@@ -8,17 +8,19 @@
 //! y[b] = log(1 + C m[b])                           natural logarithm
 //! ```
 //!
-//! [`log_mel`] takes the fast way on the CPU (FFTs of as many frames at once as a register has lanes where
-//! their length is a power of two, else an FFT a frame; with its own exact gradient), one kernel on GPUs (`cube.rs`:
-//! powers of two up to 4096, waveforms that need no gradient), and [`log_mel_composite`] everywhere else: frames
-//! times a windowed Fourier basis, as matrix products.
+//! [`log_mel`] is implemented three times:
+//!
+//! - on the CPU with FFTs, of as many frames at once as a register has lanes (`vectorized.rs`) if `n_fft` is a power of two,
+//!   otherwise of one frame at a time, and with an exact gradient (`flex.rs`);
+//! - on GPUs as one kernel (`cube.rs`) if `n_fft` is a power of two up to 4096 and the waveforms need no gradient;
+//! - everywhere else as matrix products of frames with a windowed Fourier basis ([`log_mel_composite`]).
 
 mod composite;
 #[cfg(feature = "wgpu")]
 mod cube;
 mod fft;
 mod flex;
-mod side_by_side;
+mod vectorized;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,16 +31,16 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
 pub use composite::log_mel_composite;
 
-/// Added to `|X|^2` before the root where the exponent is 1: the root has no finite slope at 0.
-/// Changes a magnitude by no more than its root, 1e-15.
+/// Added to `|X|^2` before the root if the exponent is 1, because the derivative of the root is infinite at 0. It changes a
+/// magnitude by at most its own root, 1e-15.
 pub const ROOT_FLOOR: f32 = 1e-30;
 
-/// Largest `n_fft` that a plan takes: one second at 16 kHz and more.
+/// The largest `n_fft` of a plan: about one second at 16 kHz.
 ///
-/// The Fourier basis of [`log_mel_composite`] has `n_fft * (n_fft + 2)` values, a gigabyte here.
+/// The Fourier basis of [`log_mel_composite`] has `n_fft * (n_fft + 2)` values, which is 1 GB at this size.
 pub const MAX_N_FFT: usize = 16_384;
 
-/// What is summed into bands.
+/// The exponent of the bins that are summed into bands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exponent {
     /// `|X|`
@@ -47,19 +49,19 @@ pub enum Exponent {
     Power,
 }
 
-/// Why a plan cannot be made.
+/// Invalid arguments of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PlanError(String);
 
-/// A band: consecutive bins and their weights; bins outside have weight 0.
+/// The nonzero weights of a band, which are consecutive.
 #[derive(Clone, Debug, PartialEq)]
 struct Band {
     first_bin: usize,
     weights: Vec<f32>,
 }
 
-/// Everything that [`log_mel`] needs to know, worked out once.
+/// The parameters of [`log_mel`] and tables derived from them.
 pub struct MelPlan {
     n_fft: usize,
     hop_length: usize,
@@ -69,16 +71,16 @@ pub struct MelPlan {
     compression: Option<f32>,
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
-    /// For frames side by side; lengths that are a power of two.
-    lanes: Option<fft::Tables>,
+    /// For vectorised transforms; `None` unless `n_fft` is a power of two.
+    tables: Option<fft::Tables>,
     /// Constants of [`log_mel_composite`].
     constants: PerDevice<composite::Constants>,
-    /// Constants of the kernel for GPUs.
+    /// Constants of the GPU kernel.
     #[cfg(feature = "wgpu")]
     on_gpus: PerDevice<cube::Constants>,
 }
 
-/// What is made on first use on each device.
+/// Values that are created on first use, once per device.
 struct PerDevice<T>(Mutex<Vec<(Device, T)>>);
 
 impl<T: Clone> PerDevice<T> {
@@ -88,7 +90,7 @@ impl<T: Clone> PerDevice<T> {
 
     fn get(&self, device: &Device, make: impl FnOnce(&Device) -> T) -> T {
         let device = device.clone().without_autodiff();
-        // A panic elsewhere cannot leave the list half-written: an entry is pushed whole.
+        // A panic elsewhere cannot leave an incomplete entry, so poisoning is ignored.
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, values)) = made.iter().find(|(known, _)| *known == device) {
             return values.clone();
@@ -112,14 +114,14 @@ impl fmt::Debug for MelPlan {
 }
 
 impl MelPlan {
-    /// A plan with frames of `window.len()` samples every `hop_length` samples.
+    /// A plan for frames of `window.len()` samples, `hop_length` samples apart.
     ///
-    /// `filters` is `[band, bin]` in row-major order. `compression` is `C` of the module's
-    /// formula; `None` leaves the logarithm out.
+    /// `filters` is `[band, bin]` in row-major order. `compression` is `C` of the formula in the
+    /// [module documentation](self); `None` omits the logarithm.
     ///
     /// # Errors
-    /// If the window is empty or longer than [`MAX_N_FFT`], the hop 0, a filter row incomplete,
-    /// or any number not finite (or `C` not above 0).
+    /// If the window is empty or longer than [`MAX_N_FFT`], the hop is 0, a row of `filters` is incomplete, a value is not
+    /// finite, or `C` is not positive.
     pub fn new(
         window: Vec<f32>,
         hop_length: usize,
@@ -141,12 +143,14 @@ impl MelPlan {
             return fail(format!("{len} filter weights, expected a positive multiple of {bins}"));
         }
         if let Some(value) = window.iter().chain(filters).find(|value| !value.is_finite()) {
-            return fail(format!("{value} among the window and filter weights, expected numbers"));
+            return fail(format!(
+                "window and filter weights contain {value}, expected finite values"
+            ));
         }
         if let Some(c) = compression
             && !(c.is_finite() && c > 0.0)
         {
-            return fail(format!("compression = {c}, expected a number above 0"));
+            return fail(format!("compression = {c}, expected a positive number"));
         }
         let band = |row: &[f32]| {
             let first_bin = row.iter().position(|&w| w != 0.0).unwrap_or(0);
@@ -163,19 +167,19 @@ impl MelPlan {
             compression,
             forward: planner.plan_fft_forward(n_fft),
             inverse: planner.plan_fft_inverse(n_fft),
-            lanes: fft::Tables::new(n_fft),
+            tables: fft::Tables::new(n_fft),
             constants: PerDevice::new(),
             #[cfg(feature = "wgpu")]
             on_gpus: PerDevice::new(),
         })
     }
 
-    /// Samples a frame.
+    /// Samples per frame.
     pub fn n_fft(&self) -> usize {
         self.n_fft
     }
 
-    /// What a frame is multiplied by, sample by sample.
+    /// The window function, one value per sample of a frame.
     pub fn window(&self) -> &[f32] {
         &self.window
     }
@@ -185,36 +189,36 @@ impl MelPlan {
         self.hop_length
     }
 
-    /// Fourier frequencies a frame.
+    /// Fourier bins per frame.
     pub fn n_bins(&self) -> usize {
         self.n_fft / 2 + 1
     }
 
-    /// Bands a frame.
+    /// Bands per frame.
     pub fn n_bands(&self) -> usize {
         self.bands.len()
     }
 
-    /// What is summed into bands.
+    /// The exponent of the bins.
     pub fn exponent(&self) -> Exponent {
         self.exponent
     }
 
-    /// `C` of the logarithm, if there is one.
+    /// `C` of the logarithm; `None` without a logarithm.
     pub fn compression(&self) -> Option<f32> {
         self.compression
     }
 
-    /// Whole frames in `samples` samples.
+    /// The number of complete frames in `samples` samples.
     pub fn n_frames(&self, samples: usize) -> usize {
         samples.checked_sub(self.n_fft).map_or(0, |rest| rest / self.hop_length + 1)
     }
 
-    /// The windowed Fourier basis `[n_fft, 2 * bin]`, row-major: first the real parts
-    /// (`w[n] cos`), then the imaginary ones (`-w[n] sin`). What an exporter writes out.
+    /// The windowed Fourier basis `[n_fft, 2 * bin]` in row-major order: the real parts (`w[n] cos`), then the imaginary
+    /// parts (`-w[n] sin`). Exported models contain it.
     pub fn fourier_basis(&self) -> Vec<f32> {
         let (n, bins) = (self.n_fft, self.n_bins());
-        // Angles repeat with period n: one table serves all and keeps its precision.
+        // Angles have period n, so one table of n values is exact for all products i k.
         let (cos, sin): (Vec<f64>, Vec<f64>) = (0..n)
             .map(|i| (i as f64 * std::f64::consts::TAU / n as f64).sin_cos())
             .map(|(sin, cos)| (cos, sin))
@@ -230,7 +234,7 @@ impl MelPlan {
         basis
     }
 
-    /// The filterbank `[bin, band]`, row-major: transposed, ready to be multiplied from the right.
+    /// The transposed filterbank `[bin, band]` in row-major order.
     pub fn filters_transposed(&self) -> Vec<f32> {
         let mut filters = vec![0.0; self.n_bins() * self.n_bands()];
         for (b, band) in self.bands.iter().enumerate() {
@@ -242,18 +246,18 @@ impl MelPlan {
     }
 }
 
-/// Mel spectrogram of `waveforms`, compressed as the plan says.
+/// The compressed mel spectrogram of `waveforms`.
 ///
 /// # Shapes
 /// - `waveforms`: `[batch, sample]`, at least `n_fft` samples
 /// - returns: `[batch, band, frame]`
 ///
 /// # Panics
-/// If the waveforms are shorter than a frame.
+/// If the waveforms are shorter than one frame.
 pub fn log_mel(waveforms: Tensor<2>, plan: &Arc<MelPlan>) -> Tensor<3> {
     let [_, samples] = waveforms.dims();
     let n_fft = plan.n_fft;
-    assert!(samples >= n_fft, "{samples} samples are fewer than one frame of {n_fft}");
+    assert!(samples >= n_fft, "{samples} samples are fewer than the {n_fft} samples of a frame");
     match waveforms.device().without_autodiff().as_dispatch() {
         DispatchDevice::Flex(_) => flex::log_mel(waveforms, plan.clone()),
         #[cfg(feature = "wgpu")]

@@ -1,5 +1,4 @@
-//! Against the definition written out, the two versions against each other, and gradients
-//! against finite differences.
+//! Tests against the definition, against plain tensor operations, and of gradients against finite differences.
 
 #[cfg(feature = "wgpu")]
 mod on_gpus;
@@ -8,8 +7,8 @@ use super::*;
 use crate::testing::{error, noise, values, wide};
 use burn::tensor::TensorData;
 
-/// Settings that differ in everything that the code distinguishes: odd and even lengths, hops
-/// that divide the length or do not, or exceed it.
+/// Plans for all cases that the code distinguishes: odd and even lengths, powers of two, and hops that divide the length, do
+/// not divide it, or exceed it.
 fn plans() -> Vec<Arc<MelPlan>> {
     let sizes = [(16, 8, 5), (16, 4, 3), (16, 16, 4), (15, 5, 4), (12, 5, 4), (7, 9, 2), (1, 1, 1)];
     let mut plans = Vec::new();
@@ -19,7 +18,7 @@ fn plans() -> Vec<Arc<MelPlan>> {
         let filters: Vec<f32> = (0..bands * bins)
             .map(|i| {
                 let (band, bin): (usize, usize) = (i / bins, i % bins);
-                // Neighbouring bins only, and band 0 empty in one of the settings.
+                // Neighbouring bins only; band 0 is empty in one of the plans.
                 let centre = band * bins / bands;
                 let near = bin.abs_diff(centre) <= 1 && !(bands == 5 && band == 0);
                 if near { 0.2 + 0.1 * bin as f32 } else { 0.0 }
@@ -35,7 +34,7 @@ fn plans() -> Vec<Arc<MelPlan>> {
     plans
 }
 
-/// The module's formula as loops, in double precision.
+/// The formula of the module as loops in double precision.
 fn by_definition(plan: &MelPlan, waveform: &[f64]) -> Vec<f64> {
     let filters = plan.filters_transposed();
     let n_frames = plan.n_frames(waveform.len());
@@ -73,11 +72,11 @@ type Operation = fn(Tensor<2>, &Arc<MelPlan>) -> Tensor<3>;
 const OPERATIONS: [(&str, Operation); 2] =
     [("fast", log_mel), ("composite", |waveforms, plan| log_mel_composite(waveforms, plan))];
 
-/// Single precision, sums of some tens of terms.
+/// For sums of tens of terms in single precision.
 const TOLERANCE: f64 = 5e-6;
 
 #[test]
-fn values_follow_the_definition() {
+fn values_equal_the_definition() {
     let waveforms = noise(1, 2 * 61);
     for plan in plans() {
         let expected: Vec<f64> =
@@ -92,7 +91,7 @@ fn values_follow_the_definition() {
 }
 
 #[test]
-fn gradients_follow_finite_differences() {
+fn gradients_equal_finite_differences() {
     let samples = 45;
     let waveform = noise(2, samples);
     let exact = wide(&waveform);
@@ -124,14 +123,14 @@ fn gradients_follow_finite_differences() {
             let loss = (output * Tensor::from_data(weights, &device)).sum();
             let gradient = input.grad(&loss.backward()).unwrap();
             let error = error(&values(gradient), &expected);
-            // The differences are good to about 1e-9; a magnitude near 0 amplifies rounding.
+            // The differences are accurate to about 1e-9; a magnitude near 0 amplifies rounding.
             assert!(error < 2e-5, "{name} {plan:?}: {error}");
         }
     }
 }
 
 #[test]
-fn both_agree_on_a_batch_that_is_not_contiguous() {
+fn kernel_equals_plain_operations_on_a_non_contiguous_batch() {
     let device = Device::flex().autodiff();
     let batch = 3;
     for plan in plans() {
@@ -149,7 +148,7 @@ fn both_agree_on_a_batch_that_is_not_contiguous() {
 }
 
 #[test]
-fn silence_has_finite_gradients() {
+fn gradients_of_silence_are_finite() {
     let device = Device::flex().autodiff();
     for plan in plans() {
         for (name, operation) in OPERATIONS {
@@ -165,7 +164,7 @@ fn silence_has_finite_gradients() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_invalid_argument() {
     let plan = |window: usize, hop, filters: &[f32], c| {
         MelPlan::new(vec![1.0; window], hop, filters, Exponent::Power, c).unwrap_err().to_string()
     };

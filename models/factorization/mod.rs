@@ -1,3 +1,3 @@
-//! Matrix factorization of listening data.
+//! Matrix factorization of listening data: latent factors of users and items.
 
 pub mod wmf;

@@ -1,6 +1,6 @@
 //! Triangular filters, equally spaced on the mel scale, over the bins of a Fourier transform.
 //!
-//! Defined as librosa's `filters.mel`, against whose numbers `tests/mel.rs` holds the result.
+//! The definition is that of librosa's `filters.mel`; `tests/mel.rs` compares the results.
 //!
 //! # References
 //! - `slaney`: Slaney (1998), Auditory Toolbox, version 2: linear below 1 kHz, logarithmic above.
@@ -8,8 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How frequencies are spaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The mel scale: how frequencies are spaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MelScale {
     /// Linear below 1 kHz, logarithmic above.
@@ -19,29 +19,29 @@ pub enum MelScale {
     Htk,
 }
 
-/// How filters are scaled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The scale of the filters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilterNorm {
-    /// Equal area: 2 divided by the width in Hz.
+    /// Equal areas: peaks of 2 divided by the width in Hz.
     #[default]
     Slaney,
     /// Peaks of 1.
     None,
 }
 
-/// Hz where the `slaney` scale turns logarithmic.
+/// Frequency in Hz above which the `slaney` scale is logarithmic.
 const BREAK_HZ: f64 = 1_000.0;
-/// Below it, Hz a mel.
+/// Hz per mel below it.
 const LINEAR_STEP: f64 = 200.0 / 3.0;
 
-/// Natural logarithm of the frequency ratio of one mel above [`BREAK_HZ`].
+/// Natural logarithm of the frequency ratio per mel above [`BREAK_HZ`].
 fn log_step() -> f64 {
     6.4_f64.ln() / 27.0
 }
 
 impl MelScale {
-    /// Mels of a frequency in Hz.
+    /// A frequency in Hz as mels.
     pub fn from_hz(self, hz: f64) -> f64 {
         match self {
             Self::Htk => 2595.0 * (hz / 700.0 + 1.0).log10(),
@@ -50,7 +50,7 @@ impl MelScale {
         }
     }
 
-    /// Frequency in Hz of a number of mels.
+    /// A number of mels as a frequency in Hz.
     pub fn to_hz(self, mel: f64) -> f64 {
         match self {
             Self::Htk => 700.0 * (10.0_f64.powf(mel / 2595.0) - 1.0),
@@ -59,12 +59,7 @@ impl MelScale {
         }
     }
 
-    /// Centre frequencies of `bands` filters between `f_min` and `f_max`, in Hz.
-    pub fn centres(self, bands: usize, f_min: f64, f_max: f64) -> Vec<f64> {
-        self.edges(bands, f_min, f_max)[1..=bands].to_vec()
-    }
-
-    /// `bands + 2` frequencies in Hz: filter `b` rises from `b`, peaks at `b + 1`, ends at `b + 2`.
+    /// `bands + 2` frequencies in Hz: filter `b` rises from edge `b`, peaks at `b + 1` and ends at `b + 2`.
     fn edges(self, bands: usize, f_min: f64, f_max: f64) -> Vec<f64> {
         let (low, high) = (self.from_hz(f_min), self.from_hz(f_max));
         let step = (high - low) / (bands + 1) as f64;
@@ -72,10 +67,9 @@ impl MelScale {
     }
 }
 
-/// Weights `[band, bin]`, row-major, with `n_fft / 2 + 1` bins.
+/// Weights of the filters, `[band, bin]`, row-major, with `n_fft / 2 + 1` bins; `f_min` and `f_max` in Hz.
 ///
-/// Frequencies in Hz. A filter narrower than the distance of two bins may catch none and be all
-/// zeros; librosa does the same.
+/// A filter that is narrower than the distance of two bins can be all zeros, as in librosa.
 pub fn mel_filters(
     sample_rate: u32,
     n_fft: usize,
@@ -107,13 +101,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scales_invert_and_meet_their_definitions() {
+    fn scales_are_invertible_and_match_their_definitions() {
         for scale in [MelScale::Slaney, MelScale::Htk] {
             for hz in [0.0, 20.0, 440.0, 999.9, 1_000.0, 1_000.1, 8_000.0, 22_050.0] {
                 assert!((scale.to_hz(scale.from_hz(hz)) - hz).abs() < 1e-8 * (1.0 + hz));
             }
         }
-        // 1 kHz is 1000 mel by HTK's construction, 15 by Slaney's; 6.4 kHz is 27 steps further.
+        // 1 kHz is 1000 mel for HTK and 15 mel for Slaney; 6.4 kHz is 27 Slaney steps higher.
         assert!((MelScale::Htk.from_hz(1_000.0) - 1_000.0).abs() < 0.02);
         assert!((MelScale::Slaney.from_hz(1_000.0) - 15.0).abs() < 1e-12);
         assert!((MelScale::Slaney.from_hz(6_400.0) - 42.0).abs() < 1e-12);

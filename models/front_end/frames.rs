@@ -1,26 +1,25 @@
-//! Features that a data set comes with, in the place of a front end.
+//! Features that come with a dataset, in place of a front end.
 //!
-//! What reaches the network is then no waveform but the numbers of one frame after the other, as many a
-//! second as `width * frames_per_second`; this front end only puts them into bands and frames. All that
-//! follows (networks, whitening and K-means, transfer) takes them as it takes a spectrogram. The defaults
-//! are those of AudioSet: 128 numbers a second.
+//! The input is not a waveform but the values of all frames, frame after frame, `width * frames_per_second`
+//! values per second; this front end only arranges them as bands and frames. Everything else (networks,
+//! whitening and K-means, transfer) treats them like a spectrogram. The defaults are those of AudioSet: 128
+//! values per second.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::excerpt_too_short;
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{ensure, excerpt_too_short, in_range};
 use crate::onnx::{Graph, Value};
 
-/// What the frames are; both must be those of the data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Settings of [`Frames`], which must match the dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FramesConfig {
-    /// Numbers a frame.
+    /// Number of values per frame; 128 by default.
     pub width: usize,
-    /// Frames a second, a whole number of them.
+    /// Frame rate, in frames per second, a whole number; 1 by default.
     pub frames_per_second: u32,
 }
 
@@ -31,51 +30,46 @@ impl Default for FramesConfig {
 }
 
 impl FramesConfig {
-    /// Numbers a second.
+    /// Values per second.
     pub fn sample_rate(&self) -> u32 {
         u32::try_from(self.width).unwrap_or(u32::MAX).saturating_mul(self.frames_per_second)
     }
 
-    /// Whole frames in `samples` numbers.
+    /// Whole frames in `samples` values.
     pub fn frames(&self, samples: usize) -> usize {
         samples / self.width.max(1)
     }
 
     /// # Errors
-    /// Names the first value that cannot be, or an excerpt that is not made of whole frames.
+    /// Names the first invalid value, or says that an excerpt does not consist of whole frames.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         in_range("width", self.width, 1, 1 << 16)?;
         in_range("frames_per_second", self.frames_per_second, 1, 1_000)?;
         if excerpt_samples < self.width {
             return Err(excerpt_too_short(excerpt_samples, self.width));
         }
-        if !excerpt_samples.is_multiple_of(self.width) {
-            let remedy = format!(
-                "set training.excerpt_seconds to a multiple of 1/{}",
-                self.frames_per_second
-            );
-            return Err(ModelError::new(
-                "excerpt",
-                format!("{excerpt_samples} numbers"),
-                format!("not made of whole frames of {}", self.width),
-                remedy,
-            ));
-        }
-        Ok(())
+        let rate = self.frames_per_second;
+        ensure(
+            excerpt_samples.is_multiple_of(self.width),
+            "excerpt",
+            format!("{excerpt_samples} values"),
+            format!("not a multiple of the {} values of a frame", self.width),
+            format!("set training.excerpt_seconds to a multiple of 1/{rate}"),
+        )
     }
 
-    /// The front end; nothing of it is learned.
+    /// The front end, which has no weights.
     pub fn init(&self) -> Frames {
         Frames { width: self.width }
     }
 
     /// One line for reports.
     pub fn describe(&self) -> String {
-        format!("features of {} numbers, {} a second", self.width, self.frames_per_second)
+        format!("features of {} values, {} per second", self.width, self.frames_per_second)
     }
 }
 
-/// See the head of this file.
+/// Values to frames; see the module documentation.
 #[derive(Module, Debug)]
 pub struct Frames {
     width: usize,
@@ -88,13 +82,10 @@ impl Frames {
     pub fn forward(&self, numbers: Tensor<2>) -> Tensor<3> {
         let [batch, count] = numbers.dims();
         let frames = count / self.width;
-        // Whole frames only: the config has refused others.
         let numbers = numbers.narrow(1, 0, frames * self.width);
         numbers.reshape([batch, frames, self.width]).swap_dims(1, 2)
     }
-}
 
-impl Frames {
     /// `[batch, frame * width]` to `[batch, width, frame]`; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower(&self, graph: &mut Graph, numbers: &Value) -> Value {
         let frames = numbers.shape()[0] / self.width;
@@ -111,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_frame_by_frame() {
+    fn values_are_arranged_frame_by_frame() {
         let config = FramesConfig { width: 3, frames_per_second: 2 };
         assert_eq!((config.sample_rate(), config.frames(6)), (6, 2));
         let numbers: Vec<f32> = (0..12).map(|n| n as f32).collect();
@@ -123,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_not_cut() {
+    fn excerpts_of_partial_frames_are_refused() {
         let config = FramesConfig::default();
         assert!(config.validate(1_280).is_ok());
         let error = config.validate(1_300).unwrap_err().to_string();

@@ -1,12 +1,12 @@
-//! Log-mel spectrogram: the front end that learns nothing.
+//! Log-mel spectrogram, a front end without learned weights.
 //!
 //! P3 (Dieleman & Schrauwen 2014, End-to-end learning for music audio), section on the
-//! spectrogram input: 128 mel bands, log(1 + 10 000 x). The window of 512 and hop of 256 samples
-//! at 16 kHz are those of the re-implementations; the paper sweeps both. Which mel scale and
-//! normalisation the paper used is not known here: librosa's defaults (Slaney) are taken.
+//! spectrogram input: 128 mel bands, log(1 + 10 000 x). The window of 512 and the hop of 256 samples
+//! at 16 kHz follow other implementations; the paper compares several of both. Mel scale and
+//! normalisation are the defaults of librosa (Slaney), since those of the paper are not known.
 //!
-//! With the network of [`tagger`](crate::networks::tagger) on top, the paper reports ROC-AUC 0.8815 on
-//! MagnaTagATune (window and hop 256), 0.8690 (1024 and 1024).
+//! With the network of [`tagger`](crate::networks::tagger), the paper reports ROC-AUC 0.8815 on
+//! MagnaTagATune (window and hop 256) and 0.8690 (1024 and 1024).
 
 use std::sync::Arc;
 
@@ -17,54 +17,54 @@ use kernels::mel::{Exponent, MAX_N_FFT, MelPlan, ROOT_FLOOR, log_mel};
 use serde::{Deserialize, Serialize};
 
 use super::filterbank::{FilterNorm, MelScale, mel_filters};
-use super::{check_sample_rate, excerpt_too_short, output_length};
+use super::{check_sample_rate, output_length};
 use crate::ModelError;
-use crate::error::in_range;
-use crate::onnx::{Graph, LARGEST_BASIS, Padding, Value, Windows};
+use crate::error::{ensure, excerpt_too_short, in_range};
+use crate::onnx::{Graph, LARGEST_BASIS, Padding, Value, Windows, transposed};
 
-/// Everything that [`Mel`] leaves open; keys, defaults and meanings as in librosa where not noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Mel`]; keys, defaults and meanings are those of librosa unless noted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MelConfig {
-    /// In Hz.
+    /// Sample rate of the audio, in Hz; 16000 by default.
     pub sample_rate: u32,
-    /// Samples that are transformed; any number, not only powers of two.
+    /// Length of the Fourier transform, in samples, any number and not only powers of two; 512 by default.
     pub n_fft: usize,
-    /// Samples of the Hann window, in the middle of the `n_fft`; `n_fft` by default.
+    /// Length of the Hann window, in samples, centred in the transform; `n_fft` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub win_length: Option<usize>,
-    /// Samples from frame to frame.
+    /// Distance between frames, in samples; 256 by default.
     pub hop_length: usize,
-    /// Bands.
+    /// Number of mel bands; 128 by default.
     pub n_mels: usize,
-    /// Lower edge of the lowest band, in Hz.
+    /// Lower edge of the lowest band, in Hz; 0 by default.
     pub f_min: f64,
     /// Upper edge of the highest band, in Hz; half the sample rate by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub f_max: Option<f64>,
-    /// How bands are spaced; `slaney` by default.
+    /// Mel scale, which sets the spacing of the bands; `"slaney"` by default.
     pub mel_scale: MelScale,
-    /// How bands are scaled; `slaney`, equal areas, by default.
+    /// Scale of the filters; `"slaney"` by default, which gives them equal areas.
     pub norm: FilterNorm,
-    /// 2 sums power into bands, 1 magnitude.
+    /// Exponent of the spectrum, 2 for power or 1 for magnitude; 2 by default.
     pub power: f64,
-    /// `C` in log(1 + C x), natural logarithm.
+    /// `C` in the compression log(1 + C x), natural logarithm; 10000 by default.
     pub compression: f64,
-    /// Whether frame `t` is centred on sample `t * hop_length`, the ends padded with `n_fft / 2`
-    /// samples. By default (unlike in librosa) it begins there, and nothing is padded.
+    /// Whether frame `t` is centred on sample `t * hop_length`, with `n_fft / 2` samples of padding at both
+    /// ends; false by default, unlike in librosa, so that frame `t` begins there.
     pub center: bool,
-    /// With what the ends are padded if `center`.
+    /// Padding at the ends if `center` is true; `"constant"` by default.
     pub pad_mode: PadKind,
 }
 
-/// What stands beyond the ends of the waveform.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Padding at the ends of the waveform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PadKind {
-    /// Silence.
+    /// Zeros.
     #[default]
     Constant,
-    /// The waveform mirrored, its last sample not repeated.
+    /// The waveform mirrored without repeating its last sample.
     Reflect,
 }
 
@@ -88,16 +88,16 @@ impl Default for MelConfig {
     }
 }
 
-/// Most bands that a mel front end gives.
+/// Largest number of bands.
 const MAX_MELS: usize = 4_096;
 
 impl MelConfig {
-    /// For examples: 12 bands of windows of 64 samples.
+    /// A small spectrogram for examples: 12 bands, windows of 64 samples.
     pub(crate) fn small() -> Self {
         Self { n_fft: 64, hop_length: 32, n_mels: 12, ..Self::default() }
     }
 
-    /// Samples of the window.
+    /// Length of the window in samples.
     pub fn window_length(&self) -> usize {
         self.win_length.unwrap_or(self.n_fft)
     }
@@ -114,17 +114,14 @@ impl MelConfig {
     }
 
     /// # Errors
-    /// Names the first value that no mel spectrogram can be made with, or an excerpt too short.
+    /// Names the first invalid value, or says that an excerpt is too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         check_sample_rate(self.sample_rate)?;
         in_range("n_fft", self.n_fft, 1, MAX_N_FFT)?;
-        if let Some(length) = self.win_length
-            && !(1..=self.n_fft).contains(&length)
-        {
-            let (problem, n_fft) = ("does not fit into n_fft", self.n_fft);
-            let remedy = format!("set it to 1 or more, up to {n_fft}, or raise n_fft");
-            return Err(ModelError::new("win_length", length, problem, remedy));
-        }
+        let length = self.window_length();
+        let remedy = format!("set it to 1 or more, up to {}, or raise n_fft", self.n_fft);
+        let fits = (1..=self.n_fft).contains(&length);
+        ensure(fits, "win_length", length, "does not fit into n_fft", remedy)?;
         in_range("hop_length", self.hop_length, 1, 1 << 24)?;
         in_range("n_mels", self.n_mels, 1, MAX_MELS)?;
         let nyquist = f64::from(self.sample_rate) / 2.0;
@@ -132,19 +129,16 @@ impl MelConfig {
         if let Some(f_max) = self.f_max {
             in_range("f_max", f_max, 0.0, nyquist)?;
         }
-        // The distance of neighbouring edges divides: it must not vanish in rounding.
+        // The distance of neighbouring edges is a divisor, which rounding must not make 0.
         let f_max = self.highest_frequency();
-        if f_max - self.f_min < 1.0 {
-            let problem = format!("no band fits between it and f_max = {f_max}");
-            return Err(ModelError::new("f_min", self.f_min, problem, "lower it, or raise f_max"));
-        }
-        if self.power != 1.0 && self.power != 2.0 {
-            let remedy = "set it to 2.0 (power) or 1.0 (magnitude)";
-            return Err(ModelError::new("power", self.power, "not supported", remedy));
-        }
+        let problem = format!("leaves no room for a band below f_max = {f_max}");
+        let room = f_max - self.f_min >= 1.0;
+        ensure(room, "f_min", self.f_min, problem, "lower it, or raise f_max")?;
+        let remedy = "set it to 2.0 (power) or 1.0 (magnitude)";
+        ensure([1.0, 2.0].contains(&self.power), "power", self.power, "not supported", remedy)?;
         in_range("compression", self.compression, 1e-6, 1e12)?;
         if self.center && self.pad_mode == PadKind::Reflect && excerpt_samples <= self.n_fft / 2 {
-            // A reflection is at most as long as what is reflected.
+            // A reflection cannot be longer than the signal.
             return Err(excerpt_too_short(excerpt_samples, self.n_fft / 2 + 1));
         }
         if excerpt_samples == 0 || self.frames(excerpt_samples) == 0 {
@@ -153,26 +147,26 @@ impl MelConfig {
         Ok(())
     }
 
-    /// Bands that lie between two frequencies of the transform and are 0 whatever is heard.
+    /// Number of bands that lie between two frequencies of the Fourier transform and are therefore always 0.
     pub fn empty_bands(&self) -> usize {
         let bins = self.n_fft / 2 + 1;
         let filters = self.filters();
         filters.chunks_exact(bins).filter(|band| band.iter().all(|&weight| weight == 0.0)).count()
     }
 
-    /// `[band, bin]`
+    /// The filters, `[band, bin]`.
     fn filters(&self) -> Vec<f32> {
         let range = (self.f_min, self.highest_frequency());
         mel_filters(self.sample_rate, self.n_fft, self.n_mels, range, self.mel_scale, self.norm)
     }
 
     /// # Errors
-    /// Where a value makes it impossible; see [`MelConfig::validate`].
+    /// If a value is invalid; see [`MelConfig::validate`].
     pub fn init(&self) -> Result<Mel, ModelError> {
         self.init_compressed(Some(self.compression as f32))
     }
 
-    /// The same without the logarithm.
+    /// A spectrogram without the logarithm.
     pub(super) fn init_linear(&self) -> Result<Mel, ModelError> {
         self.init_compressed(None)
     }
@@ -200,21 +194,21 @@ impl MelConfig {
     }
 }
 
-/// Periodic Hann window of `length` samples in the middle of `n_fft`, zeros around it.
+/// Periodic Hann window of `length` samples, centred in `n_fft` samples and padded with zeros.
 fn hann_window(length: usize, n_fft: usize) -> Vec<f32> {
     let mut window = vec![0.0; n_fft];
     let start = (n_fft - length) / 2;
     for (i, value) in window[start..start + length].iter_mut().enumerate() {
         let phase = std::f64::consts::TAU * i as f64 / length as f64;
-        // A window of one sample is 1, not the 0 that the formula gives.
+        // The formula gives 0 for a window of one sample.
         *value = if length == 1 { 1.0 } else { (0.5 - 0.5 * phase.cos()) as f32 };
     }
     window
 }
 
-/// Waveforms to log-mel spectrograms, on the device that the waveforms are on.
+/// Waveforms to log-mel spectrograms, on the device of the waveforms.
 ///
-/// Has no parameters and leaves nothing in a record: its constants follow from the config.
+/// Has no parameters, so a record does not contain it: its constants follow from the config.
 #[derive(Module, Debug)]
 pub struct Mel {
     #[module(skip)]
@@ -242,18 +236,11 @@ impl Mel {
         log_mel(waveforms, &self.plan)
     }
 
-    /// The transform in numbers, for exporters.
+    /// The constants of the transform.
     pub fn plan(&self) -> &MelPlan {
         &self.plan
     }
 
-    /// How the ends are padded (by half of `n_fft` each), if they are.
-    pub fn padding(&self) -> Option<PadKind> {
-        self.padding
-    }
-}
-
-impl Mel {
     /// `[batch, sample]` to `[batch, band, frame]`; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
         let plan = &self.plan;
@@ -263,7 +250,7 @@ impl Mel {
             Some(PadKind::Constant) => graph.pad(waveforms, n_fft / 2, Padding::Zeros),
             Some(PadKind::Reflect) => graph.pad(waveforms, n_fft / 2, Padding::Reflect),
         };
-        // Real parts and imaginary ones below each other, squared: [2 bin, frame].
+        // Squares of the real parts, then of the imaginary parts: [2 bin, frame].
         let squares = if n_fft <= LARGEST_BASIS || !n_fft.is_power_of_two() {
             let signal = graph.reshape(&x, &[1, x.shape()[0]]);
             let basis = transposed(&plan.fourier_basis(), 2 * bins);
@@ -288,11 +275,11 @@ impl Mel {
                 graph.unary("Sqrt", &power)
             }
         };
-        // log(1 + C m): the filters bring C, and a bias of 1.
+        // log(1 + C m): the filters contain C, and the bias is 1.
         let scale = plan.compression().unwrap_or(1.0);
         let filters: Vec<f32> =
             transposed(&plan.filters_transposed(), bands).iter().map(|f| scale * f).collect();
-        // The sum of both squares is the power: each has the same filters.
+        // The power is the sum of both squares, which therefore have the same filters.
         let times = size.shape()[0] / bins;
         let rows = filters.chunks_exact(bins).flat_map(|row| row.repeat(times));
         let rows: Vec<f32> = rows.collect();
@@ -305,10 +292,4 @@ impl Mel {
             None => bands,
         }
     }
-}
-
-/// A matrix of so many columns, row-major, with rows and columns changed.
-fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
-    let rows = matrix.len() / columns;
-    (0..matrix.len()).map(|at| matrix[at % rows * columns + at / rows]).collect()
 }

@@ -1,13 +1,13 @@
 //! Mel-frequency cepstral coefficients with their differences over time.
 //!
 //! P2 (van den Oord, Dieleman & Schrauwen 2013, Deep content-based music recommendation), section
-//! on the bag-of-words representation: 13 coefficients from windows of 1024 samples every 512 at
-//! 22 050 Hz, with first and second differences: 39 numbers a frame.
+//! on the bag-of-words representation: 13 coefficients from windows of 1024 samples with a hop of 512 at
+//! 22 050 Hz, with first and second differences: 39 values per frame.
 //!
-//! The paper does not define them further. Here they are librosa's: decibels of a mel power
-//! spectrogram of 128 bands, no more than `top_db` below the excerpt's loudest value, an orthonormal
+//! The paper does not define them further. Here they are those of librosa: decibels of a mel power
+//! spectrogram of 128 bands, limited to `top_db` below the maximum of the excerpt, an orthonormal
 //! cosine transform (type II), and the slope and curvature of the least-squares line and parabola
-//! over `delta_frames` frames, those at the ends repeated.
+//! over `delta_frames` frames, with the differences at the ends repeated.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -15,39 +15,38 @@ use burn::tensor::module::conv1d;
 use burn::tensor::ops::{ConvOptions, PadMode};
 use serde::{Deserialize, Serialize};
 
-use super::excerpt_too_short;
 use super::mel::{Mel, MelConfig, PadKind};
 use crate::ModelError;
-use crate::error::in_range;
-use crate::fitted::Fixed;
+use crate::error::{ensure, excerpt_too_short, in_range};
+use crate::fitted::Constant;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
-/// Everything that [`Mfcc`] leaves open; keys and meanings as in librosa where not noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Mfcc`]; keys and meanings are those of librosa unless noted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MfccConfig {
-    /// In Hz.
+    /// Sample rate of the audio, in Hz; 22050 by default.
     pub sample_rate: u32,
-    /// Samples that are transformed, and of the Hann window.
+    /// Length of the Fourier transform and of the Hann window, in samples; 1024 by default.
     pub n_fft: usize,
-    /// Samples from frame to frame.
+    /// Distance between frames, in samples; 512 by default.
     pub hop_length: usize,
-    /// Bands of the mel spectrogram.
+    /// Number of mel bands; 128 by default.
     pub n_mels: usize,
-    /// Lower edge of the lowest band, in Hz.
+    /// Lower edge of the lowest band, in Hz; 0 by default.
     pub f_min: f64,
     /// Upper edge of the highest band, in Hz; half the sample rate by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub f_max: Option<f64>,
-    /// Coefficients, the first of them (the level) included.
+    /// Number of coefficients, including the first, which is the level; 13 by default.
     pub n_mfcc: usize,
-    /// What is quieter than the loudest value of the excerpt by more than this, in dB, is raised to it.
+    /// Dynamic range below the maximum of an excerpt, in dB; 80 by default. Quieter values are raised to it.
     pub top_db: f64,
-    /// How many differences over time follow: 0, 1 (slope), 2 (and curvature).
+    /// Number of differences over time, 0 for none, 1 for the slope, 2 for slope and curvature; 2 by default.
     pub deltas: usize,
-    /// Frames that a difference looks at; odd.
+    /// Length of the window of a difference, in frames, an odd number; 9 by default.
     pub delta_frames: usize,
-    /// Whether frame `t` is centred on sample `t * hop_length`, the ends padded with silence.
+    /// Whether frame `t` is centred on sample `t * hop_length`, with zeros at both ends; false by default.
     pub center: bool,
 }
 
@@ -69,11 +68,11 @@ impl Default for MfccConfig {
     }
 }
 
-/// Least power in decibels: that of librosa's `power_to_db`.
+/// Smallest power that is converted to decibels, as in librosa's `power_to_db`.
 const LEAST_POWER: f64 = 1e-10;
 
 impl MfccConfig {
-    /// For examples: 5 coefficients of windows of 64 samples.
+    /// A small config for examples: 5 coefficients, windows of 64 samples.
     pub(crate) fn small() -> Self {
         Self {
             sample_rate: 16_000,
@@ -86,7 +85,7 @@ impl MfccConfig {
         }
     }
 
-    /// Numbers a frame.
+    /// Values per frame.
     pub fn bands(&self) -> usize {
         self.n_mfcc.saturating_mul(1 + self.deltas)
     }
@@ -94,7 +93,7 @@ impl MfccConfig {
     /// Frames in `samples` samples.
     pub fn frames(&self, samples: usize) -> usize {
         let frames = self.mel().frames(samples);
-        // A difference over time needs its frames.
+        // A difference over time needs a whole window.
         if self.deltas > 0 && frames < self.delta_frames { 0 } else { frames }
     }
 
@@ -113,17 +112,16 @@ impl MfccConfig {
     }
 
     /// # Errors
-    /// Names the first value that nothing can be made with, or an excerpt too short.
+    /// Names the first invalid value, or says that an excerpt is too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         self.mel().validate(excerpt_samples)?;
         in_range("n_mfcc", self.n_mfcc, 1, self.n_mels)?;
         in_range("top_db", self.top_db, 1.0, 1_000.0)?;
         in_range("deltas", self.deltas, 0, 2)?;
         in_range("delta_frames", self.delta_frames, 3, 1_001)?;
-        if self.delta_frames.is_multiple_of(2) {
-            let remedy = "set it to an odd number; librosa's is 9";
-            return Err(ModelError::new("delta_frames", self.delta_frames, "even", remedy));
-        }
+        let odd = !self.delta_frames.is_multiple_of(2);
+        let remedy = "set it to an odd number; the default is 9";
+        ensure(odd, "delta_frames", self.delta_frames, "even", remedy)?;
         if self.frames(excerpt_samples) == 0 {
             let needed = self.n_fft.saturating_add((self.delta_frames - 1) * self.hop_length);
             return Err(excerpt_too_short(excerpt_samples, needed));
@@ -132,7 +130,7 @@ impl MfccConfig {
     }
 
     /// # Errors
-    /// Where a value makes it impossible; see [`MfccConfig::validate`].
+    /// If a value is invalid; see [`MfccConfig::validate`].
     pub fn init(&self) -> Result<Mfcc, ModelError> {
         let cosines = cosine_transform(self.n_mels, self.n_mfcc);
         let windows = match self.deltas {
@@ -140,12 +138,12 @@ impl MfccConfig {
             count => {
                 let both = [slope(self.delta_frames), curvature(self.delta_frames)];
                 let windows = both[..count].concat();
-                Some(Fixed::new(windows, [count, 1, self.delta_frames]))
+                Some(Constant::new(windows, [count, 1, self.delta_frames]))
             }
         };
         Ok(Mfcc {
             mel: self.mel().init_linear()?,
-            cosines: Fixed::new(cosines, [self.n_mels, self.n_mfcc]),
+            cosines: Constant::new(cosines, [self.n_mels, self.n_mfcc]),
             top_db: self.top_db,
             windows,
         })
@@ -162,7 +160,7 @@ impl MfccConfig {
     }
 }
 
-/// The first rows of the orthonormal cosine transform of type II, `[band, coefficient]`.
+/// The first columns of the orthonormal cosine transform of type II, `[band, coefficient]`.
 fn cosine_transform(bands: usize, coefficients: usize) -> Vec<f32> {
     let n = bands as f64;
     let mut matrix = Vec::with_capacity(bands * coefficients);
@@ -176,14 +174,14 @@ fn cosine_transform(bands: usize, coefficients: usize) -> Vec<f32> {
     matrix
 }
 
-/// Weights that give the slope of the least-squares line through `frames` values.
+/// Weights for the slope of the least-squares line through `frames` values.
 fn slope(frames: usize) -> Vec<f32> {
     let half = (frames / 2) as i64;
     let squares: i64 = (-half..=half).map(|k| k * k).sum();
     (-half..=half).map(|k| (k as f64 / squares as f64) as f32).collect()
 }
 
-/// Weights that give the second derivative of the least-squares parabola through `frames` values.
+/// Weights for the second derivative of the least-squares parabola through `frames` values.
 fn curvature(frames: usize) -> Vec<f32> {
     let half = (frames / 2) as i64;
     let square = |k: i64| (k * k) as f64;
@@ -192,18 +190,18 @@ fn curvature(frames: usize) -> Vec<f32> {
     (-half..=half).map(|k| (2.0 * (square(k) - mean) / norm) as f32).collect()
 }
 
-/// Waveforms to cepstral coefficients. Has no parameters and leaves nothing in a record.
+/// Waveforms to cepstral coefficients. Has no parameters, so a record does not contain it.
 #[derive(Module, Debug)]
 pub struct Mfcc {
     mel: Mel,
     /// `[band, coefficient]`
     #[module(skip)]
-    cosines: Fixed<2>,
+    cosines: Constant<2>,
     #[module(skip)]
     top_db: f64,
     /// `[difference, 1, frame]`
     #[module(skip)]
-    windows: Option<Fixed<3>>,
+    windows: Option<Constant<3>>,
 }
 
 impl Mfcc {
@@ -234,9 +232,7 @@ impl Mfcc {
         let differences = inner.swap_dims(1, 2).reshape([batch, count * coefficients, frames]);
         Tensor::cat(vec![cepstrum, differences], 1)
     }
-}
 
-impl Mfcc {
     /// `[batch, sample]` to `[batch, coefficient, frame]`; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
         let power = self.mel.lower(graph, waveforms); // [batch, band, frame]
@@ -270,9 +266,8 @@ impl Mfcc {
 mod tests {
     use super::*;
 
-    /// A line has its slope and no curvature, a parabola its second derivative.
     #[test]
-    fn differences_of_polynomials() {
+    fn differences_of_lines_and_parabolas_are_exact() {
         for frames in [3, 5, 9, 15] {
             let at = |f: &dyn Fn(f64) -> f64, weights: Vec<f32>| -> f64 {
                 let half = (frames / 2) as i64;
@@ -288,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cosine_transform_keeps_lengths() {
+    fn cosine_transform_is_orthonormal() {
         let matrix = cosine_transform(8, 8);
         for i in 0..8 {
             for j in 0..8 {

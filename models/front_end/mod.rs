@@ -1,8 +1,8 @@
-//! Front ends: from a waveform to bands over time, by rule or learned.
+//! Front ends: from a waveform to bands over time, computed by rule or learned.
 //!
-//! Every front end takes `[batch, sample]` at its own `sample_rate` and gives `[batch, band, frame]`; those
-//! of several levels stack them. To add one: write its file, add a line to each of the two enums below, and
-//! an arm where the compiler asks for it.
+//! Every front end takes `[batch, sample]` at its own `sample_rate` and returns `[batch, band, frame]`; front ends
+//! with several levels stack them. To add one: write its file, add it to the two enums and to `dispatch!`
+//! below, and add an arm wherever the compiler requires it.
 
 pub mod filterbank;
 pub mod frames;
@@ -17,7 +17,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{ensure, in_range};
 use crate::onnx::{Graph, Value};
 pub use frames::{Frames, FramesConfig};
 pub use mel::{Mel, MelConfig};
@@ -26,21 +26,21 @@ pub use multiresolution::{Multiresolution, MultiresolutionConfig};
 pub use pyramid::{Pyramid, PyramidConfig, PyramidKind};
 pub use strided::{LearnedFilters, Strided, StridedConfig};
 
-/// The front ends that an experiment may name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The front ends that an experiment can name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum FrontEndConfig {
-    /// Features that a data set comes with, as they are.
+    /// `frames`: features that come with the dataset, unchanged.
     Frames(FramesConfig),
-    /// The logarithm of a mel spectrogram.
+    /// `mel`: a log-mel spectrogram.
     Mel(MelConfig),
-    /// Mel-frequency cepstral coefficients with their differences over time.
+    /// `mfcc`: mel-frequency cepstral coefficients and their differences over time.
     Mfcc(MfccConfig),
-    /// Mel spectrograms with windows of several lengths, stacked.
+    /// `multiresolution`: mel spectrograms with windows of several lengths, stacked.
     Multiresolution(MultiresolutionConfig),
-    /// A mel spectrogram made coarser and coarser over time, stacked.
+    /// `pyramid`: a mel spectrogram at several time scales, stacked.
     Pyramid(PyramidConfig),
-    /// A convolution on the waveform, whose filters are learned.
+    /// `strided`: a strided convolution on the waveform with learned filters.
     Strided(StridedConfig),
 }
 
@@ -50,8 +50,8 @@ impl Default for FrontEndConfig {
     }
 }
 
-/// A front end of any of the kinds above.
-#[allow(missing_docs, reason = "see the variants of FrontEndConfig")]
+/// Any of the front ends as one module.
+#[allow(missing_docs, reason = "the variants of FrontEndConfig have the descriptions")]
 #[derive(Module, Debug)]
 pub enum FrontEnd {
     Frames(Frames),
@@ -62,8 +62,22 @@ pub enum FrontEnd {
     Strided(Strided),
 }
 
+/// `dispatch!(self, inner => expression)` evaluates an expression for whichever front end an enum holds.
+macro_rules! dispatch {
+    ($value:expr, $inner:ident => $result:expr) => {
+        match $value {
+            Self::Frames($inner) => $result,
+            Self::Mel($inner) => $result,
+            Self::Mfcc($inner) => $result,
+            Self::Multiresolution($inner) => $result,
+            Self::Pyramid($inner) => $result,
+            Self::Strided($inner) => $result,
+        }
+    };
+}
+
 impl FrontEndConfig {
-    /// Sample rate of the waveforms that it takes, in Hz.
+    /// Sample rate of the waveforms that the front end takes, in Hz.
     pub fn sample_rate(&self) -> u32 {
         match self {
             Self::Frames(config) => config.sample_rate(),
@@ -75,12 +89,12 @@ impl FrontEndConfig {
         }
     }
 
-    /// Whether it takes audio: not where a data set's features stand in its place.
+    /// Whether the front end takes audio, rather than features that come with the dataset.
     pub fn takes_audio(&self) -> bool {
         !matches!(self, Self::Frames(_))
     }
 
-    /// Bands that come out.
+    /// Bands of the output.
     pub fn bands(&self) -> usize {
         match self {
             Self::Frames(config) => config.width,
@@ -92,30 +106,28 @@ impl FrontEndConfig {
         }
     }
 
-    /// Frames that come out of `samples` samples; 0 where they are too few.
+    /// Frames of the output for `samples` samples; 0 if there are too few samples.
     pub fn frames(&self, samples: usize) -> usize {
+        let frames = self.level_frames(samples);
         match self {
-            Self::Frames(config) => config.frames(samples),
-            Self::Mel(config) => config.frames(samples),
-            Self::Mfcc(config) => config.frames(samples),
-            Self::Multiresolution(config) => {
-                config.level_frames(samples).last().copied().unwrap_or(0)
-            }
-            Self::Pyramid(config) => config.level_frames(samples).first().copied().unwrap_or(0),
-            Self::Strided(config) => output_length(samples, config.length, config.stride),
+            // The longest window has the fewest frames, which all levels are cropped to.
+            Self::Multiresolution(_) => frames.last(),
+            _ => frames.first(),
         }
+        .copied()
+        .unwrap_or(0)
     }
 
-    /// How many levels it has; one for most front ends.
+    /// Number of levels, 1 for most front ends.
     pub fn levels(&self) -> usize {
         match self {
             Self::Multiresolution(config) => config.windows.len(),
             Self::Pyramid(config) => config.levels,
-            Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => 1,
+            _ => 1,
         }
     }
 
-    /// Samples from frame to frame of each level.
+    /// Hop length of each level, in samples.
     pub fn level_hops(&self) -> Vec<usize> {
         match self {
             Self::Frames(config) => vec![config.width],
@@ -129,18 +141,20 @@ impl FrontEndConfig {
         }
     }
 
-    /// Frames of each level that comes out of `samples` samples; one level for most front ends.
+    /// Frames of each level for `samples` samples.
     pub fn level_frames(&self, samples: usize) -> Vec<usize> {
         match self {
+            Self::Frames(config) => vec![config.frames(samples)],
+            Self::Mel(config) => vec![config.frames(samples)],
+            Self::Mfcc(config) => vec![config.frames(samples)],
             Self::Multiresolution(config) => config.level_frames(samples),
             Self::Pyramid(config) => config.level_frames(samples),
-            Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => {
-                vec![self.frames(samples)]
-            }
+            Self::Strided(config) => vec![output_length(samples, config.length, config.stride)],
         }
     }
 
-    /// Mel bands, those of all levels, that lie between two frequencies of the transform and are 0 whatever is heard.
+    /// Number of mel bands, over all levels, that lie between two frequencies of the Fourier transform and are
+    /// therefore always 0.
     pub fn empty_bands(&self) -> usize {
         match self {
             Self::Frames(_) | Self::Strided(_) => 0,
@@ -154,22 +168,25 @@ impl FrontEndConfig {
     }
 
     /// # Errors
-    /// Names the first value that the front end cannot be built with, or an excerpt too short.
+    /// Names the first invalid value, or says that an excerpt is too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        match self {
-            Self::Frames(config) => config.validate(excerpt_samples),
-            Self::Mel(config) => config.validate(excerpt_samples),
-            Self::Mfcc(config) => config.validate(excerpt_samples),
-            Self::Multiresolution(config) => config.validate(excerpt_samples),
-            Self::Pyramid(config) => config.validate(excerpt_samples),
-            Self::Strided(config) => config.validate(excerpt_samples),
-        }
+        dispatch!(self, config => config.validate(excerpt_samples))
     }
 
-    /// A front end with its first weights, on `device`.
+    /// [`FrontEndConfig::validate`] for networks whose features are fitted, so that no gradient reaches the front
+    /// end. Keys of errors begin with `front_end`.
+    pub(crate) fn validate_fixed(&self, excerpt_samples: usize) -> Result<(), ModelError> {
+        self.validate(excerpt_samples).map_err(|error| error.within("front_end"))?;
+        let problem = "its filters need gradients, which fitted features do not have";
+        let remedy = "choose mel, mfcc, multiresolution or pyramid";
+        let by_rule = !matches!(self, Self::Strided(_));
+        ensure(by_rule, "front_end.name", "strided", problem, remedy)
+    }
+
+    /// The front end with its initial weights, on `device`.
     ///
     /// # Errors
-    /// Where a value makes it impossible; see [`FrontEndConfig::validate`].
+    /// If a value is invalid; see [`FrontEndConfig::validate`].
     pub fn init(&self, device: &Device) -> Result<FrontEnd, ModelError> {
         Ok(match self {
             Self::Frames(config) => FrontEnd::Frames(config.init()),
@@ -183,14 +200,7 @@ impl FrontEndConfig {
 
     /// One line for reports.
     pub fn describe(&self) -> String {
-        match self {
-            Self::Frames(config) => config.describe(),
-            Self::Mel(config) => config.describe(),
-            Self::Mfcc(config) => config.describe(),
-            Self::Multiresolution(config) => config.describe(),
-            Self::Pyramid(config) => config.describe(),
-            Self::Strided(config) => config.describe(),
-        }
+        dispatch!(self, config => config.describe())
     }
 }
 
@@ -199,41 +209,25 @@ impl FrontEnd {
     /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`, at the config's sample rate
     /// - returns: `[batch, band, frame]`
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<3> {
-        match self {
-            Self::Frames(front_end) => front_end.forward(waveforms),
-            Self::Mel(front_end) => front_end.forward(waveforms),
-            Self::Mfcc(front_end) => front_end.forward(waveforms),
-            Self::Multiresolution(front_end) => front_end.forward(waveforms),
-            Self::Pyramid(front_end) => front_end.forward(waveforms),
-            Self::Strided(front_end) => front_end.forward(waveforms),
-        }
+        dispatch!(self, front_end => front_end.forward(waveforms))
     }
 
-    /// Its levels, each at its own pace and of as many bands as the others; one for most front ends.
+    /// The levels, with equal numbers of bands and their own numbers of frames; one for most front ends.
     ///
     /// # Shapes
     /// - `waveforms`: as for [`FrontEnd::forward`]
-    /// - returns: `[batch, band, frame]` each, in the order of [`FrontEndConfig::level_frames`]
+    /// - returns: `[batch, band, frame]` each, with the frames of [`FrontEndConfig::level_frames`]
     pub fn levels(&self, waveforms: Tensor<2>) -> Vec<Tensor<3>> {
         match self {
             Self::Multiresolution(front_end) => front_end.levels(waveforms),
             Self::Pyramid(front_end) => front_end.levels(waveforms),
-            Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => {
-                vec![self.forward(waveforms)]
-            }
+            _ => vec![self.forward(waveforms)],
         }
     }
 
     /// [`FrontEnd::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
-        match self {
-            Self::Frames(front_end) => front_end.lower(graph, waveforms),
-            Self::Mel(front_end) => front_end.lower(graph, waveforms),
-            Self::Mfcc(front_end) => front_end.lower(graph, waveforms),
-            Self::Multiresolution(front_end) => front_end.lower(graph, waveforms),
-            Self::Pyramid(front_end) => front_end.lower(graph, waveforms),
-            Self::Strided(front_end) => front_end.lower(graph, waveforms),
-        }
+        dispatch!(self, front_end => front_end.lower(graph, waveforms))
     }
 
     /// [`FrontEnd::levels`] as nodes.
@@ -241,27 +235,21 @@ impl FrontEnd {
         match self {
             Self::Multiresolution(front_end) => front_end.lower_levels(graph, waveforms),
             Self::Pyramid(front_end) => front_end.lower_levels(graph, waveforms),
-            Self::Frames(_) | Self::Mel(_) | Self::Mfcc(_) | Self::Strided(_) => {
-                vec![self.lower(graph, waveforms)]
-            }
+            _ => vec![self.lower(graph, waveforms)],
         }
     }
 
-    /// What a raw-audio front end has learned.
+    /// The learned filters; `None` for front ends that are computed by rule.
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
             Self::Strided(front_end) => Some(front_end.filters()),
-            Self::Frames(_)
-            | Self::Mel(_)
-            | Self::Mfcc(_)
-            | Self::Multiresolution(_)
-            | Self::Pyramid(_) => None,
+            _ => None,
         }
     }
 }
 
-/// Whole windows of `length`, `stride` apart, in `samples`: what a convolution without padding or
-/// a pooling that drops partial pools gives.
+/// Number of whole windows of `length` in `samples`, `stride` apart: the output length of a convolution without
+/// padding, or of a pooling that drops incomplete pools.
 pub fn output_length(samples: usize, length: usize, stride: usize) -> usize {
     if length == 0 || stride == 0 {
         return 0;
@@ -269,19 +257,9 @@ pub fn output_length(samples: usize, length: usize, stride: usize) -> usize {
     samples.checked_sub(length).map_or(0, |rest| rest / stride + 1)
 }
 
-/// Sample rates that audio comes in.
+/// `Ok` for sample rates of audio.
 pub(crate) fn check_sample_rate(sample_rate: u32) -> Result<(), ModelError> {
     in_range("sample_rate", sample_rate, 1_000, 384_000)
-}
-
-/// The error for an excerpt that fills no window.
-pub(crate) fn excerpt_too_short(excerpt_samples: usize, needed: usize) -> ModelError {
-    ModelError::new(
-        "excerpt",
-        format!("{excerpt_samples} samples"),
-        format!("shorter than the {needed} samples that the model needs"),
-        "raise training.excerpt_seconds, or shorten the model's windows, strides and pools",
-    )
 }
 
 #[cfg(test)]
@@ -289,8 +267,8 @@ mod tests {
     use super::output_length;
 
     #[test]
-    fn counts_whole_windows() {
-        // The counts that the papers' settings give for three seconds at 16 kHz.
+    fn only_whole_windows_are_counted() {
+        // The settings of the papers for 3 s at 16 kHz.
         let table =
             [((48_000, 512, 256), 186), ((48_000, 1024, 1024), 46), ((48_000, 256, 256), 187)];
         for ((samples, length, stride), frames) in table {

@@ -1,12 +1,12 @@
-//! Mel spectrograms of one waveform with several windows: fine in time, fine in frequency.
+//! Mel spectrograms of one waveform with several window lengths: from fine in time to fine in frequency.
 //!
 //! P1 (Dieleman & Schrauwen 2013, Multiscale approaches to music audio feature learning), section on
-//! multiresolution spectrograms: windows of 1024, 2048, 4096 and 8192 samples at 16 kHz, one hop for all,
-//! no padding (so that longer windows give fewer frames). Windows and padding follow from the widths
-//! of the paper's figure; its 200 bands and the hop of 512 are from memory; the bands' range is not
-//! known, nor the compression: log(1 + 10 000 x) is taken.
+//! multiresolution spectrograms: windows of 1024, 2048, 4096 and 8192 samples at 16 kHz, the same hop for
+//! all, no padding (so that longer windows have fewer frames). Windows and padding follow from the widths
+//! in the figure of the paper; the 200 bands and the hop of 512 are recalled from memory. The paper does not
+//! give the range of the bands or the compression, which is log(1 + 10 000 x) here.
 //!
-//! To reproduce, with [`multiscale`](crate::networks::multiscale) on top: ROC-AUC 0.888 on MagnaTagATune.
+//! To reproduce, with [`multiscale`](crate::networks::multiscale): ROC-AUC 0.888 on MagnaTagATune.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -14,27 +14,27 @@ use serde::{Deserialize, Serialize};
 
 use super::mel::{Mel, MelConfig};
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{ensure, in_range, list_length};
 use crate::onnx::{Graph, Value};
 
-/// Everything that [`Multiresolution`] leaves open; keys and meanings as in [`MelConfig`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Multiresolution`]; keys and meanings are those of [`MelConfig`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiresolutionConfig {
-    /// In Hz.
+    /// Sample rate of the audio, in Hz; 16000 by default.
     pub sample_rate: u32,
-    /// Samples of each level's window, the shortest first.
+    /// Window length of each level, in samples, the shortest first; `[1024, 2048, 4096, 8192]` by default.
     pub windows: Vec<usize>,
-    /// Samples from frame to frame, of every level.
+    /// Distance between frames at every level, in samples; 512 by default.
     pub hop_length: usize,
-    /// Bands of each level.
+    /// Number of mel bands per level; 200 by default.
     pub n_mels: usize,
-    /// Lower edge of the lowest band, in Hz.
+    /// Lower edge of the lowest band, in Hz; 0 by default.
     pub f_min: f64,
     /// Upper edge of the highest band, in Hz; half the sample rate by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub f_max: Option<f64>,
-    /// `C` in log(1 + C x), natural logarithm.
+    /// `C` in the compression log(1 + C x), natural logarithm; 10000 by default.
     pub compression: f64,
 }
 
@@ -52,7 +52,7 @@ impl Default for MultiresolutionConfig {
     }
 }
 
-/// Most levels of a front end.
+/// Largest number of levels of a front end.
 pub(super) const MAX_LEVELS: usize = 16;
 
 impl MultiresolutionConfig {
@@ -75,19 +75,13 @@ impl MultiresolutionConfig {
     }
 
     /// # Errors
-    /// Names the first value that nothing can be made with, or an excerpt too short.
+    /// Names the first invalid value, or says that an excerpt is too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        let count = self.windows.len();
-        if !(1..=MAX_LEVELS).contains(&count) {
-            let problem = format!("{count} levels");
-            let remedy = format!("list 1 to {MAX_LEVELS} windows");
-            return Err(ModelError::new("windows", format!("{:?}", self.windows), problem, remedy));
-        }
-        if !self.windows.is_sorted_by(|a, b| a < b) {
-            let remedy = "list the windows by length, the shortest first, each once";
-            let value = format!("{:?}", self.windows);
-            return Err(ModelError::new("windows", value, "not in rising order", remedy));
-        }
+        list_length("windows", self.windows.len(), 1, MAX_LEVELS)?;
+        let (ascending, value) =
+            (self.windows.is_sorted_by(|a, b| a < b), format!("{:?}", self.windows));
+        let remedy = "list each window once, the shortest first";
+        ensure(ascending, "windows", value, "not in ascending order", remedy)?;
         for (i, &window) in self.windows.iter().enumerate() {
             in_range(&format!("windows[{i}]"), window, 1, kernels::mel::MAX_N_FFT)?;
             self.mel(window).validate(excerpt_samples)?;
@@ -96,7 +90,7 @@ impl MultiresolutionConfig {
     }
 
     /// # Errors
-    /// Where a value makes it impossible; see [`MultiresolutionConfig::validate`].
+    /// If a value is invalid; see [`MultiresolutionConfig::validate`].
     pub fn init(&self) -> Result<Multiresolution, ModelError> {
         let mels = self.windows.iter().map(|&window| self.mel(window).init());
         Ok(Multiresolution {
@@ -118,7 +112,7 @@ impl MultiresolutionConfig {
     }
 }
 
-/// Waveforms to several log-mel spectrograms. Has no parameters and leaves nothing in a record.
+/// Waveforms to several log-mel spectrograms. Has no parameters, so a record does not contain it.
 #[derive(Module, Debug)]
 pub struct Multiresolution {
     mels: Vec<Mel>,
@@ -129,7 +123,7 @@ pub struct Multiresolution {
 }
 
 impl Multiresolution {
-    /// The levels, one for each window.
+    /// The levels, one per window.
     ///
     /// # Shapes
     /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`
@@ -138,8 +132,8 @@ impl Multiresolution {
         self.mels.iter().map(|mel| mel.forward(waveforms.clone())).collect()
     }
 
-    /// The levels on top of each other, frames with the same middle side by side (to the nearest
-    /// hop): as many as the longest window has.
+    /// The levels stacked along the bands, with frames aligned by their centres (to the nearest hop) and
+    /// cropped to the frames of the longest window.
     ///
     /// # Shapes
     /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`
@@ -154,17 +148,15 @@ impl Multiresolution {
         Tensor::cat(cropped.collect(), 1)
     }
 
-    /// Which of `count` frames of a window has the middle of the longest window's first, of which there
-    /// are `frames`.
+    /// Which of the `count` frames of a window has the same centre as the first frame of the longest window,
+    /// which has `frames` frames.
     fn first_frame(&self, window: usize, count: usize, frames: usize) -> usize {
         let longest = self.windows.last().copied().unwrap_or(0);
-        // The middle of frame t is at t hop + window / 2.
+        // The centre of frame t is at t hop + window / 2.
         let ahead = ((longest - window) / 2 + self.hop_length / 2) / self.hop_length;
         ahead.min(count - frames)
     }
-}
 
-impl Multiresolution {
     /// [`Multiresolution::levels`] as nodes; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower_levels(&self, graph: &mut Graph, waveforms: &Value) -> Vec<Value> {
         self.mels.iter().map(|mel| mel.lower(graph, waveforms)).collect()
@@ -192,9 +184,9 @@ mod tests {
 
     use super::*;
 
-    /// P1's figure: widths in the ratios 0.98460, 0.99339, 0.99782 to the widest.
+    /// The widths in the figure of P1 relative to the widest: 0.98460, 0.99339, 0.99782.
     #[test]
-    fn frames_are_those_of_the_papers_figure() {
+    fn numbers_of_frames_are_as_in_the_figure_of_the_paper() {
         let config = MultiresolutionConfig::default();
         let frames = config.level_frames((29.1 * 16_000.0) as usize);
         let ratio = |level: usize| frames[level] as f64 / frames[0] as f64;
@@ -204,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn a_click_is_at_one_frame_of_all_levels() {
+    fn click_is_at_the_same_frame_of_all_levels() {
         let config = MultiresolutionConfig { n_mels: 4, ..Default::default() };
         let multiresolution = config.init().unwrap();
         let mut samples = vec![0.0_f32; 40_000];
-        // In the middle of frame 20 of the longest window.
+        // The centre of frame 20 of the longest window.
         samples[20 * 512 + 4_096] = 1.0;
         let x = Tensor::<1>::from_floats(samples.as_slice(), &Device::flex()).reshape([1, 40_000]);
         let stacked = multiresolution.forward(x);

@@ -1,17 +1,17 @@
-//! Gaussian and Laplacian pyramids of a mel spectrogram: coarser and coarser over time.
+//! Gaussian and Laplacian pyramids of a mel spectrogram: levels of decreasing time resolution.
 //!
 //! P1 (Dieleman & Schrauwen 2013, Multiscale approaches to music audio feature learning), section on
-//! pyramids, after Burt & Adelson (1983), The Laplacian pyramid as a compact image code. Time is
-//! smoothed and halved, bands are kept: level `k + 1` is level `k` smoothed with a kernel, every
-//! second frame of it. A Laplacian level is the difference between a Gaussian level and the next one
-//! brought back to its length (zeros between the frames, the kernel times two); the coarsest is the
-//! Gaussian one, so that the finest Gaussian level is the sum of them all, brought back.
+//! pyramids, after Burt & Adelson (1983), The Laplacian pyramid as a compact image code. Only time is
+//! smoothed and halved: level `k + 1` is every second frame of level `k` smoothed with a kernel. A
+//! Laplacian level is the difference between a Gaussian level and the next one expanded to its length (zeros
+//! between the frames, twice the kernel); the coarsest is the Gaussian level, so that the sum of all
+//! expanded Laplacian levels is the finest Gaussian level.
 //!
-//! That there are 4 levels, halved each time, is read off the paper's figure; that the pyramids are
-//! made of the compressed spectrogram of 200 bands, window 1024, hop 512, is from memory; the kernel
-//! is not known: that of Burt & Adelson with a = 3/8 is taken. Beyond the ends stands what is at the end.
+//! The 4 levels follow from the figure of the paper; 200 bands, window 1024, hop 512 and compression before
+//! the pyramid are recalled from memory. The paper does not give the kernel, which is that of Burt & Adelson
+//! with a = 3/8 here. Frames beyond the ends repeat the last frame.
 //!
-//! To reproduce, with [`multiscale`](crate::networks::multiscale) on top: ROC-AUC 0.898 on MagnaTagATune with the
+//! To reproduce, with [`multiscale`](crate::networks::multiscale): ROC-AUC 0.898 on MagnaTagATune with the
 //! Laplacian pyramid and windows of one frame, the best of the paper.
 
 use burn::module::Module;
@@ -23,45 +23,46 @@ use serde::{Deserialize, Serialize};
 use super::mel::{Mel, MelConfig};
 use super::multiresolution::MAX_LEVELS;
 use crate::ModelError;
-use crate::error::in_range;
-use crate::fitted::Fixed;
+use crate::error::{ensure, in_range};
+use crate::fitted::Constant;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
-/// Whether levels are what is left, or what is lost, from one to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether levels are smoothed spectrograms or differences between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PyramidKind {
-    /// What is left: each level a smoothed half of the one before.
+    /// Each level is the previous one smoothed, at half the frame rate.
     Gaussian,
-    /// What is lost: the difference between a Gaussian level and the next; the coarsest is Gaussian.
+    /// Each level is the difference between a Gaussian level and the next; the coarsest is Gaussian.
     #[default]
     Laplacian,
 }
 
-/// Everything that [`Pyramid`] leaves open; keys and meanings as in [`MelConfig`] where not noted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Pyramid`]; keys and meanings are those of [`MelConfig`] unless noted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PyramidConfig {
-    /// `laplacian` by default.
+    /// Kind of the pyramid; `"laplacian"` by default.
     pub kind: PyramidKind,
-    /// The spectrogram itself is the first of them.
+    /// Number of levels, including the spectrogram itself; 4 by default.
     pub levels: usize,
-    /// Weights that frames are smoothed with, an odd number of them; divided by their sum.
+    /// Smoothing kernel over frames, an odd number of weights, which are divided by their sum;
+    /// `[1, 4, 6, 4, 1]` by default.
     pub kernel: Vec<f64>,
-    /// In Hz.
+    /// Sample rate of the audio, in Hz; 16000 by default.
     pub sample_rate: u32,
-    /// Samples that are transformed, and of the Hann window.
+    /// Length of the Fourier transform and of the Hann window, in samples; 1024 by default.
     pub n_fft: usize,
-    /// Samples from frame to frame of the finest level.
+    /// Distance between frames at the finest level, in samples; 512 by default.
     pub hop_length: usize,
-    /// Bands of each level.
+    /// Number of mel bands per level; 200 by default.
     pub n_mels: usize,
-    /// Lower edge of the lowest band, in Hz.
+    /// Lower edge of the lowest band, in Hz; 0 by default.
     pub f_min: f64,
     /// Upper edge of the highest band, in Hz; half the sample rate by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub f_max: Option<f64>,
-    /// `C` in log(1 + C x), natural logarithm.
+    /// `C` in the compression log(1 + C x), natural logarithm; 10000 by default.
     pub compression: f64,
 }
 
@@ -104,27 +105,24 @@ impl PyramidConfig {
     }
 
     /// # Errors
-    /// Names the first value that nothing can be made with, or an excerpt too short.
+    /// Names the first invalid value, or says that an excerpt is too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         self.mel().validate(excerpt_samples)?;
         in_range("levels", self.levels, 1, MAX_LEVELS)?;
-        let wrong = |problem: &str, remedy: &str| {
-            Err(ModelError::new("kernel", format!("{:?}", self.kernel), problem, remedy))
-        };
+        let kernel = format!("{:?}", self.kernel);
         let usual = "the usual one is [1, 4, 6, 4, 1]";
-        if self.kernel.len().is_multiple_of(2) || self.kernel.len() > 101 {
-            return wrong("not an odd number of weights, up to 101", usual);
-        }
+        let length = self.kernel.len();
+        let odd = !length.is_multiple_of(2) && length <= 101;
+        ensure(odd, "kernel", &kernel, "not an odd number of weights, up to 101", usual)?;
         let sum: f64 = self.kernel.iter().sum();
-        // Written so that NaN fails.
-        if !(sum.abs() >= 1e-6 && self.kernel.iter().all(|weight| weight.abs() <= 1e6)) {
-            return wrong("weights that cannot be divided by their sum", usual);
-        }
-        Ok(())
+        // NaN fails.
+        let divisible = sum.abs() >= 1e-6 && self.kernel.iter().all(|weight| weight.abs() <= 1e6);
+        let problem = "the sum of the weights is 0, or a weight is too large or NaN";
+        ensure(divisible, "kernel", kernel, problem, usual)
     }
 
     /// # Errors
-    /// Where a value makes it impossible; see [`PyramidConfig::validate`].
+    /// If a value is invalid; see [`PyramidConfig::validate`].
     pub fn init(&self) -> Result<Pyramid, ModelError> {
         let sum: f64 = self.kernel.iter().sum();
         let kernel: Vec<f64> = self.kernel.iter().map(|weight| weight / sum).collect();
@@ -144,9 +142,9 @@ impl PyramidConfig {
             mel: self.mel().init()?,
             kind: self.kind,
             levels: self.levels,
-            // A convolution here is a correlation: what is behind stands first.
-            reduce: Fixed::new(kernel.iter().rev().map(|w| *w as f32).collect(), [1, 1, length]),
-            expand: Fixed::new(phases, [2, 1, 2 * coarse_reach as usize + 1]),
+            // burn's convolution is a correlation, hence the reversed kernel.
+            reduce: Constant::new(kernel.iter().rev().map(|w| *w as f32).collect(), [1, 1, length]),
+            expand: Constant::new(phases, [2, 1, 2 * coarse_reach as usize + 1]),
         })
     }
 
@@ -160,7 +158,7 @@ impl PyramidConfig {
     }
 }
 
-/// Waveforms to levels. Has no parameters and leaves nothing in a record.
+/// Waveforms to the levels of a pyramid. Has no parameters, so a record does not contain it.
 #[derive(Module, Debug)]
 pub struct Pyramid {
     mel: Mel,
@@ -170,10 +168,10 @@ pub struct Pyramid {
     levels: usize,
     /// `[1, 1, weight]`
     #[module(skip)]
-    reduce: Fixed<3>,
+    reduce: Constant<3>,
     /// `[phase, 1, weight]`
     #[module(skip)]
-    expand: Fixed<3>,
+    expand: Constant<3>,
 }
 
 impl Pyramid {
@@ -186,7 +184,7 @@ impl Pyramid {
         self.levels_of(self.mel.forward(waveforms))
     }
 
-    /// The same of a spectrogram.
+    /// The levels of a spectrogram.
     ///
     /// # Shapes
     /// - `spectrogram`: `[batch, band, frame]`
@@ -205,27 +203,7 @@ impl Pyramid {
         levels
     }
 
-    /// What the levels were made of: the finest Gaussian one as it is, Laplacian ones brought back and
-    /// summed.
-    ///
-    /// # Shapes
-    /// - `levels`: as [`Pyramid::levels`] gives them
-    /// - returns: `[batch, band, frame]`
-    ///
-    /// # Panics
-    /// If there are no levels.
-    pub fn reconstruct(&self, mut levels: Vec<Tensor<3>>) -> Tensor<3> {
-        if self.kind == PyramidKind::Gaussian {
-            return levels.swap_remove(0);
-        }
-        let coarsest = levels.pop().expect("a pyramid has a level");
-        levels.into_iter().rev().fold(coarsest, |sum, level| {
-            let frames = level.dims()[2];
-            level + self.expanded(sum, frames)
-        })
-    }
-
-    /// The levels on top of each other, frames of coarser ones repeated to the finest's number.
+    /// The levels stacked along the bands, with the frames of coarser levels repeated.
     ///
     /// # Shapes
     /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`
@@ -257,9 +235,7 @@ impl Pyramid {
         let out = conv1d(rows, weights, None, ConvOptions::new([1], [0], [1], 1)).swap_dims(1, 2);
         out.reshape([batch, bands, 2 * count]).narrow(2, 0, frames)
     }
-}
 
-impl Pyramid {
     /// [`Pyramid::levels`] as nodes; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower_levels(&self, graph: &mut Graph, waveforms: &Value) -> Vec<Value> {
         let mut levels = vec![self.mel.lower(graph, waveforms)];
@@ -349,7 +325,7 @@ mod tests {
         (0..row.len().div_ceil(2)).map(frame).collect()
     }
 
-    /// EXPAND, equation 2: only those terms count for which (t - m) / 2 is whole.
+    /// EXPAND, equation 2: only terms for which (t - m) / 2 is an integer.
     fn expanded(row: &[f64], kernel: &[f64], frames: usize) -> Vec<f64> {
         let at = |i: i64| row[i.clamp(0, row.len() as i64 - 1) as usize];
         let reach = (kernel.len() / 2) as i64;
@@ -363,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_their_definition() {
+    fn levels_match_their_definition() {
         for kernel in [
             vec![1.0, 4.0, 6.0, 4.0, 1.0],
             vec![1.0],
@@ -410,20 +386,25 @@ mod tests {
     }
 
     #[test]
-    fn a_laplacian_pyramid_gives_back_what_it_was_made_of() {
+    fn laplacian_pyramid_reconstructs_the_spectrogram() {
         for (frames, levels) in [(1, 3), (29, 4), (64, 7)] {
             let rows = noise(5, frames);
             let laplacian = pyramid(PyramidKind::Laplacian, levels, vec![1.0, 4.0, 6.0, 4.0, 1.0]);
-            let back = values(laplacian.reconstruct(laplacian.levels_of(tensor(&rows, frames))));
+            let mut levels = laplacian.levels_of(tensor(&rows, frames));
+            let coarsest = levels.pop().unwrap();
+            let back = levels.into_iter().rev().fold(coarsest, |sum, level| {
+                let frames = level.dims()[2];
+                level + laplacian.expanded(sum, frames)
+            });
+            let back = values(back);
             for (found, wanted) in back.iter().zip(&rows) {
                 assert!((f64::from(*found) - wanted).abs() < 1e-6, "{found} {wanted}");
             }
         }
     }
 
-    /// A constant has nothing to lose, also at the ends.
     #[test]
-    fn what_does_not_change_is_in_the_coarsest_level_alone() {
+    fn constant_is_only_in_the_coarsest_level() {
         let laplacian = pyramid(PyramidKind::Laplacian, 4, vec![1.0, 4.0, 6.0, 4.0, 1.0]);
         let levels = laplacian.levels_of(tensor(&[2.5; 30], 30));
         for level in &levels[..3] {
@@ -432,9 +413,8 @@ mod tests {
         assert!(values(levels[3].clone()).iter().all(|value| (value - 2.5).abs() < 1e-6));
     }
 
-    /// Halved and rounded up: what is odd keeps its last frame.
     #[test]
-    fn levels_have_the_frames_that_are_counted() {
+    fn levels_have_the_computed_numbers_of_frames() {
         let config = PyramidConfig { n_mels: 2, levels: 5, ..Default::default() };
         let pyramid = config.init().unwrap();
         for frames in [1, 2, 3, 17, 24_usize] {
@@ -447,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_stand_on_top_of_each_other() {
+    fn levels_are_stacked_along_the_bands() {
         let config = PyramidConfig {
             kind: PyramidKind::Gaussian,
             n_mels: 2,

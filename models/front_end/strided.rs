@@ -1,4 +1,4 @@
-//! A strided convolution on raw audio: the front end that learns its filters.
+//! A strided convolution on raw audio: the front end with learned filters.
 //!
 //! P3 (Dieleman & Schrauwen 2014, End-to-end learning for music audio), sections on raw audio,
 //! on the non-linearity and on feature pooling. Each band is
@@ -8,24 +8,23 @@
 //! ```
 //!
 //! the strided convolution (`*`) of the waveform with `size` neighbouring filters, pooled into one
-//! value, one bias, one non-linearity; without pooling, `size` is 1 and this is an ordinary
+//! value, then a bias and a non-linearity. Without pooling, `size` is 1 and this is an ordinary
 //! convolutional layer.
 //!
 //! - `pool`: `l2` is the root of the sum of squares, which makes a pair of filters in quadrature
-//!   blind to phase; `max` is the largest. The published picture of filters is of `l2` with pools
+//!   invariant to phase; `max` is the maximum. The published figure of filters shows `l2` with pools
 //!   of 4.
-//! - `activation`: `relu` as everywhere in the paper; `log` is log(1 + C y^2), meant to mimic the
-//!   compression of the spectrogram. That the paper tried a logarithm, and that it did not help,
-//!   is known; this form of it is recalled from memory and unsure.
+//! - `activation`: `relu` as everywhere in the paper; `log` is log(1 + C y^2), which imitates the
+//!   compression of the spectrogram. The paper tried a logarithm, which did not help; this form of it
+//!   is recalled from memory (unsure).
 //!
-//! Departures, or choices where the paper's is not known here: pooling stands before bias and
-//! non-linearity. A bias inside an L2 pool, or a rectifier before it, would break the blindness to
-//! phase; for `max` with `relu` the order makes no difference.
+//! Choices where the paper's are not known: pooling precedes bias and non-linearity. A bias inside an L2
+//! pool, or a rectifier before it, would break the phase invariance; for `max` with `relu` the order makes
+//! no difference. `filters` counts filters, not bands, so that 128 bands in pools of 4 need 512.
 //!
 //! To reproduce on MagnaTagATune with 128 filters (ROC-AUC): 0.8487 for length and stride 256,
-//! 0.8366 for 1024; recalled from memory and unsure, at 1024: `log` 0.7508, L2 pools of 2 or 4
-//! 0.8387, max pools of 2 0.8183, of 4 0.8280. What `filters` counts under pooling, filters or
-//! bands, is not known: here filters, so that 128 bands in pools of 4 take 512.
+//! 0.8366 for 1024; recalled from memory (unsure), at 1024: `log` 0.7508, L2 pools of 2 or 4
+//! 0.8387, max pools of 2 0.8183, of 4 0.8280.
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -33,65 +32,65 @@ use kernels::bands::{self, BandOptions, bands};
 use kernels::feature_pool::FeaturePooling;
 use serde::{Deserialize, Serialize};
 
-use super::{check_sample_rate, excerpt_too_short, output_length};
+use super::{check_sample_rate, output_length};
 use crate::ModelError;
-use crate::error::{fits_memory, in_range};
+use crate::error::{ensure, excerpt_too_short, fits_memory, in_range};
 use crate::layers::init::he_uniform;
 use crate::onnx::{Graph, Value, Windows, numbers};
 
-/// Added to a sum of squares before its root, whose slope at 0 is infinite. Silence gives 1e-6
-/// instead of 0, and the slope never exceeds 1.
+/// Added to a sum of squares before its root, whose slope at 0 is infinite. The root of 0 becomes 1e-6, and
+/// the slope never exceeds 1.
 pub(crate) const ROOT_FLOOR: f64 = 1e-12;
 
-/// Everything that [`Strided`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Strided`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StridedConfig {
-    /// In Hz.
+    /// Sample rate of the audio, in Hz; 16000 by default.
     pub sample_rate: u32,
-    /// Filters of the convolution; bands are fewer if they are pooled.
+    /// Number of filters of the convolution; 128 by default. Pooling makes fewer bands of them.
     pub filters: usize,
-    /// Samples of a filter.
+    /// Length of a filter, in samples; 256 by default.
     pub length: usize,
-    /// Samples from frame to frame.
+    /// Distance between frames, in samples; 256 by default.
     pub stride: usize,
-    /// `relu` by default.
+    /// Non-linearity after the convolution; `"relu"` by default.
     pub activation: Activation,
-    /// `C` of the `log` activation.
+    /// `C` of the `log` activation; 10000 by default.
     pub compression: f64,
-    /// Pools neighbouring filters; none by default.
+    /// Pooling of neighbouring filters; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<FeaturePool>,
 }
 
-/// What stands after the convolution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The non-linearity after the convolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
-    /// max(0, y)
+    /// max(0, y).
     #[default]
     Relu,
     /// log(1 + C y^2), natural logarithm.
     Log,
 }
 
-/// Pooling across filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Pooling of neighbouring filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturePool {
-    /// How a group of filters becomes one band.
+    /// Kind of pooling; required.
     pub kind: PoolKind,
-    /// Neighbouring filters that become one band.
+    /// Number of neighbouring filters that are pooled into one band; required.
     pub size: usize,
 }
 
-/// What is kept of the filters of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The value that replaces the filters of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PoolKind {
-    /// Root of the sum of squares.
+    /// The root of the sum of squares.
     L2,
-    /// Largest.
+    /// The maximum.
     Max,
 }
 
@@ -123,13 +122,13 @@ impl StridedConfig {
         self.pool.map_or(1, |pool| pool.size)
     }
 
-    /// Bands that come out: the filters, or the pools of them.
+    /// Bands of the output: filters, or pools of filters.
     pub fn bands(&self) -> usize {
         self.filters.checked_div(self.pool_size()).unwrap_or(0)
     }
 
     /// # Errors
-    /// Names the first value that the layer cannot be built with, or an excerpt too short.
+    /// Names the first invalid value, or says that an excerpt is too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         check_sample_rate(self.sample_rate)?;
         in_range("filters", self.filters, 1, 65_536)?;
@@ -139,11 +138,9 @@ impl StridedConfig {
         fits_memory("filters", self.filters, &[self.filters, self.length])?;
         if let Some(pool) = self.pool {
             in_range("pool.size", pool.size, 1, self.filters)?;
-            if !self.filters.is_multiple_of(pool.size) {
-                let problem = format!("{} filters do not fall into such pools", self.filters);
-                let remedy = "make filters a multiple of it";
-                return Err(ModelError::new("pool.size", pool.size, problem, remedy));
-            }
+            let problem = format!("{} filters cannot be divided into such pools", self.filters);
+            let divides = self.filters.is_multiple_of(pool.size);
+            ensure(divides, "pool.size", pool.size, problem, "make filters a multiple of it")?;
         }
         if output_length(excerpt_samples, self.length, self.stride) == 0 {
             return Err(excerpt_too_short(excerpt_samples, self.length));
@@ -151,7 +148,7 @@ impl StridedConfig {
         Ok(())
     }
 
-    /// A layer with He-uniform filters and biases of 0.
+    /// The layer with He-uniform filters and biases of 0.
     pub fn init(&self, device: &Device) -> Strided {
         Strided {
             weight: he_uniform([self.filters, 1, self.length], self.length, device),
@@ -184,25 +181,25 @@ impl StridedConfig {
     }
 }
 
-/// What a raw-audio front end has learned.
+/// The learned filters of a front end on raw audio.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnedFilters {
     /// `[filter, tap]`, row-major.
     pub weights: Vec<f32>,
-    /// Taps of a filter, in samples.
+    /// Length of a filter in samples.
     pub length: usize,
-    /// How neighbouring filters are pooled into bands, if they are.
+    /// Pooling of neighbouring filters into bands, if any.
     pub pool: Option<FeaturePool>,
 }
 
 impl LearnedFilters {
-    /// Filters one after the other.
+    /// The filters in order.
     pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
         self.weights.chunks_exact(self.length.max(1))
     }
 }
 
-/// See the head of this file.
+/// Raw audio to bands; see the module documentation.
 #[derive(Module, Debug)]
 pub struct Strided {
     /// `[filter, 1, tap]`
@@ -234,15 +231,12 @@ impl Strided {
         bands(x, self.weight.val(), self.bias.val(), options)
     }
 
-    /// The filters as they are now.
+    /// A copy of the filters.
     pub fn filters(&self) -> LearnedFilters {
         let [_, _, length] = self.weight.dims();
-        let weights = self.weight.val().into_data().iter::<f32>().collect();
-        LearnedFilters { weights, length, pool: self.pool }
+        LearnedFilters { weights: numbers(self.weight.val()), length, pool: self.pool }
     }
-}
 
-impl Strided {
     /// `[batch, sample]` to `[batch, band, frame]`; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
         let signal = graph.reshape(waveforms, &[1, waveforms.shape()[0]]);
@@ -310,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn relu_and_log_by_hand() {
+    fn relu_and_log_match_a_calculation_by_hand() {
         close(&run(&config(), &WEIGHT, &[0.5, -0.5], &WAVEFORM), &[5.5, 0.0, 0.0, 1.5]);
         let log = StridedConfig { activation: Activation::Log, compression: 10.0, ..config() };
         let expected = [25.0, 49.0, 2.25, 2.25].map(|y: f32| (1.0 + 10.0 * y).ln());
@@ -318,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn pools_by_hand() {
+    fn pools_match_a_calculation_by_hand() {
         let pool = |kind| StridedConfig { pool: Some(FeaturePool { kind, size: 2 }), ..config() };
         let l2 = [26.0_f32.sqrt() + 0.25, 53.0_f32.sqrt() + 0.25];
         close(&run(&pool(PoolKind::L2), &WEIGHT, &[0.25], &WAVEFORM), &l2);
@@ -327,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn an_l2_pool_of_a_quadrature_pair_is_blind_to_phase() {
+    fn l2_pool_of_a_quadrature_pair_is_invariant_to_phase() {
         let length = 64;
         let tone = |phase: f32, i: usize| {
             (std::f32::consts::TAU * 4.0 * i as f32 / length as f32 + phase).cos()

@@ -1,10 +1,10 @@
-//! Batch normalisation outside of training: a scale and a shift a channel.
+//! Batch normalisation outside training: one scale and one shift per channel.
 
 use burn::nn::BatchNorm;
 
 use crate::onnx::{Graph, Value, numbers};
 
-/// What it multiplies each channel by, and then adds.
+/// The scale and the shift of each channel.
 pub(crate) fn scale_and_shift(norm: &BatchNorm) -> (Vec<f64>, Vec<f64>) {
     let [gamma, beta] = [&norm.gamma, &norm.beta].map(|param| numbers(param.val()));
     let [mean, variance] =
@@ -23,7 +23,7 @@ pub(crate) fn scale_and_shift(norm: &BatchNorm) -> (Vec<f64>, Vec<f64>) {
     (scales, shifts)
 }
 
-/// The same as nodes; see [`Lower`](crate::onnx::Lower).
+/// Batch normalisation as nodes; see [`Lower`](crate::onnx::Lower).
 ///
 /// # Shapes
 /// - `x`: `[batch, channel, ...]`

@@ -1,4 +1,4 @@
-//! Dense layers: a linear map, or a multilayer perceptron with rectified hidden layers.
+//! Dense layers: a linear layer, or a multilayer perceptron with rectified hidden layers.
 
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
@@ -6,31 +6,28 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::ModelError;
-use crate::error::{fits_memory, in_range};
+use crate::error::{fits_memory, in_range, list_length, valid_dropout};
 use crate::layers::init::{output_linear, rectified_linear};
 use crate::onnx::{Graph, Lowered, Value};
 
-/// Most hidden layers.
+/// Largest number of hidden layers.
 const MAX_LAYERS: usize = 64;
 
-/// The dense end of a model, as its config gives it.
+/// Settings of [`Dense`], borrowed from the config of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct DenseConfig<'a> {
-    /// Units of each hidden layer in turn; none for a linear map.
+    /// Units of each hidden layer in order; empty for a linear layer.
     pub hidden: &'a [usize],
-    /// Probability of dropping an input of each layer after the first, in training.
+    /// Dropout probability of the inputs of all layers but the first, in training.
     pub dropout: f64,
 }
 
 impl DenseConfig<'_> {
     /// # Errors
-    /// Names the first value that no layers can be built with; keys are `hidden` and `dropout`.
+    /// Names the first invalid value; the keys are `hidden` and `dropout`.
     pub fn validate(&self, inputs: usize) -> Result<(), ModelError> {
-        in_range("dropout", self.dropout, 0.0, 0.99)?;
-        if self.hidden.len() > MAX_LAYERS {
-            let remedy = format!("list {MAX_LAYERS} at most");
-            return Err(ModelError::new("hidden", self.hidden.len(), "too many layers", remedy));
-        }
+        valid_dropout(self.dropout)?;
+        list_length("hidden", self.hidden.len(), 0, MAX_LAYERS)?;
         let mut inputs = inputs;
         for (i, &units) in self.hidden.iter().enumerate() {
             let key = format!("hidden[{i}]");
@@ -41,22 +38,26 @@ impl DenseConfig<'_> {
         Ok(())
     }
 
-    /// Layers with their first weights.
+    /// The layers with their initial weights.
     pub fn init(&self, inputs: usize, outputs: usize, device: &Device) -> Dense {
-        let mut width = inputs;
-        let mut hidden = Vec::new();
-        for &units in self.hidden {
-            hidden.push(rectified_linear(width, units, device));
-            width = units;
-        }
         Dense {
-            hidden,
+            hidden: self.init_hidden(inputs, device),
             dropout: DropoutConfig::new(self.dropout).init(),
-            output: output_linear(width, outputs, device),
+            output: output_linear(*self.hidden.last().unwrap_or(&inputs), outputs, device),
         }
     }
 
-    /// A few words for reports.
+    /// The hidden layers with their initial weights.
+    pub fn init_hidden(&self, mut inputs: usize, device: &Device) -> Vec<Linear> {
+        let mut hidden = Vec::new();
+        for &units in self.hidden {
+            hidden.push(rectified_linear(inputs, units, device));
+            inputs = units;
+        }
+        hidden
+    }
+
+    /// The layers in a few words, for reports.
     pub fn describe(&self) -> String {
         let layers = match self.hidden {
             [] => "linear".to_string(),
@@ -72,7 +73,7 @@ impl DenseConfig<'_> {
     }
 }
 
-/// See the head of this file.
+/// Dense layers; see the module documentation.
 #[derive(Module, Debug)]
 pub struct Dense {
     hidden: Vec<Linear>,
@@ -81,21 +82,25 @@ pub struct Dense {
 }
 
 impl Dense {
+    /// The output layer, on the result of [`Dense::last_hidden`].
+    ///
     /// # Shapes
-    /// - `features`: `[batch, input]`
+    /// - `hidden`: `[batch, unit]`
     /// - returns: `[batch, output]`
-    pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
-        let x = self.last_hidden(features);
-        let x = if self.hidden.is_empty() { x } else { self.dropout.forward(x) };
-        self.output.forward(x)
+    pub fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let hidden = match self.hidden.is_empty() {
+            true => hidden,
+            false => self.dropout.forward(hidden),
+        };
+        self.output.forward(hidden)
     }
 
-    /// Where it computes.
+    /// The device of the weights.
     pub(crate) fn device(&self) -> Device {
         self.output.weight.lazy_device()
     }
 
-    /// The same with another last layer.
+    /// Replaces the weights of the output layer.
     ///
     /// # Shapes
     /// - `weights`: `[output, input]`, `biases`: `[output]`
@@ -110,31 +115,48 @@ impl Dense {
         self
     }
 
-    /// The last hidden layer; the features themselves where there is none.
+    /// The last hidden layer; the features themselves if there is no hidden layer.
     ///
     /// # Shapes
     /// - `features`: `[batch, input]`
     /// - returns: `[batch, unit]`
     pub fn last_hidden(&self, features: Tensor<2>) -> Tensor<2> {
-        let mut x = features;
-        for (i, layer) in self.hidden.iter().enumerate() {
-            if i > 0 {
-                x = self.dropout.forward(x);
-            }
-            x = relu(layer.forward(x));
-        }
-        x
+        forward_hidden(&self.hidden, &self.dropout, features)
     }
-}
 
-impl Dense {
-    /// [`Dense::last_hidden`] and [`Dense::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
-    pub(crate) fn lower(&self, graph: &mut Graph, mut features: Value) -> Lowered {
-        for (number, layer) in self.hidden.iter().enumerate() {
-            let hidden = graph.linear(&format!("dense.hidden.{number}"), &features, layer);
-            features = graph.relu(&hidden);
-        }
+    /// [`Dense::last_hidden`] and [`Dense::outputs`] as nodes; see [`Lower`](crate::onnx::Lower).
+    pub(crate) fn lower(&self, graph: &mut Graph, features: Value) -> Lowered {
+        let features = lower_hidden(&self.hidden, graph, "dense.hidden", features);
         let outputs = graph.linear("dense.output", &features, &self.output);
         Lowered { outputs, features }
     }
+}
+
+/// Rectified layers, with dropout between them.
+///
+/// # Shapes
+/// - `x`: `[batch, input]`
+/// - returns: `[batch, unit]`
+pub(crate) fn forward_hidden(layers: &[Linear], dropout: &Dropout, mut x: Tensor<2>) -> Tensor<2> {
+    for (i, layer) in layers.iter().enumerate() {
+        if i > 0 {
+            x = dropout.forward(x);
+        }
+        x = relu(layer.forward(x));
+    }
+    x
+}
+
+/// [`forward_hidden`] outside training as nodes.
+pub(crate) fn lower_hidden(
+    layers: &[Linear],
+    graph: &mut Graph,
+    name: &str,
+    mut x: Value,
+) -> Value {
+    for (number, layer) in layers.iter().enumerate() {
+        x = graph.linear(&format!("{name}.{number}"), &x, layer);
+        x = graph.relu(&x);
+    }
+    x
 }

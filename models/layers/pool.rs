@@ -1,15 +1,15 @@
-//! Pooling over all of a stretch of time.
+//! Pooling over time: one value per feature.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::onnx::{Graph, Value};
 
-/// What is kept of a feature over time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The statistic of a feature over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Pool {
-    /// The largest value.
+    /// The maximum.
     Max,
     /// The mean.
     Mean,
@@ -28,15 +28,13 @@ impl Pool {
             Self::Mean => x.mean_dim(1),
             Self::Deviation => {
                 let centred = x.clone() - x.mean_dim(1);
-                // Of a constant the root would have no finite gradient.
+                // The gradient of the root is not finite at 0, the deviation of a constant.
                 (centred.clone() * centred).mean_dim(1).clamp_min(1e-24).sqrt()
             }
         };
         pooled.reshape([batch, features])
     }
-}
 
-impl Pool {
     /// [`Pool::apply`] as nodes; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower(self, graph: &mut Graph, x: &Value) -> Value {
         match self {

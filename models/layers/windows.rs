@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::onnx::{Graph, Value};
 
-/// Every window of `length` frames, one frame apart, as a row: its first frame, its second, and so on.
+/// Every window of `length` frames, one frame apart, as one row: its frames one after the other.
 ///
 /// # Shapes
 /// - `frames`: `[batch, band, frame]`, at least `length` frames
@@ -24,13 +24,7 @@ pub(crate) fn windows(frames: Tensor<3>, length: usize) -> Tensor<2> {
     joined.reshape([batch * windows, length * bands])
 }
 
-/// The numbers of a matrix, row-major.
-pub(crate) fn host(tensor: Tensor<2>) -> Vec<f32> {
-    let data = tensor.into_data().convert::<f32>();
-    data.iter::<f32>().collect()
-}
-
-/// [`windows`] as nodes, the windows of an item still together: `[batch, window, length * band]`.
+/// [`windows`] as nodes, with the batch as an axis of its own: `[batch, window, length * band]`.
 pub(crate) fn lower(graph: &mut Graph, frames: &Value, length: usize) -> Value {
     let windows = frames.shape()[1] + 1 - length;
     let rows = graph.transpose(frames, &[0, 2, 1]);
@@ -44,9 +38,10 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
+    use crate::onnx::numbers;
 
     #[test]
-    fn windows_hold_their_frames_in_order() {
+    fn windows_contain_their_frames_in_order() {
         let (batch, bands, frames) = (2, 3, 5);
         let value =
             |item: usize, band: usize, frame: usize| (100 * item + 10 * band + frame) as f32;
@@ -58,7 +53,7 @@ mod tests {
             let rows = windows(Tensor::from_data(data, &Device::flex()), length);
             let count = frames + 1 - length;
             assert_eq!(rows.dims(), [batch * count, length * bands]);
-            for (at, found) in host(rows).into_iter().enumerate() {
+            for (at, found) in numbers(rows).into_iter().enumerate() {
                 let (row, column) = (at / (length * bands), at % (length * bands));
                 let (item, window) = (row / count, row % count);
                 assert_eq!(found, value(item, column % bands, window + column / bands));

@@ -1,31 +1,31 @@
-//! Folds of a cross-validation: every row is held out once.
+//! Stratified folds for cross-validation.
 
 use kernels::philox::philox;
 
-/// Which fold each row is held out in, `0..count`; every class is spread over the folds as evenly as its
-/// number of rows allows (its counts differ by one at most), and so are all rows.
+/// The fold that each row is held out in, `0..count`. Sizes of folds differ by at most one, and so do the numbers of
+/// rows per class.
 ///
 /// # Panics
-/// If there are no folds.
+/// If `count` is 0.
 pub fn stratified(classes: &[u32], count: usize, seed: u64) -> Vec<usize> {
     assert!(count > 0, "no folds");
     let mut rows: Vec<usize> = (0..classes.len()).collect();
     rows.sort_by_key(|&row| (classes[row], draw(seed, row)));
     let mut folds = vec![0; classes.len()];
-    // One class goes on where the one before it ended.
-    for (place, row) in rows.into_iter().enumerate() {
-        folds[row] = place % count;
+    // Each class continues at the fold after the previous class's last row.
+    for (position, row) in rows.into_iter().enumerate() {
+        folds[row] = position % count;
     }
     folds
 }
 
-/// The same with all rows of a group (an artist, say) in one fold: the largest groups first, each to the
-/// fold that leaves the classes spread most evenly.
+/// [`stratified`] with all rows of a group (such as an artist) in one fold. Groups are assigned in order of
+/// decreasing size, each to the fold that keeps the classes most even.
 ///
 /// # Panics
-/// If there are no folds, or groups and classes differ in number.
+/// If `count` is 0, or groups and classes differ in number.
 pub fn stratified_by_group(classes: &[u32], groups: &[u32], count: usize, seed: u64) -> Vec<usize> {
-    assert!(count > 0 && classes.len() == groups.len(), "a class and a group a row");
+    assert!(count > 0 && classes.len() == groups.len(), "one class and one group per row");
     let n_classes = classes.iter().max().map_or(0, |class| *class as usize + 1);
     let n_groups = groups.iter().max().map_or(0, |group| *group as usize + 1);
     let mut sizes = vec![vec![0_f64; n_classes]; n_groups];
@@ -42,7 +42,7 @@ pub fn stratified_by_group(classes: &[u32], groups: &[u32], count: usize, seed: 
     let mut held = vec![vec![0_f64; n_classes]; count];
     let mut fold_of = vec![0; n_groups];
     for group in order {
-        // Sum over classes of the squared shares of the folds: least where all are alike.
+        // Increase of the sum of squared shares, which is smallest if all folds are equal.
         let cost = |fold: usize| -> f64 {
             let classes = held[fold].iter().zip(&sizes[group]).zip(&totals);
             classes
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_and_rows_are_spread_evenly() {
+    fn classes_and_rows_are_distributed_evenly() {
         for (count, n_classes, folds, salt) in
             [(100, 5, 10, 1), (37, 3, 4, 2), (5, 2, 10, 3), (64, 1, 3, 4)]
         {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_stay_whole_and_classes_even() {
+    fn groups_are_never_split_and_classes_are_even() {
         let classes = made_up(400, 4, 5);
         let groups = made_up(400, 80, 6);
         let found = stratified_by_group(&classes, &groups, 5, 1);
@@ -119,7 +119,7 @@ mod tests {
                 assert!((0.1..0.3).contains(&share), "{class} {fold}: {share}");
             }
         }
-        // Groups of one row each are no groups.
+        // With one row per group, folds are as even as without groups.
         let alone: Vec<u32> = (0..400).collect();
         let found = stratified_by_group(&classes, &alone, 5, 1);
         for class in 0..4 {

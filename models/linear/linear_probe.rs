@@ -1,31 +1,33 @@
-//! How well features tell classes apart: a linear support vector machine, cross-validated.
+//! Linear probe: cross-validated accuracy of a linear support vector machine on constant features.
 //!
-//! P4 (van den Oord, Dieleman & Schrauwen 2014, Transfer learning by supervised pre-training) scores
-//! genres by ten folds. Each fold in turn is held out; on the other rows alone features are standardised,
-//! `C` is chosen from a list by folds among them, and a machine is trained with the best.
+//! P4 (van den Oord, Dieleman & Schrauwen 2014, Transfer learning by supervised pre-training) evaluates genre
+//! classification with ten folds. Each fold is held out once; the other rows alone decide how features are
+//! standardised and, by inner folds, which `C` of a list is used to train the classifier.
 
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{ensure, in_range};
 use crate::linear::folds::{stratified, stratified_by_group};
 use crate::linear::svm::{Svm, SvmConfig, SvmError, SvmRows};
+use crate::unsupervised::moments::Moments;
 
-/// How it is done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of the cross-validation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrossValidationConfig {
-    /// Parts, each of which is held out once.
+    /// Number of folds, each of which is held out once; 10 by default.
     pub folds: usize,
-    /// Parts of the rows that are not held out, by which `C` is chosen.
+    /// Number of folds of the remaining rows, which select `C`; 3 by default.
     pub inner_folds: usize,
-    /// The values of `C` to choose from; of equally good ones the smallest is taken.
+    /// Candidate values of `C`, of which the smallest among equally good ones is used; `[1e-5, 1e-4, 0.001, 0.01,
+    /// 0.1, 1]` by default.
     pub costs: Vec<f64>,
-    /// Whether all tracks of an artist are in one fold; whoever calls has to hand the artists over.
+    /// Whether all tracks of an artist are in the same fold; false by default.
     pub by_artist: bool,
-    /// Decides which rows are in which fold.
+    /// Random seed for the assignment of tracks to folds; 1 by default.
     pub seed: u64,
 }
 
@@ -41,48 +43,48 @@ impl Default for CrossValidationConfig {
     }
 }
 
-/// One part held out.
+/// The result of one fold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fold {
-    /// How many were held out.
+    /// Number of held-out rows.
     pub rows: usize,
-    /// Share of them whose class was found.
+    /// Share of correctly classified rows.
     pub accuracy: f64,
-    /// The `C` that was chosen.
+    /// The selected `C`.
     pub cost: f64,
 }
 
-/// What came out.
+/// The result of a cross-validation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CrossValidated {
-    /// In the order in which they were held out; a part without rows is left out.
+    /// One entry per fold that has rows.
     pub folds: Vec<Fold>,
-    /// `[row, class]`: what the machine that had not seen the row decides.
+    /// `[row, class]`: decision values of the classifier that was trained without the row.
     pub decisions: Vec<f32>,
-    /// What could not be done as asked, a sentence each.
+    /// Warnings, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// A classifier of rows as they are.
+/// A classifier with the standardisation of its features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classifier {
-    /// Of features that are standardised by the two below.
+    /// The classifier of standardised features.
     pub svm: Svm,
-    /// `[column]`: taken from a feature before it is weighted.
+    /// `[column]`: mean of each feature.
     pub mean: Vec<f64>,
-    /// `[column]`: what is left is divided by this; 1 where a feature does not vary.
+    /// `[column]`: standard deviation of each feature; 1 for constants.
     pub deviation: Vec<f64>,
-    /// The `C` that was chosen.
+    /// The selected `C`.
     pub cost: f64,
 }
 
-/// Why there is no result.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why a cross-validation failed.
+#[allow(missing_docs, reason = "the messages describe the variants")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CrossValidationError {
     #[error(transparent)]
     Config(#[from] ModelError),
-    #[error("{folds} folds of {what}, of which there are {count}: ask for fewer folds")]
+    #[error("{folds} folds need as many {what}, but there are {count}: use fewer folds")]
     TooFew { folds: usize, count: usize, what: &'static str },
     #[error(transparent)]
     Svm(#[from] SvmError),
@@ -90,31 +92,29 @@ pub enum CrossValidationError {
     Stopped(usize),
 }
 
-/// Rows with their classes, and what must not be torn apart.
+/// Labelled rows, optionally in groups that folds must not split.
 #[derive(Clone, Copy, Debug)]
 pub struct Labelled<'a> {
     /// `[row, column]`
     pub rows: &'a [f32],
-    /// Features a row.
+    /// Features per row.
     pub columns: usize,
     /// `[row]`, below `n_classes`
     pub classes: &'a [u32],
-    /// How many classes there are; two of them at least have rows.
+    /// Number of classes, at least two of which have rows.
     pub n_classes: usize,
-    /// `[row]`: rows of one group are in one fold.
+    /// `[row]`: rows of the same group are in the same fold.
     pub groups: Option<&'a [u32]>,
 }
 
 impl CrossValidationConfig {
     /// # Errors
-    /// Names the first value that cannot be used.
+    /// Names the first invalid value.
     pub fn validate(&self) -> Result<(), ModelError> {
         in_range("folds", self.folds, 2, 10_000)?;
         in_range("inner_folds", self.inner_folds, 2, 10_000)?;
-        if self.costs.is_empty() {
-            let remedy = "list at least one number above 0";
-            return Err(ModelError::new("costs", "[]", "there is no C to choose", remedy));
-        }
+        let remedy = "list at least one number above 0";
+        ensure(!self.costs.is_empty(), "costs", "[]", "no candidate for C", remedy)?;
         for (i, &cost) in self.costs.iter().enumerate() {
             in_range(&format!("costs[{i}]"), cost, 1e-12, 1e12)?;
         }
@@ -128,12 +128,12 @@ impl CrossValidationConfig {
         seed: u64,
     ) -> Result<Vec<usize>, CrossValidationError> {
         let (have, what) = match of.groups {
-            None => (of.classes.len(), "the tracks"),
+            None => (of.classes.len(), "tracks"),
             Some(groups) => {
                 let mut groups = groups.to_vec();
                 groups.sort_unstable();
                 groups.dedup();
-                (groups.len(), "the groups")
+                (groups.len(), "groups")
             }
         };
         if have < count {
@@ -145,11 +145,11 @@ impl CrossValidationConfig {
         })
     }
 
-    /// Holds every fold out once. `progress` hears of each that is done, and may stop it.
+    /// Holds every fold out once. `progress` receives the result of each and can stop the cross-validation.
     ///
     /// # Errors
-    /// If a value cannot be used, there are fewer rows or groups than folds, a number is not finite, or
-    /// the rows outside of a fold are all of one class.
+    /// If a value is invalid, there are fewer rows or groups than folds, a feature is not finite, or all
+    /// rows outside a fold have the same class.
     pub fn run(
         &self,
         of: &Labelled<'_>,
@@ -165,11 +165,11 @@ impl CrossValidationConfig {
             let (train, held): (Vec<usize>, Vec<usize>) =
                 (0..folds.len()).partition(|row| folds[*row] != fold);
             if held.is_empty() {
-                // Of groups, some may be too large for all folds to have one.
-                notes.push(format!("fold {} has no track", fold + 1));
+                // Large groups can leave a fold empty.
+                notes.push(format!("fold {} has no tracks", fold + 1));
                 continue;
             }
-            let own = Picked::new(of, &train);
+            let own = Subset::new(of, &train);
             absent += (0..n_classes)
                 .filter(|class| {
                     let has = |classes: &[u32]| classes.iter().any(|c| *c as usize == *class);
@@ -178,11 +178,11 @@ impl CrossValidationConfig {
                 .count();
             let classifier = self.fit(&own.labelled(of))?;
             unfinished += classifier.svm.unfinished;
-            let rows = Picked::new(of, &held);
+            let rows = Subset::new(of, &held);
             let found = classifier.decide(&rows.rows, columns);
             let mut right = 0;
             for (row, decided) in held.iter().zip(found.chunks_exact(n_classes)) {
-                right += usize::from(largest(decided) == of.classes[*row] as usize);
+                right += usize::from(argmax(decided) == of.classes[*row] as usize);
                 let out = &mut decisions[row * n_classes..][..n_classes];
                 out.iter_mut().zip(decided).for_each(|(out, value)| *out = *value as f32);
             }
@@ -197,17 +197,17 @@ impl CrossValidationConfig {
         }
         if absent > 0 {
             notes.push(format!(
-                "{absent} times a class that is held out has no track outside of the fold: there it cannot be \
-                 found"
+                "{absent} times a held-out class has no tracks outside the fold, so that it cannot be \
+                 predicted there"
             ));
         }
         if unfinished > 0 {
-            notes.push(format!("{unfinished} machines ended short of their minimum"));
+            notes.push(format!("{unfinished} classifiers did not converge"));
         }
         Ok(CrossValidated { folds: done, decisions, notes })
     }
 
-    /// A machine for all rows, with the `C` that folds among them choose.
+    /// A classifier for all rows, with the `C` that the inner folds select.
     ///
     /// # Errors
     /// As [`CrossValidationConfig::run`].
@@ -221,23 +221,23 @@ impl CrossValidationConfig {
             for fold in 0..self.inner_folds {
                 let (train, held): (Vec<usize>, Vec<usize>) =
                     (0..folds.len()).partition(|row| folds[*row] != fold);
-                let (own, held) = (Picked::new(of, &train), Picked::new(of, &held));
+                let (own, held) = (Subset::new(of, &train), Subset::new(of, &held));
                 if own.classes.iter().all(|class| Some(class) == own.classes.first()) {
-                    // Nothing can be told apart without this fold; the others choose.
+                    // A single class cannot be learned; the other inner folds decide.
                     continue;
                 }
                 let (scaled, mean, deviation) = standardised(&own.rows, of.columns);
                 let prepared = SvmRows::new(&scaled, of.columns, &own.classes, of.n_classes)?;
-                let held_rows = apply(&held.rows, of.columns, &mean, &deviation);
+                let held_rows = standardise(&held.rows, of.columns, &mean, &deviation);
                 let mut svm: Option<Svm> = None;
                 for (&cost, right) in costs.iter().zip(&mut right) {
-                    // From the minimum of the smaller cost it is not far.
+                    // Warm start from the next smaller cost.
                     let found = config(cost).fit_rows(&prepared, svm.as_ref())?;
                     let decided = found.decide(&held_rows, of.columns);
                     *right += decided
                         .chunks_exact(of.n_classes)
                         .zip(&held.classes)
-                        .filter(|(row, class)| largest(row) == **class as usize)
+                        .filter(|(row, class)| argmax(row) == **class as usize)
                         .count();
                     svm = Some(found);
                 }
@@ -252,12 +252,12 @@ impl CrossValidationConfig {
 }
 
 fn config(cost: f64) -> SvmConfig {
-    // What is left below this moves no decision.
+    // A smaller tolerance changes no decision.
     SvmConfig { cost, tolerance: 1e-6 }
 }
 
 impl Classifier {
-    /// Weights and biases for rows as they are, not standardised.
+    /// Weights and biases for features that are not standardised.
     ///
     /// # Shapes
     /// - returns: `[class, column]`, `[class]`
@@ -277,18 +277,18 @@ impl Classifier {
 
     /// `[row, class]`
     fn decide(&self, rows: &[f32], columns: usize) -> Vec<f64> {
-        self.svm.decide(&apply(rows, columns, &self.mean, &self.deviation), columns)
+        self.svm.decide(&standardise(rows, columns, &self.mean, &self.deviation), columns)
     }
 }
 
-/// Some of the rows.
-struct Picked {
+/// A subset of the rows.
+struct Subset {
     rows: Vec<f32>,
     classes: Vec<u32>,
     groups: Option<Vec<u32>>,
 }
 
-impl Picked {
+impl Subset {
     fn new(of: &Labelled<'_>, rows: &[usize]) -> Self {
         let row = |&row: &usize| &of.rows[row * of.columns..][..of.columns];
         Self {
@@ -309,23 +309,23 @@ impl Picked {
     }
 }
 
-/// Rows less their mean over their deviation; what does not vary is only moved.
+/// Standardised rows, means and standard deviations.
 fn standardised(rows: &[f32], columns: usize) -> (Vec<f32>, Vec<f64>, Vec<f64>) {
-    let mut moments = crate::unsupervised::moments::Moments::new(columns);
+    let mut moments = Moments::new(columns);
     rows.chunks_exact(columns).for_each(|row| moments.add(row));
     let (mean, deviation) = moments.finish();
-    (apply(rows, columns, &mean, &deviation), mean, deviation)
+    (standardise(rows, columns, &mean, &deviation), mean, deviation)
 }
 
-fn apply(rows: &[f32], columns: usize, mean: &[f64], deviation: &[f64]) -> Vec<f32> {
+fn standardise(rows: &[f32], columns: usize, mean: &[f64], deviation: &[f64]) -> Vec<f32> {
     let one = |(at, value): (usize, &f32)| {
         ((f64::from(*value) - mean[at % columns]) / deviation[at % columns]) as f32
     };
     rows.iter().enumerate().map(one).collect()
 }
 
-/// The first of the largest.
-fn largest(row: &[f64]) -> usize {
+/// Index of the first maximum.
+fn argmax(row: &[f64]) -> usize {
     (0..row.len()).rev().max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)
 }
 

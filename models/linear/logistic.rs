@@ -1,4 +1,4 @@
-//! Logistic regression: the probability of a tag as a sigmoid of weighted features.
+//! Logistic regression: the probability of a tag as the sigmoid of a linear function of features.
 //!
 //! The objective is that of scikit-learn's `LogisticRegression(C)`:
 //!
@@ -6,72 +6,65 @@
 //! |w|^2 / 2 + C sum over rows of log(1 + exp(-s (w'x + b))),   s = 1 for positives, -1 for negatives
 //! ```
 //!
-//! The bias `b` is not regularised. Newton's method finds the minimum, which is the only one: the
-//! Hessian is exact, each step is shortened until the objective falls, and the last one leaves a
-//! gradient below [`TOLERANCE`] of the first.
+//! The bias `b` is not regularised. Newton's method with the exact Hessian and a line search finds the
+//! unique minimum; it stops at a gradient below [`TOLERANCE`] relative to the initial gradient.
 
-use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Col, Mat, MatRef, Side};
 
-/// Weights and bias.
+use crate::error::{NotFinite, all_finite};
+
+/// A fitted logistic regression.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logistic {
     /// `[column]`
     pub weights: Vec<f64>,
-    /// The logit of a row of zeros; not regularised.
+    /// The logit of a row of zeros.
     pub bias: f64,
 }
 
-/// Why there is no regression.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why a fit failed.
+#[allow(missing_docs, reason = "the messages describe the variants")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LogisticError {
-    #[error("C is {0}; it must be above 0")]
+    #[error("C is {0}, but must be above 0 and finite")]
     Regularization(f64),
-    #[error("row {row}, column {column} is {value}; only finite numbers can be regressed on")]
-    NotFinite { row: usize, column: usize, value: f64 },
-    #[error("all {rows} rows are {which}; both kinds are needed")]
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
+    #[error("all {rows} rows are {which}; positive and negative rows are needed")]
     OneClass { rows: usize, which: &'static str },
-    #[error("the minimum was not reached in {steps} steps: the gradient is still {gradient}")]
+    #[error("Newton's method did not converge in {steps} steps: the gradient is {gradient}")]
     NotConverged { steps: usize, gradient: f64 },
 }
 
-/// Largest entry of the gradient at the end, relative to the objective's gradient at 0.
+/// Largest entry of the final gradient, relative to the gradient at 0.
 pub const TOLERANCE: f64 = 1e-9;
-/// Steps that Newton's method may take; ten are usual.
+/// Largest number of Newton steps; ten are usual.
 const STEPS: usize = 100;
 
 impl Logistic {
-    /// Finds the minimum.
+    /// Fits a regression.
     ///
     /// # Shapes
-    /// - `rows`: `[row, column]`, best with mean 0 and deviation 1
-    /// - `positive`: one a row
+    /// - `rows`: `[row, column]`, preferably standardised
+    /// - `positive`: one per row
     ///
     /// # Errors
-    /// If `c` is not above 0, a number is not finite, or all rows are of one kind.
+    /// If `c` is not above 0, a value is not finite, or all rows are positive or all are negative.
     ///
     /// # Panics
-    /// If rows and truths differ in number.
+    /// If `rows` and `positive` differ in length.
     pub fn fit(
         rows: MatRef<'_, f64>,
         positive: &[bool],
         c: f64,
     ) -> Result<Logistic, LogisticError> {
-        assert_eq!(rows.nrows(), positive.len(), "a truth a row");
+        assert_eq!(rows.nrows(), positive.len(), "one label per row");
         if !(c > 0.0 && c.is_finite()) {
             return Err(LogisticError::Regularization(c));
         }
         let (count, columns) = (rows.nrows(), rows.ncols());
-        for row in 0..count {
-            for column in 0..columns {
-                let value = rows[(row, column)];
-                if !value.is_finite() {
-                    return Err(LogisticError::NotFinite { row, column, value });
-                }
-            }
-        }
+        all_finite(rows.row_iter().flat_map(|row| row.iter().copied()), columns)?;
         let positives = positive.iter().filter(|positive| **positive).count();
         if positives == 0 || positives == count {
             let which = if positives == 0 { "negative" } else { "positive" };
@@ -80,12 +73,12 @@ impl Logistic {
         // The last column is the bias.
         let x =
             Mat::from_fn(count, columns + 1, |i, j| if j < columns { rows[(i, j)] } else { 1.0 });
-        let mut theta = Mat::<f64>::zeros(columns + 1, 1);
+        let mut theta = Col::<f64>::zeros(columns + 1);
         let mut value = objective(&x, positive, c, &theta);
         let mut first = None;
         for step in 0.. {
             let (gradient, hessian) = derivatives(&x, positive, c, &theta);
-            let size = (0..=columns).map(|j| gradient[(j, 0)].abs()).fold(0.0, f64::max);
+            let size = gradient.norm_max();
             let scale = *first.get_or_insert(size.max(c));
             if size <= TOLERANCE * scale {
                 break;
@@ -93,74 +86,61 @@ impl Logistic {
             if step == STEPS || !size.is_finite() {
                 return Err(LogisticError::NotConverged { steps: step, gradient: size });
             }
-            let newton = match hessian.llt(Side::Lower) {
+            let direction = match hessian.llt(Side::Lower) {
                 Ok(factor) => factor.solve(&gradient),
-                // Where all rows are certain the bias has no curvature left.
+                // If all predictions are certain, the Hessian of the bias vanishes.
                 Err(_) => gradient.clone(),
             };
-            let slope: f64 = (0..=columns).map(|j| gradient[(j, 0)] * newton[(j, 0)]).sum();
+            let slope = gradient.transpose() * &direction;
             let mut length = 1.0;
             loop {
-                let next =
-                    Mat::from_fn(columns + 1, 1, |j, _| theta[(j, 0)] - length * newton[(j, 0)]);
-                let there = objective(&x, positive, c, &next);
-                // Near the end rounding hides the fall.
-                if there <= value - 1e-4 * length * slope || length < 1e-10 {
-                    (theta, value) = (next, there);
-                    break;
-                }
-                if slope <= 1e-12 * value.abs() {
-                    (theta, value) = (next, there);
+                let next = &theta - faer::Scale(length) * &direction;
+                let next_value = objective(&x, positive, c, &next);
+                let decreased = next_value <= value - 1e-4 * length * slope;
+                // Near the minimum, rounding hides the decrease.
+                if decreased || length < 1e-10 || slope <= 1e-12 * value.abs() {
+                    (theta, value) = (next, next_value);
                     break;
                 }
                 length /= 2.0;
             }
         }
-        let weights = (0..columns).map(|j| theta[(j, 0)]).collect();
-        Ok(Logistic { weights, bias: theta[(columns, 0)] })
+        let weights = (0..columns).map(|j| theta[j]).collect();
+        Ok(Logistic { weights, bias: theta[columns] })
     }
 
-    /// What the sigmoid is taken of, for one row.
+    /// The logit of one row.
     pub fn logit(&self, row: impl Iterator<Item = f64>) -> f64 {
         self.weights.iter().zip(row).map(|(w, x)| w * x).sum::<f64>() + self.bias
     }
 }
 
-fn margins(x: &Mat<f64>, theta: &Mat<f64>) -> Mat<f64> {
-    let mut out = Mat::zeros(x.nrows(), 1);
-    matmul(out.as_mut(), Accum::Replace, x, theta, 1.0, Par::Seq);
-    out
-}
-
-fn objective(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Mat<f64>) -> f64 {
-    let margins = margins(x, theta);
+fn objective(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Col<f64>) -> f64 {
+    let logits = x * theta;
     let loss = |row: usize| {
-        let m = if positive[row] { margins[(row, 0)] } else { -margins[(row, 0)] };
-        // log(1 + exp(-m)) that overflows for no m.
+        let m = if positive[row] { logits[row] } else { -logits[row] };
+        // log(1 + exp(-m)) without overflow.
         (-m).max(0.0) + (-m.abs()).exp().ln_1p()
     };
     let losses: f64 = (0..positive.len()).map(loss).sum();
-    let columns = x.ncols() - 1;
-    let squares: f64 = (0..columns).map(|j| theta[(j, 0)].powi(2)).sum();
+    let squares: f64 = (0..x.ncols() - 1).map(|j| theta[j].powi(2)).sum();
     squares / 2.0 + c * losses
 }
 
-fn derivatives(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Mat<f64>) -> (Mat<f64>, Mat<f64>) {
-    let margins = margins(x, theta);
+/// Gradient and Hessian of the objective.
+fn derivatives(x: &Mat<f64>, positive: &[bool], c: f64, theta: &Col<f64>) -> (Col<f64>, Mat<f64>) {
+    let logits = x * theta;
     let (count, width) = (x.nrows(), x.ncols());
     let sigmoid = |z: f64| match z >= 0.0 {
         true => 1.0 / (1.0 + (-z).exp()),
         false => z.exp() / (1.0 + z.exp()),
     };
-    let p: Vec<f64> = (0..count).map(|row| sigmoid(margins[(row, 0)])).collect();
-    let error = Mat::from_fn(count, 1, |row, _| p[row] - f64::from(u8::from(positive[row])));
-    let mut gradient = Mat::zeros(width, 1);
-    matmul(gradient.as_mut(), Accum::Replace, x.transpose(), &error, c, Par::Seq);
-    let weighted = Mat::from_fn(count, width, |i, j| x[(i, j)] * p[i] * (1.0 - p[i]));
-    let mut hessian = Mat::zeros(width, width);
-    matmul(hessian.as_mut(), Accum::Replace, x.transpose(), &weighted, c, Par::Seq);
+    let p: Vec<f64> = (0..count).map(|row| sigmoid(logits[row])).collect();
+    let error = Col::from_fn(count, |row| c * (p[row] - f64::from(u8::from(positive[row]))));
+    let weighted = Mat::from_fn(count, width, |i, j| c * x[(i, j)] * p[i] * (1.0 - p[i]));
+    let (mut gradient, mut hessian) = (x.transpose() * &error, x.transpose() * &weighted);
     for j in 0..width - 1 {
-        gradient[(j, 0)] += theta[(j, 0)];
+        gradient[j] += theta[j];
         hessian[(j, j)] += 1.0;
     }
     (gradient, hessian)
@@ -188,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_those_of_scikit_learn() {
+    fn weights_agree_with_scikit_learn() {
         let reference: Value =
             serde_json::from_str(include_str!("logistic/reference.json")).unwrap();
         for case in reference.as_array().unwrap() {
@@ -222,12 +202,12 @@ mod tests {
         let positive: Vec<bool> = (0..40).map(|i| i >= 20).collect();
         let found = Logistic::fit(x.as_ref(), &positive, 1e4).unwrap();
         assert!(found.weights[0] > 1.0 && found.weights[2].abs() < 1e-9, "{found:?}");
-        // A constant is the bias's business, which costs nothing.
+        // The bias, which is not regularised, takes the place of a constant column.
         assert!(found.weights[1].abs() < 1e-6, "{found:?}");
     }
 
     #[test]
-    fn what_cannot_be_regressed_is_said() {
+    fn invalid_input_is_named() {
         let x = rows(10, 2);
         let fails =
             |positive: &[bool], c| Logistic::fit(x.as_ref(), positive, c).unwrap_err().to_string();

@@ -1,9 +1,9 @@
-//! Metric learning to rank: a Mahalanobis metric under which each query's relevant items are its
+//! Metric learning to rank (MLR): a Mahalanobis metric under which the relevant items of each query are the
 //! nearest.
 //!
 //! McFee & Lanckriet (2010), Metric learning to rank, ICML: a structural support vector machine over
-//! positive semidefinite matrices `W`. A query `q` scores an item by `-(q - x)'W(q - x)`. Of a ranking
-//! `y` (`y_ij` is 1 where the relevant `i` stands before the irrelevant `j`, else -1) the features are
+//! positive semidefinite matrices `W`. The score of an item for a query `q` is `-(q - x)'W(q - x)`. The features
+//! of a ranking `y` (`y_ij` is 1 if the relevant `i` precedes the irrelevant `j`, else -1) are
 //!
 //! ```text
 //! psi(q, y) = sum over i, j of y_ij [f(q, x_i) - f(q, x_j)] / (|R| |I|),   f(q, x) = -(q - x)(q - x)'
@@ -12,145 +12,141 @@
 //! and the learned `W` minimises
 //!
 //! ```text
-//! tr W + C xi   so that for every choice of a ranking y_q a query, means over the queries being taken,
+//! tr W + C xi   subject to, for every choice of one ranking y_q per query, with means over queries,
 //! mean <W, psi(q, y*_q) - psi(q, y_q)>  >=  mean loss(y_q) - xi,   W positive semidefinite, xi >= 0
 //! ```
 //!
-//! There are too many rankings to list. The one-slack cutting-plane algorithm (Joachims, Finley & Yu
-//! 2009) solves for few constraints, looks for the one that is violated most, adds it, and ends when none
-//! is violated by more than `epsilon`. The small problems are solved by the alternating direction method
-//! of multipliers (Lim, McFee & Lanckriet 2013): a quadratic programme in as many variables as
-//! constraints, and a projection onto the positive semidefinite matrices, in turn. How far that is from
-//! the minimum is known, for any feasible point of the dual problem bounds it from below.
+//! There are too many rankings to enumerate. The one-slack cutting-plane algorithm (Joachims, Finley & Yu
+//! 2009) solves the problem for few constraints, adds the most violated constraint, and stops when no
+//! constraint is violated by more than `epsilon`. The alternating direction method of multipliers (Lim, McFee
+//! & Lanckriet 2013) solves the small problems: it alternates a quadratic programme in as many variables as
+//! constraints with a projection onto the positive semidefinite matrices. Any feasible point of the dual
+//! problem is a lower bound, which tells the distance from the minimum.
 //!
 //! In P2 (van den Oord, Dieleman & Schrauwen 2013, Deep content-based music recommendation, table 2,
-//! row MLR) it is a baseline on the bag of words; its settings are not given there.
+//! row MLR) it is a baseline on the bag of words, without its settings.
 
 use std::ops::ControlFlow;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Mat, MatRef, Side};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{NotFinite, all_finite, in_range};
 
-/// What is lost by a ranking.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The loss of a ranking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RankingLoss {
-    /// The share of pairs of a relevant and an irrelevant item in the wrong order.
+    /// The share of pairs of a relevant and an irrelevant item that are in the wrong order.
     #[default]
     Auc,
-    /// One less the average precision.
+    /// One minus the average precision.
     Map,
 }
 
-/// Everything that the metric depends on besides the items.
+/// Settings of metric learning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct MlrConfig {
-    /// Weight of the violation against that of the metric's trace.
+pub struct MetricLearningConfig {
+    /// `C`: weight of the ranking loss relative to the trace of the metric; 100 by default.
     pub c: f64,
-    /// What a wrong ranking costs; `auc` by default.
+    /// Loss of a ranking; `"auc"` by default.
     pub loss: RankingLoss,
-    /// Violation of a new constraint beyond the old ones at which the search ends.
+    /// Largest violation of a constraint at which the algorithm stops; 0.01 by default.
     pub epsilon: f64,
-    /// Most constraints.
+    /// Largest number of constraints; 100 by default.
     pub max_constraints: usize,
 }
 
-impl Default for MlrConfig {
+impl Default for MetricLearningConfig {
     fn default() -> Self {
         Self { c: 100.0, loss: RankingLoss::Auc, epsilon: 0.01, max_constraints: 100 }
     }
 }
 
-/// One constraint, and how the problem stood with those before it.
+/// The state before a constraint is added.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Iteration {
-    /// `tr W + C xi` of the metric that the constraint is violated by.
+    /// `tr W + C xi` of the current metric.
     pub objective: f64,
-    /// No metric does better than this under the same constraints.
+    /// Lower bound of the objective under the current constraints.
     pub lower_bound: f64,
     /// Mean loss of the most violating rankings.
     pub loss: f64,
-    /// How much it is violated, less `xi`.
+    /// Violation of the constraint beyond `xi`.
     pub violation: f64,
 }
 
-/// A metric, and how it was found.
+/// The learned metric.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mlr {
+pub struct LearnedMetric {
     /// `[column, column]`, positive semidefinite.
     pub metric: Vec<f64>,
-    /// One for each constraint, in the order in which they were found.
+    /// One entry per constraint, in order.
     pub iterations: Vec<Iteration>,
 }
 
-/// Why there is no metric.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why metric learning failed.
+#[allow(missing_docs, reason = "the messages describe the variants")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum MlrError {
+pub enum MetricLearningError {
     #[error(transparent)]
     Config(#[from] ModelError),
-    #[error("row {row}, column {column} is {value}; only finite numbers have distances")]
-    NotFinite { row: usize, column: usize, value: f32 },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     #[error("there are lists of relevant items for {lists} queries, and {rows} rows")]
     Lists { lists: usize, rows: usize },
-    #[error("query {query}: relevant item {item} does not exist, there are {rows}")]
+    #[error("query {query}: relevant item {item} does not exist; there are {rows} items")]
     NoSuchItem { query: usize, item: u32, rows: usize },
     #[error("no query has both a relevant and an irrelevant item: there is nothing to rank")]
     NothingToRank,
-    #[error("the eigenvalues of the metric were not found")]
+    #[error("the eigendecomposition of the metric did not converge")]
     Eigenvalues,
     #[error("stopped after {0} constraints")]
     Stopped(usize),
 }
 
-impl MlrConfig {
+impl MetricLearningConfig {
     /// # Errors
-    /// Names the first value that cannot be used.
+    /// Names the first invalid value.
     pub fn validate(&self) -> Result<(), ModelError> {
         in_range("c", self.c, 1e-9, 1e12)?;
         in_range("epsilon", self.epsilon, 1e-9, 1.0)?;
         in_range("max_constraints", self.max_constraints, 1, 10_000)
     }
 
-    /// Learns a metric. Every row is a query, and all other rows are its items; those of its list are
-    /// relevant. `progress` may stop it.
+    /// Learns a metric. Every row is a query whose items are all other rows; `relevant` lists its relevant
+    /// items. `progress` can stop the algorithm.
     ///
     /// # Shapes
-    /// - `rows`: `[row, column]`; `relevant`: a list a row
+    /// - `rows`: `[row, column]`; `relevant`: one list per row
     ///
     /// # Errors
-    /// If a value cannot be used, or there is nothing to rank.
+    /// If a value is invalid, or no query has both relevant and irrelevant items.
     pub fn fit(
         &self,
         rows: &[f32],
         columns: usize,
         relevant: &[Vec<u32>],
         mut progress: impl FnMut(&Iteration) -> ControlFlow<()>,
-    ) -> Result<Mlr, MlrError> {
+    ) -> Result<LearnedMetric, MetricLearningError> {
         self.validate()?;
         let count = rows.len().checked_div(columns).unwrap_or(0);
-        if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
-            let (row, column, value) = (at / columns, at % columns, rows[at]);
-            return Err(MlrError::NotFinite { row, column, value });
-        }
+        all_finite(rows.iter().copied(), columns)?;
         if relevant.len() != count {
-            return Err(MlrError::Lists { lists: relevant.len(), rows: count });
+            return Err(MetricLearningError::Lists { lists: relevant.len(), rows: count });
         }
         for (query, list) in relevant.iter().enumerate() {
             if let Some(&item) = list.iter().find(|item| **item as usize >= count) {
-                return Err(MlrError::NoSuchItem { query, item, rows: count });
+                return Err(MetricLearningError::NoSuchItem { query, item, rows: count });
             }
         }
         let x = Mat::from_fn(count, columns, |i, j| f64::from(rows[i * columns + j]));
         let task = Task::new(x, relevant, self.loss);
         if task.queries == 0 {
-            return Err(MlrError::NothingToRank);
+            return Err(MetricLearningError::NothingToRank);
         }
         let mut problem = Problem::new(columns, self.c, self.epsilon);
         let mut iterations = Vec::new();
@@ -166,33 +162,31 @@ impl MlrConfig {
             };
             iterations.push(iteration);
             if progress(&iteration).is_break() {
-                return Err(MlrError::Stopped(iterations.len()));
+                return Err(MetricLearningError::Stopped(iterations.len()));
             }
-            // Also where it is NaN.
-            let go_on = violation > self.epsilon && problem.losses.len() < self.max_constraints;
-            if !go_on {
+            let more = violation > self.epsilon && problem.losses.len() < self.max_constraints;
+            // Also if the violation is NaN.
+            if !more {
                 break;
             }
             problem.add(loss, constraint)?;
         }
-        let metric =
-            (0..columns * columns).map(|at| problem.metric[(at / columns, at % columns)]).collect();
-        Ok(Mlr { metric, iterations })
+        let metric = problem.metric.row_iter().flat_map(|row| row.iter().copied()).collect();
+        Ok(LearnedMetric { metric, iterations })
     }
 }
 
-impl Mlr {
-    /// `L` with `W = L'L`: distances under the metric are plain distances of `L x`.
+impl LearnedMetric {
+    /// `L` with `W = L'L`: distances under the metric are Euclidean distances of `L x`.
     ///
     /// # Shapes
-    /// - returns: `[rank, column]`; eigenvalues below 1e-9 of the largest are left out, but one row
-    ///   is always there
+    /// - returns: `[rank, column]`, at least one row, without eigenvalues below 1e-9 of the largest
     ///
     /// # Errors
-    /// If the eigenvalues are not found.
-    pub fn projection(&self, columns: usize) -> Result<Vec<f32>, MlrError> {
-        let w = Mat::from_fn(columns, columns, |i, j| self.metric[i * columns + j]);
-        let (values, vectors) = eigen(w.as_ref())?;
+    /// If the eigendecomposition does not converge.
+    pub fn projection(&self, columns: usize) -> Result<Vec<f32>, MetricLearningError> {
+        let w = MatRef::from_row_major_slice(&self.metric, columns, columns);
+        let (values, vectors) = eigen(w)?;
         let largest = values.last().copied().unwrap_or(0.0);
         let mut rows = Vec::new();
         for (at, value) in values.iter().enumerate().rev() {
@@ -206,12 +200,12 @@ impl Mlr {
     }
 }
 
-/// Items, and what is relevant to which.
+/// Items, and the relevant items of each query.
 struct Task {
     x: Mat<f64>,
-    /// For every query, a flag an item.
+    /// For every query, its relevant items in ascending order; empty if there is nothing to rank.
     relevant: Vec<Vec<u32>>,
-    /// Those that have both kinds of items.
+    /// Number of queries with both relevant and irrelevant items.
     queries: usize,
     loss: RankingLoss,
 }
@@ -224,7 +218,7 @@ impl Task {
                 list.iter().copied().filter(|item| *item as usize != query).collect();
             list.sort_unstable();
             list.dedup();
-            // Without an irrelevant item there is no order.
+            // Without an irrelevant item there is nothing to rank.
             if list.len() + 1 >= count { Vec::new() } else { list }
         };
         let relevant: Vec<Vec<u32>> = relevant.iter().enumerate().map(list).collect();
@@ -233,24 +227,21 @@ impl Task {
     }
 
     /// The mean loss of the most violating rankings, and the mean of `psi(y*) - psi(y)`.
-    fn most_violated(&self, metric: &Mat<f64>) -> Result<(f64, Mat<f64>), MlrError> {
+    fn most_violated(&self, metric: &Mat<f64>) -> Result<(f64, Mat<f64>), MetricLearningError> {
         let (count, columns) = (self.x.nrows(), self.x.ncols());
-        // Distances under the metric, from products: |x_i - x_q|^2 less |x_q|^2, which moves no rank.
-        let mut moved = Mat::zeros(count, columns);
-        matmul(moved.as_mut(), Accum::Replace, &self.x, metric, 1.0, Par::Seq);
-        let norms: Vec<f64> = (0..count)
-            .map(|i| (0..columns).map(|j| moved[(i, j)] * self.x[(i, j)]).sum())
-            .collect();
+        // Distances under the metric up to |x_q|^2, which does not change the ranking of a query.
+        let xw = &self.x * metric;
+        let norms: Vec<f64> =
+            (0..count).map(|i| (0..columns).map(|j| xw[(i, j)] * self.x[(i, j)]).sum()).collect();
         let scale = 1.0 / self.queries as f64;
-        // What each query weighs each item with; a row a query.
+        // The loss of a query and its weight of each item.
         let weigh = |query: usize| -> (f64, Vec<f64>) {
             let mut weights = vec![0.0; count];
             if self.relevant[query].is_empty() {
                 return (0.0, weights);
             }
             let score = |item: usize| -> f64 {
-                let product: f64 =
-                    (0..columns).map(|j| moved[(query, j)] * self.x[(item, j)]).sum();
+                let product: f64 = (0..columns).map(|j| xw[(query, j)] * self.x[(item, j)]).sum();
                 2.0 * product - norms[item]
             };
             let scores: Vec<f64> = (0..count).map(score).collect();
@@ -260,16 +251,14 @@ impl Task {
         };
         let weighed: Vec<(f64, Vec<f64>)> = (0..count).into_par_iter().map(weigh).collect();
         let loss = weighed.iter().map(|(loss, _)| loss).sum::<f64>() * scale;
-        // sum over q, i of a_qi f(q, x_i), where the a of a query sum to 0:
+        // The sum over q, i of a_qi f(q, x_i), where the a of a query sum to 0, is
         // X'(A + A')X - X' diag(sum over q of a_q) X.
         let a = Mat::from_fn(count, count, |query, item| weighed[query].1[item]);
         let sums: Vec<f64> = (0..count).map(|i| (0..count).map(|q| a[(q, i)]).sum()).collect();
-        let mut ax = Mat::zeros(count, columns);
-        matmul(ax.as_mut(), Accum::Replace, &a, &self.x, 1.0, Par::Seq);
+        let ax = &a * &self.x;
         let half = Mat::from_fn(count, columns, |i, j| ax[(i, j)] - 0.5 * sums[i] * self.x[(i, j)]);
-        let mut m = Mat::zeros(columns, columns);
-        matmul(m.as_mut(), Accum::Replace, self.x.transpose(), &half, 1.0, Par::Seq);
-        Ok((loss, Mat::from_fn(columns, columns, |i, j| m[(i, j)] + m[(j, i)])))
+        let m = self.x.transpose() * &half;
+        Ok((loss, &m + m.transpose()))
     }
 }
 
@@ -291,9 +280,9 @@ fn rank(loss: RankingLoss, query: usize, scores: &[f64], relevant: &[u32], a: &m
     by_score(&mut bad);
     let (n_good, n_bad) = (good.len(), bad.len());
     let pair = 2.0 / (n_good as f64 * n_bad as f64);
-    // `before[j]`: how many relevant items stand before irrelevant item j.
+    // `before[j]`: number of relevant items before irrelevant item j.
     let before: Vec<usize> = match loss {
-        // A pair is best in the wrong order where its scores are less than one half apart.
+        // A pair is best in the wrong order if its scores differ by less than one half.
         RankingLoss::Auc => {
             let mut at = 0;
             bad.iter()
@@ -305,13 +294,13 @@ fn rank(loss: RankingLoss, query: usize, scores: &[f64], relevant: &[u32], a: &m
                 })
                 .collect()
         }
-        // Yue, Finley, Radlinski & Joachims (2007): each irrelevant item finds its place by itself.
+        // Yue, Finley, Radlinski & Joachims (2007): the rank of each irrelevant item is independent.
         RankingLoss::Map => {
             let place = |(j, &item): (usize, &usize)| {
                 let j = j as f64 + 1.0;
                 let (mut sum, mut best, mut place) = (0.0, 0.0, n_good);
                 for k in (0..n_good).rev() {
-                    // What is gained by standing before relevant item k rather than after it.
+                    // The gain of preceding relevant item k.
                     let i = k as f64 + 1.0;
                     let lost = (j / (j + i) - (j - 1.0) / (j + i - 1.0)) / n_good as f64;
                     sum += lost - pair * (scores[good[k]] - scores[item]);
@@ -324,7 +313,7 @@ fn rank(loss: RankingLoss, query: usize, scores: &[f64], relevant: &[u32], a: &m
             bad.iter().enumerate().map(place).collect()
         }
     };
-    // Pairs in the wrong order: irrelevant item j and the relevant ones from `before[j]` on.
+    // Pairs in the wrong order: irrelevant item j with the relevant items from `before[j]`.
     let mut wrong = vec![0_usize; n_good + 1];
     for (j, &place) in before.iter().enumerate() {
         a[bad[j]] -= pair * (n_good - place) as f64;
@@ -341,11 +330,11 @@ fn rank(loss: RankingLoss, query: usize, scores: &[f64], relevant: &[u32], a: &m
             wrong as f64 * pair / 2.0
         }
         RankingLoss::Map => {
-            let mut standing = 0;
+            let mut irrelevant = 0;
             let mut precision = 0.0;
             for (i, wrong) in wrong.iter().take(n_good).enumerate() {
-                standing += wrong;
-                precision += (i + 1) as f64 / (i + 1 + standing) as f64;
+                irrelevant += wrong;
+                precision += (i + 1) as f64 / (i + 1 + irrelevant) as f64;
             }
             1.0 - precision / n_good as f64
         }
@@ -359,8 +348,9 @@ fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
         .sum()
 }
 
-fn eigen(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), MlrError> {
-    let found = matrix.self_adjoint_eigen(Side::Lower).map_err(|_| MlrError::Eigenvalues)?;
+fn eigen(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), MetricLearningError> {
+    let found =
+        matrix.self_adjoint_eigen(Side::Lower).map_err(|_| MetricLearningError::Eigenvalues)?;
     let values = (0..matrix.nrows()).map(|at| found.S()[at]).collect();
     Ok((values, found.U().to_owned()))
 }
@@ -373,25 +363,25 @@ struct Problem {
     /// `<M_k, M_l>`
     products: Vec<Vec<f64>>,
     metric: Mat<f64>,
-    /// Of the alternating directions, from one problem to the next.
+    /// Scaled dual variable of the method of multipliers, kept as a warm start.
     scaled_dual: Mat<f64>,
     weights: Vec<f64>,
     rho: f64,
     lower_bound: f64,
-    /// A gap that the search for constraints does not notice.
-    enough: f64,
+    /// Gap between objective and bound that is too small to affect the search for constraints.
+    small_gap: f64,
 }
 
-/// Rounds of alternating directions a problem.
+/// Largest number of iterations of the method of multipliers per problem.
 const ROUNDS: usize = 4000;
-/// Gap between objective and bound, relative to the objective, at which a problem is solved in any case.
+/// Gap between objective and bound, relative to the objective, at which a problem counts as solved.
 const GAP: f64 = 1e-3;
 
 impl Problem {
     fn new(columns: usize, c: f64, epsilon: f64) -> Self {
         Self {
             c,
-            enough: 0.1 * epsilon * c,
+            small_gap: 0.1 * epsilon * c,
             losses: Vec::new(),
             constraints: Vec::new(),
             products: Vec::new(),
@@ -421,8 +411,8 @@ impl Problem {
         self.objective_of(&self.metric)
     }
 
-    /// Adds a constraint, and solves anew.
-    fn add(&mut self, loss: f64, constraint: Mat<f64>) -> Result<(), MlrError> {
+    /// Adds a constraint and solves the problem again.
+    fn add(&mut self, loss: f64, constraint: Mat<f64>) -> Result<(), MetricLearningError> {
         let row: Vec<f64> = self.constraints.iter().map(|m| inner(m, &constraint)).collect();
         for (products, value) in self.products.iter_mut().zip(&row) {
             products.push(*value);
@@ -432,21 +422,21 @@ impl Problem {
         self.constraints.push(constraint);
         self.weights.push(0.0);
         if self.losses.len() == 1 {
-            // A step that would just meet the first constraint sets the scale.
+            // The scale at which one step satisfies the first constraint.
             let size = self.products[0][0].sqrt().max(1e-300);
             self.rho = size.max(1e-12);
         }
         self.solve()
     }
 
-    fn solve(&mut self) -> Result<(), MlrError> {
+    fn solve(&mut self) -> Result<(), MetricLearningError> {
         let n = self.metric.nrows();
         let mut z = self.metric.clone();
         let (mut best, mut best_value) = (self.metric.clone(), self.objective());
         self.lower_bound = 0.0;
         for round in 0..ROUNDS {
-            // W: a quadratic programme over the constraints' weights.
-            let from = Mat::from_fn(n, n, |i, j| z[(i, j)] - self.scaled_dual[(i, j)]);
+            // W: a quadratic programme over the weights of the constraints.
+            let from = &z - &self.scaled_dual;
             let linear: Vec<f64> = self
                 .losses
                 .iter()
@@ -466,24 +456,16 @@ impl Problem {
                 w[(i, j)] + self.scaled_dual[(i, j)] - trace
             });
             let next = positive(&shifted)?;
-            let difference = |a: &Mat<f64>, b: &Mat<f64>| -> f64 {
-                let gap = Mat::from_fn(n, n, |i, j| a[(i, j)] - b[(i, j)]);
-                inner(&gap, &gap).sqrt()
-            };
-            let (primal, dual) = (difference(&w, &next), self.rho * difference(&next, &z));
+            let (primal, dual) = ((&w - &next).norm_l2(), self.rho * (&next - &z).norm_l2());
             z = next;
-            for i in 0..n {
-                for j in 0..n {
-                    self.scaled_dual[(i, j)] += w[(i, j)] - z[(i, j)];
-                }
-            }
+            self.scaled_dual += &w - &z;
             let value = self.objective_of(&z);
             if value < best_value {
                 (best, best_value) = (z.clone(), value);
             }
             if round % 5 == 4 {
                 self.lower_bound = self.lower_bound.max(self.bound()?);
-                if best_value - self.lower_bound <= self.enough.max(GAP * best_value) {
+                if best_value - self.lower_bound <= self.small_gap.max(GAP * best_value) {
                     break;
                 }
             }
@@ -502,17 +484,18 @@ impl Problem {
         Ok(())
     }
 
-    /// The dual problem is to maximise `sum of weight_k loss_k` with `I - sum of weight_k M_k` positive
-    /// semidefinite and the weights, not negative, summing to at most C. Scaled until they are
-    /// feasible, the weights at hand give a bound.
-    fn bound(&self) -> Result<f64, MlrError> {
+    /// Lower bound. The dual problem maximises `sum of weight_k loss_k` over non-negative weights of sum at
+    /// most C with `I - sum of weight_k M_k` positive semidefinite; the current weights are scaled until
+    /// they are feasible.
+    fn bound(&self) -> Result<f64, MetricLearningError> {
         let n = self.metric.nrows();
         let mut sum = Mat::<f64>::zeros(n, n);
         for (weight, m) in self.weights.iter().zip(&self.constraints) {
             sum += faer::Scale(*weight) * m;
         }
-        let values =
-            sum.self_adjoint_eigenvalues(Side::Lower).map_err(|_| MlrError::Eigenvalues)?;
+        let values = sum
+            .self_adjoint_eigenvalues(Side::Lower)
+            .map_err(|_| MetricLearningError::Eigenvalues)?;
         let largest = values.last().copied().unwrap_or(0.0);
         let scale = if largest > 1.0 { 1.0 / largest } else { 1.0 };
         let value: f64 = self.weights.iter().zip(&self.losses).map(|(w, loss)| w * loss).sum();
@@ -520,24 +503,23 @@ impl Problem {
     }
 }
 
-/// The nearest positive semidefinite matrix.
-fn positive(matrix: &Mat<f64>) -> Result<Mat<f64>, MlrError> {
+/// Projection onto the positive semidefinite matrices.
+fn positive(matrix: &Mat<f64>) -> Result<Mat<f64>, MetricLearningError> {
     let n = matrix.nrows();
     let (values, vectors) = eigen(matrix.as_ref())?;
     let first = values.iter().position(|value| *value > 0.0).unwrap_or(n);
     let kept = vectors.subcols(first, n - first);
     let scaled = Mat::from_fn(n, n - first, |i, j| kept[(i, j)] * values[first + j]);
-    let mut out = Mat::zeros(n, n);
-    matmul(out.as_mut(), Accum::Replace, &scaled, kept.transpose(), 1.0, Par::Seq);
-    // Symmetric to the last bit.
+    let out = &scaled * kept.transpose();
+    // Exactly symmetric.
     Ok(Mat::from_fn(n, n, |i, j| 0.5 * (out[(i, j)] + out[(j, i)])))
 }
 
-/// Maximises `linear'w - w'Hw / (2 rho)` over `w >= 0`, `sum w <= c`, from `w` on: accelerated
+/// Maximises `linear'w - w'Hw / (2 rho)` over `w >= 0`, `sum w <= c`, starting from `w`, by accelerated
 /// projected gradients (Beck & Teboulle 2009).
 fn quadratic(products: &[Vec<f64>], linear: &[f64], rho: f64, c: f64, w: &mut [f64]) {
     let n = w.len();
-    // No eigenvalue is larger than the trace.
+    // The trace bounds all eigenvalues.
     let bound: f64 = (0..n).map(|k| products[k][k]).sum::<f64>() / rho;
     let step = 1.0 / bound.max(1e-300);
     let (mut ahead, mut momentum) = (w.to_vec(), 1.0_f64);
@@ -561,7 +543,7 @@ fn quadratic(products: &[Vec<f64>], linear: &[f64], rho: f64, c: f64, w: &mut [f
     }
 }
 
-/// The nearest point with nothing negative and a sum of at most `c`.
+/// Projection onto the non-negative vectors of sum at most `c`.
 fn simplex(point: &[f64], c: f64) -> Vec<f64> {
     let cut = |threshold: f64| point.iter().map(move |x| (x - threshold).max(0.0));
     if cut(0.0).sum::<f64>() <= c {

@@ -1,4 +1,5 @@
-//! Linear models: classifiers on fixed features, and metric learning.
+//! Linear models fitted without gradient descent: classifiers on constant features with their cross-validation,
+//! and metric learning.
 
 pub mod folds;
 pub mod linear_probe;

@@ -1,19 +1,19 @@
-//! Linear support vector machine: squared hinge loss, L2 regularisation, one class against the rest.
+//! Linear support vector machine: squared hinge loss, L2 regularisation, one versus rest.
 //!
-//! For every class, with `y = 1` for its rows and `-1` for the others,
+//! The objective of every class, with `y = 1` for its rows and `-1` for the others, is
 //!
 //! ```text
 //! 1/2 (|w|^2 + b^2)  +  C * sum of max(0, 1 - y (w'x + b))^2
 //! ```
 //!
-//! is brought to its minimum: the bias is regularised as a weight of one more column of ones, as in
-//! LIBLINEAR (Fan et al. 2008) and so in scikit-learn's `LinearSVC`. P4 (van den Oord, Dieleman &
-//! Schrauwen 2014) classifies genres with a linear SVM.
+//! The bias is regularised like the weight of an additional column of ones, as in LIBLINEAR (Fan et al. 2008)
+//! and therefore in scikit-learn's `LinearSVC`. P4 (van den Oord, Dieleman & Schrauwen 2014) classifies genres
+//! with a linear SVM.
 //!
 //! Newton's method in the primal (Chapelle 2007, Training a support vector machine in the primal): the
-//! objective is quadratic as long as the same rows are short of their margin, so that a few exact steps,
-//! shortened where they lead too far, end at the very minimum. Where there are more columns than rows,
-//! rows are rotated into as many dimensions as there are rows first, which changes no product of two.
+//! objective is quadratic as long as the same rows violate the margin, so that a few exact steps with line
+//! search reach the minimum. If there are more columns than rows, the rows are first rotated into as many
+//! dimensions as there are rows, which preserves all inner products.
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve;
@@ -21,14 +21,15 @@ use faer::{Accum, Col, ColRef, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{NotFinite, all_finite, in_range};
+use crate::unsupervised::moments::add_gram;
 
-/// Everything that the weights depend on besides the rows.
+/// Settings of the classifier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SvmConfig {
-    /// `C`: weight of the loss against that of the weights.
+    /// `C`: weight of the loss relative to the regularisation.
     pub cost: f64,
-    /// The gradient is small enough at this share of its length at weights of zero.
+    /// Length of the gradient at which Newton's method stops, relative to its length at weights of 0.
     pub tolerance: f64,
 }
 
@@ -38,7 +39,7 @@ impl Default for SvmConfig {
     }
 }
 
-/// Most Newton steps a class; some ten are usual.
+/// Largest number of Newton steps per class; about ten are usual.
 const STEPS: usize = 200;
 
 /// A classifier.
@@ -48,36 +49,36 @@ pub struct Svm {
     pub weights: Vec<f64>,
     /// `[class]`
     pub biases: Vec<f64>,
-    /// The objective of each class at its end.
+    /// Final objective of each class.
     pub objectives: Vec<f64>,
-    /// Classes whose minimum was not reached.
+    /// Number of classes whose minimum was not reached.
     pub unfinished: usize,
 }
 
-/// Why there is no classifier.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why a fit failed.
+#[allow(missing_docs, reason = "the messages describe the variants")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SvmError {
     #[error(transparent)]
     Config(#[from] ModelError),
-    #[error("there is no row to learn from")]
+    #[error("the training set has no rows")]
     NoRows,
-    #[error("row {row}, column {column} is {value}; only finite numbers can be told apart")]
-    NotFinite { row: usize, column: usize, value: String },
-    #[error("row {row} is of class {class}; there are {classes}")]
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
+    #[error("row {row} is of class {class}, but there are {classes} classes")]
     NoSuchClass { row: usize, class: u32, classes: usize },
-    #[error("all rows are of class {0}: there is nothing to tell apart")]
+    #[error("all rows are of class {0}; a classifier needs at least two classes")]
     OneClass(u32),
-    #[error("the equations of class {0} could not be solved")]
+    #[error("the Hessian of class {0} is not positive definite")]
     Singular(usize),
 }
 
-/// Rows brought into the form in which every fit needs them; costs are tried on the same.
+/// Training rows, prepared once for fits with several costs.
 #[derive(Clone, Debug)]
 pub struct SvmRows {
-    /// `[row, dimension]`, the last column of the rows being ones before they are rotated.
+    /// `[row, dimension]`: the rows with a last column of ones, rotated if there are more columns than rows.
     x: Mat<f64>,
-    /// `[column and one, dimension]`: back to the columns; `None` where nothing was rotated.
+    /// `[column + 1, dimension]`: the inverse rotation; `None` without rotation.
     back: Option<Mat<f64>>,
     columns: usize,
     classes: Vec<u32>,
@@ -86,20 +87,20 @@ pub struct SvmRows {
 
 impl SvmConfig {
     /// # Errors
-    /// Names the first value that cannot be used.
+    /// Names the first invalid value.
     pub fn validate(&self) -> Result<(), ModelError> {
         in_range("cost", self.cost, 1e-12, 1e12)?;
         in_range("tolerance", self.tolerance, 1e-14, 0.1)
     }
 
-    /// Learns to tell the classes of `rows` apart. A class without rows gets weights of zero and a bias of
-    /// -1: it is never found.
+    /// Trains a classifier. A class without rows has weights of 0 and a bias of -1, so that it is never
+    /// predicted.
     ///
     /// # Shapes
     /// - `rows`: `[row, column]`; `classes`: `[row]`, below `n_classes`
     ///
     /// # Errors
-    /// If a value cannot be used, a number is not finite, or all rows are of one class.
+    /// If a setting is invalid, a value is not finite, or all rows are of the same class.
     pub fn fit(
         &self,
         rows: &[f32],
@@ -110,7 +111,7 @@ impl SvmConfig {
         self.fit_rows(&SvmRows::new(rows, columns, classes, n_classes)?, None)
     }
 
-    /// The same of prepared rows; `from` (of the same rows) is where to begin.
+    /// [`SvmConfig::fit`] on prepared rows; `from`, a classifier of the same rows, is a warm start.
     ///
     /// # Errors
     /// As [`SvmConfig::fit`].
@@ -123,7 +124,7 @@ impl SvmConfig {
                 if !rows.classes.iter().any(|own| *own as usize == class) {
                     return Ok(Binary { weights: None, objective: 0.0, done: true });
                 }
-                let first = from.map(|svm| rows.turned(svm, class));
+                let first = from.map(|svm| rows.rotated(svm, class));
                 self.binary(rows, class, first.unwrap_or_else(|| Col::zeros(d)))
             })
             .collect();
@@ -155,7 +156,7 @@ impl SvmConfig {
         Ok(svm)
     }
 
-    /// One class against the rest, from weights `w` on.
+    /// One class against the rest, starting from weights `w`.
     fn binary(&self, rows: &SvmRows, class: usize, mut w: Col<f64>) -> Result<Binary, SvmError> {
         let (x, c) = (&rows.x, self.cost);
         let (n, d) = (x.nrows(), x.ncols());
@@ -164,34 +165,34 @@ impl SvmConfig {
             .iter()
             .map(|own| if *own as usize == class { 1.0 } else { -1.0 })
             .collect();
-        // At weights of zero all rows are short of their margin.
+        // At weights of 0 all rows violate the margin.
         let start = 2.0 * c * norm((x.transpose() * ColRef::from_slice(&y)).as_ref());
         let mut f = x * &w;
-        let mut short = vec![false; n];
-        // Sum of the outer products of the rows that are short of their margin, below the diagonal.
-        let mut sums = Mat::<f64>::zeros(d, d);
+        let mut violating = vec![false; n];
+        // Gram matrix of the rows that violate the margin, lower triangle.
+        let mut gram = Mat::<f64>::zeros(d, d);
         let mut value = objective(&w, &f, &y, c);
         for step in 0.. {
             let now: Vec<bool> = (0..n).map(|row| y[row] * f[row] < 1.0).collect();
-            // y - f of the rows that are short, 0 of the others
+            // y - f of the violating rows, 0 for the others
             let residual = Col::from_fn(n, |row| if now[row] { y[row] - f[row] } else { 0.0 });
             let pull = x.transpose() * &residual;
             let gradient = Col::from_fn(d, |i| w[i] - 2.0 * c * pull[i]);
-            // Written so that NaN goes on to the last step.
+            // With NaN the loop runs to its last step.
             let done = norm(gradient.as_ref()) <= self.tolerance * start;
             if done || step == STEPS {
                 return Ok(Binary { weights: Some(w), objective: value, done });
             }
-            update(&mut sums, x, &short, &now);
-            short = now;
+            update_gram(&mut gram, x, &violating, &now);
+            violating = now;
             let hessian = Mat::from_fn(d, d, |i, j| {
                 let (low, high) = (i.max(j), i.min(j));
-                2.0 * c * sums[(low, high)] + if i == j { 1.0 } else { 0.0 }
+                2.0 * c * gram[(low, high)] + if i == j { 1.0 } else { 0.0 }
             });
             let factors = hessian.llt(Side::Lower).map_err(|_| SvmError::Singular(class))?;
             let direction = factors.solve(&gradient);
             let df = x * &direction;
-            // Down along it: the whole step, or as much of it as leads down far enough.
+            // Backtracking line search.
             let slope: f64 = (0..d).map(|i| gradient[i] * direction[i]).sum();
             let mut length = 1.0;
             let (mut next, mut next_f, mut next_value);
@@ -204,12 +205,12 @@ impl SvmConfig {
                 }
                 length *= 0.5;
             }
-            // Where rounding leaves nothing to gain, this is the minimum.
+            // If rounding hides any progress, this is the minimum.
             if next_value >= value {
                 let done = norm(gradient.as_ref()) <= 1e-6 * start;
                 return Ok(Binary { weights: Some(w), objective: value, done });
             }
-            // Products with x gather rounding if they are only moved.
+            // Updates of f accumulate rounding errors.
             f = if step % 8 == 7 { x * &next } else { next_f };
             (w, value) = (next, next_value);
         }
@@ -217,9 +218,9 @@ impl SvmConfig {
     }
 }
 
-/// One class against the rest.
+/// The classifier of one class against the rest.
 struct Binary {
-    /// `None` of a class without rows.
+    /// `None` for a class without rows.
     weights: Option<Col<f64>>,
     objective: f64,
     done: bool,
@@ -234,43 +235,30 @@ fn objective(w: &Col<f64>, f: &Col<f64>, y: &[f64], cost: f64) -> f64 {
     0.5 * w.iter().map(|w| w * w).sum::<f64>() + cost * loss
 }
 
-/// Adds the outer products of the rows that are new among those that count, and takes away those of the
-/// rows that are no longer; anew where that is less work.
-fn update(sums: &mut Mat<f64>, x: &Mat<f64>, before: &[bool], now: &[bool]) {
+/// Updates the Gram matrix of the violating rows from `before` to `now`, from scratch if that is less work.
+fn update_gram(gram: &mut Mat<f64>, x: &Mat<f64>, before: &[bool], now: &[bool]) {
     let rows = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
         (0..x.nrows()).filter(|&row| wanted(row)).collect()
     };
-    let (come, gone) =
+    let (added, removed) =
         (rows(&|row| now[row] && !before[row]), rows(&|row| !now[row] && before[row]));
     let all = rows(&|row| now[row]);
-    if come.len() + gone.len() >= all.len() {
-        sums.fill(0.0);
-        add(sums, x, &all, 1.0);
+    let add = |gram: &mut Mat<f64>, rows: &[usize], sign| {
+        let subset = Mat::from_fn(rows.len(), x.ncols(), |i, j| x[(rows[i], j)]);
+        add_gram(gram, subset.as_ref(), sign);
+    };
+    if added.len() + removed.len() >= all.len() {
+        gram.fill(0.0);
+        add(gram, &all, 1.0);
     } else {
-        add(sums, x, &come, 1.0);
-        add(sums, x, &gone, -1.0);
-    }
-}
-
-fn add(sums: &mut Mat<f64>, x: &Mat<f64>, rows: &[usize], sign: f64) {
-    if rows.is_empty() {
-        return;
-    }
-    let picked = Mat::from_fn(rows.len(), x.ncols(), |i, j| x[(rows[i], j)]);
-    // A strip of columns at a time, from the diagonal down.
-    const STRIP: usize = 64;
-    for first in (0..x.ncols()).step_by(STRIP) {
-        let (count, below) = (STRIP.min(x.ncols() - first), x.ncols() - first);
-        let left = picked.submatrix(0, first, rows.len(), below).transpose();
-        let right = picked.submatrix(0, first, rows.len(), count);
-        let out = sums.as_mut().submatrix_mut(first, first, below, count);
-        matmul(out, Accum::Add, left, right, sign, Par::Seq);
+        add(gram, &added, 1.0);
+        add(gram, &removed, -1.0);
     }
 }
 
 impl SvmRows {
     /// # Errors
-    /// If a number is not finite, a class is not there, or all rows are of one.
+    /// If a value is not finite, a class does not exist, or all rows are of the same class.
     ///
     /// # Panics
     /// If rows and classes differ in number.
@@ -281,12 +269,9 @@ impl SvmRows {
         n_classes: usize,
     ) -> Result<Self, SvmError> {
         let n = classes.len();
-        assert_eq!(rows.len(), n * columns, "a class a row");
+        assert_eq!(rows.len(), n * columns, "one class per row");
         let Some(first) = classes.first() else { return Err(SvmError::NoRows) };
-        if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
-            let (row, column, value) = (at / columns, at % columns, rows[at].to_string());
-            return Err(SvmError::NotFinite { row, column, value });
-        }
+        all_finite(rows.iter().copied(), columns)?;
         if let Some(row) = classes.iter().position(|class| *class as usize >= n_classes) {
             return Err(SvmError::NoSuchClass { row, class: classes[row], classes: n_classes });
         }
@@ -300,7 +285,7 @@ impl SvmRows {
         let (x, back) = match n < columns + 1 {
             false => (wide, None),
             true => {
-                // wide' = Q R: the rows of R' have the same products as those of wide.
+                // With wide' = Q R, the rows of R' have the same inner products as those of wide.
                 let qr = wide.transpose().qr();
                 (qr.thin_R().transpose().to_owned(), Some(qr.compute_thin_Q()))
             }
@@ -308,8 +293,8 @@ impl SvmRows {
         Ok(Self { x, back, columns, classes: classes.to_vec(), n_classes })
     }
 
-    /// Weights of a class as they are in the rotated space.
-    fn turned(&self, svm: &Svm, class: usize) -> Col<f64> {
+    /// The weights of a class in the rotated space.
+    fn rotated(&self, svm: &Svm, class: usize) -> Col<f64> {
         let weights = &svm.weights[class * self.columns..][..self.columns];
         let w = Col::from_fn(self.columns + 1, |i| match i == self.columns {
             true => svm.biases[class],
@@ -323,17 +308,17 @@ impl SvmRows {
 }
 
 impl Svm {
-    /// How far each row is on each class's side.
+    /// Decision values.
     ///
     /// # Shapes
     /// - `rows`: `[row, column]`
     /// - returns: `[row, class]`
     ///
     /// # Panics
-    /// If the rows have other columns.
+    /// If the number of columns is not that of the training rows.
     pub fn decide(&self, rows: &[f32], columns: usize) -> Vec<f64> {
         let n_classes = self.biases.len();
-        assert_eq!(self.weights.len(), n_classes * columns, "rows of as many columns");
+        assert_eq!(self.weights.len(), n_classes * columns, "the columns of the training rows");
         let x =
             Mat::from_fn(rows.len() / columns, columns, |i, j| f64::from(rows[i * columns + j]));
         let w = MatRef::from_row_major_slice(&self.weights, n_classes, columns);

@@ -1,14 +1,13 @@
-//! Dense layers on a bag of words: the linear regression and the multilayer perceptron that P2
-//! holds its convnet against.
+//! Dense layers on a bag of words: the linear regression and the multilayer perceptron that are the
+//! baselines of P2.
 //!
-//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS: from
-//! the bag of words of a song (see [`bag`](crate::unsupervised::codebook)) its latent factors, by a linear regression
-//! or by a hidden layer of 1 000 units. That these are rectified is not in the paper, but its
-//! convnet's are.
+//! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS: a
+//! linear regression, or a hidden layer of 1 000 units, predicts the latent factors of a song from its
+//! bag of words (see [`codebook`](crate::unsupervised::codebook)). The paper does not say that the hidden
+//! units are rectified, but those of its convnet are.
 //!
-//! Departure: the linear regression is trained like everything else, step by step with the
-//! checkpoint of the best validation, not solved; without regularisation the solved one fits
-//! training songs all too well where there are few.
+//! Departure: gradient descent trains the linear regression like any other network, with the checkpoint of
+//! the best validation score. The closed-form solution without regularisation overfits small training sets.
 //!
 //! To reproduce (Million Song Dataset, 9 330 songs, 50 factors): mAP 0.02389 and AUC 0.63518 by
 //! linear regression, 0.02536 and 0.64611 by the perceptron.
@@ -20,18 +19,19 @@ use serde::{Deserialize, Serialize};
 use crate::front_end::FrontEndConfig;
 use crate::layers::dense::{Dense, DenseConfig};
 use crate::onnx::{Graph, Lower, Lowered, Value};
-use crate::unsupervised::codebook::{Bag, BagConfig};
+use crate::unsupervised::codebook::{Codebook, CodebookConfig};
 use crate::{Corpus, Example, FitError, Fitted, ModelError, Network, NetworkConfig};
 
-/// Everything that [`BagOfWords`] leaves open.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Settings of [`BagOfWords`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BagOfWordsConfig {
-    /// What the words are, and how they are counted.
-    pub bag: BagConfig,
-    /// Units of each hidden layer in turn; none by default, a linear regression.
+    /// The bag-of-words features: front end, number of words, principal components;
+    /// all keys are optional.
+    pub bag: CodebookConfig,
+    /// Units of each hidden layer in order; empty by default, which is a linear regression.
     pub hidden: Vec<usize>,
-    /// Probability of dropping the input of a dense layer after the first, in training.
+    /// Dropout probability of the inputs of all dense layers but the first, in training; 0 by default.
     pub dropout: f64,
 }
 
@@ -45,7 +45,7 @@ impl NetworkConfig for BagOfWordsConfig {
     type Network = BagOfWords;
 
     fn examples() -> Vec<Example<Self>> {
-        let on = |hidden| Self { bag: BagConfig::small(), hidden, dropout: 0.0 };
+        let on = |hidden| Self { bag: CodebookConfig::small(), hidden, dropout: 0.0 };
         vec![
             Example { about: "one hidden layer", config: on(vec![6]), samples: 700 },
             Example { about: "linear", config: on(Vec::new()), samples: 700 },
@@ -56,15 +56,8 @@ impl NetworkConfig for BagOfWordsConfig {
         Some(&self.bag.front_end)
     }
 
-    fn sample_rate(&self) -> u32 {
-        self.bag.front_end.sample_rate()
-    }
-
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        self.bag.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
-            "excerpt" => error,
-            _ => error.within("bag"),
-        })?;
+        self.bag.validate(excerpt_samples).map_err(|error| error.within("bag"))?;
         self.dense().validate(self.bag.words)
     }
 
@@ -104,10 +97,10 @@ impl NetworkConfig for BagOfWordsConfig {
     }
 }
 
-/// See the head of this file.
+/// The network; see the module documentation.
 #[derive(Module, Debug)]
 pub struct BagOfWords {
-    bag: Bag,
+    bag: Codebook,
     dense: Dense,
 }
 
@@ -116,16 +109,12 @@ impl Network for BagOfWords {
         self.bag.forward(waveforms)
     }
 
-    fn learned(&self, features: Tensor<2>) -> Tensor<2> {
-        self.dense.forward(features)
+    fn hidden(&self, fixed: Tensor<2>) -> Tensor<2> {
+        self.dense.last_hidden(fixed)
     }
 
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.learned(self.fixed(waveforms))
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.dense.last_hidden(self.fixed(waveforms))
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.dense.outputs(hidden)
     }
 
     fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {

@@ -3,45 +3,46 @@
 //! Dieleman (2014), Recommending music on Spotify with deep learning (blog post): on 599 frames of
 //! 128 mel bands, four convolutions over time of 4 frames with rectifiers (256, 256, 512, 512
 //! filters), max-pooling over 4, 2 and 2 frames after the first three, then the mean, the maximum
-//! and the L2 norm of each filter over all time (1536 features), two dense layers of 2048
-//! rectified units with dropout, and one linear output a factor.
+//! and the L2 norm of each filter over the whole excerpt (1536 features), two dense layers of 2048
+//! rectified units with dropout, and one linear output per factor.
 //!
-//! Departures: the dropout is known to be there, its probability is not; 0.5 is what the author
-//! used in other code of that time. The logarithm of the bands, the window and the hop that give
-//! 599 frames of 30 s are not known either: the default front end has 22 050 Hz, windows of 2048
-//! and a hop of 1024, which gives 599 frames of 27.87 s. The three poolings stand in the order
-//! mean, maximum, L2 norm.
+//! Departures: the post mentions dropout without its probability; 0.5 is what the author used in other
+//! code of that time. It does not give the compression of the bands either, nor the window and hop that
+//! make 599 frames of 30 s: the default front end has 22 050 Hz, windows of 2048 samples and a hop of
+//! 1024, which makes 599 frames of 27.87 s. The order of the three poolings is mean, maximum, L2 norm.
 //!
-//! To reproduce: nothing was published in numbers.
+//! To reproduce: no numbers were published.
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fits_memory, in_range};
+use crate::error::{fits_memory, list_length};
 use crate::front_end::strided::ROOT_FLOOR;
 use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig, StridedConfig};
-use crate::layers::init::{output_linear, rectified_linear};
-use crate::layers::stages::{self, PartialPools, Plan, Stage, StageConfig};
+use crate::layers::dense::{DenseConfig, forward_hidden, lower_hidden};
+use crate::layers::init::output_linear;
+use crate::networks::stages::{self, PartialPools, Plan, Stage, StageConfig, check_length};
 use crate::onnx::{Graph, Lower, Lowered, Value};
-use crate::{Example, Fitted, ModelError, NetworkConfig, OnFrontEnd};
+use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
-/// Everything that [`LatentNet`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`LatentNet`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LatentNetConfig {
-    /// Decides the sample rate that the model expects.
+    /// The front end, which also sets the sample rate of the model; by default a mel spectrogram at
+    /// 22 050 Hz with windows of 2048 samples and a hop of 1024.
     pub front_end: FrontEndConfig,
-    /// Convolution, rectifier and max-pooling over time, one after the other.
+    /// Stages of convolution, rectifier and max-pooling over time, in order; by default four of length 4
+    /// with 256, 256, 512 and 512 filters.
     pub stages: Vec<StageConfig>,
-    /// What becomes of frames that do not fill a pool.
+    /// Whether the last frames of a stage are kept if they do not fill a pool; `"auto"` by default.
     pub partial_pools: PartialPools,
-    /// Units of each dense layer in turn; the last are the features of
-    /// [`Network::embed`](crate::Network::embed).
+    /// Units of each dense layer in order, at least one, the last of which is the embedding; `[2048, 2048]` by
+    /// default.
     pub hidden: Vec<usize>,
-    /// Probability of dropping the input of a dense layer after the first, in training.
+    /// Dropout probability of the inputs of all dense layers but the first, in training; 0.5 by default.
     pub dropout: f64,
 }
 
@@ -65,12 +66,16 @@ impl Default for LatentNetConfig {
     }
 }
 
-/// What is taken of a filter over time: mean, maximum, L2 norm.
+/// Poolings of each filter over time: mean, maximum, L2 norm.
 const POOLINGS: usize = 3;
 
 impl LatentNetConfig {
     fn plan(&self, excerpt_samples: usize) -> Result<Plan<'_>, ModelError> {
         Plan::new(&self.front_end, &self.stages, self.partial_pools, excerpt_samples)
+    }
+
+    fn dense(&self) -> DenseConfig<'_> {
+        DenseConfig { hidden: &self.hidden, dropout: self.dropout }
     }
 }
 
@@ -104,26 +109,11 @@ impl NetworkConfig for LatentNetConfig {
         Some(&self.front_end)
     }
 
-    fn sample_rate(&self) -> u32 {
-        self.front_end.sample_rate()
-    }
-
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        in_range("dropout", self.dropout, 0.0, 0.99)?;
-        if !(1..=16).contains(&self.hidden.len()) {
-            let count = self.hidden.len();
-            return Err(ModelError::new("hidden", count, "out of range", "list 1 to 16 layers"));
-        }
-        for (i, &units) in self.hidden.iter().enumerate() {
-            in_range(&format!("hidden[{i}]"), units, 1, 1_000_000)?;
-        }
-        let (channels, _) = self.plan(excerpt_samples)?.output();
-        let mut inputs = POOLINGS * channels;
-        for (i, &units) in self.hidden.iter().enumerate() {
-            fits_memory(&format!("hidden[{i}]"), units, &[inputs, units])?;
-            inputs = units;
-        }
-        Ok(())
+        list_length("hidden", self.hidden.len(), 1, 16)?;
+        // Ranges first, since the number of inputs is known only if the stages are valid.
+        self.dense().validate(1)?;
+        self.dense().validate(POOLINGS * self.plan(excerpt_samples)?.output().0)
     }
 
     fn init(
@@ -135,38 +125,29 @@ impl NetworkConfig for LatentNetConfig {
     ) -> Result<LatentNet, ModelError> {
         self.validate(excerpt_samples)?;
         let plan = self.plan(excerpt_samples)?;
-        let mut inputs = POOLINGS * plan.output().0;
-        let mut hidden = Vec::new();
-        let stages = plan.init(device);
-        for &units in &self.hidden {
-            hidden.push(rectified_linear(inputs, units, device));
-            inputs = units;
-        }
-        fits_memory("hidden", inputs, &[inputs, outputs])?;
+        let units = *self.hidden.last().unwrap_or(&0);
+        fits_memory("hidden", units, &[units, outputs])?;
         Ok(LatentNet {
             front_end: self.front_end.init(device)?,
-            stages,
-            hidden,
+            stages: plan.init(device),
+            hidden: self.dense().init_hidden(POOLINGS * plan.output().0, device),
             dropout: DropoutConfig::new(self.dropout).init(),
-            output: output_linear(inputs, outputs, device),
+            output: output_linear(units, outputs, device),
             samples: excerpt_samples,
         })
     }
 
     fn describe(&self) -> String {
-        let stages = stages::describe(&self.stages);
-        let hidden: Vec<String> = self.hidden.iter().map(usize::to_string).collect();
-        let dropout =
-            if self.dropout > 0.0 { format!(", dropout {}", self.dropout) } else { String::new() };
         format!(
-            "latentnet: {}; {stages}mean, max and L2 over time, dense {}{dropout}",
+            "latentnet: {}; {}mean, max and L2 over time, {}",
             self.front_end.describe(),
-            hidden.join(", ")
+            stages::describe(&self.stages),
+            self.dense().describe()
         )
     }
 }
 
-/// See the head of this file.
+/// The network; see the module documentation.
 #[derive(Module, Debug)]
 pub struct LatentNet {
     front_end: FrontEnd,
@@ -174,7 +155,7 @@ pub struct LatentNet {
     hidden: Vec<Linear>,
     dropout: Dropout,
     output: Linear,
-    /// Samples of an excerpt.
+    /// Length of an excerpt in samples.
     samples: usize,
 }
 
@@ -186,36 +167,24 @@ pub struct LatentNet {
 fn pool_over_time(x: Tensor<3>) -> Tensor<2> {
     let mean = x.clone().mean_dim(2);
     let largest = x.clone().max_dim(2);
-    // The root has no slope at 0: a filter that was never active would give NaN.
+    // The root has no finite slope at 0: a filter that was never active would get a NaN gradient.
     let norm = x.square().sum_dim(2).add_scalar(ROOT_FLOOR).sqrt();
     Tensor::cat(vec![mean, largest, norm], 1).squeeze_dim(2)
 }
 
-impl OnFrontEnd for LatentNet {
-    fn stands_on(&self) -> &FrontEnd {
-        &self.front_end
+impl Network for LatentNet {
+    fn front_end_module(&self) -> Option<&FrontEnd> {
+        Some(&self.front_end)
     }
 
-    fn check_length(&self, samples: usize) {
-        assert_eq!(samples, self.samples, "the model was built for excerpts of another length");
+    fn hidden(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        check_length(&waveforms, self.samples);
+        let x = stages::forward(&self.stages, self.front_end.forward(waveforms));
+        forward_hidden(&self.hidden, &self.dropout, pool_over_time(x))
     }
 
-    fn features(&self, mut x: Tensor<3>) -> Tensor<2> {
-        for stage in &self.stages {
-            x = stage.forward(x);
-        }
-        let mut x = pool_over_time(x); // [batch, feature]
-        for (i, layer) in self.hidden.iter().enumerate() {
-            if i > 0 {
-                x = self.dropout.forward(x);
-            }
-            x = relu(layer.forward(x));
-        }
-        x
-    }
-
-    fn outputs(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(self.dropout.forward(features))
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.output.forward(self.dropout.forward(hidden))
     }
 }
 
@@ -229,11 +198,8 @@ impl Lower for LatentNet {
         let sum = graph.sum(&squares, 2, false);
         let sum = graph.scalar("Add", &sum, ROOT_FLOOR);
         let norm = graph.unary("Sqrt", &sum);
-        let mut features = graph.cat(&[mean, largest, norm], 1);
-        for (number, layer) in self.hidden.iter().enumerate() {
-            let hidden = graph.linear(&format!("hidden.{number}"), &features, layer);
-            features = graph.relu(&hidden);
-        }
+        let pooled = graph.cat(&[mean, largest, norm], 1);
+        let features = lower_hidden(&self.hidden, graph, "hidden", pooled);
         let outputs = graph.linear("output", &features, &self.output);
         Lowered { outputs, features }
     }
@@ -247,7 +213,7 @@ mod tests {
     const SAMPLES: usize = 2048 + 598 * 1024;
 
     #[test]
-    fn sizes_are_those_of_the_published_figure() {
+    fn sizes_are_as_in_the_published_figure() {
         let config = LatentNetConfig::default();
         assert_eq!(config.front_end.frames(SAMPLES), 599);
         let frames: Vec<usize> = (1..=4)
@@ -258,7 +224,7 @@ mod tests {
                 plan.output().1
             })
             .collect();
-        // 149, 73, 35 stand in the figure; the last convolution has no pool.
+        // The figure shows 149, 73 and 35; the last convolution has no pool.
         assert_eq!(frames, [149, 73, 35, 32]);
         let model = config.init(40, SAMPLES, &Fitted::default(), &Device::flex()).unwrap();
         let convolutions =
@@ -268,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn pooling_over_time_by_hand() {
+    fn pooling_over_time_matches_a_calculation_by_hand() {
         let x = Tensor::<3>::from_data([[[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]]], &Device::flex());
         let pooled: Vec<f32> = pool_over_time(x).into_data().try_to_vec().unwrap();
         // mean, mean, max, max, norm, norm

@@ -1,15 +1,16 @@
-//! A bag of words under a metric that was learned to rank: the baseline MLR of P2.
+//! A bag of words under a metric that was learned to rank: the MLR baseline of P2.
 //!
 //! van den Oord, Dieleman & Schrauwen (2013), Deep content-based music recommendation, NIPS, section
-//! on the experiments: metric learning to rank (see [`mlr`](crate::linear::metric_learning)) on the bag of words (see
-//! [`bag`](crate::unsupervised::codebook)); a user's score for a song is the mean of its similarities to the songs that
-//! the user listened to.
+//! on the experiments: metric learning to rank (see
+//! [`metric_learning`](crate::linear::metric_learning)) on the bag of words (see
+//! [`codebook`](crate::unsupervised::codebook)); a user's score for a song is its mean similarity to the
+//! songs that the user listened to.
 //!
-//! The paper gives no settings. Here each training track is a query, and the tracks that its listeners
-//! like best are relevant (the nearest by usage patterns, as many as `neighbours`), as in McFee,
-//! Barrington & Lanckriet (2012), who take the songs with the most similar listeners.
+//! The paper gives no settings. Here each training track is a query, and the `neighbours` tracks that its
+//! listeners like most are relevant (the nearest in usage space), as in McFee, Barrington & Lanckriet
+//! (2012), who take the songs with the most similar listeners.
 //!
-//! Nothing of it is learned by gradients: the whole is fitted before what would be the first step.
+//! Gradient descent trains none of it: everything is fitted before the first step.
 //!
 //! To reproduce (Million Song Dataset, 9 330 songs): mAP 0.01801, AUC 0.60608.
 
@@ -18,39 +19,45 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::in_range;
-use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
+use crate::fitted::{Constant, Corpus, FitError, Fitted, ProgressReporter};
 use crate::front_end::FrontEndConfig;
-use crate::linear::metric_learning::{MlrConfig, MlrError};
-use crate::onnx::{Graph, Lower, Lowered, Value};
-use crate::unsupervised::codebook::{Bag, BagConfig};
+use crate::linear::metric_learning::{MetricLearningConfig, MetricLearningError};
+use crate::onnx::{Graph, Lower, Lowered, Value, numbers, transposed};
+use crate::unsupervised::codebook::{Codebook, CodebookConfig};
 use crate::{Example, ModelError, Network, NetworkConfig};
 
-/// Everything that [`Metric`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Mlr`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct MetricConfig {
-    /// What the words are, and how they are counted.
-    pub bag: BagConfig,
-    /// How the metric on the bags is learned.
-    pub metric: MlrConfig,
-    /// Relevant tracks of each.
+pub struct MlrConfig {
+    /// The bag-of-words features: front end, number of words, principal components;
+    /// all keys are optional.
+    pub bag: CodebookConfig,
+    /// Metric learning on these features: regularisation, ranking loss, stopping criteria; all
+    /// keys are optional.
+    pub metric: MetricLearningConfig,
+    /// Number of relevant tracks per training track; 10 by default.
     pub neighbours: usize,
 }
 
-impl Default for MetricConfig {
+impl Default for MlrConfig {
     fn default() -> Self {
-        Self { bag: BagConfig::default(), metric: MlrConfig::default(), neighbours: 10 }
+        Self {
+            bag: CodebookConfig::default(),
+            metric: MetricLearningConfig::default(),
+            neighbours: 10,
+        }
     }
 }
 
-/// Name of what is fitted besides the bag.
+/// Name of the fitted array of the metric.
 const PROJECTION: &str = "metric";
 
-impl NetworkConfig for MetricConfig {
-    type Network = Metric;
+impl NetworkConfig for MlrConfig {
+    type Network = Mlr;
 
     fn examples() -> Vec<Example<Self>> {
-        let config = Self { bag: BagConfig::small(), neighbours: 2, ..Self::default() };
+        let config = Self { bag: CodebookConfig::small(), neighbours: 2, ..Self::default() };
         vec![Example { about: "bag of words", config, samples: 700 }]
     }
 
@@ -58,15 +65,8 @@ impl NetworkConfig for MetricConfig {
         Some(&self.bag.front_end)
     }
 
-    fn sample_rate(&self) -> u32 {
-        self.bag.front_end.sample_rate()
-    }
-
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        self.bag.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
-            "excerpt" => error,
-            _ => error.within("bag"),
-        })?;
+        self.bag.validate(excerpt_samples).map_err(|error| error.within("bag"))?;
         self.metric.validate().map_err(|error| error.within("metric"))?;
         in_range("neighbours", self.neighbours, 1, 1_000_000)
     }
@@ -79,7 +79,7 @@ impl NetworkConfig for MetricConfig {
         false
     }
 
-    /// Fits bag and metric.
+    /// Fits the bag of words and the metric.
     fn fit<C: Corpus>(
         &self,
         excerpt_samples: usize,
@@ -92,13 +92,12 @@ impl NetworkConfig for MetricConfig {
         let mut fitted = self.bag.fit(excerpt_samples, seed, device, corpus)?;
         let bag = self.bag.init(excerpt_samples, &fitted, device)?;
         let width = bag.features();
-        // A track is the mean of its excerpts.
+        // The features of a track are the mean over its excerpts.
         let mut sums = vec![0.0_f64; corpus.tracks() * width];
         let mut counts = vec![0_u32; corpus.tracks()];
         corpus
             .excerpts(&mut |waveforms, tracks| {
-                let features = bag.forward(waveforms).into_data().convert::<f32>();
-                let features: Vec<f32> = features.iter::<f32>().collect();
+                let features = numbers(bag.forward(waveforms));
                 for (&track, row) in tracks.iter().zip(features.chunks_exact(width)) {
                     let sums = &mut sums[track * width..][..width];
                     sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
@@ -113,22 +112,21 @@ impl NetworkConfig for MetricConfig {
                 sums.iter().map(|sum| (sum / f64::from((*count).max(1))) as f32)
             })
             .collect();
-        let mut teller = Teller::new(corpus);
+        let mut reporter = ProgressReporter::new(corpus);
         let learned = self.metric.fit(&rows, width, &relevant, |iteration| {
-            let told = format!("metric, violation {:.4}", iteration.violation);
-            teller.tell(&told)
+            reporter.report(&format!("metric, violation {:.4}", iteration.violation))
         });
-        teller.finish()?;
-        let of_mlr = |error: MlrError| match error {
-            MlrError::Config(error) => FitError::Model(error.within("metric")),
-            error => FitError::Data(format!("no metric was learned: {error}")),
+        reporter.finish()?;
+        let fit_error = |error: MetricLearningError| match error {
+            MetricLearningError::Config(error) => FitError::Model(error.within("metric")),
+            error => FitError::Data(format!("metric learning failed: {error}")),
         };
-        let learned = learned.map_err(of_mlr)?;
+        let learned = learned.map_err(fit_error)?;
         if let Some(last) = learned.iterations.last()
             && last.violation > self.metric.epsilon
         {
             corpus.warn(&format!(
-                "the metric is not the best one: after {} constraints (max_constraints = {}) a ranking is \
+                "metric learning did not converge: after {} constraints (max_constraints = {}) a ranking is \
                  still violated by {:.3}, more than epsilon = {}",
                 learned.iterations.len() - 1,
                 self.metric.max_constraints,
@@ -136,7 +134,7 @@ impl NetworkConfig for MetricConfig {
                 self.metric.epsilon
             ));
         }
-        let projection = learned.projection(width).map_err(of_mlr)?;
+        let projection = learned.projection(width).map_err(fit_error)?;
         fitted.insert(PROJECTION, &[projection.len() / width, width], projection);
         Ok(fitted)
     }
@@ -147,11 +145,11 @@ impl NetworkConfig for MetricConfig {
         excerpt_samples: usize,
         fitted: &Fitted,
         device: &Device,
-    ) -> Result<Metric, ModelError> {
+    ) -> Result<Mlr, ModelError> {
         self.validate(excerpt_samples)?;
         let bag = self.bag.init(excerpt_samples, fitted, device)?;
         let projection = fitted.get(PROJECTION, [None, Some(bag.features())])?;
-        Ok(Metric { bag, projection })
+        Ok(Mlr { bag, projection })
     }
 
     fn describe(&self) -> String {
@@ -163,43 +161,36 @@ impl NetworkConfig for MetricConfig {
     }
 }
 
-/// See the head of this file: to places whose distances tell how alike tracks are. Has no parameters.
+/// The network. Its outputs are an embedding in which similar tracks are close; it has no parameters.
 #[derive(Module, Debug)]
-pub struct Metric {
-    bag: Bag,
+pub struct Mlr {
+    bag: Codebook,
     /// `[dimension, feature]`
     #[module(skip)]
-    projection: Fixed<2>,
+    projection: Constant<2>,
 }
 
-impl Network for Metric {
+impl Network for Mlr {
     fn fixed(&self, waveforms: Tensor<2>) -> Tensor<2> {
         let features = self.bag.forward(waveforms);
         let projection = self.projection.on(&features.device());
         features.matmul(projection.transpose())
     }
 
-    fn learned(&self, features: Tensor<2>) -> Tensor<2> {
-        features
+    fn hidden(&self, fixed: Tensor<2>) -> Tensor<2> {
+        fixed
     }
 
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.fixed(waveforms)
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.fixed(waveforms)
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        hidden
     }
 }
 
-impl Lower for Metric {
+impl Lower for Mlr {
     fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
         let features = self.bag.lower(graph, &waveforms);
-        let [dimensions, width] = self.projection.shape();
-        let rows = self.projection.values();
-        let columns: Vec<f32> =
-            (0..rows.len()).map(|at| rows[at % dimensions * width + at / dimensions]).collect();
-        let places = graph.affine("metric", &features, &columns, None);
-        Lowered { outputs: places.clone(), features: places }
+        let columns = transposed(self.projection.values(), self.projection.shape()[1]);
+        let embedding = graph.affine("metric", &features, &columns, None);
+        Lowered { outputs: embedding.clone(), features: embedding }
     }
 }

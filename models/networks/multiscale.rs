@@ -1,78 +1,80 @@
 //! Features learned without labels at several time scales, and dense layers on them.
 //!
-//! P1 (Dieleman & Schrauwen 2013, Multiscale approaches to music audio feature learning): of every
-//! level of a multiresolution spectrogram or a pyramid, windows of a few frames are whitened by PCA;
-//! spherical K-means finds typical ones; products with these, pooled over time, are the features of
-//! the level; those of all levels together go to a multilayer perceptron. P4 (van den Oord, Dieleman &
-//! Schrauwen 2014, Transfer learning by supervised pre-training) has the same features of one level,
-//! with a linear regression or a perceptron of one or two hidden layers on them.
+//! P1 (Dieleman & Schrauwen 2013, Multiscale approaches to music audio feature learning): at every level of
+//! a multiresolution spectrogram or a pyramid, PCA whitens windows of a few frames, and spherical K-means
+//! clusters them. The products with the means, pooled over time, are the features of the level; a
+//! multilayer perceptron reads the features of all levels. P4 (van den Oord, Dieleman & Schrauwen 2014,
+//! Transfer learning by supervised pre-training) uses the same features of one level, with a linear
+//! regression or a perceptron of one or two hidden layers.
 //!
-//! What is fitted, in this order, each in one pass over all training excerpts: the components of every
-//! level; the means, of `windows` whitened windows taken evenly; mean and deviation of each pooled
-//! feature, by which it is standardised (the papers are silent on that).
+//! Three things are fitted, each in one pass over all training excerpts: the principal components of every
+//! level; the means, to `windows` evenly spaced whitened windows; mean and deviation of each pooled feature,
+//! which standardise it (the papers do not mention this).
 //!
-//! What could not be found of P1 is open here: the regulariser, the number of windows, how long a pooling
-//! window is. That it pools by the maximum, and the perceptron's one hidden layer of 1 000 units, are
-//! from memory. By default a pooling window is the excerpt, of which a track has several.
+//! P1 does not give the regulariser, the number of windows or the length of a pooling window. Max-pooling
+//! and the one hidden layer of 1 000 units are recalled from memory. By default a pooling window is one
+//! excerpt, of which a track has several.
 //!
 //! To reproduce (MagnaTagATune, ROC-AUC): 0.898 with the Laplacian pyramid and windows of one frame,
-//! 0.888 with multiresolution spectrograms; all levels together ahead of each alone.
+//! 0.888 with multiresolution spectrograms; all levels together beat each level alone.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fits_memory, in_range};
-use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
+use crate::error::{ensure, fits_memory, in_range};
+use crate::fitted::{Constant, Corpus, FitError, Fitted};
 use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig, PyramidConfig};
 use crate::layers::dense::{Dense, DenseConfig};
-use crate::layers::pool::Pool;
-use crate::layers::windows::{self, host, windows};
-use crate::onnx::{Graph, Lower, Lowered, Value};
+pub use crate::layers::pool::Pool;
+use crate::layers::windows::{self, windows};
+use crate::networks::stages::check_length;
+use crate::onnx::{Graph, Lower, Lowered, Value, numbers};
 use crate::unsupervised::encoding::Encoding;
 use crate::unsupervised::even_sample::EvenSample;
-use crate::unsupervised::kmeans::{KMeansConfig, KMeansError, Weight};
+use crate::unsupervised::kmeans::{KMeansConfig, RowWeight};
 use crate::unsupervised::moments::Moments;
-use crate::unsupervised::pca::{Keep, PcaError, PcaFit};
+use crate::unsupervised::pca::{PcaError, PcaFit};
 use crate::unsupervised::whitening::Whitening;
 use crate::{Example, ModelError, Network, NetworkConfig};
 
-/// Everything that [`Multiscale`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Multiscale`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiscaleConfig {
-    /// Decides the sample rate that the model expects, and what the levels are.
+    /// The front end, which also sets the sample rate and the levels; a Laplacian pyramid by default.
     pub front_end: FrontEndConfig,
-    /// Which of its levels are used, the finest being 0; all if the list is empty.
+    /// Levels of the front end that are used, 0 being the finest; empty by default, which uses all.
     pub levels: Vec<usize>,
-    /// Consecutive frames that make a window.
+    /// Length of a window, in frames; 1 by default.
     pub frames: usize,
-    /// Share of the variance that the principal components of a level keep.
+    /// Share of the variance that the principal components of a level keep; 0.99 by default.
     pub variance: f64,
-    /// Added to the variance of each component in whitening.
+    /// Value added to the variance of each component in whitening; 0.01 by default.
     pub epsilon: f64,
-    /// Means of each level; with 0 the whitened windows themselves are pooled.
+    /// Number of K-means means per level; 500 by default, 0 to pool the whitened windows themselves.
     pub means: usize,
-    /// Most windows that the means of a level are learned from; taken evenly from all of training.
+    /// Largest number of windows that K-means reads per level, evenly spaced over the training set; 100000 by
+    /// default.
     pub windows: usize,
-    /// Most updates of the means.
+    /// Largest number of K-means updates; 20 by default.
     pub iterations: usize,
-    /// Windows an update; all by default.
+    /// Number of windows per K-means update; all by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
-    /// How much a window counts in its mean.
-    pub weight: Weight,
-    /// How products with the means become features; `linear` by default.
+    /// Weight of a window in its mean; `"one"` by default.
+    pub weight: RowWeight,
+    /// Encoding of the products with the means as features; `linear` by default.
     pub encoding: Encoding,
-    /// What is kept of each feature over time.
+    /// Statistics of each feature over time; `["max"]` by default.
     pub pool: Vec<Pool>,
-    /// Length of the stretches that are pooled, in seconds; the features of an excerpt are the mean
-    /// over its stretches. The whole excerpt by default.
+    /// Length of a pooling window, in seconds; the whole excerpt by default. The features of an excerpt are
+    /// the mean over its pooling windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_seconds: Option<f64>,
-    /// Units of each hidden layer in turn; none for a linear regression.
+    /// Units of each hidden layer in order; `[1000]` by default, empty for a linear regression.
     pub hidden: Vec<usize>,
-    /// Probability of dropping the input of a dense layer after the first, in training.
+    /// Dropout probability of the inputs of all dense layers but the first, in training; 0.5 by default.
     pub dropout: f64,
 }
 
@@ -88,7 +90,7 @@ impl Default for MultiscaleConfig {
             windows: 100_000,
             iterations: 20,
             batch: None,
-            weight: Weight::One,
+            weight: RowWeight::One,
             encoding: Encoding::Linear,
             pool: vec![Pool::Max],
             pool_seconds: None,
@@ -98,7 +100,7 @@ impl Default for MultiscaleConfig {
     }
 }
 
-/// Names of what is fitted besides the whitening of each level.
+/// Names of the fitted arrays besides the whitening of each level.
 const MEANS: &str = "window_means";
 const FEATURE_MEAN: &str = "feature_means";
 const FEATURE_DEVIATION: &str = "feature_deviations";
@@ -117,12 +119,12 @@ impl MultiscaleConfig {
         self.front_end.bands() / self.front_end.levels().max(1)
     }
 
-    /// Numbers of a window.
+    /// Values per window.
     fn columns(&self) -> usize {
         self.level_bands().saturating_mul(self.frames)
     }
 
-    /// Features of an excerpt where each level has so many.
+    /// Features of an excerpt if each level has `level` features.
     fn features_of(&self, level: usize) -> usize {
         let pools = self.used_levels().len().saturating_mul(self.pool.len());
         level.saturating_mul(pools)
@@ -132,8 +134,8 @@ impl MultiscaleConfig {
         DenseConfig { hidden: &self.hidden, dropout: self.dropout }
     }
 
-    /// One for each level that is used.
-    fn whitenings<C: Corpus>(
+    /// Fits the whitening of each level that is used.
+    fn fit_whitenings<C: Corpus>(
         &self,
         front_end: &FrontEnd,
         corpus: &C,
@@ -145,7 +147,7 @@ impl MultiscaleConfig {
             .excerpts(&mut |waveforms, _| {
                 let levels = front_end.levels(waveforms);
                 for (fit, &level) in fits.iter_mut().zip(&used) {
-                    let rows = host(windows(levels[level].clone(), self.frames));
+                    let rows = numbers(windows(levels[level].clone(), self.frames));
                     if let Err(error) = fit.add(&rows) {
                         broken.get_or_insert((level, error));
                     }
@@ -155,7 +157,7 @@ impl MultiscaleConfig {
         let failed = |level: usize, error: &PcaError| {
             let why = match error {
                 PcaError::Constant { .. } => "; is the training audio silent?",
-                PcaError::NotFinite { .. } => "; the training audio holds NaN",
+                PcaError::NotFinite(_) => "; does the training audio contain NaN?",
                 _ => "",
             };
             FitError::Data(format!("windows of level {level}: {error}{why}"))
@@ -165,7 +167,7 @@ impl MultiscaleConfig {
         }
         let mut whitenings = Vec::new();
         for (fit, level) in fits.into_iter().zip(used) {
-            let pca = fit.finish(Keep::Variance(self.variance));
+            let pca = fit.finish(self.variance);
             whitenings
                 .push(Whitening::new(&pca.map_err(|error| failed(level, &error))?, self.epsilon));
         }
@@ -193,7 +195,7 @@ impl MultiscaleConfig {
             .excerpts(&mut |waveforms, _| {
                 let levels = front_end.levels(waveforms);
                 for ((sample, map), &level) in samples.iter_mut().zip(&maps).zip(&used) {
-                    sample.add(&host(map.apply(windows(levels[level].clone(), self.frames))));
+                    sample.add(&numbers(map.apply(windows(levels[level].clone(), self.frames))));
                 }
             })
             .map_err(FitError::Corpus)?;
@@ -205,31 +207,19 @@ impl MultiscaleConfig {
                 spherical: true,
                 weight: self.weight,
                 batch: self.batch,
-                // Levels are apart, however many are used.
+                // The seed of a level does not depend on which other levels are used.
                 seed: seed.wrapping_mul(64).wrapping_add(level as u64),
             };
-            let mut teller = Teller::new(corpus);
-            let rows = sample.into_rows();
-            let found = kmeans.fit(&rows, whitening.components(), device, |iteration| {
-                let told =
-                    format!("means of level {level}, mean product {:.4}", iteration.objective);
-                teller.tell(&told)
-            });
-            teller.finish()?;
-            let found = found.map_err(|error| match error {
-                KMeansError::Config(error) => FitError::Model(error),
-                KMeansError::TooFewRows { rows, means } => FitError::Model(ModelError::new(
-                    "means",
-                    means,
-                    format!(
-                        "more than the {rows} windows of all training excerpts at level {level}"
-                    ),
-                    "ask for fewer means, or bring more audio",
-                )),
-                error => FitError::Data(format!("level {level}: no means were found: {error}")),
-            })?;
+            let means = kmeans.fit_to_corpus(
+                &sample.into_rows(),
+                whitening.components(),
+                device,
+                corpus,
+                &format!("means of level {level}"),
+                ("means", "windows"),
+            )?;
             let shape = [self.means, whitening.components()];
-            fitted.insert(&format!("{MEANS}{}", suffix(level)), &shape, found.means);
+            fitted.insert(&format!("{MEANS}{}", suffix(level)), &shape, means);
         }
         Ok(())
     }
@@ -249,18 +239,18 @@ impl MultiscaleConfig {
                 0 => (whitening.map(), None),
                 count => {
                     let shape = [Some(count), Some(whitening.components())];
-                    let means: Fixed<2> =
+                    let means: Constant<2> =
                         fitted.get(&format!("{MEANS}{}", suffix(level)), shape)?;
                     let white = (self.encoding == Encoding::Triangle).then(|| whitening.map());
                     (whitening.map_to(means.values()), white)
                 }
             };
-            let stretch = self.pool_seconds.map(|seconds| {
-                // A stretch of less than a window's hop is one window.
+            let pool_length = self.pool_seconds.map(|seconds| {
+                // At least one window.
                 ((seconds * rate / hops[level] as f64).round() as usize).max(1)
             });
             let white = white.map(Affine::new);
-            levels.push(Level { level, map: Affine::new(map), white, stretch });
+            levels.push(Level { level, map: Affine::new(map), white, pool_length });
         }
         Ok(Features {
             front_end: self.front_end.init(device)?,
@@ -272,18 +262,18 @@ impl MultiscaleConfig {
         })
     }
 
-    /// The means of a level as patches of spectrogram, in the unit of the front end, less the mean window:
-    /// what each of them looks for.
+    /// The means of a level as spectrogram patches in the unit of the front end, relative to the mean
+    /// window: the pattern that each mean responds to.
     ///
     /// # Shapes
     /// - returns: `[mean, frame, band]`
     ///
     /// # Errors
-    /// If there are no means, or `fitted` is not of this config.
+    /// If the network has no means, or `fitted` belongs to another config.
     pub fn patches(&self, level: usize, fitted: &Fitted) -> Result<Vec<f32>, ModelError> {
         let whitening = Whitening::get(&suffix(level), self.columns(), fitted)?;
         let shape = [Some(self.means), Some(whitening.components())];
-        let means: Fixed<2> = fitted.get(&format!("{MEANS}{}", suffix(level)), shape)?;
+        let means: Constant<2> = fitted.get(&format!("{MEANS}{}", suffix(level)), shape)?;
         Ok(whitening.undo(means.values()))
     }
 }
@@ -326,31 +316,16 @@ impl NetworkConfig for MultiscaleConfig {
         Some(&self.front_end)
     }
 
-    fn sample_rate(&self) -> u32 {
-        self.front_end.sample_rate()
-    }
-
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        self.front_end.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
-            "excerpt" => error,
-            _ => error.within("front_end"),
-        })?;
-        if matches!(self.front_end, FrontEndConfig::Strided(_)) {
-            let problem = "learns by gradients, of which what is fitted beforehand has none";
-            let remedy = "choose mel, mfcc, multiresolution or pyramid";
-            return Err(ModelError::new("front_end.name", "strided", problem, remedy));
-        }
+        self.front_end.validate_fixed(excerpt_samples)?;
         let count = self.front_end.levels();
         for (i, &level) in self.levels.iter().enumerate() {
-            if level >= count {
-                let problem = format!("the front end has levels 0 to {}", count - 1);
-                let remedy = "name one of these, or leave the list empty for all";
-                return Err(ModelError::new(format!("levels[{i}]"), level, problem, remedy));
-            }
-            if self.levels[..i].contains(&level) {
-                let remedy = "name each level once";
-                return Err(ModelError::new(format!("levels[{i}]"), level, "named twice", remedy));
-            }
+            let key = format!("levels[{i}]");
+            let problem = format!("the front end has {count} levels, counted from 0");
+            let remedy = "use one of these, or leave the list empty for all";
+            ensure(level < count, &key, level, problem, remedy)?;
+            let first = !self.levels[..i].contains(&level);
+            ensure(first, &key, level, "listed twice", "list each level once")?;
         }
         in_range("frames", self.frames, 1, 1_024)?;
         in_range("variance", self.variance, 0.01, 1.0)?;
@@ -364,35 +339,25 @@ impl NetworkConfig for MultiscaleConfig {
         if let Encoding::Threshold { threshold } = self.encoding {
             in_range("encoding.threshold", threshold, -1e6, 1e6)?;
         }
-        if self.means == 0 && self.encoding != Encoding::Linear {
-            let remedy = "ask for means, or leave the encoding out";
-            let problem = "an encoding by means, of which there are to be none";
-            return Err(ModelError::new(
-                "encoding",
-                format!("{:?}", self.encoding),
-                problem,
-                remedy,
-            ));
-        }
-        if self.pool.is_empty() {
-            let remedy = "list one or more of max, mean, deviation";
-            return Err(ModelError::new("pool", "[]", "nothing is kept", remedy));
-        }
+        let usable = self.means > 0 || self.encoding == Encoding::Linear;
+        let (value, problem) = (format!("{:?}", self.encoding), "needs means, but means = 0");
+        ensure(usable, "encoding", value, problem, "set means above 0, or remove encoding")?;
+        let remedy = "list one or more of max, mean, deviation";
+        ensure(!self.pool.is_empty(), "pool", "[]", "at least one statistic is needed", remedy)?;
         if let Some(seconds) = self.pool_seconds {
             in_range("pool_seconds", seconds, 1e-3, 86_400.0)?;
         }
-        // The covariance of windows is a square of these, in double precision.
-        if self.columns() > 20_000 {
-            let problem = format!("windows of {} numbers are too large for PCA", self.columns());
-            return Err(ModelError::new("frames", self.frames, problem, "lower it, or the bands"));
-        }
+        // The covariance has the square of this many values, in double precision.
+        let columns = self.columns();
+        let problem = format!("windows of {columns} values are too large for PCA");
+        let remedy = "lower it, or the number of bands";
+        ensure(columns <= 20_000, "frames", self.frames, problem, remedy)?;
         fits_memory("means", self.means, &[self.means.max(1), self.columns()])?;
         let frames = self.front_end.level_frames(excerpt_samples);
-        if self.used_levels().iter().any(|&level| frames[level] < self.frames) {
-            let problem = format!("more than the frames of an excerpt at some level ({frames:?})");
-            let remedy = "raise training.excerpt_seconds, or use fewer frames or levels";
-            return Err(ModelError::new("frames", self.frames, problem, remedy));
-        }
+        let enough = self.used_levels().iter().all(|&level| frames[level] >= self.frames);
+        let problem = format!("an excerpt has fewer frames at some level ({frames:?})");
+        let remedy = "raise training.excerpt_seconds, or use fewer frames or levels";
+        ensure(enough, "frames", self.frames, problem, remedy)?;
         self.dense().validate(self.features_of(self.means.max(1)))
     }
 
@@ -404,7 +369,7 @@ impl NetworkConfig for MultiscaleConfig {
         self.hidden.is_empty()
     }
 
-    /// Learns components, means and the features' sizes from training audio.
+    /// Fits components, means, and the mean and deviation of each feature.
     fn fit<C: Corpus>(
         &self,
         excerpt_samples: usize,
@@ -416,7 +381,7 @@ impl NetworkConfig for MultiscaleConfig {
         let front_end = self.front_end.init(device)?;
         let mut fitted = Fitted::default();
         corpus.progress("components").map_err(FitError::Corpus)?;
-        let whitenings = self.whitenings(&front_end, corpus)?;
+        let whitenings = self.fit_whitenings(&front_end, corpus)?;
         for (level, whitening) in self.used_levels().iter().zip(&whitenings) {
             whitening.insert(&suffix(*level), &mut fitted);
         }
@@ -429,7 +394,7 @@ impl NetworkConfig for MultiscaleConfig {
         corpus.progress("sizes of features").map_err(FitError::Corpus)?;
         corpus
             .excerpts(&mut |waveforms, _| {
-                let rows = host(features.forward(waveforms));
+                let rows = numbers(features.forward(waveforms));
                 rows.chunks_exact(features.count()).for_each(|row| moments.add(row));
             })
             .map_err(FitError::Corpus)?;
@@ -450,9 +415,9 @@ impl NetworkConfig for MultiscaleConfig {
         self.validate(excerpt_samples)?;
         let features = self.features(excerpt_samples, fitted, device)?;
         let count = features.count();
-        let row = |name: &str| -> Result<Fixed<2>, ModelError> {
-            let values: Fixed<1> = fitted.get(name, [Some(count)])?;
-            Ok(Fixed::new(values.values().to_vec(), [1, count]))
+        let row = |name: &str| -> Result<Constant<2>, ModelError> {
+            let values: Constant<1> = fitted.get(name, [Some(count)])?;
+            Ok(Constant::new(values.values().to_vec(), [1, count]))
         };
         let (mean, deviation) = (row(FEATURE_MEAN)?, row(FEATURE_DEVIATION)?);
         let dense = self.dense().init(count, outputs, device);
@@ -462,7 +427,7 @@ impl NetworkConfig for MultiscaleConfig {
     fn describe(&self) -> String {
         let levels = match self.levels.as_slice() {
             [] => String::new(),
-            [one] => format!(", level {one} alone"),
+            [one] => format!(", only level {one}"),
             some => format!(", levels {some:?}"),
         };
         let means = match self.means {
@@ -478,7 +443,7 @@ impl NetworkConfig for MultiscaleConfig {
     }
 }
 
-/// How the arrays of a level are told apart.
+/// The end of the names of a level's arrays.
 fn suffix(level: usize) -> String {
     format!("_{level}")
 }
@@ -487,9 +452,9 @@ fn suffix(level: usize) -> String {
 #[derive(Clone, Debug)]
 struct Affine {
     /// `[column, feature]`
-    matrix: Fixed<2>,
+    matrix: Constant<2>,
     /// `[1, feature]`
-    offset: Fixed<2>,
+    offset: Constant<2>,
 }
 
 impl Affine {
@@ -497,8 +462,8 @@ impl Affine {
         let features = offset.len();
         let columns = matrix.len() / features;
         Self {
-            matrix: Fixed::new(matrix, [columns, features]),
-            offset: Fixed::new(offset, [1, features]),
+            matrix: Constant::new(matrix, [columns, features]),
+            offset: Constant::new(offset, [1, features]),
         }
     }
 
@@ -510,18 +475,22 @@ impl Affine {
         let device = rows.device();
         rows.matmul(self.matrix.on(&device)) + self.offset.on(&device)
     }
+
+    fn lower(&self, graph: &mut Graph, name: &str, rows: &Value) -> Value {
+        graph.affine(name, rows, self.matrix.values(), Some(self.offset.values()))
+    }
 }
 
-/// What becomes of the windows of a level.
+/// The map from the windows of a level to features.
 #[derive(Clone, Debug)]
 struct Level {
     level: usize,
-    /// To products with the means, or to whitened windows.
+    /// Map to products with the means, or to whitened windows.
     map: Affine,
-    /// To whitened windows, where their lengths count.
+    /// Map to whitened windows, for encodings that need their lengths.
     white: Option<Affine>,
     /// Windows that are pooled together; all if `None`.
-    stretch: Option<usize>,
+    pool_length: Option<usize>,
 }
 
 /// Pooled features of waveforms, before they are standardised.
@@ -536,7 +505,7 @@ struct Features {
     encoding: Encoding,
     #[module(skip)]
     pool: Vec<Pool>,
-    /// Samples of an excerpt.
+    /// Length of an excerpt in samples.
     #[module(skip)]
     samples: usize,
 }
@@ -547,13 +516,13 @@ impl Features {
         of_levels * self.pool.len()
     }
 
-    /// `[batch, sample]` to `[batch, feature]`: those of each level by each pooling.
+    /// `[batch, sample]` to `[batch, feature]`: every level with every statistic.
     fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        let [batch, samples] = waveforms.dims();
-        assert_eq!(samples, self.samples, "the model was built for excerpts of another length");
+        check_length(&waveforms, self.samples);
+        let [batch, _] = waveforms.dims();
         let levels = self.front_end.levels(waveforms);
         let mut features = Vec::new();
-        for Level { level, map, white, stretch } in &self.levels {
+        for Level { level, map, white, pool_length } in &self.levels {
             let rows = windows(levels[*level].clone(), self.frames);
             let [count, _] = rows.dims();
             let products = map.apply(rows.clone());
@@ -566,37 +535,57 @@ impl Features {
             });
             let encoded = encoded.reshape([batch, count / batch, map.features()]);
             for pool in &self.pool {
-                features.push(pooled(*pool, encoded.clone(), *stretch));
+                features.push(pooled(*pool, encoded.clone(), *pool_length));
             }
         }
         Tensor::cat(features, 1)
     }
+
+    /// [`Features::forward`] as nodes.
+    fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
+        let levels = self.front_end.lower_levels(graph, waveforms);
+        let mut features = Vec::new();
+        for Level { level, map, white, pool_length } in &self.levels {
+            let rows = windows::lower(graph, &levels[*level], self.frames);
+            let products = map.lower(graph, &format!("means{}", suffix(*level)), &rows);
+            let squares = white.as_ref().map(|white| {
+                let white = white.lower(graph, &format!("whitening{}", suffix(*level)), &rows);
+                let squares = graph.binary("Mul", &white, &white);
+                graph.sum(&squares, 2, true)
+            });
+            let encoded = self.encoding.lower(graph, products, squares.as_ref());
+            for pool in &self.pool {
+                features.push(lower_pooled(graph, *pool, &encoded, *pool_length));
+            }
+        }
+        graph.cat(&features, 1)
+    }
 }
 
-/// Pools stretches of time, and takes the mean over them; the last may be shorter.
-fn pooled(pool: Pool, x: Tensor<3>, stretch: Option<usize>) -> Tensor<2> {
+/// The mean over pooling windows, the last of which may be shorter.
+fn pooled(pool: Pool, x: Tensor<3>, pool_length: Option<usize>) -> Tensor<2> {
     let [_, time, _] = x.dims();
-    let stretch = stretch.unwrap_or(time).min(time);
-    let starts: Vec<usize> = (0..time).step_by(stretch).collect();
+    let pool_length = pool_length.unwrap_or(time).min(time);
+    let starts: Vec<usize> = (0..time).step_by(pool_length).collect();
     let parts = starts.len();
     let each = starts.into_iter().map(|start| {
-        let length = stretch.min(time - start);
+        let length = pool_length.min(time - start);
         pool.apply(x.clone().narrow(1, start, length))
     });
     let sum = each.reduce(|sum, part| sum + part);
     sum.unwrap_or_else(|| unreachable!("an excerpt has a window")).div_scalar(parts as f32)
 }
 
-/// See the head of this file.
+/// The network; see the module documentation.
 #[derive(Module, Debug)]
 pub struct Multiscale {
     features: Features,
     /// `[1, feature]`
     #[module(skip)]
-    mean: Fixed<2>,
+    mean: Constant<2>,
     /// `[1, feature]`
     #[module(skip)]
-    deviation: Fixed<2>,
+    deviation: Constant<2>,
     dense: Dense,
 }
 
@@ -607,16 +596,12 @@ impl Network for Multiscale {
         ((features - self.mean.on(&device)) / self.deviation.on(&device)).detach()
     }
 
-    fn learned(&self, features: Tensor<2>) -> Tensor<2> {
-        self.dense.forward(features)
+    fn hidden(&self, fixed: Tensor<2>) -> Tensor<2> {
+        self.dense.last_hidden(fixed)
     }
 
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.learned(self.fixed(waveforms))
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.dense.last_hidden(self.fixed(waveforms))
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.dense.outputs(hidden)
     }
 
     fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
@@ -625,42 +610,14 @@ impl Network for Multiscale {
     }
 }
 
-impl Affine {
-    fn lower(&self, graph: &mut Graph, name: &str, rows: &Value) -> Value {
-        graph.affine(name, rows, self.matrix.values(), Some(self.offset.values()))
-    }
-}
-
-impl Features {
-    /// [`Features::forward`] as nodes.
-    fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
-        let levels = self.front_end.lower_levels(graph, waveforms);
-        let mut features = Vec::new();
-        for Level { level, map, white, stretch } in &self.levels {
-            let rows = windows::lower(graph, &levels[*level], self.frames);
-            let products = map.lower(graph, &format!("means{}", suffix(*level)), &rows);
-            let squares = white.as_ref().map(|white| {
-                let white = white.lower(graph, &format!("whitening{}", suffix(*level)), &rows);
-                let squares = graph.binary("Mul", &white, &white);
-                graph.sum(&squares, 2, true)
-            });
-            let encoded = self.encoding.lower(graph, products, squares.as_ref());
-            for pool in &self.pool {
-                features.push(lower_pooled(graph, *pool, &encoded, *stretch));
-            }
-        }
-        graph.cat(&features, 1)
-    }
-}
-
 /// [`pooled`] as nodes.
-fn lower_pooled(graph: &mut Graph, pool: Pool, x: &Value, stretch: Option<usize>) -> Value {
+fn lower_pooled(graph: &mut Graph, pool: Pool, x: &Value, pool_length: Option<usize>) -> Value {
     let time = x.shape()[0];
-    let stretch = stretch.unwrap_or(time).min(time);
+    let pool_length = pool_length.unwrap_or(time).min(time);
     let parts: Vec<Value> = (0..time)
-        .step_by(stretch)
+        .step_by(pool_length)
         .map(|start| {
-            let part = graph.slice(x, 1, start, stretch.min(time - start));
+            let part = graph.slice(x, 1, start, pool_length.min(time - start));
             let pooled = pool.lower(graph, &part);
             graph.reshape(&pooled, &[1, pooled.shape()[0]])
         })

@@ -1,35 +1,34 @@
-//! musicnn: filters that are tall, for timbre, and filters that are long, for time.
+//! musicnn: tall filters for timbre, and long filters for time.
 //!
 //! Pons, Nieto, Prockup, Schmidt, Ehmann & Serra (2018), End-to-end learning for music audio tagging
 //! at scale, ISMIR, the spectrogram model; Pons & Serra (2019), musicnn: pre-trained convolutional
-//! neural networks for music audio tagging, ISMIR, late-breaking. Sizes and order of layers are those
-//! of the second, as its authors' published code has them:
+//! neural networks for music audio tagging, ISMIR, late-breaking. Sizes and order of layers follow the
+//! code that the authors published with the second paper:
 //!
 //! ```text
 //! mel-spectrogram, 96 bands           normalised as one channel
-//! timbre: filters of 7 frames         rectifier, largest value over all heights; for each share of the
-//!   by 40 % and by 70 % of the bands    bands 204 of them, which slide over frames and bands
+//! timbre: filters of 7 frames         rectifier, maximum over all positions in frequency; 204 filters of
+//!   by 40 % and by 70 % of the bands    each height, which slide over frames and bands
 //! time: filters of 128, 64, 32 frames rectifier; 51 each
-//! three convolutions of 7 frames      64 filters each, rectifier; the second and the third add what
-//!                                       they read
-//! all of these side by side (753)     maximum and mean over time
+//! three convolutions of 7 frames      64 filters each, rectifier; the second and the third are residual
+//! all of these concatenated (753)     maximum and mean over time
 //! dense layer of 200                  rectifier, with dropout of 0.5 before and after
 //! ```
 //!
-//! Every layer is normalised over the batch, after its rectifier; so is what is pooled over time.
-//! Frames stay as many as they are: zeros are added at both ends.
+//! Batch normalisation follows every rectifier and the pooling over time. Convolutions are padded with zeros
+//! at both ends, which keeps the number of frames.
 //!
 //! Departures:
-//! - The long filters read the mean over the bands, which is what the first paper describes (and others'
-//!   re-implementations do); the published code lets them read each band by itself and keeps the largest.
-//! - The tall filters' channels are normalised after the maximum, not before. With a scale above 0 the two
-//!   are the same function; the statistics are now those of the maxima, and one position a maximum has a
-//!   gradient, not all of them: a training step takes about half the time.
-//! - Batch normalisation has burn's settings (epsilon 1e-5; a tenth of each batch goes into the running
-//!   statistics), not those of the authors' library.
+//! - The long filters read the mean over the bands, as the first paper describes and other implementations
+//!   do; the published code applies them to each band and keeps the maximum.
+//! - The channels of the tall filters are normalised after the maximum, not before. For a positive scale the
+//!   two are the same function, but the statistics are those of the maxima, and only one position per
+//!   maximum has a gradient: a training step takes about half the time.
+//! - Batch normalisation has burn's settings (epsilon 1e-5, momentum 0.1), not those of the authors'
+//!   library.
 //!
-//! To reproduce on MagnaTagATune, all tracks: ROC-AUC 0.9069 and PR-AUC 0.3844 with the second paper's
-//! model, 0.9040 and 0.3811 with the first one's, which has wider layers and more kinds of filters.
+//! To reproduce on MagnaTagATune, all tracks: ROC-AUC 0.9069 and PR-AUC 0.3844 with the model of the second
+//! paper, 0.9040 and 0.3811 with that of the first, which has wider layers and more kinds of filters.
 
 use burn::module::Module;
 use burn::nn::conv::Conv1d;
@@ -37,36 +36,36 @@ use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, Paddi
 use burn::tensor::activation::relu;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
-use kernels::conv::{ConvOptions, End, conv};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fits_memory, in_range};
+use crate::error::{ensure, fits_memory, in_range, list_length, valid_dropout};
 use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig};
 use crate::layers::batch_norm;
-use crate::layers::init::{output_linear, rectified_conv1d, rectified_linear};
-use crate::layers::stages::{PartialPools, Plan};
-use crate::onnx::{Graph, Lower, Lowered, Padding, Value, Windows, numbers};
-use crate::{Example, Fitted, ModelError, NetworkConfig, OnFrontEnd};
+use crate::layers::init::{output_linear, rectified_linear};
+use crate::layers::rectified_conv::{lower_rectified, rectified_conv1d, rectified_pool};
+use crate::networks::stages::{PartialPools, Plan};
+use crate::onnx::{Graph, Lower, Lowered, Padding, Value};
+use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
-/// Everything that [`Musicnn`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Musicnn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MusicnnConfig {
-    /// Decides the sample rate that the model expects.
+    /// The front end, which also sets the sample rate of the model; a mel spectrogram of 96 bands by default.
     pub front_end: FrontEndConfig,
-    /// Filters of each height.
+    /// Number of tall filters of each height; 204 by default.
     pub timbral_filters: usize,
-    /// Shares of the bands that they read.
+    /// Heights of the tall filters, as shares of the bands; `[0.4, 0.7]` by default.
     pub timbral_heights: Vec<f64>,
-    /// Filters of each length.
+    /// Number of long filters of each length; 51 by default.
     pub temporal_filters: usize,
-    /// Frames that they read.
+    /// Lengths of the long filters, in frames; `[128, 64, 32]` by default.
     pub temporal_lengths: Vec<usize>,
-    /// Filters of each of the convolutions that follow.
+    /// Number of filters of each of the three convolutions that follow; 64 by default.
     pub filters: usize,
-    /// Units of the dense layer, the features of [`Network::embed`](crate::Network::embed).
+    /// Units of the dense layer, which is the embedding; 200 by default.
     pub hidden: usize,
-    /// Probability of dropping an input of a dense layer in training.
+    /// Dropout probability of the inputs of both dense layers in training; 0.5 by default.
     pub dropout: f64,
 }
 
@@ -85,31 +84,31 @@ impl Default for MusicnnConfig {
     }
 }
 
-/// Frames of a timbral filter, and of those that follow.
+/// Length of a tall filter and of the convolutions that follow, in frames.
 const LENGTH: usize = 7;
 
-/// Convolutions that follow.
+/// Number of convolutions that follow.
 const MIDDLE: usize = 3;
 
-/// What is taken of a feature over time: maximum and mean.
+/// Poolings of each feature over time: maximum and mean.
 const POOLINGS: usize = 2;
 
-/// Most kinds of filters.
+/// Largest number of heights or lengths.
 const MAX_KINDS: usize = 16;
 
 impl MusicnnConfig {
-    /// Bands that a filter of that height reads.
+    /// Height of a filter in bands.
     fn bands(&self, height: f64) -> usize {
         (height * self.front_end.bands() as f64) as usize
     }
 
-    /// Features of a frame that the tall and the long filters give.
+    /// Features per frame of the tall and the long filters together.
     fn front(&self) -> usize {
         self.timbral_heights.len() * self.timbral_filters
             + self.temporal_lengths.len() * self.temporal_filters
     }
 
-    /// Features of an excerpt.
+    /// Features of an excerpt after pooling.
     fn pooled(&self) -> usize {
         POOLINGS * (self.front() + MIDDLE * self.filters)
     }
@@ -136,31 +135,18 @@ impl NetworkConfig for MusicnnConfig {
         Some(&self.front_end)
     }
 
-    fn sample_rate(&self) -> u32 {
-        self.front_end.sample_rate()
-    }
-
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         Plan::new(&self.front_end, &[], PartialPools::Auto, excerpt_samples)?;
-        for (key, count) in [
-            ("timbral_heights", self.timbral_heights.len()),
-            ("temporal_lengths", self.temporal_lengths.len()),
-        ] {
-            if !(1..=MAX_KINDS).contains(&count) {
-                let remedy = format!("list 1 to {MAX_KINDS}");
-                return Err(ModelError::new(key, count, "out of range", remedy));
-            }
-        }
+        list_length("timbral_heights", self.timbral_heights.len(), 1, MAX_KINDS)?;
+        list_length("temporal_lengths", self.temporal_lengths.len(), 1, MAX_KINDS)?;
         in_range("timbral_filters", self.timbral_filters, 1, 65_536)?;
         in_range("temporal_filters", self.temporal_filters, 1, 65_536)?;
         for (i, &height) in self.timbral_heights.iter().enumerate() {
             let key = format!("timbral_heights[{i}]");
             in_range(&key, height, 0.0, 1.0)?;
             let (bands, all) = (self.bands(height), self.front_end.bands());
-            if bands == 0 {
-                let problem = format!("not one of the {all} bands");
-                return Err(ModelError::new(key, height, problem, "set it to a larger share"));
-            }
+            let problem = format!("less than one of the {all} bands");
+            ensure(bands > 0, &key, height, problem, "set it to a larger share")?;
             fits_memory(
                 "timbral_filters",
                 self.timbral_filters,
@@ -183,7 +169,7 @@ impl NetworkConfig for MusicnnConfig {
         )?;
         in_range("hidden", self.hidden, 1, 1_000_000)?;
         fits_memory("hidden", self.hidden, &[self.pooled(), self.hidden])?;
-        in_range("dropout", self.dropout, 0.0, 0.99)
+        valid_dropout(self.dropout)
     }
 
     fn init(
@@ -241,16 +227,7 @@ struct Layer {
 }
 
 impl Layer {
-    /// Convolution and rectifier, and the largest of every `pool` windows.
-    fn rectified(&self, x: Tensor<3>, pool: usize) -> Tensor<3> {
-        let weights = self.conv.weight.val();
-        let bias = self.conv.bias.as_ref().map(burn::module::Param::val);
-        let bias = bias.unwrap_or_else(|| Tensor::zeros([weights.dims()[0]], &x.device()));
-        let end = End::RectifiedPool { pool, partial: false };
-        conv(x, weights, bias, ConvOptions { stride: 1, end })
-    }
-
-    /// Over time.
+    /// The layer along time.
     ///
     /// # Shapes
     /// - `x`: `[batch, channel, frame]`
@@ -258,28 +235,28 @@ impl Layer {
     fn over_time(&self, x: Tensor<3>) -> Tensor<3> {
         let length = self.conv.kernel_size;
         let x = x.pad([(before(length), length - 1 - before(length))], PadMode::Constant(0.0));
-        self.norm.forward(self.rectified(x, 1))
+        self.norm.forward(rectified_pool(&self.conv, x, 1, false))
     }
 
-    /// Over bands, of which only the largest value is kept.
+    /// The layer along bands, with the maximum over all positions.
     ///
     /// # Shapes
-    /// - `x`: `[batch frame, LENGTH, band]`; `frames` of these are an item's
+    /// - `x`: `[batch frame, LENGTH, band]`, with `frames` rows per item
     /// - returns: `[batch, filter, frame]`
     fn over_bands(&self, x: Tensor<3>, frames: usize) -> Tensor<3> {
         let [items, _, bands] = x.dims();
         let filters = self.norm.gamma.dims()[0];
-        let x = self.rectified(x, bands + 1 - self.conv.kernel_size);
+        let x = rectified_pool(&self.conv, x, bands + 1 - self.conv.kernel_size, false);
         self.norm.forward(x.reshape([items / frames, frames, filters]).swap_dims(1, 2))
     }
 }
 
-/// Frames of a window that lie before the one it is of.
+/// Frames of a window before its central one.
 fn before(length: usize) -> usize {
     (length - 1) / 2
 }
 
-/// See the head of this file.
+/// The network; see the module documentation.
 #[derive(Module, Debug)]
 pub struct Musicnn {
     front_end: FrontEnd,
@@ -294,7 +271,7 @@ pub struct Musicnn {
     output: Linear,
 }
 
-/// The frames around each frame as channels: a convolution over bands then reads a stretch of time.
+/// The `LENGTH` frames around each frame as channels, so that a convolution along bands reads all of them.
 ///
 /// # Shapes
 /// - `x`: `[batch, band, frame]`
@@ -308,12 +285,13 @@ fn around_each_frame(x: Tensor<3>) -> Tensor<3> {
     x.reshape([batch * frames, LENGTH, bands])
 }
 
-impl OnFrontEnd for Musicnn {
-    fn stands_on(&self) -> &FrontEnd {
-        &self.front_end
+impl Network for Musicnn {
+    fn front_end_module(&self) -> Option<&FrontEnd> {
+        Some(&self.front_end)
     }
 
-    fn features(&self, bands: Tensor<3>) -> Tensor<2> {
+    fn hidden(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        let bands = self.front_end.forward(waveforms);
         let x = self.spectrogram_norm.forward(bands.unsqueeze_dim::<4>(1)).squeeze_dim::<3>(1);
         let [_, _, frames] = x.dims();
         let (patches, energy) = (around_each_frame(x.clone()), x.mean_dim(1));
@@ -332,18 +310,14 @@ impl OnFrontEnd for Musicnn {
         self.hidden_norm.forward(relu(self.hidden.forward(x)))
     }
 
-    fn outputs(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(self.dropout.forward(features))
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.output.forward(self.dropout.forward(hidden))
     }
 }
 
 impl Layer {
     fn lower_rectified(&self, graph: &mut Graph, name: &str, x: &Value, padding: usize) -> Value {
-        let weights = numbers(self.conv.weight.val());
-        let weights = (&*format!("{name}.conv"), self.conv.weight.dims(), weights.as_slice());
-        let bias = self.conv.bias.as_ref().map(|bias| numbers(bias.val()));
-        let x = graph.conv(x, weights, bias.as_deref(), Windows { stride: 1, padding });
-        graph.relu(&x)
+        lower_rectified(&self.conv, graph, &format!("{name}.conv"), x, padding)
     }
 
     fn lower_norm(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
@@ -352,7 +326,7 @@ impl Layer {
 
     fn lower_over_time(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
         let (length, frames) = (self.conv.kernel_size, x.shape()[1]);
-        // As many zeros at both ends; where the length is even one less is needed at the beginning.
+        // The same number of zeros at both ends; an even length needs one less at the beginning.
         let padding = length / 2;
         let x = self.lower_rectified(graph, name, x, padding);
         let x = graph.slice(&x, 2, padding - before(length), frames);
@@ -427,10 +401,10 @@ mod tests {
 
     use super::*;
 
-    /// Filters of an even length see one frame more after theirs than before it, as TensorFlow's `SAME`,
-    /// which the authors use, has it: an impulse comes back turned round, at these frames.
+    /// Filters of even length read one more frame after the current one than before it, like the `SAME`
+    /// padding of TensorFlow that the authors use. The response to an impulse is the reversed filter.
     #[test]
-    fn even_filters_reach_one_frame_further_ahead() {
+    fn even_filters_read_one_more_frame_after_the_current_one() {
         let (device, frames, at) = (Device::flex(), 20, 9);
         let mut impulse = vec![0.0; frames];
         impulse[at] = 1.0;
@@ -453,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_those_that_the_authors_count() {
+    fn number_of_parameters_is_as_published() {
         let config = MusicnnConfig::default();
         assert_eq!((config.front(), config.pooled()), (561, 1_506));
         let conv = |inputs: usize, outputs, length| outputs * (inputs * length + 1) + 2 * outputs;
@@ -464,7 +438,7 @@ mod tests {
         let expected = 2 + front + middle + dense;
         assert_eq!(expected, 787_159); // "787k"
         let model = config.init(50, 48_000, &Fitted::default(), &Device::flex()).unwrap();
-        // burn counts the running mean and variance of each normalised channel among them.
+        // burn also counts the running mean and variance of each normalised channel.
         let running = 2 * (1 + 561 + 3 * 64 + 1_506 + 200);
         assert_eq!(model.num_params(), expected + running);
     }

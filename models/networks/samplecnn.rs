@@ -1,18 +1,18 @@
-//! SampleCNN: convolutions of three samples all the way down.
+//! SampleCNN: convolutions of three samples in every layer.
 //!
 //! Lee, Park, Kim & Nam (2017), Sample-level deep convolutional neural networks for music
 //! auto-tagging using raw waveforms, SMC; the 3^9 model. A convolution of 3 samples with stride 3,
 //! nine blocks of convolution (3), batch normalisation, rectifier and max-pooling (3), then a
-//! convolution of one frame and dropout. 59 049 = 3^10 samples at 22 050 Hz (2.7 s) leave exactly
-//! one frame. Filters, padding, He-uniform first weights and the dropout of 0.5 are recalled from
-//! memory, confident.
+//! convolution of one frame and dropout. 59 049 = 3^10 samples at 22 050 Hz (2.7 s) are reduced to
+//! exactly one frame. Filters, padding, He-uniform initial weights and the dropout of 0.5 are recalled from
+//! memory with confidence.
 //!
 //! Departures:
-//! - Excerpts of another length leave several frames; they are pooled to one (`head`), the mean by
-//!   default. Frames that do not fill a pool are dropped.
-//! - Convolutions have no biases: batch normalisation would cancel them, and brings its own.
-//! - Batch normalisation has burn's settings (epsilon 1e-5; a tenth of each batch goes into the
-//!   running statistics), not those of the authors' library.
+//! - Longer excerpts leave several frames, which `head` pools to one. Frames that do not fill a pool are
+//!   dropped.
+//! - Convolutions have no biases, since batch normalisation would cancel them and has its own.
+//! - Batch normalisation has burn's settings (epsilon 1e-5, momentum 0.1), not those of the authors'
+//!   library.
 //!
 //! To reproduce on MagnaTagATune: ROC-AUC 0.9055 on the cleaned split (tracks without tags left
 //! out), 0.886 as re-measured by others on the full one.
@@ -25,45 +25,46 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fits_memory, in_range};
-use crate::front_end::{FrontEndConfig, check_sample_rate, excerpt_too_short};
+use crate::error::{ensure, excerpt_too_short, fits_memory, in_range, list_length, valid_dropout};
+use crate::front_end::{FrontEndConfig, check_sample_rate};
 use crate::layers::batch_norm;
-use crate::layers::init::{output_linear, rectified_conv1d};
+use crate::layers::init::output_linear;
+use crate::layers::rectified_conv::rectified_conv1d;
 use crate::onnx::{Graph, Lower, Lowered, Value, Windows, numbers};
 use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
-/// Everything that [`SampleCnn`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`SampleCnn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SampleCnnConfig {
-    /// In Hz.
+    /// Sample rate of the audio, in Hz; 22050 by default.
     pub sample_rate: u32,
-    /// Length and stride of the first convolution, in samples.
+    /// Length and stride of the first convolution, in samples; 3 by default.
     pub stem_length: usize,
-    /// Filters of the first convolution.
+    /// Number of filters of the first convolution; 128 by default.
     pub stem_filters: usize,
-    /// Filters of each block in turn.
+    /// Number of filters of each block in order; by default nine blocks of 128 to 512 filters.
     pub block_filters: Vec<usize>,
-    /// Frames of a filter in the blocks; odd, so that padding can be even.
+    /// Length of a filter in the blocks, in frames, an odd number; 3 by default.
     pub length: usize,
-    /// Frames of a pool in the blocks.
+    /// Size and stride of the max-pooling in the blocks, in frames; 3 by default.
     pub pool: usize,
-    /// Filters of the last convolution, the features of [`Network::embed`].
+    /// Number of filters of the last convolution, which is the embedding; 512 by default.
     pub hidden: usize,
-    /// How frames that are left become one.
+    /// Pooling of the remaining frames over time; `"mean"` by default.
     pub head: Head,
-    /// Probability of dropping a feature in training.
+    /// Dropout probability of the embedding in training; 0.5 by default.
     pub dropout: f64,
 }
 
 /// Pooling over time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Head {
     /// The mean over the frames.
     #[default]
     Mean,
-    /// The largest over the frames.
+    /// The maximum over the frames.
     Max,
 }
 
@@ -84,7 +85,7 @@ impl Default for SampleCnnConfig {
 }
 
 impl SampleCnnConfig {
-    /// Samples that leave one frame.
+    /// Length of an excerpt that is reduced to one frame, in samples.
     fn shortest_excerpt(&self) -> usize {
         self.block_filters
             .iter()
@@ -123,14 +124,10 @@ impl NetworkConfig for SampleCnnConfig {
         in_range("stem_length", self.stem_length, 1, 65_536)?;
         in_range("stem_filters", self.stem_filters, 1, 65_536)?;
         in_range("length", self.length, 1, 65_535)?;
-        if self.length.is_multiple_of(2) {
-            return Err(ModelError::new("length", self.length, "even", "set it to an odd number"));
-        }
+        let odd = !self.length.is_multiple_of(2);
+        ensure(odd, "length", self.length, "even", "set it to an odd number")?;
         in_range("pool", self.pool, 1, 65_536)?;
-        if self.block_filters.len() > 64 {
-            let count = self.block_filters.len();
-            return Err(ModelError::new("block_filters", count, "too many", "list 64 at most"));
-        }
+        list_length("block_filters", self.block_filters.len(), 0, 64)?;
         fits_memory("stem_filters", self.stem_filters, &[self.stem_filters, self.stem_length])?;
         let mut channels = self.stem_filters;
         for (i, &filters) in self.block_filters.iter().enumerate() {
@@ -141,7 +138,7 @@ impl NetworkConfig for SampleCnnConfig {
         }
         in_range("hidden", self.hidden, 1, 65_536)?;
         fits_memory("hidden", self.hidden, &[channels, self.hidden])?;
-        in_range("dropout", self.dropout, 0.0, 0.99)?;
+        valid_dropout(self.dropout)?;
         let needed = self.shortest_excerpt();
         if excerpt_samples < needed {
             return Err(excerpt_too_short(excerpt_samples, needed));
@@ -205,44 +202,9 @@ impl Layer {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         relu(self.norm.forward(self.conv.forward(x)))
     }
-}
 
-/// See the head of this file.
-#[derive(Module, Debug)]
-pub struct SampleCnn {
-    stem: Layer,
-    blocks: Vec<Layer>,
-    pool: MaxPool1d,
-    last: Layer,
-    #[module(skip)]
-    head: Head,
-    dropout: Dropout,
-    output: Linear,
-}
-
-impl Network for SampleCnn {
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        let features = self.embed(waveforms);
-        self.output.forward(self.dropout.forward(features))
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        let mut x = self.stem.forward(waveforms.unsqueeze_dim(1)); // [batch, channel, frame]
-        for block in &self.blocks {
-            x = self.pool.forward(block.forward(x));
-        }
-        let x = self.last.forward(x);
-        let x = match self.head {
-            Head::Mean => x.mean_dim(2),
-            Head::Max => x.max_dim(2),
-        };
-        x.squeeze_dim(2)
-    }
-}
-
-impl Layer {
-    /// Convolution and normalisation as one convolution: what a channel is scaled and moved by no longer
-    /// changes after training.
+    /// The layer as nodes, with the normalisation, which is constant after training, folded into the
+    /// convolution.
     fn lower(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
         let (scales, shifts) = batch_norm::scale_and_shift(&self.norm);
         let [filters, channels, length] = self.conv.weight.dims();
@@ -258,6 +220,38 @@ impl Layer {
         let weights = (name, [filters, channels, length], weights.as_slice());
         let x = graph.conv(x, weights, Some(&bias), windows);
         graph.relu(&x)
+    }
+}
+
+/// The network; see the module documentation.
+#[derive(Module, Debug)]
+pub struct SampleCnn {
+    stem: Layer,
+    blocks: Vec<Layer>,
+    pool: MaxPool1d,
+    last: Layer,
+    #[module(skip)]
+    head: Head,
+    dropout: Dropout,
+    output: Linear,
+}
+
+impl Network for SampleCnn {
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.output.forward(self.dropout.forward(hidden))
+    }
+
+    fn hidden(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        let mut x = self.stem.forward(waveforms.unsqueeze_dim(1)); // [batch, channel, frame]
+        for block in &self.blocks {
+            x = self.pool.forward(block.forward(x));
+        }
+        let x = self.last.forward(x);
+        let x = match self.head {
+            Head::Mean => x.mean_dim(2),
+            Head::Max => x.max_dim(2),
+        };
+        x.squeeze_dim(2)
     }
 }
 
@@ -285,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_papers_excerpt_leaves_one_frame() {
+    fn the_excerpt_of_the_paper_is_reduced_to_one_frame() {
         let config = SampleCnnConfig::default();
         assert_eq!(config.shortest_excerpt(), 59_049);
         config.validate(59_049).unwrap();
@@ -294,13 +288,13 @@ mod tests {
     }
 
     #[test]
-    fn parameters_counted_by_hand() {
+    fn number_of_parameters_matches_a_count_by_hand() {
         let conv = |inputs: usize, outputs, length| outputs * inputs * length + 2 * outputs;
         let blocks = 2 * conv(128, 128, 3) + conv(128, 256, 3) + 5 * conv(256, 256, 3);
         let expected = conv(1, 128, 3) + blocks + conv(256, 512, 3) + conv(512, 512, 1) + 513 * 50;
         let config = SampleCnnConfig::default();
         let model = config.init(50, 59_049, &Fitted::default(), &Device::flex()).unwrap();
-        // burn counts the running mean and variance of each normalised channel among them.
+        // burn also counts the running mean and variance of each normalised channel.
         let running = 2 * (3 * 128 + 6 * 256 + 2 * 512);
         assert_eq!(model.num_params(), expected + running);
     }

@@ -3,20 +3,20 @@
 //! Dieleman & Schrauwen (2014), End-to-end learning for music audio, ICASSP, section on the
 //! experimental setup: two convolutions over time (32 filters of 8 frames, each reading every
 //! band), each followed by a rectifier and max-pooling over 4 frames, a dense layer of 100
-//! rectified units, and one sigmoid a tag (here: one logit; the loss applies the sigmoid). On 128
-//! bands and 187 frames these are 74 974 parameters, the 75k that later papers count.
+//! rectified units, and one sigmoid per tag (here one logit per tag; the loss applies the sigmoid). With
+//! 128 bands and 187 frames this makes 74 974 parameters, the 75k that later papers report.
 //!
-//! Departures: the optimiser's settings are the experiment's. First weights are not known of the
-//! paper; see `init.rs`. Dropout is off by default, as in the paper (from memory, unsure).
+//! Departures: the experiment sets the optimizer. The paper does not say how weights were initialised;
+//! see `layers/init.rs`. Dropout is off by default, as in the paper (recalled from memory, unsure).
 //!
 //! To reproduce: ROC-AUC on MagnaTagATune of 0.8815 with the `mel` front end, 0.8487 with
 //! `strided`.
 //!
-//! The same layers with filters of 6 frames and more of them are the convnet of P2 (van den Oord,
-//! Dieleman & Schrauwen 2013, Deep content-based music recommendation, NIPS), whose outputs are a
-//! song's latent factors instead of tags. Its widths are not in the paper; its depth, two
-//! convolutions and two dense layers, is that of the author's later account. 128 frames end as 6
-//! after filters of 6 and pools of 4, twice; the 5 that the author tells of take a last pool of 5.
+//! The same layers with more filters, of 6 frames each, are the convnet of P2 (van den Oord,
+//! Dieleman & Schrauwen 2013, Deep content-based music recommendation, NIPS), whose outputs are the
+//! latent factors of a song instead of tags. The paper does not give its widths; its depth, two
+//! convolutions and two dense layers, follows the author's later account. Filters of 6 and pools of 4,
+//! twice, reduce 128 frames to 6; the author's 5 frames need a last pool of 5.
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
@@ -24,27 +24,28 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fits_memory, in_range};
+use crate::error::{fits_memory, in_range, valid_dropout};
 use crate::front_end::strided::{FeaturePool, PoolKind};
 use crate::front_end::{FrontEnd, FrontEndConfig, MelConfig, StridedConfig};
+use crate::layers::dense::DenseConfig;
 use crate::layers::init::{output_linear, rectified_linear};
-use crate::layers::stages::{self, PartialPools, Plan, Stage, StageConfig};
+use crate::networks::stages::{self, PartialPools, Plan, Stage, StageConfig, check_length};
 use crate::onnx::{Graph, Lower, Lowered, Value};
-use crate::{Example, Fitted, ModelError, NetworkConfig, OnFrontEnd};
+use crate::{Example, Fitted, ModelError, Network, NetworkConfig};
 
-/// Everything that [`Tagger`] leaves open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Tagger`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaggerConfig {
-    /// Decides the sample rate that the model expects.
+    /// The front end, which also sets the sample rate of the model; a mel spectrogram by default.
     pub front_end: FrontEndConfig,
-    /// Convolution, rectifier and max-pooling over time, one after the other.
+    /// Stages of convolution, rectifier and max-pooling over time, in order; two of 32 filters by default.
     pub stages: Vec<StageConfig>,
-    /// What becomes of frames that do not fill a pool.
+    /// Whether the last frames of a stage are kept if they do not fill a pool; `"auto"` by default.
     pub partial_pools: PartialPools,
-    /// Units of the dense layer, the features of [`Network::embed`](crate::Network::embed).
+    /// Units of the dense layer, which is the embedding; 100 by default.
     pub hidden: usize,
-    /// Probability of dropping one of them in training.
+    /// Dropout probability of the hidden units in training; 0 by default.
     pub dropout: f64,
 }
 
@@ -89,13 +90,9 @@ impl NetworkConfig for TaggerConfig {
         Some(&self.front_end)
     }
 
-    fn sample_rate(&self) -> u32 {
-        self.front_end.sample_rate()
-    }
-
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         in_range("hidden", self.hidden, 1, 1_000_000)?;
-        in_range("dropout", self.dropout, 0.0, 0.99)?;
+        valid_dropout(self.dropout)?;
         let (channels, frames) = self.plan(excerpt_samples)?.output();
         fits_memory("hidden", self.hidden, &[channels, frames, self.hidden])
     }
@@ -123,13 +120,12 @@ impl NetworkConfig for TaggerConfig {
 
     fn describe(&self) -> String {
         let stages = stages::describe(&self.stages);
-        let dropout =
-            if self.dropout > 0.0 { format!(", dropout {}", self.dropout) } else { String::new() };
-        format!("tagger: {}; {stages}dense {}{dropout}", self.front_end.describe(), self.hidden)
+        let dense = DenseConfig { hidden: &[self.hidden], dropout: self.dropout };
+        format!("tagger: {}; {stages}{}", self.front_end.describe(), dense.describe())
     }
 }
 
-/// See the head of this file.
+/// The network; see the module documentation.
 #[derive(Module, Debug)]
 pub struct Tagger {
     front_end: FrontEnd,
@@ -137,28 +133,23 @@ pub struct Tagger {
     hidden: Linear,
     dropout: Dropout,
     output: Linear,
-    /// Samples of an excerpt; the dense layer reads exactly the frames that they give.
+    /// Length of an excerpt in samples, which the size of the dense layer depends on.
     samples: usize,
 }
 
-impl OnFrontEnd for Tagger {
-    fn stands_on(&self) -> &FrontEnd {
-        &self.front_end
+impl Network for Tagger {
+    fn front_end_module(&self) -> Option<&FrontEnd> {
+        Some(&self.front_end)
     }
 
-    fn check_length(&self, samples: usize) {
-        assert_eq!(samples, self.samples, "the model was built for excerpts of another length");
-    }
-
-    fn features(&self, mut x: Tensor<3>) -> Tensor<2> {
-        for stage in &self.stages {
-            x = stage.forward(x);
-        }
+    fn hidden(&self, waveforms: Tensor<2>) -> Tensor<2> {
+        check_length(&waveforms, self.samples);
+        let x = stages::forward(&self.stages, self.front_end.forward(waveforms));
         relu(self.hidden.forward(x.flatten(1, 2)))
     }
 
-    fn outputs(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(self.dropout.forward(features))
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.output.forward(self.dropout.forward(hidden))
     }
 }
 
@@ -179,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_those_that_the_literature_counts() {
+    fn number_of_parameters_is_as_in_the_literature() {
         let front_end = FrontEndConfig::Strided(StridedConfig::default());
         let config = TaggerConfig { front_end, ..Default::default() };
         let model = config.init(50, 48_000, &Fitted::default(), &Device::flex()).unwrap();

@@ -1,12 +1,12 @@
-//! Dense layers on what another network makes of the audio: its last hidden layer, or its outputs.
+//! Dense layers on the features of another network: its last hidden layer, or its outputs.
 //!
 //! P4 (van den Oord, Dieleman & Schrauwen 2014, Transfer learning by supervised pre-training for
-//! audio-based music classification): a network is trained on a large source task; what it computes is
-//! the input of a small classifier for the target task. The transferred features are, as far as is
-//! remembered, the last hidden layer of a perceptron and the predicted factors of a linear regression.
+//! audio-based music classification): a network trained on a large source task provides the input of a small
+//! classifier for the target task. The transferred features are, recalled from memory, the last hidden
+//! layer of a perceptron and the predicted factors of a linear regression.
 //!
-//! The source is part of the model and of its checkpoints, and never changes. Its features are
-//! standardised by their mean and deviation over the target's training excerpts.
+//! The source network is part of the model and of its checkpoints, and its weights never change. The mean and
+//! deviation over the training excerpts of the target standardise its features.
 
 use std::path::PathBuf;
 
@@ -14,55 +14,56 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fitted::{Corpus, FitError, Fitted, Fixed};
+use crate::error::{ensure, in_range};
+use crate::fitted::{Constant, Corpus, FitError, Fitted};
 use crate::front_end::FrontEndConfig;
 use crate::layers::dense::{Dense, DenseConfig};
-use crate::layers::windows::host;
-use crate::onnx::{Graph, Lower, Lowered, Value};
+use crate::onnx::{Graph, Lower, Lowered, Value, numbers};
 use crate::unsupervised::moments::Moments;
-use crate::{Example, Model, ModelConfig, ModelError, Network, NetworkConfig, TaggerConfig, error};
+use crate::{Example, Model, ModelConfig, ModelError, Network, NetworkConfig, TaggerConfig};
 
-/// Which features of the source.
+/// The layer of the source network whose features are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Of {
-    /// Its last hidden layer.
+pub enum SourceLayer {
+    /// The last hidden layer.
     #[default]
     Embedding,
-    /// What it predicts: logits of tags, or latent factors.
+    /// The outputs: logits of tags, or latent factors.
     Outputs,
 }
 
-/// Everything that [`Transferred`] leaves open.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Settings of [`Transferred`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransferredConfig {
-    /// The run whose network is taken, as a folder.
+    /// Directory of the run whose network provides the features; required.
     pub run: PathBuf,
-    /// Which of its layers is the input; `embedding` by default.
-    pub of: Of,
-    /// Units of each hidden layer in turn; none for a linear classifier.
+    /// Layer of that network which provides the features; `"embedding"` by default.
+    pub of: SourceLayer,
+    /// Units of each hidden layer in order; empty by default, which is a linear classifier.
     pub hidden: Vec<usize>,
-    /// Probability of dropping the input of a dense layer after the first, in training.
+    /// Dropout probability of the inputs of all dense layers but the first, in training; 0 by default.
     pub dropout: f64,
-    /// What the run's network is; not to be written by hand: it is read from the run.
+    /// Config of the run's network, which the program reads from the run; do not write it by hand.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub source: Option<Box<SourceConfig>>,
 }
 
-/// The network of a run.
+/// The network of the source run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// How many it predicts: tags, or latent factors.
+    /// Number of its outputs: tags, or latent factors.
     pub outputs: usize,
     /// Length of the excerpts that it was trained on, in samples.
     pub excerpt_samples: usize,
-    /// `[model]` of the run's experiment.
+    /// The table `[model]` of its experiment.
     pub model: ModelConfig,
 }
 
-/// Names of what is fitted besides the source's own.
+/// Prefix of the names of the source's fitted arrays.
 const SOURCE: &str = "source_";
 /// `[2, feature]`: means, deviations.
 const SIZES: &str = "transferred_sizes";
@@ -71,12 +72,12 @@ impl TransferredConfig {
     fn source(&self) -> Result<&SourceConfig, ModelError> {
         self.source.as_deref().ok_or_else(|| {
             let run = self.run.display().to_string();
-            let remedy = "name the folder of a trained run";
-            ModelError::new("run", run, "it has not been read", remedy)
+            let remedy = "set it to the directory of a trained run";
+            ModelError::new("run", run, "has not been read", remedy)
         })
     }
 
-    /// Whether the source has been read: [`TransferredConfig::validate`] can tell the rest then.
+    /// Whether the source has been read, which [`TransferredConfig::validate`] needs.
     pub fn is_resolved(&self) -> bool {
         self.source.is_some()
     }
@@ -105,15 +106,15 @@ impl NetworkConfig for TransferredConfig {
             };
             (config, source.samples)
         };
-        let (hidden, samples) = of(Of::Embedding, vec![5]);
-        let (linear, _) = of(Of::Outputs, Vec::new());
+        let (hidden, samples) = of(SourceLayer::Embedding, vec![5]);
+        let (linear, _) = of(SourceLayer::Outputs, Vec::new());
         vec![
             Example { about: "on a hidden layer", config: hidden, samples },
             Example { about: "linear, on outputs", config: linear, samples },
         ]
     }
 
-    /// That of the source, once it has been read; so is the rate.
+    /// The front end of the source, once it has been read; likewise the sample rate.
     fn front_end(&self) -> Option<&FrontEndConfig> {
         self.source.as_ref()?.model.front_end()
     }
@@ -124,14 +125,11 @@ impl NetworkConfig for TransferredConfig {
 
     fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
         let source = self.source()?;
-        source.model.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
-            "excerpt" => error,
-            _ => error.within("source.model"),
-        })?;
+        source.model.validate(excerpt_samples).map_err(|error| error.within("source.model"))?;
         let inputs = match self.of {
-            Of::Outputs => source.outputs,
-            // Known when the source is there.
-            Of::Embedding => 1,
+            SourceLayer::Outputs => source.outputs,
+            // The source network has to be built before its size is known.
+            SourceLayer::Embedding => 1,
         };
         self.dense().validate(inputs)
     }
@@ -144,7 +142,7 @@ impl NetworkConfig for TransferredConfig {
         self.hidden.is_empty()
     }
 
-    /// Takes over what is fitted of the source, and the sizes of its features on this audio.
+    /// Copies the fitted arrays of the source, and fits the mean and deviation of its features on this audio.
     fn fit<C: Corpus>(
         &self,
         excerpt_samples: usize,
@@ -165,15 +163,16 @@ impl NetworkConfig for TransferredConfig {
                 let features = self.of.features(&source, waveforms);
                 let [_, width] = features.dims();
                 let moments = moments.get_or_insert_with(|| Moments::new(width));
-                host(features).chunks_exact(width).for_each(|row| moments.add(row));
+                numbers(features).chunks_exact(width).for_each(|row| moments.add(row));
             })
             .map_err(FitError::Corpus)?;
         let Some(moments) = moments else {
-            return Err(FitError::Data("there is no training audio".into()));
+            return Err(FitError::Data("the training set is empty".into()));
         };
         let (mean, deviation) = moments.finish();
         if mean.iter().any(|mean| !mean.is_finite()) {
-            let problem = "a feature is not finite: the audio or the source's weights hold NaN";
+            let problem =
+                "a feature is not finite: the audio or the weights of the source contain NaN";
             return Err(FitError::Data(problem.into()));
         }
         let width = mean.len();
@@ -182,7 +181,7 @@ impl NetworkConfig for TransferredConfig {
         Ok(fitted)
     }
 
-    /// The weights of the source are put in by [`Transferred::with_source`], or come with a checkpoint.
+    /// [`Transferred::with_source`] or a checkpoint provides the weights of the source.
     fn init(
         &self,
         outputs: usize,
@@ -199,23 +198,23 @@ impl NetworkConfig for TransferredConfig {
             }
         }
         let network = source.model.init(source.outputs, excerpt_samples, &own, device)?;
-        let sizes: Fixed<2> = fitted.get(SIZES, [Some(2), None])?;
+        let sizes: Constant<2> = fitted.get(SIZES, [Some(2), None])?;
         let [_, count] = sizes.shape();
-        error::in_range("features", count, 1, 1 << 30)?;
+        in_range("features", count, 1, 1 << 30)?;
         let (mean, deviation) = sizes.values().split_at(count);
         Ok(Transferred {
             source: vec![network],
             of: self.of,
-            mean: Fixed::new(mean.to_vec(), [1, count]),
-            deviation: Fixed::new(deviation.to_vec(), [1, count]),
+            mean: Constant::new(mean.to_vec(), [1, count]),
+            deviation: Constant::new(deviation.to_vec(), [1, count]),
             dense: self.dense().init(count, outputs, device),
         })
     }
 
     fn describe(&self) -> String {
         let what = match self.of {
-            Of::Embedding => "the last hidden layer",
-            Of::Outputs => "the outputs",
+            SourceLayer::Embedding => "the last hidden layer",
+            SourceLayer::Outputs => "the outputs",
         };
         let source = self.source.as_ref().map(|source| format!(": {}", source.model.describe()));
         format!(
@@ -227,7 +226,7 @@ impl NetworkConfig for TransferredConfig {
     }
 }
 
-impl Of {
+impl SourceLayer {
     fn features(self, source: &Model, waveforms: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Embedding => source.embed(waveforms),
@@ -236,30 +235,32 @@ impl Of {
     }
 }
 
-/// See the head of this file.
+/// The network; see the module documentation.
 #[derive(Module, Debug)]
 pub struct Transferred {
-    /// One network: a list, since a model cannot hold itself.
+    /// One network; a `Vec`, since the type is recursive.
     source: Vec<Model>,
     #[module(skip)]
-    of: Of,
+    of: SourceLayer,
     /// `[1, feature]`
     #[module(skip)]
-    mean: Fixed<2>,
+    mean: Constant<2>,
     /// `[1, feature]`
     #[module(skip)]
-    deviation: Fixed<2>,
+    deviation: Constant<2>,
     dense: Dense,
 }
 
 impl Transferred {
-    /// The same with the weights of `source`, a network of the config's kind.
+    /// Loads the weights of `source`, a network built from [`TransferredConfig::source`].
     ///
     /// # Errors
     /// If they do not fit.
     pub fn with_source(mut self, source: Model) -> Result<Self, String> {
         let record = source.into_record();
-        let Some(network) = self.source.pop() else { return Err("there is no source".into()) };
+        let Some(network) = self.source.pop() else {
+            return Err("the network has no source".into());
+        };
         let network = network.try_load_record(record).map_err(|error| error.to_string())?;
         self.source.push(network);
         Ok(self)
@@ -273,14 +274,9 @@ impl Network for Transferred {
         let silence = Tensor::zeros([1, excerpt_samples], &self.dense.device());
         let [_, width] = self.of.features(source, silence).dims();
         let [_, count] = self.mean.shape();
-        match width == count {
-            true => Ok(()),
-            false => {
-                let problem =
-                    format!("fitted on {count} features, the network of model.run has {width}");
-                Err(ModelError::new(SIZES, count, problem, "train the run anew"))
-            }
-        }
+        let problem =
+            format!("fitted to {count} features, but the network of model.run has {width}");
+        ensure(width == count, SIZES, count, problem, "train the run again")
     }
 
     fn with_classifier(mut self, weights: &[f32], biases: &[f32]) -> Self {
@@ -294,27 +290,24 @@ impl Network for Transferred {
         (features - self.mean.on(&device)) / self.deviation.on(&device)
     }
 
-    fn learned(&self, features: Tensor<2>) -> Tensor<2> {
-        self.dense.forward(features)
+    fn hidden(&self, fixed: Tensor<2>) -> Tensor<2> {
+        self.dense.last_hidden(fixed)
     }
 
-    fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.learned(self.fixed(waveforms))
-    }
-
-    fn embed(&self, waveforms: Tensor<2>) -> Tensor<2> {
-        self.dense.last_hidden(self.fixed(waveforms))
+    fn outputs(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.dense.outputs(hidden)
     }
 }
 
 impl Lower for Transferred {
     fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered {
         let Lowered { outputs, features } = self.source[0].lower(graph, waveforms);
-        let of = match self.of {
-            Of::Embedding => features,
-            Of::Outputs => outputs,
+        let transferred = match self.of {
+            SourceLayer::Embedding => features,
+            SourceLayer::Outputs => outputs,
         };
-        let features = graph.standardised(&of, self.mean.values(), self.deviation.values());
+        let features =
+            graph.standardised(&transferred, self.mean.values(), self.deviation.values());
         self.dense.lower(graph, features)
     }
 }

@@ -7,7 +7,7 @@ use burn::nn::Linear;
 use super::numbers;
 use super::proto::{Attribute, AttributeType, DataType, Node, TensorProto};
 
-/// A name that nodes pass numbers under.
+/// The name of a tensor that nodes read and write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge(String);
 
@@ -17,7 +17,7 @@ impl Edge {
     }
 }
 
-/// What flows along an edge: a tensor whose first dimension is open.
+/// A tensor with its shape; the first dimension, the batch, is dynamic.
 #[derive(Clone, Debug)]
 pub struct Value {
     edge: Edge,
@@ -39,7 +39,7 @@ impl Value {
     }
 }
 
-/// What stands beyond the ends of an axis.
+/// Padding beyond the ends of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Padding {
     Zeros,
@@ -47,39 +47,39 @@ pub(crate) enum Padding {
     Edge,
 }
 
-/// Windows along the last axis.
+/// Windows of a convolution along the last axis.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Windows {
     pub stride: usize,
-    /// Zeros at both ends.
+    /// Number of zeros at both ends.
     pub padding: usize,
 }
 
-/// Nodes and weights, one after the other.
+/// Nodes and weights in order.
 #[derive(Default)]
 pub struct Graph {
     nodes: Vec<Node>,
     weights: Vec<TensorProto>,
     taken: BTreeSet<String>,
-    made: Vec<Made>,
+    intermediates: Vec<Intermediate>,
 }
 
-/// A tensor that a network makes of every item.
+/// An intermediate tensor of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// The operator.
-    pub by: String,
-    /// Its dimensions after the first.
+pub struct Intermediate {
+    /// The operator that computes it.
+    pub operator: String,
+    /// The dimensions after the first.
     pub shape: Vec<usize>,
 }
 
 impl Graph {
-    /// Nodes and weights that the outputs of those names need: a network on top of another's hidden layer
-    /// leaves the rest of that one unused.
+    /// The nodes and weights that the given outputs need. A network on the hidden layer of another leaves some
+    /// nodes of that network unused.
     pub(super) fn finish(self, outputs: &[&str]) -> (Vec<Node>, Vec<TensorProto>) {
         let Self { mut nodes, mut weights, .. } = self;
         let mut needed: BTreeSet<String> = outputs.iter().map(ToString::to_string).collect();
-        // Backwards: whoever needs a node stands after it.
+        // Backwards, since a node comes before those that read it.
         for node in nodes.iter().rev() {
             if node.output.iter().any(|output| needed.contains(output)) {
                 needed.extend(node.input.iter().cloned());
@@ -90,19 +90,19 @@ impl Graph {
         (nodes, weights)
     }
 
-    /// What the nodes make, one after the other.
-    pub(super) fn made(self) -> Vec<Made> {
-        self.made
+    /// The outputs of all nodes in order.
+    pub(super) fn intermediates(self) -> Vec<Intermediate> {
+        self.intermediates
     }
 
-    /// What flows along an edge that the last node has made.
+    /// The output of the last node as a value.
     fn value(&mut self, edge: Edge, shape: Vec<usize>) -> Value {
-        let by = self.nodes.last().map(|node| node.op_type.clone()).unwrap_or_default();
-        self.made.push(Made { by, shape: shape.clone() });
+        let operator = self.nodes.last().map(|node| node.op_type.clone()).unwrap_or_default();
+        self.intermediates.push(Intermediate { operator, shape: shape.clone() });
         Value::new(edge, shape)
     }
 
-    /// `hint`, or `hint_1` and so on where it is taken.
+    /// An unused name: `hint`, `hint_1` and so on.
     fn name(&mut self, hint: &str) -> String {
         let mut name = hint.to_string();
         for number in 1_u32.. {
@@ -120,7 +120,7 @@ impl Graph {
         self.node_to(kind, inputs, settings, &name)
     }
 
-    /// Adds a node whose output has that name.
+    /// Adds a node with the given name of its output.
     pub(super) fn node_to(
         &mut self,
         kind: &str,
@@ -138,54 +138,51 @@ impl Graph {
         Edge::new(output)
     }
 
-    /// Adds whole numbers, for operators that take shapes or axes as inputs.
-    pub(super) fn ints(&mut self, hint: &str, values: &[i64]) -> Edge {
-        let raw_data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let same = |tensor: &&TensorProto| {
-            tensor.data_type == DataType::Int64 as i32
-                && !tensor.dims.is_empty()
-                && tensor.raw_data == raw_data
+    /// Adds a constant; with `share`, an equal one that exists already is returned instead.
+    fn constant(
+        &mut self,
+        hint: &str,
+        dims: Vec<i64>,
+        data_type: DataType,
+        raw_data: Vec<u8>,
+        share: bool,
+    ) -> Edge {
+        let data_type = data_type as i32;
+        let equal = |tensor: &&TensorProto| {
+            (tensor.data_type, &tensor.dims, &tensor.raw_data) == (data_type, &dims, &raw_data)
         };
-        if let Some(tensor) = self.weights.iter().find(same) {
+        if share && let Some(tensor) = self.weights.iter().find(equal) {
             return Edge::new(&tensor.name);
         }
         let name = self.name(hint);
-        let dims = vec![values.len() as i64];
-        let data_type = DataType::Int64 as i32;
         self.weights.push(TensorProto { dims, data_type, name: name.clone(), raw_data });
         Edge(name)
     }
 
-    /// Adds numbers.
+    /// Adds integers, for operators that take shapes or axes as inputs.
+    pub(super) fn ints(&mut self, hint: &str, values: &[i64]) -> Edge {
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constant(hint, vec![values.len() as i64], DataType::Int64, data, true)
+    }
+
+    /// Adds weights.
     ///
     /// # Panics
-    /// If the shape does not fit them.
+    /// If the shape and the number of values differ.
     pub(crate) fn weights(&mut self, hint: &str, shape: &[usize], values: &[f32]) -> Edge {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "{hint}");
-        let name = self.name(hint);
-        let mut raw_data = Vec::with_capacity(4 * values.len());
-        values.iter().for_each(|value| raw_data.extend(value.to_le_bytes()));
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = shape.iter().map(|&size| size as i64).collect();
-        let data_type = DataType::Float as i32;
-        self.weights.push(TensorProto { dims, data_type, name: name.clone(), raw_data });
-        Edge(name)
+        self.constant(hint, dims, DataType::Float, data, false)
     }
 
-    /// A number alone.
+    /// Adds a scalar.
     pub(crate) fn number(&mut self, value: f64) -> Edge {
-        let raw_data = (value as f32).to_le_bytes().to_vec();
-        let same = |tensor: &&TensorProto| {
-            tensor.data_type == DataType::Float as i32
-                && tensor.dims.is_empty()
-                && tensor.raw_data == raw_data
-        };
-        match self.weights.iter().find(same) {
-            Some(tensor) => Edge::new(&tensor.name),
-            None => self.weights("number", &[], &[value as f32]),
-        }
+        let data = (value as f32).to_le_bytes().to_vec();
+        self.constant("number", vec![], DataType::Float, data, true)
     }
 
-    /// An operator of one input that keeps its shape.
+    /// An operator with one input whose shape it keeps.
     pub(crate) fn unary(&mut self, kind: &str, x: &Value) -> Value {
         let edge = self.node(kind, &[&x.edge], vec![]);
         self.value(edge, x.shape.clone())
@@ -200,19 +197,19 @@ impl Graph {
         self.value(edge, x.shape.clone())
     }
 
-    /// An operator of two inputs of one shape.
+    /// An operator with two inputs of the same shape.
     pub(crate) fn binary(&mut self, kind: &str, x: &Value, y: &Value) -> Value {
         let edge = self.node(kind, &[&x.edge, &y.edge], vec![]);
         self.value(edge, x.shape.clone())
     }
 
-    /// An operator whose second input are weights that spread over the first.
+    /// An operator whose second input is weights that are broadcast over the first.
     pub(crate) fn with(&mut self, kind: &str, x: &Value, weights: &Edge) -> Value {
         let edge = self.node(kind, &[&x.edge, weights], vec![]);
         self.value(edge, x.shape.clone())
     }
 
-    /// An operator whose second input is a number.
+    /// An operator whose second input is a scalar.
     pub(crate) fn scalar(&mut self, kind: &str, x: &Value, value: f64) -> Value {
         let number = self.number(value);
         self.with(kind, x, &number)
@@ -245,7 +242,7 @@ impl Graph {
         self.value(edge, vec![filters, frames])
     }
 
-    /// The largest of every `pool` values of the last axis, `padding` of which lie beyond its end.
+    /// Max-pooling along the last axis with `padding` frames beyond its end.
     pub(crate) fn max_pool(&mut self, x: &Value, pool: usize, padding: usize) -> Value {
         if pool == 1 {
             return x.clone();
@@ -281,7 +278,7 @@ impl Graph {
         self.value(edge, vec![outputs])
     }
 
-    /// Products of the rows of the last axis with a matrix, and something added.
+    /// Product of the last axis with a matrix, plus an optional offset.
     ///
     /// # Shapes
     /// - `x`: `[batch, ..., input]`; `matrix`: `[input, output]`; `offset`: `[output]`
@@ -308,7 +305,7 @@ impl Graph {
         }
     }
 
-    /// Features less their means, over their deviations.
+    /// Standardised features: the mean subtracted, then divided by the deviation.
     ///
     /// # Shapes
     /// - `x`: `[batch, feature]`; `mean`, `deviation`: `[feature]`
@@ -319,24 +316,24 @@ impl Graph {
         self.with("Div", &centred, &deviation)
     }
 
-    /// `ReduceMean` or `ReduceMax` over an axis (0 is the open one); the axis stays, with size 1, if `keep`.
+    /// `ReduceMean` or `ReduceMax` over an axis (0 is the batch); `keep` keeps the axis with size 1.
     pub(crate) fn reduce(&mut self, kind: &str, x: &Value, axis: usize, keep: bool) -> Value {
         let settings = vec![ints("axes", &[axis as i64]), int("keepdims", keep.into())];
         let edge = self.node(kind, &[&x.edge], settings);
         self.value(edge, reduced(&x.shape, axis, keep))
     }
 
-    /// Sum over an axis, whose axes are an input since opset 13.
+    /// Sum over an axis. Unlike the other reductions, `ReduceSum` takes its axes as an input since opset 13.
     pub(crate) fn sum(&mut self, x: &Value, axis: usize, keep: bool) -> Value {
         let axes = self.ints("axes", &[axis as i64]);
         let edge = self.node("ReduceSum", &[&x.edge, &axes], vec![int("keepdims", keep.into())]);
         self.value(edge, reduced(&x.shape, axis, keep))
     }
 
-    /// One after the other along an axis.
+    /// Concatenation along an axis.
     ///
     /// # Panics
-    /// If there are none.
+    /// If `values` is empty.
     pub(crate) fn cat(&mut self, values: &[Value], axis: usize) -> Value {
         if let [one] = values {
             return one.clone();
@@ -348,7 +345,7 @@ impl Graph {
         self.value(edge, shape)
     }
 
-    /// `length` values of an axis from `start`.
+    /// `length` values of an axis, beginning at `start`.
     pub(crate) fn slice(&mut self, x: &Value, axis: usize, start: usize, length: usize) -> Value {
         let mut shape = x.shape.clone();
         if (start, length) == (0, shape[axis - 1]) {
@@ -362,7 +359,7 @@ impl Graph {
         self.value(edge, shape)
     }
 
-    /// Axes in another order; the first stays.
+    /// Permutation of the axes; the first must stay in place.
     pub(crate) fn transpose(&mut self, x: &Value, order: &[usize]) -> Value {
         let shape = order[1..].iter().map(|&axis| x.shape[axis - 1]).collect();
         let order: Vec<i64> = order.iter().map(|&axis| axis as i64).collect();
@@ -370,7 +367,7 @@ impl Graph {
         self.value(edge, shape)
     }
 
-    /// Another shape; what the dimensions after the first do not hold goes into the first.
+    /// The dimensions after the first as given; the first follows from the number of values.
     pub(crate) fn reshape(&mut self, x: &Value, shape: &[usize]) -> Value {
         let mut sizes = vec![-1];
         sizes.extend(shape.iter().map(|&size| size as i64));
@@ -379,7 +376,7 @@ impl Graph {
         self.value(edge, shape.to_vec())
     }
 
-    /// More values at both ends of the last axis.
+    /// Padding at both ends of the last axis.
     pub(crate) fn pad(&mut self, x: &Value, reach: usize, padding: Padding) -> Value {
         if reach == 0 {
             return x.clone();
@@ -399,37 +396,30 @@ impl Graph {
         self.value(edge, shape)
     }
 
-    /// The spectrum of every frame: real and imaginary parts.
+    /// The short-time Fourier transform: real and imaginary parts.
     ///
     /// # Shapes
     /// - `x`: `[batch, sample]`; returns: `[batch, frame, bin, 2]`
     pub(crate) fn stft(&mut self, x: &Value, window: &[f32], hop: usize) -> Value {
         let (length, samples) = (window.len(), x.shape[0]);
         let signal = self.reshape(x, &[samples, 1]);
-        let step = self.whole("hop", hop);
-        let size = self.whole("n_fft", length);
+        let step = self.integer("hop", hop);
+        let size = self.integer("n_fft", length);
         let window = self.weights("window", &[length], window);
         let inputs = [&signal.edge, &step, &window, &size];
         let edge = self.node("STFT", &inputs, vec![int("onesided", 1)]);
         self.value(edge, vec![(samples - length) / hop + 1, length / 2 + 1, 2])
     }
 
-    /// A whole number without a shape.
-    fn whole(&mut self, hint: &str, value: usize) -> Edge {
-        let name = self.name(hint);
-        self.weights.push(TensorProto {
-            dims: vec![],
-            data_type: DataType::Int64 as i32,
-            name: name.clone(),
-            raw_data: (value as i64).to_le_bytes().to_vec(),
-        });
-        Edge(name)
+    /// Adds an integer scalar.
+    fn integer(&mut self, hint: &str, value: usize) -> Edge {
+        self.constant(hint, vec![], DataType::Int64, (value as i64).to_le_bytes().to_vec(), false)
     }
 
-    /// How often each of the indices is the largest of its row.
+    /// The share of rows in which each index has the largest score.
     ///
     /// # Shapes
-    /// - `scores`: `[batch, row, index]`; returns: `[batch, index]`, shares that sum to 1
+    /// - `scores`: `[batch, row, index]`; returns: `[batch, index]`, of sum 1
     pub(crate) fn shares_of_largest(&mut self, scores: &Value) -> Value {
         let (rows, count) = (scores.shape[0], scores.shape[1]);
         let settings = vec![int("axis", 2), int("keepdims", 0)];
@@ -454,39 +444,27 @@ fn reduced(shape: &[usize], axis: usize, keep: bool) -> Vec<usize> {
 }
 
 pub(super) fn int(name: &str, value: i64) -> Attribute {
-    Attribute {
-        name: name.into(),
-        i: Some(value),
-        r#type: AttributeType::Int as i32,
-        ..Attribute::default()
-    }
+    Attribute { i: Some(value), ..attribute(name, AttributeType::Int) }
 }
 
 pub(super) fn ints(name: &str, values: &[i64]) -> Attribute {
-    Attribute {
-        name: name.into(),
-        ints: values.to_vec(),
-        r#type: AttributeType::Ints as i32,
-        ..Attribute::default()
-    }
+    Attribute { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
 fn text(name: &str, value: &str) -> Attribute {
-    Attribute {
-        name: name.into(),
-        s: Some(value.as_bytes().to_vec()),
-        r#type: AttributeType::String as i32,
-        ..Attribute::default()
-    }
+    Attribute { s: Some(value.as_bytes().to_vec()), ..attribute(name, AttributeType::String) }
+}
+
+fn attribute(name: &str, kind: AttributeType) -> Attribute {
+    Attribute { name: name.into(), r#type: kind as i32, ..Attribute::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// As ONNX has it: as many as are whole, counting what is padded.
     #[test]
-    fn pools_have_the_frames_that_onnx_gives_them() {
+    fn only_whole_pools_are_counted_with_padding() {
         for (frames, pool, padding, pools) in
             [(8, 4, 0, 2), (9, 4, 0, 2), (9, 4, 3, 3), (11, 4, 1, 3), (5, 1, 0, 5)]
         {

@@ -1,20 +1,20 @@
 //! Networks as ONNX graphs, front ends included.
 //!
-//! Every module writes its own nodes ([`Lower`]) beside its `forward`; [`to_onnx`] puts the parts around
-//! them that make the file hard to use wrongly:
+//! Every module builds its own nodes ([`Lower`]) beside its `forward`; [`to_onnx`] adds the parts that make
+//! the file easy to use correctly:
 //!
 //! ```text
 //! audio [batch, samples]            mono, in [-1, 1], at the model's rate; any length
-//!   -> excerpts [batch * n, excerpt]  as many whole ones as fit; one, padded with silence, if none does
+//!   -> excerpts [batch * n, excerpt]  all whole excerpts; one, padded with zeros, if the audio is shorter
 //!   -> the network                  -> predictions [batch * n, output], features [batch * n, feature]
 //!   -> means over the n excerpts    -> activations [batch, output], embeddings [batch, feature]
 //! ```
 //!
-//! which is what the program's own predictions are. Operators are those of opset 17, which every runtime
-//! of the last years has. A Fourier transform of up to 2 048 samples is a convolution with
-//! a windowed Fourier basis, which all of a runtime's devices compute; longer ones are the operator `STFT`.
+//! as in the program's own predictions. Operators are those of opset 17, which all current runtimes support.
+//! A Fourier transform of up to 2 048 samples is a convolution with a windowed Fourier basis, which every
+//! device of a runtime supports; longer ones are the operator `STFT`.
 //!
-//! Of a shape, the first dimension is open (items of a batch) and never stands in [`Value::shape`].
+//! The first dimension of a tensor, the batch, is dynamic and is not part of [`Value::shape`].
 
 mod graph;
 pub mod proto;
@@ -24,8 +24,8 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use prost::Message;
 
-use crate::{Model, ModelError};
-pub use graph::{Edge, Graph, Made, Value};
+use crate::ModelError;
+pub use graph::{Edge, Graph, Intermediate, Value};
 pub(crate) use graph::{Padding, Windows};
 use graph::{int, ints};
 use proto::{
@@ -33,27 +33,27 @@ use proto::{
     ValueInfo,
 };
 
-/// Longest window whose Fourier basis is written out: 16 MB.
+/// Longest window whose Fourier basis is stored in the file, where it takes 16 MB.
 pub(crate) const LARGEST_BASIS: usize = 2_048;
 
-/// Largest file: what a protobuf message may hold, less room for the rest.
+/// Largest total size of the weights: the limit of a protobuf message, less 1 MB for everything else.
 const MAX_BYTES: usize = (1 << 31) - (1 << 20);
 
 /// Names of the graph's outputs.
 const OUTPUTS: [&str; 2] = ["activations", "embeddings"];
 
-/// What becomes of the network's outputs.
+/// The function that turns logits into activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing.
+    /// None.
     Identity,
     /// Independent probabilities.
     Sigmoid,
-    /// Probabilities that sum to one.
+    /// Probabilities of sum 1.
     Softmax,
 }
 
-/// A network's two results, of one excerpt an item.
+/// The two results of a network, one excerpt per item.
 pub struct Lowered {
     /// `[batch, output]`
     pub outputs: Value,
@@ -61,21 +61,20 @@ pub struct Lowered {
     pub features: Value,
 }
 
-/// A network that can write itself down as nodes of a graph.
+/// A network that can be converted to nodes of a graph.
 pub trait Lower {
     /// # Shapes
-    /// - `waveforms`: `[batch, sample]`, an excerpt an item
+    /// - `waveforms`: `[batch, sample]`, one excerpt per item
     fn lower(&self, graph: &mut Graph, waveforms: Value) -> Lowered;
 }
 
-/// The file for `model`.
-///
-/// `metadata` goes into the file as it is.
+/// The ONNX file of `model`, which takes excerpts of `excerpt_samples` samples; `metadata` becomes the metadata of
+/// the file.
 ///
 /// # Errors
 /// If the file would be larger than the format allows.
 pub fn to_onnx(
-    model: &Model,
+    model: &impl Lower,
     activation: Activation,
     excerpt_samples: usize,
     metadata: &BTreeMap<String, String>,
@@ -99,7 +98,7 @@ pub fn to_onnx(
         return Err(ModelError::new(
             "onnx",
             format!("{bytes} bytes of weights"),
-            format!("more than the {MAX_BYTES} that an ONNX file can hold"),
+            format!("more than the {MAX_BYTES} bytes that fit into an ONNX file"),
             "export to safetensors instead",
         ));
     }
@@ -108,7 +107,6 @@ pub fn to_onnx(
         ir_version: 8,
         producer_name: "tonotopy".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        doc_string: String::new(),
         graph: Some(GraphProto {
             node,
             name: "tonotopy".into(),
@@ -122,15 +120,14 @@ pub fn to_onnx(
     Ok(file.encode_to_vec())
 }
 
-/// The tensors that `model` makes of an excerpt on its way, as its graph has them: by estimate those that it makes on
-/// a device.
-pub fn made(model: &Model, excerpt_samples: usize) -> Vec<Made> {
+/// The intermediate tensors of `model` for one excerpt, according to its graph: an estimate of those on a device.
+pub fn intermediates(model: &impl Lower, excerpt_samples: usize) -> Vec<Intermediate> {
     let mut graph = Graph::default();
     model.lower(&mut graph, Value::new(Edge::new("audio"), vec![excerpt_samples]));
-    graph.made()
+    graph.intermediates()
 }
 
-/// Audio of any length to excerpts; and the edge that holds how many an item has, `[1]`.
+/// Audio of any length to excerpts, and an edge with the number of excerpts per item, `[1]`.
 fn excerpts(graph: &mut Graph, excerpt_samples: usize) -> (Value, Edge) {
     let audio = Edge::new("audio");
     let length = graph.ints("excerpt", &[excerpt_samples as i64]);
@@ -151,11 +148,11 @@ fn excerpts(graph: &mut Graph, excerpt_samples: usize) -> (Value, Edge) {
     (Value::new(rows, vec![excerpt_samples]), count)
 }
 
-/// Writes the mean over the excerpts of an item to the output of that name.
+/// Adds the output of that name: the mean over the excerpts of an item.
 fn mean_of_excerpts(graph: &mut Graph, value: &Value, count: &Edge, output: &str) {
     let (open, width) =
         (graph.ints("open", &[-1]), graph.ints("width", &[value.shape()[0] as i64]));
-    let shape = graph.node("Concat", &[&open, count, &width], vec![graph::int("axis", 0)]);
+    let shape = graph.node("Concat", &[&open, count, &width], vec![int("axis", 0)]);
     let grouped = graph.node("Reshape", &[value.edge(), &shape], vec![]);
     let settings = vec![ints("axes", &[1]), int("keepdims", 0)];
     graph.node_to("ReduceMean", &[&grouped], settings, output);
@@ -172,14 +169,16 @@ fn fixed(size: usize) -> Dimension {
 fn info(name: &str, dim: &[Dimension]) -> ValueInfo {
     let shape = ShapeProto { dim: dim.to_vec() };
     let tensor = TensorType { elem_type: DataType::Float as i32, shape: Some(shape) };
-    ValueInfo {
-        name: name.into(),
-        r#type: Some(TypeProto { tensor_type: Some(tensor) }),
-        doc_string: String::new(),
-    }
+    ValueInfo { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
 }
 
-/// The numbers of a tensor, row-major, as they go into a file.
+/// The values of a tensor, row-major.
 pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().iter::<f32>().collect()
+}
+
+/// The transpose of a row-major matrix with `columns` columns.
+pub(crate) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    let rows = matrix.len() / columns;
+    (0..matrix.len()).map(|at| matrix[at % rows * columns + at / rows]).collect()
 }

@@ -1,6 +1,6 @@
-//! The part of the ONNX file format that a network needs: messages and field numbers of `onnx.proto`
-//! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>, version 8 of the format), written out for
-//! `prost`, so that building needs no protobuf compiler.
+//! The part of the ONNX file format that networks need: messages and field numbers of `onnx.proto`
+//! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>, version 8 of the format), declared for
+//! `prost`, so that the build needs no protobuf compiler.
 
 #![allow(
     missing_docs,
@@ -18,8 +18,6 @@ pub struct Model {
     pub producer_name: String,
     #[prost(string, tag = "3")]
     pub producer_version: String,
-    #[prost(string, tag = "6")]
-    pub doc_string: String,
     #[prost(message, optional, tag = "7")]
     pub graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
@@ -28,7 +26,7 @@ pub struct Model {
     pub metadata_props: Vec<Entry>,
 }
 
-/// A version of the operators of a domain; the standard ones have an empty domain.
+/// A version of the operators of a domain; the standard domain is empty.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSet {
     #[prost(string, tag = "1")]
@@ -37,7 +35,7 @@ pub struct OperatorSet {
     pub version: i64,
 }
 
-/// A line of the metadata.
+/// An entry of the metadata.
 #[derive(Clone, PartialEq, Message)]
 pub struct Entry {
     #[prost(string, tag = "1")]
@@ -46,7 +44,7 @@ pub struct Entry {
     pub value: String,
 }
 
-/// Nodes in an order in which they can be computed.
+/// Nodes in topological order.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
     #[prost(message, repeated, tag = "1")]
@@ -93,7 +91,7 @@ pub struct Attribute {
     pub r#type: i32,
 }
 
-/// Which field of an [`Attribute`] counts.
+/// The field of an [`Attribute`] that has the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum AttributeType {
@@ -104,7 +102,7 @@ pub enum AttributeType {
     Ints = 7,
 }
 
-/// Numbers with a shape.
+/// Values with a shape.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
@@ -118,7 +116,7 @@ pub struct TensorProto {
     pub raw_data: Vec<u8>,
 }
 
-/// What the numbers of a tensor are.
+/// The type of the values of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum DataType {
@@ -134,18 +132,16 @@ pub struct ValueInfo {
     pub name: String,
     #[prost(message, optional, tag = "2")]
     pub r#type: Option<TypeProto>,
-    #[prost(string, tag = "3")]
-    pub doc_string: String,
 }
 
-/// What a value is; here always a tensor.
+/// The type of a value; always a tensor here.
 #[derive(Clone, PartialEq, Message)]
 pub struct TypeProto {
     #[prost(message, optional, tag = "1")]
     pub tensor_type: Option<TensorType>,
 }
 
-/// Numbers and shape of a tensor.
+/// Element type and shape of a tensor.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorType {
     #[prost(enumeration = "DataType", tag = "1")]
@@ -168,7 +164,7 @@ pub struct Dimension {
     pub size: Option<Size>,
 }
 
-/// See [`Dimension`].
+/// The size of a [`Dimension`].
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Size {
     #[prost(int64, tag = "1")]

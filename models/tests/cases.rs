@@ -1,4 +1,4 @@
-//! The networks that tests go over, and what to feed them.
+//! The networks that the tests run, and their inputs.
 
 use std::sync::Mutex;
 
@@ -16,8 +16,7 @@ pub fn toml(text: &str) -> ModelConfig {
     toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// The examples that every network of the list brings along, and beyond these every front end, and options at
-/// other sizes.
+/// The examples of every network; also every front end, and options at other sizes.
 pub fn cases() -> Vec<Case> {
     let of = |Example { config, samples, .. }| Case { config, samples };
     let mut cases: Vec<Case> = ModelConfig::examples().into_iter().map(of).collect();
@@ -183,17 +182,17 @@ fn more_cases() -> Vec<Case> {
     ]
 }
 
-/// What the transferred model builds on.
+/// The transfer source.
 const SOURCE: &str = "name = 'tagger'\nhidden = 12\nfront_end = { name = 'mel', n_mels = 8 }\n\
                       stages = [{ filters = 4, length = 3, pool = 2 }]";
 
-/// Those that have something to learn.
+/// The networks with trained parameters.
 pub fn learned() -> Vec<Case> {
     cases().into_iter().filter(|case| case.config.is_learned()).collect()
 }
 
-/// burn has one random generator a backend for the whole process, tests run in threads, and each
-/// initialisation draws from it.
+/// burn has one random generator per backend and process, which every initialisation uses, and tests run in
+/// threads.
 static GENERATOR: Mutex<()> = Mutex::new(());
 
 pub fn locked<T>(draw: impl FnOnce() -> T) -> T {
@@ -201,7 +200,7 @@ pub fn locked<T>(draw: impl FnOnce() -> T) -> T {
     draw()
 }
 
-/// Noise to fit to, of several colours so that there is something to tell apart.
+/// Noise of several colours, so that tracks differ.
 struct Colours<'a> {
     samples: usize,
     config: &'a ModelConfig,
@@ -234,7 +233,7 @@ impl Corpus for Colours<'_> {
 
     fn source(&self) -> Result<(Model, Fitted), Self::Error> {
         let ModelConfig::Transferred(config) = self.config else {
-            unreachable!("only a transferred network asks")
+            unreachable!("only a transferred network has a source")
         };
         let source = config.source.as_ref().unwrap();
         let device = Device::flex();

@@ -1,4 +1,4 @@
-//! What every model must do, over the whole list.
+//! Requirements that every model meets.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::store::ModuleRecord;
@@ -10,7 +10,7 @@ use crate::cases::{
     Case, OUTPUTS, build, cases, finite, fitted, learned, locked, noise, tensor, toml, values,
 };
 
-/// Ids and values of all parameters; running statistics have no lasting ids, and need none.
+/// Ids and values of all parameters. The ids of running statistics are not stored.
 #[derive(Default)]
 struct Parameters {
     path: Vec<String>,
@@ -68,7 +68,7 @@ impl ModuleVisitor for Bad<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.path.join(".");
-        // What is transferred is fixed.
+        // Running statistics and the weights of a transfer source are not trained.
         if path.contains("running_") || path.contains("source") {
             return;
         }
@@ -83,7 +83,7 @@ impl ModuleVisitor for Bad<'_> {
 }
 
 #[test]
-fn the_list_is_complete_and_its_defaults_are_whole() {
+fn every_network_has_a_case_and_serialisable_defaults() {
     let cases = cases();
     for (name, about) in ModelConfig::NAMES {
         assert!(!about.is_empty());
@@ -92,7 +92,7 @@ fn the_list_is_complete_and_its_defaults_are_whole() {
         assert_eq!(config.name(), *name);
         assert!(config.describe().len() > 20 && !config.describe().contains('\n'));
         let written = toml::to_string(&config).unwrap();
-        assert_eq!(toml(&written), config, "what is written is read back:\n{written}");
+        assert_eq!(toml(&written), config, "a config survives being written and read:\n{written}");
     }
     for case in cases {
         assert!(ModelConfig::NAMES.iter().any(|(name, _)| *name == case.config.name()));
@@ -100,7 +100,7 @@ fn the_list_is_complete_and_its_defaults_are_whole() {
 }
 
 #[test]
-fn shapes() {
+fn outputs_and_embeddings_have_the_expected_shapes() {
     let device = Device::flex();
     for case in cases() {
         let model = build(&case, 1, &device);
@@ -114,14 +114,14 @@ fn shapes() {
                 assert_eq!(outputs, [3, OUTPUTS], "{:?}", case.config);
                 assert!(model.num_params() > features[1] * OUTPUTS);
             }
-            // What is fitted decides how much it gives.
+            // The fit decides the size of the output.
             false => assert_eq!((outputs, model.num_params()), (features, 0)),
         }
     }
 }
 
 #[test]
-fn the_papers_samplecnn_takes_its_excerpt() {
+fn samplecnn_of_the_paper_takes_its_excerpt() {
     let config = ModelConfig::SampleCnn(SampleCnnConfig::default());
     let case = Case { config, samples: 59_049 };
     let model = build(&case, 1, &Device::flex());
@@ -131,7 +131,7 @@ fn the_papers_samplecnn_takes_its_excerpt() {
 }
 
 #[test]
-fn a_batch_gives_what_its_items_give() {
+fn batch_and_single_items_have_equal_outputs() {
     for case in learned() {
         batch_is_its_items(&case, &Device::flex());
     }
@@ -164,7 +164,7 @@ fn every_parameter_learns(case: &Case, device: &Device) {
     let weights = tensor(&noise(OUTPUTS, 4, 1.0), 4, device);
     let gradients = (y * weights).sum().backward();
     let bad = Bad::of(&model, &gradients);
-    // A linear regression on fitted features is one layer.
+    // A linear regression on fitted features has one layer.
     assert!(bad.seen >= if case.config.is_fitted() { 2 } else { 4 });
     let none: Vec<String> = Vec::new();
     assert_eq!(
@@ -176,7 +176,7 @@ fn every_parameter_learns(case: &Case, device: &Device) {
 }
 
 #[test]
-fn silence_clipping_and_vanishing_noise_stay_finite() {
+fn outputs_and_gradients_stay_finite_for_extreme_inputs() {
     for case in learned() {
         stays_finite(&case, &Device::flex().autodiff());
     }
@@ -197,7 +197,7 @@ fn stays_finite(case: &Case, device: &Device) {
         let y = model.forward(x.clone());
         assert!(finite(&values(y.clone())), "{what}: {:?}", case.config);
         let gradients = y.square().sum().backward();
-        // No gradient goes through what is fitted.
+        // No gradient reaches the waveforms through fitted features.
         let gradient = x.grad(&gradients);
         assert_eq!(gradient.is_none(), case.config.is_fitted(), "{:?}", case.config);
         assert!(gradient.is_none_or(|x| finite(&values(x))), "{what}: {:?}", case.config);
@@ -207,10 +207,10 @@ fn stays_finite(case: &Case, device: &Device) {
     }
 }
 
-/// The networks whose layers have kernels for GPUs.
+/// Networks whose layers have GPU kernels.
 #[cfg(feature = "wgpu")]
 #[test]
-fn gpus_keep_to_it() {
+fn contract_holds_on_gpus() {
     let networks =
         |case: &Case| matches!(case.config, ModelConfig::Tagger(_) | ModelConfig::LatentNet(_));
     for device in crate::devices::adapters() {
@@ -223,15 +223,14 @@ fn gpus_keep_to_it() {
 }
 
 #[test]
-fn saved_and_loaded_is_the_same() {
+fn saved_and_loaded_models_are_equal() {
     let device = Device::flex().autodiff();
     let folder = std::env::temp_dir().join(format!("tonotopy-contract-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     for (i, case) in learned().iter().enumerate() {
         let model = build(case, 5, &device);
         let x = tensor(&noise(case.samples, 2, 0.5), 2, &device);
-        // Moves the running statistics, where there are any. They reach the record one update
-        // late; `valid` settles them.
+        // Updates running statistics, if any. They reach the record one update late; `valid` applies them.
         model.forward(x.clone());
         model.forward(x.clone() * 0.5);
         let expected = values(model.valid().forward(x.clone().inner()));
@@ -254,7 +253,7 @@ fn saved_and_loaded_is_the_same() {
 }
 
 #[test]
-fn the_fixed_part_and_the_learned_part_are_the_whole() {
+fn learned_part_of_the_fixed_part_is_the_whole_model() {
     let device = Device::flex();
     for case in cases() {
         let model = build(&case, 2, &device);
@@ -266,7 +265,7 @@ fn the_fixed_part_and_the_learned_part_are_the_whole() {
 }
 
 #[test]
-fn what_was_fitted_for_another_config_is_refused() {
+fn arrays_fitted_for_another_config_are_refused() {
     for case in cases().into_iter().filter(|case| case.config.is_fitted()) {
         let device = Device::flex();
         assert_eq!(fitted(&case), fitted(&case), "a fit is a function of its input");
@@ -286,7 +285,7 @@ fn what_was_fitted_for_another_config_is_refused() {
 }
 
 #[test]
-fn a_record_of_another_architecture_is_refused() {
+fn record_of_another_architecture_is_refused() {
     let device = Device::flex();
     let cases = cases();
     let record = build(&cases[0], 1, &device).into_record();
@@ -294,7 +293,7 @@ fn a_record_of_another_architecture_is_refused() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_model_and_the_same_model_the_same_output() {
+fn equal_seeds_give_equal_models_and_outputs() {
     let device = Device::flex();
     for case in learned() {
         let [a, b, c] = [8, 8, 9].map(|seed| build(&case, seed, &device));
@@ -307,7 +306,7 @@ fn the_same_seed_gives_the_same_model_and_the_same_model_the_same_output() {
 }
 
 #[test]
-fn outside_training_nothing_is_tracked_and_the_output_is_that_of_a_plain_model() {
+fn outputs_outside_training_have_no_autodiff_and_equal_those_of_a_plain_model() {
     for case in learned() {
         let tracked = Device::flex().autodiff();
         let model = build(&case, 10, &tracked);
@@ -334,7 +333,7 @@ fn filters_of_the_strided_front_end_are_its_weights() {
     assert!(build(&cases()[0], 1, &Device::flex()).filters().is_none());
 }
 
-/// The mapper that does nothing: what an optimizer does to a module, less the numbers.
+/// A mapper that changes nothing.
 struct Same;
 impl ModuleMapper for Same {}
 
@@ -349,10 +348,10 @@ fn mapping_keeps_every_parameter() {
 }
 
 #[test]
-fn a_front_end_tells_what_it_gives() {
+fn front_ends_have_the_computed_shapes() {
     for case in cases() {
         let ModelConfig::Tagger(config) = &case.config else { continue };
-        // First weights are drawn when they are first used.
+        // Initial weights are drawn on first use.
         let front_end = config.front_end.init(&Device::flex()).unwrap();
         let x = tensor(&noise(case.samples, 2, 0.5), 2, &Device::flex());
         let output = locked(|| front_end.forward(x));

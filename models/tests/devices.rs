@@ -1,4 +1,4 @@
-//! Other backends against the CPU reference.
+//! Comparison of other backends with the CPU.
 
 use burn::tensor::Device;
 use models::self_check::compare;
@@ -30,7 +30,7 @@ fn ndarray_agrees() {
     assert_agrees(&Device::ndarray(), "ndarray");
 }
 
-/// Rows that belong to their means clearly, so that rounding moves none.
+/// Rows far from the boundaries between means, so that rounding does not change their means.
 #[cfg(feature = "wgpu")]
 fn assert_means_agree(device: &Device, name: &str) {
     let go_on = |_: &models::unsupervised::kmeans::Iteration| std::ops::ControlFlow::Continue(());
@@ -53,7 +53,7 @@ fn assert_means_agree(device: &Device, name: &str) {
     }
 }
 
-/// Every adapter that there is; Mesa's software one will do.
+/// All adapters, including Mesa's software renderer.
 #[cfg(feature = "wgpu")]
 pub(crate) fn adapters() -> Vec<Device> {
     let adapters = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();

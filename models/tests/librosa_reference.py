@@ -23,7 +23,7 @@ def signal():
     return (tones + 0.1 * np.array(noise)).astype(np.float32).astype(np.float64)
 
 
-# Keys are those of MelConfig; what is left out has its default there.
+# Keys are those of MelConfig; missing keys have their defaults.
 SETTINGS = [
     {},
     {"n_fft": 1024, "hop_length": 1024},

@@ -1,6 +1,6 @@
-//! One binary: each test binary links all of burn.
+//! All tests in one binary, since each test binary links all of burn.
 
-// The name that the other crates of the workspace give it.
+// The name of this crate in the rest of the workspace.
 extern crate tonotopy_models as models;
 
 mod cases;

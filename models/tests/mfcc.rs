@@ -14,7 +14,7 @@ struct Reference {
 struct Case {
     config: MfccConfig,
     shape: [usize; 2],
-    /// Every third.
+    /// Every third value.
     values: Vec<f64>,
 }
 
@@ -35,8 +35,8 @@ fn agrees_with_librosa() {
         for (i, expected) in values.iter().enumerate() {
             let ours = f64::from(output[3 * i]);
             let row = 3 * i / frames;
-            // Decibels are some tens, their cosine transforms some hundreds; single precision has 1e-7
-            // of the loudest bin, which quiet bands turn into some thousandths of a decibel.
+            // Values are tens of decibels, their cosine transforms hundreds; rounding of 1e-7 of the loudest
+            // bin changes quiet bands by thousandths of a decibel.
             let difference = (ours - expected).abs();
             assert!(difference <= 2e-3, "{config:?}, row {row}: {ours}, librosa has {expected}");
         }

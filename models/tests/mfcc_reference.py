@@ -21,7 +21,7 @@ def signal():
     return (tones + 0.1 * np.array(noise)).astype(np.float32).astype(np.float64)
 
 
-# Keys are those of MfccConfig; what is left out has its default there.
+# Keys are those of MfccConfig; missing keys have their defaults.
 SETTINGS = [
     {"hop_length": 300},
     {"n_mfcc": 20, "hop_length": 128, "center": True},

@@ -1,4 +1,4 @@
-//! Every model as an ONNX file: well formed, and computing what the model computes.
+//! Every model as an ONNX file, which is valid and computes the same outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ use prost::Message;
 
 use crate::cases::{Case, build, cases as all, noise, toml, values};
 
-/// All models, and one whose Fourier transforms are too long for a basis.
+/// All models, and one whose Fourier transforms are too long for a stored basis.
 fn cases() -> Vec<Case> {
     let mut cases = all();
     let config = "name = 'tagger'\nhidden = 8\nstages = [{ filters = 4, length = 3, pool = 2 }]\n\
@@ -29,9 +29,9 @@ fn model(case: &Case) -> Model {
 const ACTIVATIONS: [Activation; 3] =
     [Activation::Sigmoid, Activation::Softmax, Activation::Identity];
 
-/// Every name is made before it is used, and once; nothing is there that nobody uses.
+/// Every name is defined once, before its use, and used.
 #[test]
-fn every_graph_is_whole_and_has_nothing_dead() {
+fn graphs_are_valid_and_have_no_unused_nodes() {
     for case in cases() {
         let bytes = to_onnx(&model(&case), Activation::Sigmoid, case.samples, &BTreeMap::new());
         let file = proto::Model::decode(bytes.unwrap().as_slice()).unwrap();
@@ -39,7 +39,7 @@ fn every_graph_is_whole_and_has_nothing_dead() {
         let place = format!("{:?}", case.config);
         let mut made: BTreeSet<&str> = BTreeSet::from(["audio"]);
         for tensor in &graph.initializer {
-            assert!(made.insert(&tensor.name), "{place}: {} is there twice", tensor.name);
+            assert!(made.insert(&tensor.name), "{place}: {} is defined twice", tensor.name);
             let count: i64 = tensor.dims.iter().product();
             let size = if tensor.data_type == proto::DataType::Float as i32 { 4 } else { 8 };
             assert_eq!(tensor.raw_data.len() as i64, count * size, "{place}: {}", tensor.name);
@@ -50,21 +50,21 @@ fn every_graph_is_whole_and_has_nothing_dead() {
             for input in &node.input {
                 assert!(
                     made.contains(input.as_str()),
-                    "{place}: {input} is used before it is made"
+                    "{place}: {input} is used before its definition"
                 );
                 used.insert(input);
             }
             for output in &node.output {
-                assert!(made.insert(output), "{place}: {output} is made twice");
+                assert!(made.insert(output), "{place}: {output} is defined twice");
             }
         }
         let dead: Vec<&&str> = made.difference(&used).collect();
-        assert!(dead.is_empty(), "{place}: nobody uses {dead:?}");
+        assert!(dead.is_empty(), "{place}: {dead:?} are unused");
     }
 }
 
 #[test]
-fn the_metadata_is_in_the_file() {
+fn metadata_is_in_the_file() {
     let case = &cases()[0];
     let metadata = BTreeMap::from([("tonotopy".to_string(), "{}".to_string())]);
     let bytes = to_onnx(&model(case), Activation::Identity, case.samples, &metadata).unwrap();
@@ -72,7 +72,7 @@ fn the_metadata_is_in_the_file() {
     assert_eq!((file.metadata_props[0].key.as_str(), file.ir_version), ("tonotopy", 8));
 }
 
-/// A Python with onnx and onnxruntime: `TONOTOPY_PYTHON`, else `python3`.
+/// A Python with onnx and onnxruntime: `TONOTOPY_PYTHON`, or `python3`.
 fn python() -> Option<String> {
     let python = std::env::var("TONOTOPY_PYTHON").unwrap_or_else(|_| "python3".into());
     let found = Command::new(&python).args(["-c", "import onnx, onnxruntime"]).output();
@@ -84,8 +84,8 @@ fn write(path: &Path, values: &[f32]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// What the graph is to give for `audio` `[batch, samples]`: means over whole excerpts; of one, padded with
-/// silence, where there is none.
+/// The expected outputs for `audio` `[batch, samples]`: means over all whole excerpts, or one excerpt padded with
+/// zeros if the audio is shorter.
 fn expected(
     model: &Model,
     activation: Activation,
@@ -114,8 +114,8 @@ fn expected(
     found
 }
 
-/// onnx's checker passes every file, and onnxruntime gives our outputs: several items, lengths below, at
-/// and above one excerpt.
+/// The checker of onnx accepts every file, and onnxruntime computes our outputs for several batch sizes and for
+/// lengths below, at and above one excerpt.
 #[test]
 fn onnxruntime_computes_the_same() {
     let Some(python) = python() else {
@@ -130,7 +130,7 @@ fn onnxruntime_computes_the_same() {
         std::fs::create_dir(&at).unwrap();
         let bytes = to_onnx(&model, activation, case.samples, &BTreeMap::new()).unwrap();
         std::fs::write(at.join("model.onnx"), bytes).unwrap();
-        // A network on features reads whole frames only.
+        // Networks on features need whole frames.
         let lengths = match case.config.takes_audio() {
             true => vec![case.samples / 2, case.samples, 2 * case.samples + case.samples / 3],
             false => vec![case.samples, 3 * case.samples],

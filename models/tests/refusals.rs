@@ -1,4 +1,4 @@
-//! Values that no model can be built with: each is refused, and named.
+//! Invalid values of configs, each of which is refused with an error that names its key.
 
 use burn::tensor::Device;
 use models::front_end::MelConfig;
@@ -17,7 +17,7 @@ fn error(text: &str, samples: usize) -> ModelError {
 }
 
 #[test]
-fn bad_values_are_named() {
+fn invalid_values_are_named() {
     let mel = |rest: &str| format!("name = 'tagger'\nfront_end = {{ name = 'mel', {rest} }}");
     let strided =
         |rest: &str| format!("name = 'tagger'\nfront_end = {{ name = 'strided', {rest} }}");

@@ -1,8 +1,8 @@
-"""Runs every model of a folder in onnxruntime and compares its outputs with those that lie beside it.
+"""Runs every model of a folder in onnxruntime and compares its outputs with the stored ones.
 
 FOLDER/NAME/model.onnx, and for every input FOLDER/NAME/BATCHxSAMPLES.{audio,activations,embeddings}: float32,
-little-endian, row-major. Fails if onnx's checker does, or a value is off by more than 1e-5 of the largest
-expected value of its output (or of 1, where that is larger), or is not finite.
+little-endian, row-major. Fails if onnx's checker fails, a value is not finite, or a
+difference exceeds 1e-5 of the largest expected value of the output (at least of 1).
 """
 
 import pathlib

@@ -1,49 +1,50 @@
-//! A bag of words of audio: which of many typical frames an excerpt holds, and how often.
+//! Vector quantisation of frames with a codebook, and the bag of words of an excerpt: how often each codeword
+//! occurs.
 //!
 //! P2 (van den Oord, Dieleman & Schrauwen 2013, Deep content-based music recommendation), section
 //! on the bag-of-words representation, after McFee, Barrington & Lanckriet (2012): 39 MFCC features
-//! a frame, quantised to the nearest of 4 000 K-means, counted over the song, reduced by PCA to
+//! per frame, quantised to the nearest of 4 000 K-means, counted over the song, reduced by PCA to
 //! 95 % of the variance.
 //!
-//! Departures: counts are divided by the frames, so that long excerpts are no louder than short
-//! ones. The paper is silent on these: frames are standardised before K-means (a coefficient less
-//! its mean, over its deviation), since else the level alone would decide what is near;
-//! components keep their relative variances, and one number makes the features' mean square 1.
+//! Departures: counts are divided by the number of frames, so that they do not depend on the length of the
+//! excerpt. The paper does not mention the following: frames are standardised before K-means, since otherwise
+//! the level would dominate all distances; components keep their relative variances, and one factor gives
+//! the features a mean square of 1.
 //!
-//! All of it is fitted to training excerpts ([`BagConfig::fit`]), and then fixed.
+//! Everything is fitted to training excerpts ([`CodebookConfig::fit`]) and then stays constant.
 
 use burn::module::Module;
-use burn::tensor::{IndexingUpdateOp, Int, Tensor};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::error::{fits_memory, in_range};
-use crate::fitted::{Corpus, FitError, Fitted, Fixed, Teller};
-use crate::front_end::{FrontEnd, FrontEndConfig, MfccConfig, excerpt_too_short};
-use crate::layers::windows::{self, host, windows};
-use crate::onnx::{Graph, Value};
+use crate::error::{excerpt_too_short, fits_memory, in_range};
+use crate::fitted::{Constant, Corpus, FitError, Fitted};
+use crate::front_end::{FrontEnd, FrontEndConfig, MfccConfig};
+use crate::layers::windows::{self, windows};
+use crate::onnx::{Graph, Value, numbers, transposed};
 use crate::unsupervised::even_sample::EvenSample;
-use crate::unsupervised::kmeans::{KMeansConfig, KMeansError};
+use crate::unsupervised::kmeans::KMeansConfig;
 use crate::unsupervised::moments::Moments;
-use crate::unsupervised::pca::{Keep, PcaFit};
+use crate::unsupervised::pca::PcaFit;
 
-/// Everything that [`Bag`] leaves open.
+/// Settings of [`Codebook`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct BagConfig {
-    /// Decides the sample rate that the model expects, and what a frame is.
+pub struct CodebookConfig {
+    /// The front end, which also sets the sample rate and the length of a frame; MFCCs by default.
     pub front_end: FrontEndConfig,
-    /// Means that frames are quantised to.
+    /// Number of codewords that frames are quantised to; 4000 by default.
     pub words: usize,
-    /// Most frames that the means are learned from; taken evenly from all of training.
+    /// Largest number of frames that K-means reads, evenly spaced over the training set; 200000 by default.
     pub frames: usize,
-    /// Most updates of the means.
+    /// Largest number of K-means updates; 20 by default.
     pub iterations: usize,
-    /// Share of the variance that the principal components keep.
+    /// Share of the variance of the counts that the principal components keep; 0.95 by default.
     pub variance: f64,
 }
 
-impl Default for BagConfig {
+impl Default for CodebookConfig {
     fn default() -> Self {
         Self {
             front_end: FrontEndConfig::Mfcc(MfccConfig::default()),
@@ -55,14 +56,14 @@ impl Default for BagConfig {
     }
 }
 
-/// Names of what is fitted.
+/// Names of the fitted arrays.
 const PROJECTION: &str = "words";
 const OFFSET: &str = "word_offsets";
 const MEAN: &str = "count_means";
 const COMPONENTS: &str = "count_components";
 
-impl BagConfig {
-    /// For examples.
+impl CodebookConfig {
+    /// A small codebook for examples.
     pub(crate) fn small() -> Self {
         Self {
             front_end: FrontEndConfig::Mfcc(MfccConfig::small()),
@@ -73,17 +74,9 @@ impl BagConfig {
     }
 
     /// # Errors
-    /// Names the first value that cannot be used, or an excerpt too short.
+    /// Names the first invalid value, or says that an excerpt is too short.
     pub fn validate(&self, excerpt_samples: usize) -> Result<(), ModelError> {
-        self.front_end.validate(excerpt_samples).map_err(|error| match error.key.as_str() {
-            "excerpt" => error,
-            _ => error.within("front_end"),
-        })?;
-        if matches!(self.front_end, FrontEndConfig::Strided(_)) {
-            let problem = "learns by gradients, of which quantised frames have none";
-            let remedy = "choose mfcc or mel";
-            return Err(ModelError::new("front_end.name", "strided", problem, remedy));
-        }
+        self.front_end.validate_fixed(excerpt_samples)?;
         if self.front_end.frames(excerpt_samples) == 0 {
             return Err(excerpt_too_short(excerpt_samples, 1));
         }
@@ -94,15 +87,15 @@ impl BagConfig {
         fits_memory("words", self.words, &[self.words, self.front_end.bands()])
     }
 
-    /// Learns words and components from training audio: two passes, and a third for the counts.
+    /// Fits codewords and components to the training audio, in two passes.
     ///
     /// # Errors
-    /// If a value cannot be used, the audio cannot be read, or there is too little of it.
+    /// If a value is invalid, the audio cannot be read, or there is too little of it.
     pub fn fit<C: Corpus>(
         &self,
         excerpt_samples: usize,
         seed: u64,
-        device: &burn::tensor::Device,
+        device: &Device,
         corpus: &C,
     ) -> Result<Fitted, FitError<C::Error>> {
         self.validate(excerpt_samples)?;
@@ -125,26 +118,11 @@ impl BagConfig {
             seed,
             ..KMeansConfig::default()
         };
-        let mut teller = Teller::new(corpus);
-        let found = kmeans.fit(&rows, bands, device, |iteration| {
-            let told = format!("words, mean squared distance {:.4}", iteration.objective);
-            teller.tell(&told)
-        });
-        teller.finish()?;
-        let found = found.map_err(|error| match error {
-            KMeansError::Config(error) => FitError::Model(error),
-            KMeansError::TooFewRows { rows, means } => FitError::Model(ModelError::new(
-                "words",
-                means,
-                format!("more than the {rows} frames of all training excerpts"),
-                "ask for fewer words, or bring more audio",
-            )),
-            error => FitError::Data(format!("no words were found: {error}")),
-        })?;
+        let names = ("words", "frames");
+        let means = kmeans.fit_to_corpus(&rows, bands, device, corpus, "words", names)?;
         let mut fitted = Fitted::default();
-        quantiser(&found.means, &mean, &deviation, &mut fitted);
+        quantiser(&means, &mean, &deviation, &mut fitted);
 
-        // Words first, then what their counts vary by.
         let words = Words::from_fitted(self, &fitted)?;
         let mut pca = PcaFit::new(self.words);
         let mut broken = None;
@@ -152,16 +130,16 @@ impl BagConfig {
         corpus
             .excerpts(&mut |waveforms, _| {
                 let counts = words.counts(front_end.forward(waveforms));
-                if let Err(error) = pca.add(&host(counts)) {
+                if let Err(error) = pca.add(&numbers(counts)) {
                     broken.get_or_insert(error);
                 }
             })
             .map_err(FitError::Corpus)?;
         let pca = match broken {
             Some(error) => Err(error),
-            None => pca.finish(Keep::Variance(self.variance)),
+            None => pca.finish(self.variance),
         };
-        let pca = pca.map_err(|error| FitError::Data(format!("the counts of words: {error}")))?;
+        let pca = pca.map_err(|error| FitError::Data(format!("counts of words: {error}")))?;
         let kept = pca.variances.len();
         let size = (pca.variances.iter().sum::<f64>() / kept as f64).sqrt();
         let components = pca.components.iter().map(|value| (value / size) as f32).collect();
@@ -170,7 +148,7 @@ impl BagConfig {
         Ok(fitted)
     }
 
-    /// Frames of all training excerpts: as many as asked, evenly; mean and deviation of all.
+    /// Evenly spaced frames of the training excerpts; mean and deviation of all frames.
     fn sample<C: Corpus>(
         &self,
         front_end: &FrontEnd,
@@ -181,18 +159,37 @@ impl BagConfig {
         let mut sample = EvenSample::new(bands, self.frames);
         corpus
             .excerpts(&mut |waveforms, _| {
-                let frames = host(windows(front_end.forward(waveforms), 1));
+                let frames = numbers(windows(front_end.forward(waveforms), 1));
                 frames.chunks_exact(bands).for_each(|frame| moments.add(frame));
                 sample.add(&frames);
             })
             .map_err(FitError::Corpus)?;
         let rows = sample.into_rows();
         if rows.iter().any(|value| !value.is_finite()) {
-            let problem = "a frame of the training audio is not finite: the audio holds NaN";
+            let problem = "a frame of the training audio is not finite: the audio contains NaN";
             return Err(FitError::Data(problem.into()));
         }
         let (mean, deviation) = moments.finish();
         Ok(Sample { mean, deviation, rows })
+    }
+
+    /// # Errors
+    /// If a value is invalid, or `fitted` is not a result of [`CodebookConfig::fit`].
+    pub fn init(
+        &self,
+        excerpt_samples: usize,
+        fitted: &Fitted,
+        device: &Device,
+    ) -> Result<Codebook, ModelError> {
+        self.validate(excerpt_samples)?;
+        let mean: Constant<1> = fitted.get(MEAN, [Some(self.words)])?;
+        Ok(Codebook {
+            front_end: self.front_end.init(device)?,
+            words: Words::from_fitted(self, fitted)?,
+            mean: Constant::new(mean.values().to_vec(), [1, self.words]),
+            components: fitted.get(COMPONENTS, [None, Some(self.words)])?,
+            samples: excerpt_samples,
+        })
     }
 
     /// One line for reports.
@@ -213,8 +210,8 @@ struct Sample {
     rows: Vec<f32>,
 }
 
-/// The mean with the least distance to `(x - mean) / deviation` is the one with the largest
-/// `x' projection + offset`.
+/// Nearest codeword as a linear function: the mean nearest to `(x - mean) / deviation` is the one with the
+/// largest `x' projection + offset`.
 fn quantiser(means: &[f32], mean: &[f64], deviation: &[f64], fitted: &mut Fitted) {
     let bands = mean.len();
     let words = means.len() / bands;
@@ -233,17 +230,17 @@ fn quantiser(means: &[f32], mean: &[f64], deviation: &[f64], fitted: &mut Fitted
     fitted.insert(OFFSET, &[1, words], offsets);
 }
 
-/// The words alone.
+/// The codewords.
 #[derive(Clone, Debug)]
 struct Words {
     /// `[band, word]`
-    projection: Fixed<2>,
+    projection: Constant<2>,
     /// `[1, word]`
-    offset: Fixed<2>,
+    offset: Constant<2>,
 }
 
 impl Words {
-    fn from_fitted(config: &BagConfig, fitted: &Fitted) -> Result<Self, ModelError> {
+    fn from_fitted(config: &CodebookConfig, fitted: &Fitted) -> Result<Self, ModelError> {
         let (bands, words) = (config.front_end.bands(), config.words);
         Ok(Self {
             projection: fitted.get(PROJECTION, [Some(bands), Some(words)])?,
@@ -251,11 +248,11 @@ impl Words {
         })
     }
 
-    /// Shares of the frames that are nearest to each word.
+    /// The share of frames that are nearest to each codeword.
     ///
     /// # Shapes
     /// - `frames`: `[batch, band, frame]`
-    /// - returns: `[batch, word]`, rows that sum to 1
+    /// - returns: `[batch, word]`, each row of sum 1
     fn counts(&self, frames: Tensor<3>) -> Tensor<2> {
         let device = frames.device();
         let [batch, _, count] = frames.dims();
@@ -269,56 +266,34 @@ impl Words {
     }
 }
 
-/// See the head of this file. Has no parameters and leaves nothing in a record.
+/// Waveforms to bags of words; see the module documentation. Has no parameters, so a record does not contain it.
 #[derive(Module, Debug)]
-pub struct Bag {
+pub struct Codebook {
     front_end: FrontEnd,
     #[module(skip)]
     words: Words,
-    /// `[word]` less which counts are taken, as `[1, word]`
+    /// Mean counts, `[1, word]`.
     #[module(skip)]
-    mean: Fixed<2>,
+    mean: Constant<2>,
     /// `[component, word]`
     #[module(skip)]
-    components: Fixed<2>,
-    /// Samples of an excerpt.
+    components: Constant<2>,
+    /// Length of an excerpt in samples.
     samples: usize,
 }
 
-impl BagConfig {
-    /// # Errors
-    /// If a value cannot be used, or `fitted` is not what [`BagConfig::fit`] gives.
-    pub fn init(
-        &self,
-        excerpt_samples: usize,
-        fitted: &Fitted,
-        device: &burn::tensor::Device,
-    ) -> Result<Bag, ModelError> {
-        self.validate(excerpt_samples)?;
-        let mean: Fixed<1> = fitted.get(MEAN, [Some(self.words)])?;
-        Ok(Bag {
-            front_end: self.front_end.init(device)?,
-            words: Words::from_fitted(self, fitted)?,
-            mean: Fixed::new(mean.values().to_vec(), [1, self.words]),
-            components: fitted.get(COMPONENTS, [None, Some(self.words)])?,
-            samples: excerpt_samples,
-        })
-    }
-}
-
-impl Bag {
-    /// Features of an excerpt.
+impl Codebook {
+    /// Number of features of an excerpt.
     pub fn features(&self) -> usize {
         self.components.shape()[0]
     }
 
     /// # Shapes
-    /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`, as long as the excerpts that the model was
-    ///   built for
+    /// - `waveforms`: `[batch, sample]`, mono, in `[-1, 1]`, of the length that the model was built for
     /// - returns: `[batch, feature]`
     ///
     /// # Panics
-    /// If they have another length.
+    /// If the waveforms have another length.
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<2> {
         let [_, samples] = waveforms.dims();
         assert_eq!(samples, self.samples, "the model was built for excerpts of another length");
@@ -327,22 +302,18 @@ impl Bag {
         let centred = counts - self.mean.on(&device);
         centred.matmul(self.components.on(&device).transpose())
     }
-}
 
-impl Bag {
-    /// [`Bag::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
+    /// [`Codebook::forward`] as nodes; see [`Lower`](crate::onnx::Lower).
     pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
         let frames = self.front_end.lower(graph, waveforms);
         let rows = windows::lower(graph, &frames, 1);
         let Words { projection, offset } = &self.words;
         let scores = graph.affine("words", &rows, projection.values(), Some(offset.values()));
         let counts = graph.shares_of_largest(&scores);
-        let [components, words] = self.components.shape();
+        let [_, words] = self.components.shape();
         let mean = graph.weights("count_means", &[words], self.mean.values());
         let centred = graph.with("Sub", &counts, &mean);
-        let rows = self.components.values();
-        let columns: Vec<f32> =
-            (0..rows.len()).map(|at| rows[at % components * words + at / components]).collect();
+        let columns = transposed(self.components.values(), words);
         graph.affine("count_components", &centred, &columns, None)
     }
 }

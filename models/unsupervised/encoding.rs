@@ -1,30 +1,32 @@
-//! How much of each mean is in a window.
+//! Encoding of windows by a set of means.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::onnx::{Graph, Value};
 
-/// How products with the means become features.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// How the products of a window with the means become features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Encoding {
-    /// The products as they are: a convolution along time (P1).
+    /// The products themselves: a convolution along time (P1).
     #[default]
     Linear,
-    /// What of a product is above `threshold` (Coates & Ng 2011, The importance of encoding versus
-    /// training).
-    #[allow(missing_docs, reason = "the sentence above names it")]
-    Threshold { threshold: f64 },
-    /// How much nearer a mean is than means are on average; 0 for those that are further (Coates, Lee &
-    /// Ng 2011, An analysis of single-layer networks).
+    /// The excess of a product over a threshold, 0 below it (Coates & Ng 2011, The importance of encoding
+    /// versus training).
+    Threshold {
+        /// The threshold; required.
+        threshold: f64,
+    },
+    /// How much nearer a mean is than the average mean, 0 for farther means (Coates, Lee & Ng 2011, An
+    /// analysis of single-layer networks).
     Triangle,
 }
 
 impl Encoding {
     /// # Shapes
     /// - `products`: `[window, mean]`, of whitened windows with means of length one
-    /// - `squares`: `[window, 1]`, the squared lengths of the windows; only the triangle looks at them
+    /// - `squares`: `[window, 1]`, the squared lengths of the windows; only `Triangle` evaluates them
     /// - returns: `[window, mean]`
     pub(crate) fn apply(
         self,
@@ -35,7 +37,7 @@ impl Encoding {
             Self::Linear => products,
             Self::Threshold { threshold } => products.sub_scalar(threshold).clamp_min(0.0),
             Self::Triangle => {
-                // |x - d|^2 of a d of length one
+                // |x - d|^2 for a mean d of length one
                 let distances = (squares() - products.mul_scalar(2.0)).add_scalar(1.0);
                 let distances = distances.clamp_min(1e-24).sqrt();
                 let mean = distances.clone().mean_dim(1);
@@ -43,11 +45,9 @@ impl Encoding {
             }
         }
     }
-}
 
-impl Encoding {
-    /// [`Encoding::apply`] as nodes, for `[batch, window, mean]`; `squares` `[batch, window, 1]` is there
-    /// for the triangle.
+    /// [`Encoding::apply`] as nodes, for `[batch, window, mean]`; `Triangle` needs `squares`
+    /// `[batch, window, 1]`.
     pub(crate) fn lower(
         self,
         graph: &mut Graph,

@@ -1,11 +1,11 @@
-//! Rows taken evenly from a stream of unknown length: every one, every second, every fourth.
+//! Evenly spaced rows of a stream of unknown length: every row, every second, every fourth.
 
-/// Gathers rows; holds no more than asked.
+/// At most `most` evenly spaced rows.
 #[derive(Clone, Debug)]
 pub(crate) struct EvenSample {
     columns: usize,
     most: usize,
-    /// Every so many rows one is kept; doubled whenever there are too many.
+    /// Distance between sampled rows in the stream; doubles whenever there are too many.
     step: usize,
     seen: usize,
     rows: Vec<f32>,
@@ -42,7 +42,7 @@ mod tests {
     use super::EvenSample;
 
     #[test]
-    fn rows_are_evenly_spaced_and_no_more_than_asked() {
+    fn rows_are_evenly_spaced_and_at_most_as_many_as_requested() {
         for (count, most) in [(1, 1), (10, 10), (11, 10), (1_000, 64), (1_000, 1)] {
             let mut sample = EvenSample::new(2, most);
             let rows: Vec<f32> = (0..count).flat_map(|i| [i as f32, -(i as f32)]).collect();

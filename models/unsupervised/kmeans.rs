@@ -1,17 +1,15 @@
-//! K-means: plain, and spherical; by all rows at once, or by batches of them.
+//! K-means: Lloyd's algorithm and spherical K-means, with full updates or mini-batches.
 //!
-//! Plain (Lloyd's algorithm): a row belongs to the mean with the least squared distance, a mean is
-//! that of its rows. Spherical (Coates & Ng 2012, Learning feature representations with K-means):
-//! means have length one, a row belongs to the mean with the largest inner product, and a mean
-//! becomes the direction of the sum of its rows and of what it was before; the old mean, added
-//! once, damps the step.
+//! Lloyd's algorithm: a row belongs to the nearest mean, and a mean is the mean of its rows. Spherical K-means
+//! (Coates & Ng 2012, Learning feature representations with K-means): means have length one, a row belongs
+//! to the mean with the largest inner product, and a mean becomes the direction of the sum of its rows and
+//! its previous value, which damps the update.
 //!
-//! By batches, a mean is made of all rows that went to it since the beginning, those of earlier passes
-//! over the rows counting half as much with each pass, so that it settles.
+//! With mini-batches, a mean is computed from all rows assigned to it so far. The weight of earlier rows
+//! is halved after every pass, so that the means converge.
 //!
-//! A mean without rows is put onto the row that is worst served, so that all of them are used. The
-//! result depends on rows, config, first means and the kind of device alone; on the host bit for bit, for
-//! any number of threads.
+//! An empty mean moves to the row with the largest error. The result depends only on rows, config, initial
+//! means and the kind of device; on the CPU it is bit-identical for any number of threads.
 
 mod assign;
 
@@ -24,69 +22,70 @@ use serde::{Deserialize, Serialize};
 
 use self::assign::Rows;
 use crate::ModelError;
-use crate::error::in_range;
+use crate::error::{NotFinite, all_finite, ensure, in_range};
+use crate::fitted::{Corpus, FitError, ProgressReporter};
 
-/// How many means, and how long to look for them.
+/// Number of means, and when to stop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KMeansConfig {
-    /// How many are looked for; as many rows are needed at least.
+    /// Number of means; at least as many rows are needed.
     pub means: usize,
-    /// Most updates.
+    /// Largest number of updates.
     pub iterations: usize,
-    /// Stops when fewer than this share of the rows change their mean.
+    /// Share of rows that change their mean below which the algorithm stops.
     pub tolerance: f64,
-    /// Directions instead of places.
+    /// Whether to use spherical K-means.
     pub spherical: bool,
-    /// How much a row counts in its mean.
-    pub weight: Weight,
-    /// Rows an update, drawn anew without repeats in every pass over them; all by default.
+    /// Weight of a row in its mean.
+    pub weight: RowWeight,
+    /// Rows per update, drawn without replacement in every pass; all rows if `None`.
     pub batch: Option<usize>,
-    /// Decides which rows are the first means.
+    /// Random seed for the rows that are the initial means.
     pub seed: u64,
 }
 
-/// How much a row counts in a spherical mean.
+/// The weight of a row in a spherical mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Weight {
-    /// All alike: what is maximised is the mean of the products.
+pub enum RowWeight {
+    /// Equal weights, which maximises the mean product.
     #[default]
     One,
-    /// By its product with the mean, as Coates & Ng have it: the mean of the squared products.
+    /// The product with the mean, as in Coates & Ng, which maximises the mean squared product.
     Product,
 }
 
 /// One update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Iteration {
-    /// Before the update: the mean squared distance to the own mean; if spherical, the mean inner
-    /// product with it.
+    /// Before the update: the mean squared distance of a row to its mean, or the mean inner product if
+    /// spherical.
     pub objective: f64,
-    /// Rows whose mean is another than before.
+    /// Rows that changed their mean.
     pub changed: usize,
-    /// Means that had no rows; by batches, told at the end of each pass.
-    pub dead: usize,
+    /// Empty means; with mini-batches, counted at the end of each pass.
+    pub empty: usize,
 }
 
-/// Means, and how they were found.
+/// The means, and the updates that led to them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KMeans {
     /// `[mean, column]`
     pub means: Vec<f32>,
-    /// One for each update, in their order.
+    /// One entry per update, in order.
     pub iterations: Vec<Iteration>,
 }
 
-/// Why there are no means.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why K-means failed.
+#[allow(missing_docs, reason = "the messages describe the variants")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KMeansError {
     #[error(transparent)]
     Config(#[from] ModelError),
-    #[error("{rows} rows are too few for {means} means; ask for fewer means, or bring more audio")]
+    #[error("{rows} rows are too few for {means} means; use fewer means or more audio")]
     TooFewRows { rows: usize, means: usize },
-    #[error("row {row}, column {column} is {value}; only finite numbers have means")]
-    NotFinite { row: usize, column: usize, value: String },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     #[error("stopped after {0} updates")]
     Stopped(usize),
 }
@@ -98,19 +97,19 @@ impl Default for KMeansConfig {
             iterations: 20,
             tolerance: 0.001,
             spherical: true,
-            weight: Weight::One,
+            weight: RowWeight::One,
             batch: None,
             seed: 1,
         }
     }
 }
 
-/// Of the totals that mini-batches have gathered, what is kept when the next pass over the rows begins.
-const KEPT: f64 = 0.5;
+/// Factor by which the weight of earlier rows decreases after every pass of mini-batches.
+const DECAY: f64 = 0.5;
 
 impl KMeansConfig {
     /// # Errors
-    /// Names the first value that cannot be used.
+    /// Names the first invalid value.
     pub fn validate(&self) -> Result<(), ModelError> {
         in_range("means", self.means, 1, 1 << 20)?;
         in_range("iterations", self.iterations, 1, 1_000_000)?;
@@ -118,27 +117,19 @@ impl KMeansConfig {
         if let Some(batch) = self.batch {
             in_range("batch", batch, 1, 1 << 30)?;
         }
-        if !self.spherical && self.weight == Weight::Product {
-            let remedy = "ask for spherical means, or for weight = \"one\"";
-            return Err(ModelError::new(
-                "weight",
-                "product",
-                "plain means have no such weights",
-                remedy,
-            ));
-        }
-        Ok(())
+        let weighted = self.spherical || self.weight == RowWeight::One;
+        let remedy = "use spherical means, or weight = \"one\"";
+        ensure(weighted, "weight", "product", "needs spherical K-means", remedy)
     }
 
-    /// Finds the means of `rows`, from randomly chosen rows on. Products of rows and means are made on
-    /// `device`, all else on the host. `progress` may stop it.
+    /// Finds the means of `rows`, starting from randomly chosen rows. Products of rows and means are computed on
+    /// `device`, everything else on the CPU. `progress` can stop the algorithm.
     ///
     /// # Shapes
     /// - `rows`: `[row, column]`
     ///
     /// # Errors
-    /// If a value of the config cannot be used, there are fewer rows than means, or a number is not
-    /// finite.
+    /// If a value of the config is invalid, there are fewer rows than means, or a value is not finite.
     pub fn fit(
         &self,
         rows: &[f32],
@@ -158,13 +149,44 @@ impl KMeansConfig {
         self.fit_from(rows, columns, means, device, progress)
     }
 
-    /// The same from given first means, `[mean, column]`.
+    /// The means of `rows` of training audio. Reports progress to `corpus` with the given `label`; `key` names the
+    /// number of means in the config, and `unit` what a row is.
+    pub(crate) fn fit_to_corpus<C: Corpus>(
+        &self,
+        rows: &[f32],
+        columns: usize,
+        device: &Device,
+        corpus: &C,
+        label: &str,
+        (key, unit): (&str, &str),
+    ) -> Result<Vec<f32>, FitError<C::Error>> {
+        let mut reporter = ProgressReporter::new(corpus);
+        let objective = if self.spherical { "mean product" } else { "mean squared distance" };
+        let found = self.fit(rows, columns, device, |iteration| {
+            reporter.report(&format!("{label}, {objective} {:.4}", iteration.objective))
+        });
+        reporter.finish()?;
+        match found {
+            Ok(found) => Ok(found.means),
+            Err(KMeansError::Config(error)) => Err(FitError::Model(error)),
+            Err(KMeansError::TooFewRows { rows, means }) => Err(FitError::Model(ModelError::new(
+                key,
+                means,
+                format!("more than the {rows} {unit} of all training excerpts"),
+                format!("lower {key}, or use more audio"),
+            ))),
+            Err(error) => Err(FitError::Data(format!("{label}: {error}"))),
+        }
+    }
+
+    /// [`KMeansConfig::fit`] with given initial means, `[mean, column]`.
     ///
     /// # Errors
     /// As [`KMeansConfig::fit`].
     ///
     /// # Panics
-    /// If `rows` or `means` are not whole rows of `columns` numbers, or there are not as many means as the config asks.
+    /// If `rows` or `means` do not consist of rows of `columns` values, or the number of means differs from
+    /// the config.
     pub fn fit_from(
         &self,
         rows: &[f32],
@@ -176,28 +198,25 @@ impl KMeansConfig {
         self.validate()?;
         let count = rows.len().checked_div(columns).unwrap_or(0);
         assert_eq!(count * columns, rows.len(), "whole rows");
-        assert_eq!(means.len(), self.means * columns, "first means of the same width");
+        assert_eq!(means.len(), self.means * columns, "initial means of the same width");
         if count < self.means {
             return Err(KMeansError::TooFewRows { rows: count, means: self.means });
         }
-        if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
-            let (row, column, value) = (at / columns, at % columns, rows[at].to_string());
-            return Err(KMeansError::NotFinite { row, column, value });
-        }
+        all_finite(rows.iter().copied(), columns)?;
         if self.spherical {
             means.chunks_exact_mut(columns).for_each(normalise);
         }
         let iterations = match self.batch {
             Some(batch) if batch < count => {
-                self.in_batches(rows, columns, &mut means, batch, device, progress)?
+                self.fit_batches(rows, columns, &mut means, batch, device, progress)?
             }
-            _ => self.at_once(rows, columns, &mut means, device, progress)?,
+            _ => self.fit_full(rows, columns, &mut means, device, progress)?,
         };
         Ok(KMeans { means, iterations })
     }
 
-    /// Updates by all rows.
-    fn at_once(
+    /// Updates from all rows.
+    fn fit_full(
         &self,
         rows: &[f32],
         columns: usize,
@@ -206,34 +225,35 @@ impl KMeansConfig {
         mut progress: impl FnMut(&Iteration) -> ControlFlow<()>,
     ) -> Result<Vec<Iteration>, KMeansError> {
         let count = rows.len() / columns;
-        let there = Rows::new(rows, columns, device);
+        let on_device = Rows::new(rows, columns, device);
         let (mut owner, mut before) = (vec![u32::MAX; count], vec![u32::MAX; count]);
-        let mut served = vec![0.0; count];
+        let mut score = vec![0.0; count];
         let mut iterations = Vec::new();
         for done in 0..self.iterations {
             std::mem::swap(&mut owner, &mut before);
-            there.assign(means, columns, &self.bias(means, columns), &mut owner, &mut served);
+            on_device.assign(means, columns, &self.bias(means, columns), &mut owner, &mut score);
             let changed = different(&owner, &before);
-            let objective = self.objective(rows, columns, &served);
+            let objective = self.objective(rows, columns, &score);
             let mut totals = Totals::new(self, means, columns);
-            let used = totals.add(self, rows, columns, &owner, &served);
-            totals.means(self, means, columns);
-            let dead: Vec<usize> = (0..self.means).filter(|&mean| !used[mean]).collect();
-            self.revive(&dead, rows, columns, &served, means);
-            let iteration = Iteration { objective, changed, dead: dead.len() };
+            let used = totals.add(self, rows, columns, &owner, &score);
+            totals.update(self, means, columns);
+            let empty: Vec<usize> = (0..self.means).filter(|&mean| !used[mean]).collect();
+            self.revive(&empty, rows, columns, &score, means);
+            let iteration = Iteration { objective, changed, empty: empty.len() };
             iterations.push(iteration);
             if progress(&iteration).is_break() {
                 return Err(KMeansError::Stopped(done + 1));
             }
-            if dead.is_empty() && (changed as f64) < self.tolerance * count as f64 || changed == 0 {
+            if empty.is_empty() && (changed as f64) < self.tolerance * count as f64 || changed == 0
+            {
                 break;
             }
         }
         Ok(iterations)
     }
 
-    /// Updates by some rows at a time.
-    fn in_batches(
+    /// Updates from mini-batches.
+    fn fit_batches(
         &self,
         rows: &[f32],
         columns: usize,
@@ -256,26 +276,32 @@ impl KMeansConfig {
                 for &row in chosen {
                     gathered.extend_from_slice(&rows[row * columns..][..columns]);
                 }
-                let (mut owner, mut served) = (vec![0; batch], vec![0.0; batch]);
-                let there = Rows::new(&gathered, columns, device);
-                there.assign(means, columns, &self.bias(means, columns), &mut owner, &mut served);
+                let (mut owner, mut score) = (vec![0; batch], vec![0.0; batch]);
+                let on_device = Rows::new(&gathered, columns, device);
+                on_device.assign(
+                    means,
+                    columns,
+                    &self.bias(means, columns),
+                    &mut owner,
+                    &mut score,
+                );
                 let before: Vec<u32> = chosen.iter().map(|&row| owner_of[row]).collect();
                 let changed = different(&owner, &before);
                 chosen.iter().zip(&owner).for_each(|(&row, &mean)| owner_of[row] = mean);
                 changed_in_pass += changed;
-                let objective = self.objective(&gathered, columns, &served);
-                let now = totals.add(self, &gathered, columns, &owner, &served);
+                let objective = self.objective(&gathered, columns, &score);
+                let now = totals.add(self, &gathered, columns, &owner, &score);
                 used.iter_mut().zip(now).for_each(|(used, now)| *used |= now);
-                totals.means(self, means, columns);
-                // Only a whole pass tells which means have no rows.
-                let dead: Vec<usize> = match number + 1 == whole {
+                totals.update(self, means, columns);
+                // Only after a whole pass is it known which means are empty.
+                let empty: Vec<usize> = match number + 1 == whole {
                     true => (0..self.means).filter(|&mean| !used[mean]).collect(),
                     false => Vec::new(),
                 };
-                for &mean in &self.revive(&dead, &gathered, columns, &served, means) {
+                for &mean in &self.revive(&empty, &gathered, columns, &score, means) {
                     totals.restart(mean, self, means, columns);
                 }
-                let iteration = Iteration { objective, changed, dead: dead.len() };
+                let iteration = Iteration { objective, changed, empty: empty.len() };
                 iterations.push(iteration);
                 if progress(&iteration).is_break() {
                     return Err(KMeansError::Stopped(iterations.len()));
@@ -288,24 +314,25 @@ impl KMeansConfig {
             if (changed_in_pass as f64) < self.tolerance * seen as f64 || changed_in_pass == 0 {
                 break;
             }
-            totals.fade();
+            totals.decay();
         }
         Ok(iterations)
     }
 
+    /// With this added to the product of row and mean, the largest score belongs to the row's mean.
     fn bias(&self, means: &[f32], columns: usize) -> Vec<f32> {
         let half = |mean: &[f32]| -(squares(mean) / 2.0) as f32;
         let plain = means.chunks_exact(columns).map(half);
         if self.spherical { vec![0.0; self.means] } else { plain.collect() }
     }
 
-    fn objective(&self, rows: &[f32], columns: usize, served: &[f32]) -> f64 {
+    fn objective(&self, rows: &[f32], columns: usize, score: &[f32]) -> f64 {
         let rows = rows.chunks_exact(columns);
-        let each = rows.zip(served).map(|(row, score)| self.fit_of(row, *score));
-        each.sum::<f64>() / served.len() as f64
+        let each = rows.zip(score).map(|(row, score)| self.fit_of(row, *score));
+        each.sum::<f64>() / score.len() as f64
     }
 
-    /// A row's part of the objective.
+    /// The contribution of a row to the objective.
     fn fit_of(&self, row: &[f32], score: f32) -> f64 {
         match self.spherical {
             true => f64::from(score),
@@ -313,22 +340,22 @@ impl KMeansConfig {
         }
     }
 
-    /// Puts means that have no rows onto those that are worst served; returns the ones that were put.
+    /// Moves empty means to the rows with the largest errors; returns the means that moved.
     fn revive(
         &self,
-        dead: &[usize],
+        empty: &[usize],
         rows: &[f32],
         columns: usize,
-        served: &[f32],
+        score: &[f32],
         means: &mut [f32],
     ) -> Vec<usize> {
-        if dead.is_empty() {
+        if empty.is_empty() {
             return Vec::new();
         }
-        // The worst served first; of equals the one that comes first.
+        // Largest error first; the earlier row among equals.
         let cost = |row: usize| {
-            let fit = self.fit_of(&rows[row * columns..][..columns], served[row]);
-            // Of directions, loud rows are served well by any: it is the angle that counts.
+            let fit = self.fit_of(&rows[row * columns..][..columns], score[row]);
+            // The product grows with the length of a row; the error of a direction is the angle.
             let length = squares(&rows[row * columns..][..columns]).sqrt();
             match self.spherical {
                 true if length > 0.0 => -fit / length,
@@ -337,16 +364,16 @@ impl KMeansConfig {
             }
         };
         let mut worst: Vec<(f64, usize)> =
-            (0..served.len()).into_par_iter().map(|row| (cost(row), row)).collect();
+            (0..score.len()).into_par_iter().map(|row| (cost(row), row)).collect();
         worst.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        for (&mean, &(_, row)) in dead.iter().zip(&worst) {
+        for (&mean, &(_, row)) in empty.iter().zip(&worst) {
             let mean = &mut means[mean * columns..][..columns];
             mean.copy_from_slice(&rows[row * columns..][..columns]);
             if self.spherical {
                 normalise(mean);
             }
         }
-        dead[..dead.len().min(worst.len())].to_vec()
+        empty[..empty.len().min(worst.len())].to_vec()
     }
 }
 
@@ -354,7 +381,7 @@ fn different(a: &[u32], b: &[u32]) -> usize {
     a.par_iter().zip(b).filter(|(a, b)| a != b).count()
 }
 
-/// What the means are made of: sums of their rows, and how many these were.
+/// Sums and counts of the rows of each mean.
 struct Totals {
     /// `[mean, column]`
     sums: Vec<f64>,
@@ -362,14 +389,14 @@ struct Totals {
 }
 
 impl Totals {
-    /// Spherical means count as one row of their own: that damps the step.
+    /// A spherical mean counts as one of its own rows, which damps the update.
     fn new(config: &KMeansConfig, means: &[f32], columns: usize) -> Self {
         let mut totals = Self { sums: vec![0.0; means.len()], counts: vec![0.0; config.means] };
         (0..config.means).for_each(|mean| totals.restart(mean, config, means, columns));
         totals
     }
 
-    /// Nothing but the mean as it is.
+    /// Resets a mean to its current value without rows.
     fn restart(&mut self, mean: usize, config: &KMeansConfig, means: &[f32], columns: usize) {
         let range = mean * columns..(mean + 1) * columns;
         self.counts[mean] = 0.0;
@@ -378,20 +405,20 @@ impl Totals {
         }
     }
 
-    fn fade(&mut self) {
-        self.sums.iter_mut().chain(&mut self.counts).for_each(|value| *value *= KEPT);
+    fn decay(&mut self) {
+        self.sums.iter_mut().chain(&mut self.counts).for_each(|value| *value *= DECAY);
     }
 
-    /// Adds rows to the means that own them; returns which means had any.
+    /// Adds rows to their means; returns which means are not empty.
     fn add(
         &mut self,
         config: &KMeansConfig,
         rows: &[f32],
         columns: usize,
         owner: &[u32],
-        served: &[f32],
+        score: &[f32],
     ) -> Vec<bool> {
-        // Rows in the order of their means, so that each sum runs by itself and in one order.
+        // Rows sorted by mean, so that each sum has its own thread and a fixed order.
         let mut starts = vec![0_usize; config.means + 1];
         owner.iter().for_each(|&mean| starts[mean as usize + 1] += 1);
         (0..config.means).for_each(|mean| starts[mean + 1] += starts[mean]);
@@ -405,26 +432,19 @@ impl Totals {
         sums.enumerate().for_each(|(mean, (sum, count))| {
             for &row in &order[starts[mean]..starts[mean + 1]] {
                 let values = &rows[row as usize * columns..][..columns];
-                match config.weight {
-                    Weight::One => {
-                        sum.iter_mut()
-                            .zip(values)
-                            .for_each(|(sum, value)| *sum += f64::from(*value));
-                    }
-                    Weight::Product => {
-                        let weight = f64::from(served[row as usize]);
-                        let both = sum.iter_mut().zip(values);
-                        both.for_each(|(sum, value)| *sum += weight * f64::from(*value));
-                    }
-                }
+                let weight = match config.weight {
+                    RowWeight::One => 1.0,
+                    RowWeight::Product => f64::from(score[row as usize]),
+                };
+                sum.iter_mut().zip(values).for_each(|(sum, x)| *sum += weight * f64::from(*x));
                 *count += 1.0;
             }
         });
         (0..config.means).map(|mean| starts[mean] < starts[mean + 1]).collect()
     }
 
-    /// Moves the means to what they are made of; those without rows stay.
-    fn means(&self, config: &KMeansConfig, means: &mut [f32], columns: usize) {
+    /// Updates the means from sums and counts; empty means stay.
+    fn update(&self, config: &KMeansConfig, means: &mut [f32], columns: usize) {
         let totals = self.sums.chunks_exact(columns).zip(&self.counts);
         for (mean, (sum, count)) in means.chunks_exact_mut(columns).zip(totals) {
             let size = match config.spherical {
@@ -449,10 +469,10 @@ fn normalise(row: &mut [f32]) {
     }
 }
 
-/// `wanted` different numbers below `count`, drawn from `seed`.
+/// `wanted` distinct random numbers below `count`.
 fn distinct(count: usize, wanted: usize, seed: u64) -> Vec<usize> {
     const PURPOSE: u64 = 0x6b6d_6561_6e73;
-    // The first of a shuffle, of which only the places that were touched are kept.
+    // The first elements of a Fisher-Yates shuffle; only positions that moved are stored.
     let mut moved = std::collections::HashMap::new();
     let mut chosen = Vec::with_capacity(wanted);
     for i in 0..wanted {

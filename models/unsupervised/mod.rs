@@ -1,9 +1,10 @@
-//! Features learned without labels: K-means, PCA, whitening.
+//! What is fitted to rows of features without labels: K-means, principal components, whitening, codebooks,
+//! and the column statistics that they use.
 
 pub mod codebook;
 pub mod encoding;
-pub mod even_sample;
+pub(crate) mod even_sample;
 pub mod kmeans;
-pub mod moments;
+pub(crate) mod moments;
 pub mod pca;
 pub mod whitening;

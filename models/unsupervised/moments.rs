@@ -1,6 +1,39 @@
-//! Mean and deviation of every column of rows, in one pass (Welford 1962).
+//! Statistics of the columns of a matrix in one pass: mean and standard deviation (Welford 1962), and the Gram
+//! matrix.
 
-/// Gathers rows.
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+use rayon::prelude::*;
+
+/// Columns of the Gram matrix per task.
+const STRIP: usize = 64;
+
+/// Adds `sign * rows' rows` to the lower triangle of `gram`; the upper triangle becomes arbitrary.
+///
+/// The result does not depend on the number of threads.
+///
+/// # Shapes
+/// - `rows`: `[row, column]`; `gram`: `[column, column]`
+pub(crate) fn add_gram(gram: &mut Mat<f64>, rows: MatRef<'_, f64>, sign: f64) {
+    let (count, columns) = (rows.nrows(), rows.ncols());
+    let mut strips = Vec::new();
+    let mut rest = gram.as_mut();
+    while rest.ncols() > 0 {
+        let width = STRIP.min(rest.ncols());
+        let (strip, others) = rest.split_at_col_mut(width);
+        strips.push(strip);
+        rest = others;
+    }
+    strips.into_par_iter().enumerate().for_each(|(number, strip)| {
+        let (first, width) = (number * STRIP, strip.ncols());
+        let left = rows.submatrix(0, first, count, columns - first).transpose();
+        let right = rows.submatrix(0, first, count, width);
+        let out = strip.submatrix_mut(first, 0, columns - first, width);
+        matmul(out, Accum::Add, left, right, sign, Par::Seq);
+    });
+}
+
+/// Mean and standard deviation of every column.
 #[derive(Clone, Debug)]
 pub(crate) struct Moments {
     count: f64,
@@ -22,7 +55,7 @@ impl Moments {
         }
     }
 
-    /// Means and deviations. A deviation of 0 is given as 1: what does not vary is left as it is.
+    /// Means and standard deviations. A deviation of 0 is returned as 1, so that division keeps constants.
     pub(crate) fn finish(self) -> (Vec<f64>, Vec<f64>) {
         let deviation = |squares: f64| (squares / self.count.max(1.0)).sqrt();
         let deviations = self.squares.iter().map(|squares| match deviation(*squares) {

@@ -1,9 +1,9 @@
-//! PCA whitening: principal components brought to a variance of one each.
+//! PCA whitening: principal components scaled to unit variance.
 //!
 //! P1 (Dieleman & Schrauwen 2013, Multiscale approaches to music audio feature learning) whitens
-//! windows of spectrogram frames before K-means; 99 % of the variance are kept. What is added to each
-//! variance so that faint components are not blown up (Coates & Ng 2012, Learning feature
-//! representations with K-means, section 3.1) is not known of P1.
+//! windows of spectrogram frames before K-means and keeps 99 % of the variance. It does not say what it
+//! adds to each variance to avoid amplifying weak components (Coates & Ng 2012, Learning feature
+//! representations with K-means, section 3.1).
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
@@ -12,19 +12,19 @@ use crate::ModelError;
 use crate::fitted::Fitted;
 use crate::unsupervised::pca::Pca;
 
-/// A map of rows to whitened ones.
+/// A whitening transform.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Whitening {
     /// `[column]`
     mean: Vec<f64>,
     /// `[component, column]`, each of length one.
     components: Mat<f64>,
-    /// What each component is multiplied by: one over the root of its variance and epsilon.
+    /// Scale of each component: one over the root of its variance plus epsilon.
     scales: Vec<f64>,
 }
 
 impl Whitening {
-    /// `epsilon` is added to the variance along each component.
+    /// Whitening by principal components; `epsilon` is added to each variance.
     pub fn new(pca: &Pca, epsilon: f64) -> Self {
         let columns = pca.mean.len();
         Self {
@@ -36,21 +36,21 @@ impl Whitening {
         }
     }
 
-    /// Numbers of a whitened row.
+    /// Length of a whitened row.
     pub fn components(&self) -> usize {
         self.scales.len()
     }
 
-    /// An affine map that whitens: `x . matrix + offset`.
+    /// Whitening as an affine map: `x . matrix + offset`.
     ///
     /// # Shapes
     /// - returns: `[column, component]`, `[component]`
     pub fn map(&self) -> (Vec<f32>, Vec<f32>) {
         let identity = Mat::<f64>::identity(self.components(), self.components());
-        self.towards(&identity)
+        self.map_to_rows(&identity)
     }
 
-    /// The same followed by products with means: one map.
+    /// Whitening followed by products with `means`, as one affine map.
     ///
     /// # Shapes
     /// - `means`: `[mean, component]`
@@ -60,10 +60,10 @@ impl Whitening {
         let means = Mat::from_fn(means.len() / components, components, |i, j| {
             f64::from(means[i * components + j])
         });
-        self.towards(&means)
+        self.map_to_rows(&means)
     }
 
-    fn towards(&self, means: &Mat<f64>) -> (Vec<f32>, Vec<f32>) {
+    fn map_to_rows(&self, means: &Mat<f64>) -> (Vec<f32>, Vec<f32>) {
         let (columns, count) = (self.mean.len(), means.nrows());
         let scaled = Mat::from_fn(self.components(), columns, |i, j| {
             self.scales[i] * self.components[(i, j)]
@@ -84,7 +84,7 @@ impl Whitening {
         (flat.collect(), (0..count).map(|j| offset[(0, j)] as f32).collect())
     }
 
-    /// Where whitened rows come from, less the mean: to look at.
+    /// The inverse of whitening without the mean, for visualisation.
     ///
     /// # Shapes
     /// - `rows`: `[row, component]`
@@ -104,7 +104,7 @@ impl Whitening {
         rows.chunks_exact(self.components()).flat_map(back).collect()
     }
 
-    /// Keeps it under names that end in `suffix`.
+    /// Stores the transform under names that end in `suffix`.
     pub fn insert(&self, suffix: &str, fitted: &mut Fitted) {
         let (count, columns) = (self.components(), self.mean.len());
         let single = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
@@ -115,10 +115,10 @@ impl Whitening {
         fitted.insert(&format!("window_scales{suffix}"), &[count], single(&self.scales));
     }
 
-    /// Takes it from there.
+    /// Loads the transform from names that end in `suffix`.
     ///
     /// # Errors
-    /// If it is not there, or of another size.
+    /// If an array does not exist or has another size.
     pub fn get(suffix: &str, columns: usize, fitted: &Fitted) -> Result<Self, ModelError> {
         let double = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect();
         let mean = fitted.get(&format!("window_mean{suffix}"), [Some(columns)])?;

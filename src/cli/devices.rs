@@ -22,7 +22,7 @@ struct Report {
     #[serde(flatten)]
     device: DeviceInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
-    check: Option<Vec<models::self_check::Row>>,
+    check: Option<Vec<models::self_check::Comparison>>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use datasets::tracks::folders::ENDINGS;
+use datasets::tracks::folders::EXTENSIONS;
 use datasets::{DatasetConfig, discover};
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, scan};
 use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, is_experiment};
 use crate::inference::embeddings::embed;
 use crate::inference::ensemble::Ensemble;
 use crate::inference::predictor::Predictor;
@@ -128,10 +128,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
 fn dataset(arguments: &Arguments) -> Result<Option<DatasetConfig>> {
     let [one] = arguments.sources.as_slice() else { return Ok(None) };
     let ending = |known: &str| one.extension().is_some_and(|e| e.eq_ignore_ascii_case(known));
-    if ending("toml") {
+    if is_experiment(one) {
         return Ok(Some(Experiment::read(one, &[])?.dataset));
     }
-    if arguments.files || ENDINGS.iter().any(|known| ending(known)) {
+    if arguments.files || EXTENSIONS.iter().any(|known| ending(known)) {
         return Ok(None);
     }
     if one.is_file() || is_dataset(one) {

@@ -7,7 +7,7 @@ use datasets::Split;
 use super::{Context, number, print, print_json};
 use crate::error::Result;
 use crate::evaluation::metrics::Scores;
-use crate::evaluation::metrics::recommendation::RecommendationScores;
+use crate::evaluation::metrics::retrieval::RecommendationScores;
 use crate::evaluation::recommendation::Recommendation;
 use crate::runs::checkpoint::Which;
 use crate::runs::evaluate::{Evaluated, evaluate};

@@ -14,6 +14,7 @@ mod recommend;
 mod report;
 mod run;
 mod scan;
+mod schema;
 mod similar;
 mod train;
 mod verify;
@@ -115,6 +116,8 @@ enum Verb {
     Factorize(factorize::Arguments),
     /// Measure the speed of training or prediction on a device, stage by stage.
     Bench(bench::Arguments),
+    /// Print the JSON Schema of experiment files, for editors that complete and check TOML.
+    Schema(schema::Arguments),
     /// Print a completion script for a shell.
     Completions {
         /// Shell to complete for.
@@ -209,6 +212,7 @@ fn do_verb(context: &Context, verb: Verb) -> Result<()> {
         Verb::Map(arguments) => map::run(context, &arguments),
         Verb::Factorize(arguments) => factorize::run(context, &arguments),
         Verb::Bench(arguments) => bench::run(context, &arguments),
+        Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "tonotopy", &mut script);

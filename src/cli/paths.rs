@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use datasets::tracks::folders::ENDINGS;
+use datasets::tracks::folders::EXTENSIONS;
 
 use crate::error::{Error, Result};
 
@@ -23,12 +23,12 @@ pub fn audio_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        let found = files_below(path, &ENDINGS)?;
+        let found = files_below(path, &EXTENSIONS)?;
         if found.is_empty() {
             return Err(Error::Data(format!(
                 "{} contains no audio files (known extensions: {}); name the files themselves or another directory",
                 path.display(),
-                ENDINGS.join(", ")
+                EXTENSIONS.join(", ")
             )));
         }
         files.extend(found);

@@ -1,4 +1,4 @@
-//! `run`: experiments trained, evaluated and compared.
+//! `run`: train, evaluate and compare experiments.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -17,19 +17,21 @@ use crate::training::training_loop::End;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Experiment files, or folders of them.
+    /// Experiment files, or directories of them, searched to any depth.
+    ///
+    /// A file with a [grid] names all of its rows; FILE.toml#ROW names one.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Train each experiment with this many seeds, from its own on.
+    /// Train each experiment with this many consecutive seeds, the first of which is its own.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seeds: u64,
     /// Change a value of every experiment: --set training.steps=100. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Folder of the run folders.
+    /// Directory in which runs are stored.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     runs: PathBuf,
-    /// Folder of the report [default: report-NAME below the folder of the runs].
+    /// Directory of the report [default: report-NAME in the directory of the runs].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print the comparison as JSON.
@@ -39,14 +41,15 @@ pub struct Arguments {
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     if arguments.seeds == 0 {
-        return Err(Error::Config("--seeds is 0: train with at least one".into()));
+        return Err(Error::Config("--seeds is 0: it must be at least 1".into()));
     }
-    // All files are read before anything is trained: a mistake in the last should not cost hours.
+    // All files are read before training starts, so that a mistake in the last one does not cost hours.
     let mut experiments = Vec::new();
     for path in files(&arguments.paths)? {
-        let experiment = Experiment::read(&path, &arguments.set)?;
-        for seed in experiment.seed..experiment.seed + arguments.seeds {
-            experiments.push(Experiment { seed, ..experiment.clone() });
+        for experiment in Experiment::read_all(&path, &arguments.set)? {
+            for seed in experiment.seed..experiment.seed.saturating_add(arguments.seeds) {
+                experiments.push(Experiment { seed, ..experiment.clone() });
+            }
         }
     }
     let device = context.open_device()?;
@@ -68,7 +71,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         }
         if context.stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted(
-                "interrupted; the same command goes on from here".into(),
+                "interrupted; run the same command again to resume".into(),
             ));
         }
     }
@@ -89,7 +92,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         None => Ok(()),
         Some((path, error)) => {
             let message = format!(
-                "{} of {total} runs failed, the last {}: {error}",
+                "{} of {total} runs failed; the last is {}: {error}",
                 failed.len() + 1,
                 path.display()
             );
@@ -102,17 +105,17 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Does what of a run is not done yet.
+/// Trains and evaluates a run, except for what is already done.
 fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Result<()> {
     if folder.is_trained()? {
-        // Its scores stand for what it was trained with, so that must be what is asked for now.
+        // The scores of a finished run are reported only for the experiment that it was trained on.
         folder.check_experiment(experiment)?;
-        tracing::info!("{} is trained already", folder.path().display());
+        tracing::info!("{} is already trained", folder.path().display());
     } else {
         let trained = train(session, experiment, folder, true)?;
         if trained.end == End::Interrupted {
             return Err(Error::Interrupted(
-                "interrupted and saved; the same command goes on from here".into(),
+                "interrupted and saved; run the same command again to resume".into(),
             ));
         }
         if experiment.cross_validation.is_some() {
@@ -126,7 +129,7 @@ fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Re
     Ok(())
 }
 
-/// The experiment files that the paths name, folders searched to any depth, in order of name.
+/// The experiment files that the paths name; those of directories, searched to any depth, in order of name.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -134,7 +137,7 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             let found = files_below(path, &["toml"])?;
             if found.is_empty() {
                 return Err(Error::Config(format!(
-                    "there is no .toml file in {}: name experiments, or a folder that holds some",
+                    "{} does not contain a .toml file: name experiment files, or a directory of them",
                     path.display()
                 )));
             }
@@ -146,7 +149,9 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// `report-` and the name of the first path: of the directory, the file or the row.
 fn report_name(paths: &[PathBuf]) -> String {
     let stem = paths.first().and_then(|path| path.file_stem()).unwrap_or_default();
-    format!("report-{}", stem.to_string_lossy())
+    let name = paths.first().and_then(|path| Experiment::row_of(path));
+    format!("report-{}", name.map_or(stem.to_string_lossy(), Into::into))
 }

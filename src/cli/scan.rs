@@ -11,7 +11,7 @@ use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, quarantine_csv, scan};
 use crate::data::directories::from_dataset;
 use crate::error::{Error, Result};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, is_experiment};
 use crate::io::files::{check_writable, create_folder, write_atomic, write_together};
 use crate::report::format::duration;
 use crate::runs::transfer_source;
@@ -61,8 +61,7 @@ struct Scanned {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
-    let is_experiment = arguments.target.extension().is_some_and(|ending| ending == "toml");
-    let (dataset, rate) = if is_experiment {
+    let (dataset, rate) = if is_experiment(&arguments.target) {
         let experiment = transfer_source::resolved(
             &Experiment::read(&arguments.target, &[])?,
             Path::new("runs"),

@@ -1,4 +1,4 @@
-//! `train`: one run.
+//! `train`: train one experiment with one seed.
 
 use std::path::PathBuf;
 
@@ -14,18 +14,18 @@ use crate::training::training_loop::End;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The experiment file (TOML).
+    /// Experiment file (TOML); FILE.toml#ROW for a row of a file with a [grid].
     experiment: PathBuf,
     /// Change a value of the experiment: --set training.steps=100. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Change the experiment's seed.
+    /// Train with this seed instead of the experiment's.
     #[arg(long)]
     seed: Option<u64>,
-    /// Go on from the last whole checkpoint.
+    /// Resume an interrupted run from its last complete checkpoint.
     #[arg(long)]
     resume: bool,
-    /// Folder of the run folders.
+    /// Directory in which runs are stored.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     runs: PathBuf,
     /// Print JSON.
@@ -48,28 +48,28 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
     let folder = RunFolder::of(&arguments.runs, &experiment);
     if arguments.resume && !folder.exists() {
-        tracing::warn!("there is no {} to go on with: it is begun", folder.path().display());
+        tracing::warn!("{} does not exist: starting a new run", folder.path().display());
     }
     let device = context.open_device()?;
     let session = context.session(&device);
     let Trained { end, state } = train(&session, &experiment, &folder, arguments.resume)?;
     let run = folder.path().display().to_string();
-    let (word, told) = match end {
+    let (word, outcome) = match end {
         End::Steps => ("steps", "all steps done"),
-        End::Patience => ("patience", "no better validation for long enough"),
+        End::Patience => ("patience", "stopped early"),
         End::Interrupted => ("interrupted", "interrupted and saved"),
     };
     if arguments.json {
         print_json(&Summary { run: run.clone(), end: word, state: &state })?;
     } else if experiment.cross_validation.is_some() {
         print(&format!(
-            "{run}: every track held out once, accuracy {}, {:.0} s\n",
+            "{run}: cross-validation accuracy {}, {:.0} s\n",
             number(state.best.map(|best| best.value)),
             state.seconds
         ))?;
     } else {
         print(&format!(
-            "{run}: {told} after {} steps and {:.0} s; best {} {} at step {}\n",
+            "{run}: {outcome} after {} steps and {:.0} s; best {} {} at step {}\n",
             state.step,
             state.seconds,
             experiment.training.metric,
@@ -83,10 +83,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// How to go on after Ctrl-C.
+/// How to resume after Ctrl-C.
 fn interrupted(experiment: &std::path::Path) -> Error {
     Error::Interrupted(format!(
-        "interrupted; go on with `tonotopy train {} --resume` and the same --set and --seed",
+        "interrupted; resume with `tonotopy train {} --resume` and the same --set and --seed",
         experiment.display()
     ))
 }

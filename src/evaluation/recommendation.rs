@@ -5,11 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::prepare::Prepared;
 use crate::error::{Error, Result};
-use crate::evaluation::metrics::recommendation::{
-    Options, RecommendationScores, score_recommendation,
-};
+use crate::evaluation::metrics::retrieval::{Options, RecommendationScores, score_recommendation};
 use crate::evaluation::similar_tracks::{self, SimilarTracks};
-use crate::evaluation::tag_probe::{self, TagCheck};
+use crate::evaluation::tag_probe::{self, TagProbe};
 use crate::evaluation::track_predictions::Outcome;
 use crate::listening::item_lists::ItemLists;
 use crate::listening::latent_factors::LatentFactors;
@@ -44,7 +42,7 @@ pub struct Recommendation {
     /// What the tracks' factors know of their tags, beside what their places do where the model gives
     /// places instead of factors; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tags_from_factors: Option<TagCheck>,
+    pub tags_from_factors: Option<TagProbe>,
     /// Absent in runs of earlier versions, where tracks are too few, and where they have places, in
     /// which users have no usage patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -30,7 +30,7 @@ const C: f64 = 1.0;
 
 /// What two kinds of factors of the same tracks know of their tags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TagCheck {
+pub struct TagProbe {
     /// Tracks whose factors are compared, with and without tags.
     pub n_tracks: usize,
     /// Tags that were looked at.
@@ -72,7 +72,7 @@ pub fn check(
     listening: &Matrix,
     predicted: &Matrix,
     seed: u64,
-) -> Result<TagCheck> {
+) -> Result<TagProbe> {
     let mut counts: Vec<(usize, usize)> = (0..names.len()).map(|tag| (0, tag)).collect();
     tags.iter().flatten().for_each(|&tag| counts[tag].0 += 1);
     let carried = counts.iter().filter(|(count, _)| *count > 0).count();
@@ -93,7 +93,7 @@ pub fn check(
         Ok((names[tag].clone(), found))
     };
     let per_tag: BTreeMap<String, TagAuc> = counts.par_iter().map(one).collect::<Result<_>>()?;
-    Ok(TagCheck {
+    Ok(TagProbe {
         n_tracks: tags.len(),
         n_tags: per_tag.len(),
         n_tags_left_out: left_out,

@@ -9,9 +9,8 @@ use crate::error::{Error, Result};
 use crate::evaluation::metrics::{self, Scores, Targets};
 use crate::evaluation::recommendation::{matrix, rank};
 use crate::evaluation::track_predictions::Outcome;
-use crate::experiment::METRICS;
+use crate::experiment::{Loss, METRICS};
 use crate::listening::matrix::Matrix;
-use crate::training::loss::Loss;
 use crate::training::state::{Best, LoopState};
 use crate::training::weighted_prediction_error::Listeners;
 

@@ -20,12 +20,12 @@
 //!   others apart
 //! - `page`: the page
 
+mod map_page;
 mod neighbours;
-mod page;
 mod repulsion;
 mod tsne;
 
-pub use page::{Page, page, render};
+pub use map_page::{Page, page, render};
 pub use tsne::{Tsne, TsneConfig, tsne};
 
 use crate::listening::item_lists::ItemListError;

@@ -1,21 +1,21 @@
-//! What learned filters have become: their spectra, and how alike the filters of a pool are.
+//! Spectra of learned filters, and the similarity of the filters of a pool.
 
 use std::sync::Arc;
 
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::data::{Filters, ReportError};
+use super::evaluated_run::{Filters, ReportError};
 
-/// Spectra have at least this many points: interpolation by zero-padding.
+/// Minimum FFT length: shorter filters are zero-padded.
 const MIN_FFT: usize = 4096;
-/// Pairs of filters of different pools that are compared, at most.
+/// Most pairs of filters from different pools that are compared.
 const MAX_CHANCE_PAIRS: usize = 4000;
 
 /// The centre of band `index` of `bands` on the mel scale between 0 and `f_max`, in Hz.
 ///
-/// The scale is `2595 log10(1 + f / 700)`; centres are at equal distances on it, with half a
-/// triangle to spare at either end, as in a mel filterbank.
+/// The scale is `2595 log10(1 + f / 700)`. The centres are equally spaced on it, as in a mel
+/// filterbank.
 ///
 /// # References
 /// O'Shaughnessy, "Speech communication: human and machine", 1987, p. 150.
@@ -29,22 +29,21 @@ pub fn mel_centre(index: usize, bands: usize, f_max: f64) -> f64 {
 #[derive(Clone, Debug)]
 pub struct FilterBank {
     filters: Filters,
-    /// Magnitudes `[filter, bin]`, row-major; the peak of each filter is 1, a filter of zeros
-    /// stays 0.
+    /// Magnitudes `[filter, bin]`, row-major, scaled to a peak of 1 per filter; all 0 for a filter of
+    /// zeros.
     magnitudes: Vec<f32>,
     bins: usize,
-    /// Frequency of the peak in Hz; `None` of a filter of zeros, or with a weight that is not
-    /// finite.
+    /// Frequency of the peak in Hz; `None` if all weights are 0, or one is not finite.
     dominant: Vec<Option<f64>>,
-    /// Filters by rising dominant frequency, those without one last.
+    /// Filters in ascending order of dominant frequency, those without one last.
     order: Vec<usize>,
 }
 
 impl FilterBank {
-    /// Transforms the filters of `run`.
+    /// Computes the spectra of the filters of `run`.
     ///
     /// # Errors
-    /// If the weights do not fit the shape that they are said to have.
+    /// If the weights do not fit their shape.
     pub fn new(run: &str, filters: &Filters) -> Result<Self, ReportError> {
         let (length, weights) = (filters.length, filters.weights.len());
         let whole = length > 0 && weights > 0 && weights.is_multiple_of(length);
@@ -63,7 +62,6 @@ impl FilterBank {
             let size = pool.size;
             return Err(ReportError::PoolSize { run: run.to_owned(), filters: count, size });
         }
-        // A filter too long for twice its length in memory cannot have been loaded.
         let points = (2 * length).next_power_of_two().max(MIN_FFT);
         let transform = RealFftPlanner::<f32>::new().plan_fft_forward(points);
         let (mut input, mut output) = (transform.make_input_vec(), transform.make_output_vec());
@@ -91,17 +89,17 @@ impl FilterBank {
         Ok(Self { filters: filters.clone(), magnitudes, bins, dominant, order })
     }
 
-    /// How many filters there are.
+    /// Number of filters.
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Never: a bank has at least one filter.
+    /// Always `false`: a bank has at least one filter.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
-    /// The filters as they were handed in.
+    /// The filters.
     pub fn filters(&self) -> &Filters {
         &self.filters
     }
@@ -116,18 +114,17 @@ impl FilterBank {
         self.dominant[filter]
     }
 
-    /// Filters by rising dominant frequency.
+    /// Filters in ascending order of dominant frequency.
     pub fn order(&self) -> &[usize] {
         &self.order
     }
 
-    /// Half of the sample rate, in Hz.
+    /// Half the sample rate in Hz.
     pub fn nyquist(&self) -> f64 {
         f64::from(self.filters.sample_rate) / 2.0
     }
 
-    /// The largest magnitude of `filter` in each of `rows` equal bands from 0 to the Nyquist
-    /// frequency.
+    /// The largest magnitude of `filter` in each of `rows` equal bands from 0 to the Nyquist frequency.
     pub fn bands(&self, filter: usize, rows: usize) -> Vec<f32> {
         let spectrum = &self.magnitudes[filter * self.bins..][..self.bins];
         (0..rows)
@@ -139,14 +136,14 @@ impl FilterBank {
             .collect()
     }
 
-    /// The share of filters whose dominant frequency is below `hertz`; `None` if none has one.
+    /// Share of filters with a dominant frequency below `hertz`; `None` if no filter has one.
     pub fn share_below(&self, hertz: f64) -> Option<f64> {
         let known: Vec<f64> = self.dominant.iter().copied().flatten().collect();
         let below = known.iter().filter(|&&frequency| frequency < hertz).count();
         (!known.is_empty()).then(|| below as f64 / known.len() as f64)
     }
 
-    /// How alike the filters of each pool are; `None` where filters are not pooled.
+    /// Similarity of the filters of each pool; `None` where filters are not pooled.
     ///
     /// # Errors
     /// If the transform fails.
@@ -160,8 +157,8 @@ impl FilterBank {
         for first in (0..self.len()).step_by(pool.size) {
             let members: Vec<usize> = (first..first + pool.size).collect();
             let energy = |filter: &usize| aligner.norms[*filter];
-            let loudest = members.iter().copied().max_by(|a, b| energy(a).total_cmp(&energy(b)));
-            let anchor = loudest.unwrap_or(first);
+            let strongest = members.iter().copied().max_by(|a, b| energy(a).total_cmp(&energy(b)));
+            let anchor = strongest.unwrap_or(first);
             let aligned: Vec<Aligned> =
                 members.iter().map(|&filter| aligner.align(anchor, filter)).collect();
             let others = aligned.iter().filter(|a| a.filter != anchor).filter_map(|a| a.similarity);
@@ -177,7 +174,7 @@ impl FilterBank {
         Ok(Some(PoolFits { pools, chance }))
     }
 
-    /// The median similarity of filters of different pools.
+    /// Median similarity of filters from different pools.
     fn chance(&self, size: usize, aligner: &mut Aligner) -> Option<f64> {
         let count = self.len();
         let all = count * count.saturating_sub(1) / 2;
@@ -191,7 +188,7 @@ impl FilterBank {
     }
 }
 
-/// Scales a spectrum to a peak of 1 and says where it is.
+/// Scales a spectrum to a peak of 1 and returns the bin of the peak.
 fn normalise(row: &mut [f32]) -> Option<usize> {
     if row.iter().any(|value| !value.is_finite()) {
         row.fill(0.0);
@@ -207,7 +204,7 @@ fn normalise(row: &mut [f32]) -> Option<usize> {
     Some(peak)
 }
 
-/// Where the parabola through a peak and its neighbours has its vertex, in bins.
+/// Vertex of the parabola through a peak and its neighbours, in bins.
 fn vertex(row: &[f32], bin: usize) -> f64 {
     let at = |bin: usize| f64::from(row[bin]);
     if bin == 0 || bin + 1 >= row.len() {
@@ -225,46 +222,46 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     Some((values[middle] + upper) / 2.0)
 }
 
-/// The pools of a front end, the most alike first.
+/// The pools of a front end, the most similar first.
 #[derive(Clone, Debug)]
 pub struct PoolFits {
-    /// By similarity; those that have none come last.
+    /// In descending order of similarity; pools without one come last.
     pub pools: Vec<PoolFit>,
-    /// Median similarity of filters that are not in one pool, to hold the pools against.
+    /// Median similarity of filters from different pools.
     pub chance: Option<f64>,
 }
 
 impl PoolFits {
-    /// Median over the pools of their similarity.
+    /// Median similarity over the pools.
     pub fn median(&self) -> Option<f64> {
         median(self.pools.iter().filter_map(|pool| pool.similarity).collect())
     }
 }
 
-/// A pool whose filters are shifted onto the one with the most energy.
+/// A pool whose filters are aligned with the filter of the most energy.
 #[derive(Clone, Debug)]
 pub struct PoolFit {
-    /// The filter that the others are shifted onto.
+    /// The filter with the most energy.
     pub anchor: usize,
-    /// In the order of the filters, the anchor among them.
+    /// All filters of the pool in order, including the anchor.
     pub members: Vec<Aligned>,
     /// Mean similarity of the other members to the anchor.
     pub similarity: Option<f64>,
 }
 
-/// A filter and how far it has to be moved.
+/// A filter and its shift.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Aligned {
-    /// Its row in the front end's weights.
+    /// Row in the weights of the front end.
     pub filter: usize,
-    /// Samples by which the filter is to be delayed to lie best on the anchor.
+    /// Delay in samples at which the filter is most similar to the anchor.
     pub shift: isize,
-    /// The cross-correlation at this shift over the product of both norms, from -1 to 1; `None`
-    /// if a filter is zero or not finite.
+    /// Normalised cross-correlation at this shift, from -1 to 1; `None` if a filter is zero or not
+    /// finite.
     pub similarity: Option<f64>,
 }
 
-/// Finds best shifts by correlation in the frequency domain.
+/// Finds the best shifts by cross-correlation in the frequency domain.
 struct Aligner {
     spectra: Vec<Vec<Complex32>>,
     norms: Vec<f64>,
@@ -277,7 +274,7 @@ struct Aligner {
 impl Aligner {
     fn new(bank: &FilterBank) -> Result<Self, String> {
         let length = bank.filters.length;
-        // Twice the length, so that no end is correlated with the other one.
+        // Twice the length, so that the correlation is not circular.
         let points = (2 * length).next_power_of_two();
         let mut planner = RealFftPlanner::<f32>::new();
         let forward: Arc<dyn RealToComplex<f32>> = planner.plan_fft_forward(points);
@@ -290,9 +287,9 @@ impl Aligner {
             norms.push(if norm.is_finite() { norm } else { 0.0 });
             input.fill(0.0);
             if norms[filter] > 0.0 {
-                // At unit norm, so that no product leaves the range of f32.
-                for (place, &tap) in input.iter_mut().zip(taps) {
-                    *place = (f64::from(tap) / norms[filter]) as f32;
+                // Scaled to unit norm, so that products stay in the range of f32.
+                for (value, &tap) in input.iter_mut().zip(taps) {
+                    *value = (f64::from(tap) / norms[filter]) as f32;
                 }
             }
             let mut output = forward.make_output_vec();
@@ -315,7 +312,7 @@ impl Aligner {
         for ((product, a), b) in self.product.iter_mut().zip(a).zip(b) {
             *product = a * b.conj();
         }
-        // Both are spectra of real signals, so these two bins are real up to rounding.
+        // The first and last bin of a real signal's spectrum are real up to rounding.
         if let Some(first) = self.product.first_mut() {
             first.im = 0.0;
         }
@@ -328,10 +325,10 @@ impl Aligner {
         let points = self.correlation.len();
         let reach = self.length as isize - 1;
         let value = |shift: isize| {
-            let place = shift.rem_euclid(points as isize) as usize;
-            f64::from(self.correlation[place]) / points as f64
+            let index = shift.rem_euclid(points as isize) as usize;
+            f64::from(self.correlation[index]) / points as f64
         };
-        // The smaller of equal shifts.
+        // Of equal values, the smallest shift.
         let best = (-reach..=reach)
             .max_by(|&a, &b| value(a).total_cmp(&value(b)).then(b.abs().cmp(&a.abs())))
             .unwrap_or(0);

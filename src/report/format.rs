@@ -1,13 +1,11 @@
-//! Numbers as people read them.
-
-use std::fmt::Write;
+//! Numbers in readable form.
 
 use crate::evaluation::spread::Spread;
 
-/// What stands where there is no number.
+/// Shown where a value is not defined.
 pub const NONE: &str = "–";
 
-/// A score from 0 to 1, with four digits.
+/// A score with four decimals.
 pub fn score(value: f64) -> String {
     format!("{value:.4}")
 }
@@ -20,9 +18,9 @@ pub fn spread(spread: &Spread) -> String {
     }
 }
 
-/// A difference, with its sign (a true minus).
+/// A difference with its sign.
 pub fn signed(value: f64) -> String {
-    // What rounds to zero has no sign.
+    // A value that rounds to zero has no sign.
     if value.abs() < 5e-5 {
         return "0.0000".into();
     }
@@ -30,12 +28,12 @@ pub fn signed(value: f64) -> String {
     format!("{sign}{:.4}", value.abs())
 }
 
-/// A whole number in groups of three digits, parted by narrow spaces that do not break.
+/// An integer of five digits or more in groups of three digits, separated by narrow no-break spaces.
 pub fn whole(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() * 2);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) && digits.len() > 4 {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && digits.len() > 4 {
             text.push('\u{202f}');
         }
         text.push(digit);
@@ -43,12 +41,12 @@ pub fn whole(value: u64) -> String {
     text
 }
 
-/// The smallest and the largest number, or the one number that both are.
+/// Two integers as a range, or one if they are equal.
 pub fn range(low: u64, high: u64) -> String {
     if low == high { whole(low) } else { format!("{} to {}", whole(low), whole(high)) }
 }
 
-/// A stretch of time in its two largest units.
+/// A duration in its two largest units.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NONE.into();
@@ -67,7 +65,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A frequency in Hz, or kHz from 1 000 on.
+/// A frequency in Hz, or in kHz from 1 kHz.
 pub fn frequency(hertz: f64) -> String {
     if hertz < 999.5 {
         return format!("{hertz:.0} Hz");
@@ -76,17 +74,15 @@ pub fn frequency(hertz: f64) -> String {
     format!("{} kHz", text.trim_end_matches(".00"))
 }
 
-/// A share in percent, with a decimal only where it takes one.
+/// A fraction in percent, with a decimal if it is not an integer.
 pub fn percent(share: f64) -> String {
     let text = format!("{:.1}", share * 100.0);
     format!("{}\u{a0}%", text.trim_end_matches(".0"))
 }
 
-/// `1 seed`, `3 seeds`.
+/// A number with its noun: `1 seed`, `3 seeds`.
 pub fn count(number: usize, noun: &str) -> String {
-    let mut text = whole(number as u64);
-    let _ = write!(text, " {noun}{}", if number == 1 { "" } else { "s" });
-    text
+    format!("{} {noun}{}", whole(number as u64), if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -94,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_formatted() {
         assert_eq!(whole(999), "999");
         assert_eq!(whole(5329), "5329");
         assert_eq!(whole(74_974), "74\u{202f}974");

@@ -1,38 +1,41 @@
-//! Runs compared: one HTML page that needs no network, the same comparison as text, and as JSON.
+//! Comparison of runs: one HTML page that needs no network, tables in plain text, and JSON.
 //!
-//! [`render`] makes the page from [`RunSummary`]s; [`Analysis`] holds the numbers that all three
-//! forms show. Runs are compared only where they were evaluated on the same tracks, tags and truth.
+//! [`write()`] loads [`EvaluatedRun`]s, computes their [`Analysis`], and writes the page. Runs are
+//! compared only if they were evaluated on the same tracks, tags and targets.
 //!
-//! - `data`: what a run has to hand over; `load`: how it is read from run folders
-//! - `analysis`: groups of runs, spread over seeds, differences with intervals
-//! - `learning`, `operating`: learning curves; ROC and precision-recall curves
-//! - `filters`: spectra of learned filters, similarity of the filters of a pool
-//! - `svg`, `png`: axes, lines and heat maps; `figures`: the charts made of them
-//! - `page`, `terminal`: the forms
+//! - `load`, `evaluated_run`: what is read of a run
+//! - `analysis`: groups of runs, scores over seeds, differences with confidence intervals
+//! - `settings`: the settings that differ, and the grid of a sweep
+//! - `learning_curves`, `roc_pr`, `filters`: the data of the charts
+//! - `figures`, `filter_figures`, `multiscale_figures`, `recommendation_tables`: their HTML
+//! - `svg`, `heat_map`, `tables`, `format`: axes and lines, images, tables, numbers
+//! - `report_page`: the page and the plain text
+//! - `taggram`: tag probabilities over time as an SVG file
 
 mod analysis;
-mod data;
+mod evaluated_run;
 mod figures;
+mod filter_figures;
 mod filters;
 pub(crate) mod format;
-mod learning;
+mod heat_map;
+mod learning_curves;
 mod load;
-mod multiscale;
-mod operating;
-mod page;
-pub(crate) mod png;
-mod recommendation;
+mod multiscale_figures;
+mod recommendation_tables;
+mod report_page;
+mod roc_pr;
+mod settings;
 mod svg;
+mod tables;
 pub mod taggram;
-mod terminal;
 
-pub use analysis::{Analysis, Difference, Group, Metric, Section, TagRow};
-pub use data::{Filters, Pool, Quarantined, ReportError, RunSummary, Task};
-pub(crate) use figures::{DARK, LIGHT};
-pub use filters::{FilterBank, PoolFit, PoolFits, mel_centre};
+pub use analysis::{Analysis, Bound, Difference, Group, Metric, ScoredTag, Section};
+pub use evaluated_run::{
+    EvaluatedRun, Filters, Multiscale, Patches, Pool, QuarantinedFile, ReportError, Task,
+};
 pub use load::{Comparison, write};
-pub use page::{Options, render, render_analysis};
-pub use terminal::text;
+pub use report_page::{render, text};
 
 #[cfg(test)]
 mod sample;

@@ -1,10 +1,10 @@
-//! Axes and lines as inline SVG. Colours are CSS classes, so that both themes can set them.
+//! Axes and lines as inline SVG. Colours are CSS classes, which both themes define.
 
 use std::fmt::Write;
 
 use maud::{Markup, html};
 
-/// One axis: where a range of values lies in pixels.
+/// An axis, which maps values to pixels.
 #[derive(Clone, Debug)]
 pub struct Axis {
     label: String,
@@ -16,14 +16,14 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// An axis over at least `low..=high`, widened to whole ticks if `round`.
+    /// An axis over at least `low..=high`, extended to whole ticks if `round`.
     pub fn new(label: &str, low: f64, high: f64, round: bool, ticks: usize) -> Self {
         let (mut low, mut high) = if low.is_finite() && high.is_finite() {
             (low.min(high), low.max(high))
         } else {
             (0.0, 1.0)
         };
-        // A range of no width, or one that the numbers do not resolve.
+        // An empty range, or one below the resolution of the numbers.
         if high - low <= low.abs().max(high.abs()) * 1e-9 {
             let spare = if low == 0.0 { 0.5 } else { low.abs() * 0.05 };
             (low, high) = (low - spare, high + spare);
@@ -38,18 +38,18 @@ impl Axis {
             .map(|index| (first + f64::from(index)) * step)
             .take_while(|&tick| tick <= high + 1e-9 * step)
             .take(50)
-            // What should be zero is not 1e-17.
+            // Rounding errors around zero become zero.
             .map(|tick| if tick.abs() < step * 1e-6 { 0.0 } else { tick })
             .collect();
         Self { label: label.to_owned(), low, high, from: 0.0, to: 1.0, ticks }
     }
 
     /// The pixel of a value.
-    pub fn place(&self, value: f64) -> f64 {
+    pub fn pixel(&self, value: f64) -> f64 {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// For an axis without values of its own.
+    /// Removes the ticks, for an axis without a scale.
     pub fn clear_ticks(&mut self) {
         self.ticks.clear();
     }
@@ -70,7 +70,7 @@ fn nice_step(rough: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
-/// A tick with as many decimals as its neighbours differ in; thousands and millions abbreviated.
+/// A tick with as many decimals as the step needs; thousands and millions are abbreviated.
 fn tick_text(value: f64, step: f64) -> String {
     for (unit, name) in [(1e6, "M"), (1e3, "k")] {
         if step >= unit / 10.0 && value.abs() >= unit {
@@ -82,7 +82,7 @@ fn tick_text(value: f64, step: f64) -> String {
     format!("{value:.decimals$}").replace('-', "−")
 }
 
-/// A chart's outer size and the room around its plot, in pixels of its own.
+/// Size of a chart and the margins around its plot, in SVG units.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     pub width: f64,
@@ -98,13 +98,13 @@ impl Frame {
         Self { width, height, left: 52.0, right: 12.0, top: 12.0, bottom: 44.0 }
     }
 
-    /// Lays both axes along the edges of the plot.
+    /// Places both axes along the edges of the plot.
     pub fn fit(&self, x: &mut Axis, y: &mut Axis) {
         (x.from, x.to) = (self.left, self.width - self.right);
         (y.from, y.to) = (self.height - self.bottom, self.top);
     }
 
-    /// The picture: axes, grid, and `content` on them. `description` is read out in its stead.
+    /// The chart: axes, grid, and `content` above them. Screen readers read `description`.
     pub fn draw(&self, description: &str, x: &Axis, y: &Axis, content: &Markup) -> Markup {
         let (left, right) = (self.left, self.width - self.right);
         let (top, bottom) = (self.top, self.height - self.bottom);
@@ -115,16 +115,16 @@ impl Frame {
                 data-x-label=(x.label) data-plot=(format!("{left} {top} {right} {bottom}")) {
                 g class="grid" {
                     @for &tick in &y.ticks {
-                        line x1=(px(left)) x2=(px(right)) y1=(px(y.place(tick))) y2=(px(y.place(tick))) {}
+                        line x1=(px(left)) x2=(px(right)) y1=(px(y.pixel(tick))) y2=(px(y.pixel(tick))) {}
                     }
                 }
                 g class="ticks" {
                     @for &tick in &y.ticks {
-                        text x=(px(left - 7.0)) y=(px(y.place(tick) + 4.0)) text-anchor="end" { (y.text(tick)) }
+                        text x=(px(left - 7.0)) y=(px(y.pixel(tick) + 4.0)) text-anchor="end" { (y.text(tick)) }
                     }
                     @for &tick in &x.ticks {
-                        line x1=(px(x.place(tick))) x2=(px(x.place(tick))) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
-                        text x=(px(x.place(tick))) y=(px(bottom + 17.0)) text-anchor="middle" { (x.text(tick)) }
+                        line x1=(px(x.pixel(tick))) x2=(px(x.pixel(tick))) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
+                        text x=(px(x.pixel(tick))) y=(px(bottom + 17.0)) text-anchor="middle" { (x.text(tick)) }
                     }
                 }
                 (content)
@@ -140,51 +140,36 @@ impl Frame {
     }
 }
 
-/// Lower and upper value and their pixels, for the script that reads values off the lines.
+/// Lowest and highest value and their pixels, for the script that shows values under the pointer.
 fn axis_data(axis: &Axis) -> String {
     format!("{} {} {} {}", axis.low, axis.high, px(axis.from), px(axis.to))
 }
 
-/// A pixel to a tenth, without needless digits; nothing that is not finite gets into a path.
+/// A coordinate rounded to tenths, in the shortest form; 0 if it is not finite.
 pub fn px(value: f64) -> String {
     let tenths = (value * 10.0).round();
-    let tenths = if tenths.is_finite() { tenths.clamp(-1e7, 1e7) as i64 } else { 0 };
-    let mut text = (tenths / 10).to_string();
-    if tenths % 10 != 0 {
-        if tenths < 0 && tenths > -10 {
-            text = "-0".into();
-        }
-        let _ = write!(text, ".{}", (tenths % 10).abs());
-    }
-    text
+    let tenths = if tenths.is_finite() { tenths.clamp(-1e7, 1e7) } else { 0.0 };
+    // Adding 0 turns -0 into 0.
+    format!("{}", tenths / 10.0 + 0.0)
 }
 
-/// The path through `points` (values on the axes), parted where one is not finite.
+/// The path through `points` (values on the axes), with a gap where a value is not finite.
 pub fn line(points: impl IntoIterator<Item = (f64, f64)>, x: &Axis, y: &Axis) -> String {
     let mut path = String::new();
-    let (mut open, mut length) = (false, 0);
-    // A dot for a lone point, which a path would not show.
-    let close = |path: &mut String, length: usize| {
-        if length == 1 {
-            path.push_str("h0");
-        }
-    };
+    // Points since the last gap.
+    let mut length = 0;
+    // A single point becomes a line of length 0, which is drawn as a dot.
+    let end = |path: &mut String, length| path.push_str(if length == 1 { "h0" } else { "" });
     for (a, b) in points {
-        if !(a.is_finite() && b.is_finite()) {
-            if open {
-                close(&mut path, length);
-            }
-            open = false;
-            continue;
+        if a.is_finite() && b.is_finite() {
+            let command = if length == 0 { 'M' } else { 'L' };
+            let _ = write!(path, "{command}{} {}", px(x.pixel(a)), px(y.pixel(b)));
+            length += 1;
+        } else {
+            end(&mut path, std::mem::take(&mut length));
         }
-        length = if open { length + 1 } else { 1 };
-        path.push(if open { 'L' } else { 'M' });
-        let _ = write!(path, "{} {}", px(x.place(a)), px(y.place(b)));
-        open = true;
     }
-    if open {
-        close(&mut path, length);
-    }
+    end(&mut path, length);
     path
 }
 
@@ -198,7 +183,7 @@ pub fn area(points: &[(f64, f64, f64)], x: &Axis, y: &Axis) -> String {
     format!("{}Z", line(upper.chain(lower), x, y))
 }
 
-/// Lowest and highest of the finite values.
+/// Lowest and highest finite value.
 pub fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     values.into_iter().filter(|value| value.is_finite()).fold(None, |range, value| {
         let (low, high) = range.unwrap_or((value, value));
@@ -225,19 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn no_range_breaks_an_axis() {
+    fn every_range_has_an_axis() {
         let odd = [(0.0, 0.0), (5.0, 5.0), (-1e300, 1e300), (1e-300, 2e-300), (3.0, 1.0)];
         for (low, high) in odd.into_iter().chain([(f64::NAN, 1.0), (0.0, f64::INFINITY)]) {
             let mut axis = Axis::new("", low, high, true, 5);
             (axis.from, axis.to) = (0.0, 100.0);
             let (low, high) = (axis.low, axis.high);
             assert!(low < high && axis.ticks.len() <= 50, "{axis:?}");
-            assert!((axis.place(low), axis.place(high)) == (0.0, 100.0), "{axis:?}");
+            assert!((axis.pixel(low), axis.pixel(high)) == (0.0, 100.0), "{axis:?}");
         }
     }
 
     #[test]
-    fn paths_part_at_gaps() {
+    fn paths_have_gaps_at_values_that_are_not_finite() {
         let (mut x, mut y) =
             (Axis::new("", 0.0, 10.0, false, 5), Axis::new("", 0.0, 1.0, false, 5));
         (x.from, x.to, y.from, y.to) = (0.0, 100.0, 50.0, 0.0);
@@ -248,13 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn pixels_are_short() {
+    fn coordinates_are_short() {
         let shown: Vec<String> = [1.0, 2.25, -0.04, -0.3, f64::NAN, -7.5].map(px).into();
         assert_eq!(shown, ["1", "2.3", "0", "-0.3", "0", "-7.5"]);
     }
 
     #[test]
-    fn the_extent_passes_over_what_is_not_finite() {
+    fn the_extent_ignores_values_that_are_not_finite() {
         assert_eq!(extent([f64::NAN, 2.0, -1.0, f64::INFINITY]), Some((-1.0, 2.0)));
         assert_eq!(extent([f64::NAN]), None);
     }

@@ -1,37 +1,38 @@
-//! Tags over time as a picture.
+//! Taggrams: tag probabilities over time as an SVG file.
 
 use maud::{PreEscaped, html};
 
-use crate::report::{DARK, LIGHT, png};
+use super::figures::shorten;
+use super::heat_map::{self, DARK, LIGHT, Rgb};
 
-/// What is drawn.
+/// The data of a taggram.
 pub struct Taggram<'a> {
-    /// Heading: which file.
+    /// Heading, such as the name of the file.
     pub title: &'a str,
     /// Names of the columns of `values`.
     pub tags: &'a [String],
-    /// `[window, tag]`, probabilities.
+    /// Probabilities, `[window][tag]`.
     pub values: &'a [Vec<f32>],
-    /// From one window to the next, in seconds.
+    /// Time from one window to the next in seconds.
     pub hop_s: f64,
-    /// Of a window, in seconds.
+    /// Length of a window in seconds.
     pub window_s: f64,
 }
 
-/// Rows that are drawn: the tags that are highest at any time.
+/// Most tags that are drawn: those with the highest probability at any time.
 const ROWS: usize = 16;
 
-/// Most columns of pixels; longer recordings show the largest value of neighbouring windows.
+/// Most columns of pixels; a column of a longer recording shows the maximum of several windows.
 const COLUMNS: usize = 2_000;
 
-/// Height of a row, room for names, width of the rows, room for the heading, in pixels.
+/// Height of a row, width of the names, width of the rows and height of the heading, in pixels.
 const ROW: f64 = 20.0;
 const LEFT: f64 = 150.0;
 const WIDTH: f64 = 760.0;
 const TOP: f64 = 46.0;
 
 impl Taggram<'_> {
-    /// The picture as an SVG file, light or dark as its viewer is.
+    /// The taggram as an SVG file with a light and a dark theme.
     pub fn to_svg(&self) -> String {
         let peak = |tag: usize| self.values.iter().map(|window| window[tag]).fold(0.0, f32::max);
         let mut order: Vec<usize> = (0..self.tags.len()).collect();
@@ -46,24 +47,23 @@ impl Taggram<'_> {
                 pixels.push((255.0 * value.clamp(0.0, 1.0)).round() as u8);
             }
         }
-        // Every window is drawn as wide as the way to the next one; the last is as long as it is.
         let seconds = self.values.len() as f64 * self.hop_s;
         let height = ROW * order.len() as f64;
         let bottom = TOP + height;
         let x = |time: f64| LEFT + WIDTH * time / seconds.max(1e-9);
         let ticks = ticks(seconds);
-        let picture = |class: &str, stops: &[png::Rgb]| {
-            let uri = png::data_uri(columns, order.len(), &pixels, &png::ramp(stops));
+        let picture = |class: &str, stops: &[Rgb]| {
+            let uri = heat_map::data_uri(columns, order.len(), &pixels, stops);
             html! {
                 image class=(class) x=(LEFT) y=(TOP) width=(WIDTH) height=(height)
                     preserveAspectRatio="none" href=(uri) {}
             }
         };
-        let legend = |class: &str, stops: &[png::Rgb]| {
+        let legend = |class: &str, stops: &[Rgb]| {
             let values: Vec<u8> = (0..=255).collect();
             html! {
                 image class=(class) x=(LEFT + WIDTH - 120.0) y=(bottom + 34.0) width="90" height="8"
-                    preserveAspectRatio="none" href=(png::data_uri(256, 1, &values, &png::ramp(stops))) {}
+                    preserveAspectRatio="none" href=(heat_map::data_uri(256, 1, &values, stops)) {}
             }
         };
         let about = format!("Probabilities of {} tags over {seconds:.0} seconds", order.len());
@@ -77,7 +77,7 @@ impl Taggram<'_> {
                 @for (row, &tag) in order.iter().enumerate() {
                     text x=(LEFT - 8.0) y=(TOP + ROW * (row as f64 + 0.5) + 4.0) text-anchor="end" {
                         title { (self.tags[tag]) }
-                        (shortened(&self.tags[tag]))
+                        (shorten(&self.tags[tag], 22))
                     }
                 }
                 @for tick in &ticks {
@@ -85,7 +85,7 @@ impl Taggram<'_> {
                     text x=(x(*tick)) y=(bottom + 17.0) text-anchor="middle" { (clock(*tick)) }
                 }
                 text class="faint" x=(LEFT) y=(bottom + 42.0) {
-                    (format!("each column is the {:.1} s from there on", self.window_s))
+                    (format!("each column covers the {:.1} s that follow", self.window_s))
                 }
                 text x=(LEFT + WIDTH - 126.0) y=(bottom + 42.0) text-anchor="end" { "0" }
                 (legend("light", &LIGHT)) (legend("dark", &DARK))
@@ -101,7 +101,7 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#222}.title{font-s
     @media(prefers-color-scheme:dark){text{fill:#ddd}.faint{fill:#999}.page{fill:#16181c}.light{display:none}\
     .dark{display:inline}}";
 
-/// At most ten round times.
+/// About ten round times in seconds.
 fn ticks(seconds: f64) -> Vec<f64> {
     const STEPS: [f64; 14] = [
         0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0,
@@ -110,7 +110,7 @@ fn ticks(seconds: f64) -> Vec<f64> {
     (0..=(seconds / step) as usize).map(|tick| tick as f64 * step).take(100).collect()
 }
 
-/// Minutes and seconds, as a player shows them.
+/// A time as `minutes:seconds`.
 pub fn clock(seconds: f64) -> String {
     let tenths = (10.0 * seconds).round() as u64;
     let (minutes, rest) = (tenths / 600, tenths % 600);
@@ -120,20 +120,12 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
-/// As much of a name as fits beside the picture.
-fn shortened(name: &str) -> String {
-    match name.chars().count() {
-        0..=22 => name.to_string(),
-        _ => name.chars().take(21).chain(['…']).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_highest_tags_come_first_and_names_are_escaped() {
+    fn tags_are_ordered_by_their_maximum_and_escaped() {
         let tags: Vec<String> = ["low", "<script>", "mid"].map(String::from).to_vec();
         let values = vec![vec![0.1, 0.9, 0.2], vec![0.05, 0.3, 0.5]];
         let svg =
@@ -145,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn clocks_read_as_on_a_player() {
+    fn times_are_minutes_and_seconds() {
         let found = [0.0, 59.96, 61.5, 3_600.0].map(clock);
         assert_eq!(found, ["0:00", "1:00", "1:01.5", "60:00"]);
     }
 
     #[test]
-    fn ticks_are_few_whatever_the_length() {
+    fn recordings_of_any_length_have_few_ticks() {
         for seconds in [0.1, 3.0, 29.0, 300.0, 36_000.0] {
             assert!((1..=11).contains(&ticks(seconds).len()), "{seconds}");
         }

@@ -1,30 +1,36 @@
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
-use super::analysis::{Metric, TagRow};
-use super::data::{Multiscale, Patches};
+use super::filters::{FilterBank, mel_centre};
 use super::sample::{self, SAMPLE_RATE};
 use super::*;
 use crate::evaluation::bootstrap::Bootstrap;
-use crate::evaluation::metrics::recommendation::RecommendationScores;
+use crate::evaluation::metrics::retrieval::RecommendationScores;
 use crate::evaluation::metrics::score;
 use crate::evaluation::predictions::Predictions;
 use crate::evaluation::recommendation::Recommendation;
 use crate::evaluation::similar_tracks::{Example, SimilarTracks};
-use crate::evaluation::tag_probe::{TagAuc, TagCheck};
+use crate::evaluation::tag_probe::{TagAuc, TagProbe};
 use crate::training::log::LogLine;
 
-fn quick() -> Options {
-    Options { bootstrap: Bootstrap { resamples: 40, ..Bootstrap::default() }, ..Options::default() }
+const COMMAND: &str = "tonotopy report runs/* --out report";
+
+/// With few resamples, for speed.
+fn analyse(runs: &[EvaluatedRun]) -> Result<Analysis, ReportError> {
+    Analysis::new(runs, &Bootstrap { resamples: 40, ..Bootstrap::default() })
 }
 
-fn small() -> Vec<RunSummary> {
+fn rendered(runs: &[EvaluatedRun]) -> Result<String, ReportError> {
+    render(&analyse(runs)?, runs, COMMAND)
+}
+
+fn small() -> Vec<EvaluatedRun> {
     let targets = sample::targets(120, 6);
     let run = |group: &str, skill, seed| sample::run(group, skill, seed, &targets);
     vec![run("mel", 2.5, 1), run("mel", 2.5, 2), run("raw", 0.8, 1), run("raw", 0.8, 2)]
 }
 
-/// Every tag is closed by its own, no path holds NaN, no attribute is left open.
+/// Checks that every HTML tag and attribute is closed, no path contains NaN, and nothing is fetched.
 #[track_caller]
 fn assert_sound(page: &str) {
     const VOID: &[&str] = &["meta", "br", "!DOCTYPE"];
@@ -59,7 +65,7 @@ fn assert_sound(page: &str) {
 }
 
 #[test]
-fn a_sinusoid_peaks_at_its_frequency() {
+fn the_spectrum_of_a_sinusoid_has_its_peak_at_the_frequency() {
     let length = 256;
     for hertz in [437.0, 1000.0, 3210.5] {
         let taps = (0..length).map(|tap| {
@@ -80,7 +86,7 @@ fn a_sinusoid_peaks_at_its_frequency() {
 }
 
 #[test]
-fn spectra_are_the_definition() {
+fn spectra_equal_the_fourier_transform_by_definition() {
     let filters = sample::filters(2, 32, None, 5);
     let bank = FilterBank::new("r", &filters).unwrap();
     let magnitude = |bin: usize| {
@@ -100,7 +106,7 @@ fn spectra_are_the_definition() {
 }
 
 #[test]
-fn filters_are_sorted_and_the_silent_come_last() {
+fn filters_are_sorted_and_those_without_a_spectrum_come_last() {
     let mut filters = sample::filters(32, 128, None, 1);
     filters.weights[..128].fill(0.0);
     filters.weights[128] = f32::NAN;
@@ -132,7 +138,7 @@ fn mel_centres_follow_the_formula() {
 }
 
 #[test]
-fn a_shifted_copy_is_found_with_its_shift() {
+fn shifted_copies_have_similarity_1_and_their_shift() {
     let length = 128;
     let noise: Vec<f32> = (0..64).map(|i| sample::normal(9, i) as f32).collect();
     let mut weights = vec![0.0; 4 * length];
@@ -149,7 +155,7 @@ fn a_shifted_copy_is_found_with_its_shift() {
     let [fit] = fits.pools.as_slice() else { panic!("one pool") };
     assert_eq!(fit.anchor, 0);
     let shifts: Vec<isize> = fit.members[..3].iter().map(|member| member.shift).collect();
-    // The second stands 17 samples late, so it is to be moved back by 17.
+    // The second filter is 17 samples late.
     assert_eq!(shifts, [0, -17, 17]);
     for member in &fit.members[..3] {
         assert!((member.similarity.unwrap() - 1.0).abs() < 1e-5, "{member:?}");
@@ -169,7 +175,7 @@ fn a_shifted_copy_is_found_with_its_shift() {
 }
 
 #[test]
-fn pools_of_copies_stand_out_from_chance() {
+fn pools_of_copies_are_more_similar_than_other_pairs() {
     let bank = FilterBank::new("r", &sample::filters(64, 256, Some(4), 3)).unwrap();
     let fits = bank.pool_fits("r").unwrap().unwrap();
     assert_eq!(fits.pools.len(), 16);
@@ -178,7 +184,7 @@ fn pools_of_copies_stand_out_from_chance() {
 }
 
 #[test]
-fn filters_that_do_not_fit_are_refused() {
+fn weights_that_do_not_fit_their_shape_are_an_error() {
     let good = sample::filters(8, 16, None, 1);
     let bad = [
         Filters { length: 0, ..good.clone() },
@@ -198,11 +204,11 @@ fn filters_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn the_area_under_the_macro_curves_is_the_macro_score() {
+fn the_area_under_macro_curves_is_the_macro_score() {
     let runs = small();
     let (a, b) = (&runs[0], &runs[1]);
-    let tags = operating::per_tag(&[a, b]).unwrap();
-    let curves = operating::mean(tags.iter().flatten()).unwrap();
+    let tags = roc_pr::per_tag(&[a, b]).unwrap();
+    let curves = roc_pr::mean(tags.iter().flatten()).unwrap();
     let scores = [a, b].map(|run| score(&run.predictions, &run.targets, "", "").unwrap());
     let mean = |f: &dyn Fn(&crate::evaluation::metrics::Scores) -> Option<f64>| {
         scores.iter().map(|s| f(s).unwrap()).sum::<f64>() / 2.0
@@ -210,24 +216,21 @@ fn the_area_under_the_macro_curves_is_the_macro_score() {
     let area = |x: &dyn Fn(usize) -> f64, y: &[f64]| -> f64 {
         (1..y.len()).map(|i| (x(i) - x(i - 1)) * (y[i] + y[i - 1]) / 2.0).sum()
     };
-    let roc = area(&operating::false_positive_rate, &curves.roc);
-    let pr = area(&operating::recall, &curves.pr);
+    let roc = area(&roc_pr::false_positive_rate, &curves.roc);
+    let pr = area(&roc_pr::recall, &curves.pr);
     assert!((roc - mean(&|s| s.roc_auc_macro)).abs() < 5e-3, "{roc}");
     assert!((pr - mean(&|s| s.pr_auc_macro)).abs() < 1e-2, "{pr}");
-    assert_eq!(
-        (curves.roc[operating::INTERVALS], curves.roc.len()),
-        (1.0, operating::INTERVALS + 1)
-    );
+    assert_eq!((curves.roc[roc_pr::INTERVALS], curves.roc.len()), (1.0, roc_pr::INTERVALS + 1));
 }
 
 #[test]
-fn the_numbers_of_a_comparison_are_those_of_the_metrics() {
+fn scores_and_differences_equal_those_of_the_metrics() {
     let runs = small();
-    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
+    let analysis = analyse(&runs).unwrap();
     let [section] = analysis.sections.as_slice() else { panic!("one section") };
     let names: Vec<&str> = section.groups.iter().map(|group| group.name.as_str()).collect();
     assert_eq!(names, ["mel", "raw"]);
-    let auc = |run: &RunSummary| {
+    let auc = |run: &EvaluatedRun| {
         score(&run.predictions, &run.targets, "", "").unwrap().roc_auc_macro.unwrap()
     };
     let (one, two) = (auc(&runs[0]), auc(&runs[1]));
@@ -250,12 +253,12 @@ fn the_numbers_of_a_comparison_are_those_of_the_metrics() {
 }
 
 #[test]
-fn many_groups_are_compared_with_the_best() {
+fn many_groups_are_compared_with_the_best_only() {
     let targets = sample::targets(60, 3);
-    let runs: Vec<RunSummary> =
+    let runs: Vec<EvaluatedRun> =
         (0..5).map(|i| sample::run(&format!("g{i}"), f64::from(i) * 0.5, 1, &targets)).collect();
-    let pairs = |runs: &[RunSummary]| {
-        let section = Analysis::new(runs, &quick().bootstrap).unwrap().sections.remove(0);
+    let pairs = |runs: &[EvaluatedRun]| {
+        let section = analyse(runs).unwrap().sections.remove(0);
         section.differences.iter().map(|d| (d.better, d.other)).collect::<Vec<_>>()
     };
     assert_eq!(pairs(&runs), [(0, 1), (0, 2), (0, 3), (0, 4)]);
@@ -263,17 +266,13 @@ fn many_groups_are_compared_with_the_best() {
 }
 
 #[test]
-fn a_whole_study_is_one_sound_page() {
+fn the_page_of_a_study_is_well_formed() {
     let heavy = std::env::var_os("TONOTOPY_REPORT_PAGE");
     let (tracks, tags) = if heavy.is_some() { (1200, 50) } else { (200, 50) };
     let runs = sample::study(tracks, tags);
-    let mut options = quick();
-    options.title = "End-to-end learning for music audio: table 1".into();
-    options.command = "tonotopy report runs/* --out report".into();
-    if heavy.is_some() {
-        options.bootstrap.resamples = 1000;
-    }
-    let page = render(&runs, &options).unwrap();
+    let resamples = if heavy.is_some() { 1000 } else { 40 };
+    let bootstrap = Bootstrap { resamples, ..Bootstrap::default() };
+    let page = render(&Analysis::new(&runs, &bootstrap).unwrap(), &runs, COMMAND).unwrap();
     assert_sound(&page);
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     for needle in [
@@ -288,34 +287,35 @@ fn a_whole_study_is_one_sound_page() {
     ] {
         assert!(page.contains(needle), "{needle}");
     }
-    // Set it to look at the page in a browser.
+    // Set the variable to view the page in a browser.
     if let Some(path) = heavy {
         std::fs::write(path, page).unwrap();
     }
 }
 
 #[test]
-fn a_command_stands_there_once() {
+fn each_command_is_shown_once() {
     let mut runs = small();
     let command = "tonotopy run experiments/quickstart";
     runs.iter_mut().for_each(|run| run.command = command.into());
-    let times = |options: &Options| render(&runs, options).unwrap().matches(command).count();
-    assert_eq!(times(&quick()), 1);
-    assert_eq!(times(&Options { command: command.into(), ..quick() }), 1);
-    assert_eq!(times(&Options { command: format!("{command} --force"), ..quick() }), 2);
+    let analysis = analyse(&runs).unwrap();
+    let times = |page: &str| render(&analysis, &runs, page).unwrap().matches(command).count();
+    assert_eq!(times(COMMAND), 1);
+    assert_eq!(times(command), 1);
+    assert_eq!(times(&format!("{command} --force")), 2);
 }
 
 #[test]
-fn one_run_alone_is_a_page() {
+fn a_single_run_has_a_page() {
     let runs = small();
-    let page = render(&runs[..1], &quick()).unwrap();
+    let page = rendered(&runs[..1]).unwrap();
     assert_sound(&page);
     assert!(!page.contains("Differences") && !page.contains("Learned filters"));
     assert!(!page.contains("Published") && page.contains("1 seed"));
 }
 
 #[test]
-fn what_is_missing_is_said_or_left_out() {
+fn missing_values_are_named_or_left_out() {
     let mut targets = sample::targets(80, 3);
     for row in targets.values.chunks_mut(3) {
         row[1] = false;
@@ -334,37 +334,37 @@ fn what_is_missing_is_said_or_left_out() {
             _ => {}
         }
     }
-    let page = render(&runs, &quick()).unwrap();
+    let page = rendered(&runs).unwrap();
     assert_sound(&page);
     for needle in [
         "2 of 3",
         "classical (0 positive)",
-        "No file was left out.",
-        "Nothing was logged.",
+        "No files were left out.",
+        "No values were logged.",
         "4 filters without a spectrum",
     ] {
         assert!(page.contains(needle), "{needle}");
     }
-    // The line of the training loss is in three parts.
+    // The training loss has two gaps.
     let paths = page.split("data-name=\"b, seed 1\" d=\"").skip(1);
     let moves = paths.map(|rest| rest[..rest.find('"').unwrap()].matches('M').count()).max();
     assert_eq!(moves, Some(3));
 }
 
 #[test]
-fn nothing_that_can_be_scored_is_still_a_page() {
+fn runs_that_cannot_be_scored_have_a_page() {
     let mut targets = sample::targets(30, 2);
     targets.values.fill(false);
     let runs = [sample::run("a", 1.0, 1, &targets), sample::run("b", 1.0, 1, &targets)];
-    let page = render(&runs, &quick()).unwrap();
+    let page = rendered(&runs).unwrap();
     assert_sound(&page);
-    assert!(page.contains("is not defined") && page.contains("there is no curve"));
-    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
-    assert!(text(&analysis, false).contains("0 of 2 tags scored"));
+    assert!(page.contains("is not defined") && page.contains("Not defined: no tag has both"));
+    let analysis = analyse(&runs).unwrap();
+    assert!(text(&analysis).contains("0 of 2 tags scored"));
 }
 
 #[test]
-fn hostile_names_do_no_harm() {
+fn names_are_escaped_everywhere() {
     let evil = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>\u{1b}[31m";
     let mut targets = sample::targets(60, 2);
     targets.tags[0] = evil.into();
@@ -382,60 +382,61 @@ fn hostile_names_do_no_harm() {
         }
         run.group.push_str(evil);
         run.environment.insert(evil.into(), evil.into());
-        run.quarantine.push(Quarantined { path: evil.into(), reason: evil.into() });
+        run.quarantine.push(QuarantinedFile { path: evil.into(), reason: evil.into() });
         run.notes.push(evil.into());
+        run.settings.insert(evil.into(), run.name.clone());
         run.paper = sample::paper(0.5, evil);
     }
     runs[0].environment.insert("only here".into(), evil.into());
-    let options = Options { title: evil.into(), command: evil.into(), ..quick() };
-    let page = render(&runs, &options).unwrap();
-    // `src=` stands in the text of the name, so the check for foreign things is done without it.
+    let analysis = analyse(&runs).unwrap();
+    let page = render(&analysis, &runs, evil).unwrap();
+    // `src=` is part of the name, so it is removed before the check for fetched resources.
     assert_sound(&page.replace("img src=x", ""));
     assert!(!page.contains("<script>alert") && !page.contains("<img"));
     assert!(page.contains("&lt;script&gt;alert"));
-    let plain = text(&Analysis::new(&runs, &options.bootstrap).unwrap(), false);
+    let plain = text(&analysis);
     assert!(!plain.contains('\u{1b}'));
 }
 
 #[test]
-fn other_data_is_another_section() {
+fn runs_on_different_data_are_in_different_sections() {
     let (targets, other) = (sample::targets(60, 3), sample::targets(50, 3));
     let mut runs = vec![sample::run("a", 1.0, 1, &targets), sample::run("b", 1.0, 1, &other)];
-    runs.push(RunSummary { dataset: "nsynth".into(), ..sample::run("a", 1.0, 1, &targets) });
-    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
+    runs.push(EvaluatedRun { dataset: "nsynth".into(), ..sample::run("a", 1.0, 1, &targets) });
+    let analysis = analyse(&runs).unwrap();
     assert_eq!(analysis.sections.len(), 3);
     assert!(analysis.sections[0].remark.is_none() && analysis.sections[2].remark.is_none());
     let remark = analysis.sections[1].remark.as_ref().unwrap();
-    assert!(remark.contains("other tracks (50 against 60)"), "{remark}");
-    let page = render(&runs, &quick()).unwrap();
+    assert!(remark.contains("different tracks (50 instead of 60)"), "{remark}");
+    let page = rendered(&runs).unwrap();
     assert_sound(&page);
     assert!(page.contains("nsynth · test"));
     assert!(page.contains("id=\"curves-0\"") && page.contains("id=\"curves-2\""));
 }
 
 #[test]
-fn genres_are_ranked_by_accuracy() {
+fn genre_groups_are_ordered_by_accuracy() {
     let mut targets = sample::targets(60, 3);
     for (track, row) in targets.values.chunks_mut(3).enumerate() {
         row.fill(false);
         row[track % 3] = true;
     }
-    let genres = |group: &str, skill| RunSummary {
+    let genres = |group: &str, skill| EvaluatedRun {
         task: Task::Genres,
         ..sample::run(group, skill, 1, &targets)
     };
     let runs = [genres("weak", 0.1), genres("strong", 4.0)];
-    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
+    let analysis = analyse(&runs).unwrap();
     let section = &analysis.sections[0];
     assert_eq!(section.main_metric(), Metric::Accuracy);
     assert_eq!(section.groups[0].name, "strong");
-    let page = render(&runs, &quick()).unwrap();
+    let page = rendered(&runs).unwrap();
     assert_sound(&page);
-    assert!(page.contains("Accuracy") && page.contains("Validation accuracy"));
+    assert!(page.contains("Accuracy") && page.contains("Accuracy (validation)"));
 }
 
-/// A run that recommends: its tags are told with `listening` and `predicted`, one step less a tag.
-fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> RunSummary {
+/// A run that recommends; the AUC of its first tag is `listening` and `predicted`, of its second 0.1 less.
+fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> EvaluatedRun {
     let scores = RecommendationScores {
         k: 500,
         map: Some(predicted / 2.0),
@@ -458,7 +459,7 @@ fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> RunSu
         by_listening: ids(&[1, 2, 3, 4, 5]),
         by_prediction: ids(&[6, 2, 7, 8, 9]),
     };
-    RunSummary {
+    EvaluatedRun {
         task: Task::Recommendation,
         recommendation: Some(Recommendation {
             dataset: "songs".into(),
@@ -468,7 +469,7 @@ fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> RunSu
             upper_bound: scores,
             random: None,
             nmse: Some(0.9),
-            tags_from_factors: Some(TagCheck {
+            tags_from_factors: Some(TagProbe {
                 n_tracks: 90,
                 n_tags: 2,
                 n_tags_left_out: 3,
@@ -490,7 +491,7 @@ fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> RunSu
     }
 }
 
-/// The text of the table's cells, a row at a time.
+/// The text of the table cells per row.
 fn cells(page: &str, after: &str) -> Vec<Vec<String>> {
     let from = page.find(after).unwrap_or_else(|| panic!("{after}"));
     let table = &page[from..from + page[from..].find("</table>").unwrap()];
@@ -503,72 +504,64 @@ fn cells(page: &str, after: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn tags_and_neighbours_of_factors_are_shown() {
+fn tags_from_factors_and_similar_tracks_are_shown() {
     let runs = [
         recommending("a", 1, 0.9, 0.8),
         recommending("a", 2, 0.8, 0.6),
         recommending("b", 1, 0.9, 0.5),
         recommending("b", 2, 0.8, 0.5),
     ];
-    let page = render(&runs, &quick()).unwrap();
+    let page = rendered(&runs).unwrap();
     assert_sound(&page);
     let rows = cells(&page, "<h2>Tags from factors");
-    assert_eq!(rows[0], ["Tag", "Positives", "Listening", "Prediction"]);
-    // Means over the seeds, and over the tags on top.
-    assert_eq!(rows[2][1..], ["0.800", "0.650", "0.450"], "{rows:?}");
-    assert_eq!(rows[3][1..], ["40", "0.850", "0.700", "0.500"], "{rows:?}");
-    assert_eq!(rows[4], ["slow", "12", "0.750", "0.600", "0.400"], "{rows:?}");
+    assert_eq!(rows[0], ["Tag", "Positives", "a", "b"]);
+    assert_eq!(rows[1], ["Listening", "Predicted", "Listening", "Predicted"]);
+    // Means over seeds; the row on top has means over tags.
+    assert_eq!(rows[2], ["Mean", "0.800", "0.650", "0.800", "0.450"], "{rows:?}");
+    assert_eq!(rows[3][1..], ["40", "0.850", "0.700", "0.850", "0.500"], "{rows:?}");
+    assert_eq!(rows[4], ["slow", "12", "0.750", "0.600", "0.750", "0.400"], "{rows:?}");
     assert!(page.contains("0.86703") && page.contains("3 tags with too few tracks"));
     let head = page.find("class=\"mean\"").expect("a row of means");
-    assert!(page[head..].find("</thead>") < page[head..].find("<tbody"), "means are sorted away");
+    assert!(
+        page[head..].find("</thead>") < page[head..].find("<tbody"),
+        "the row of means would be sorted"
+    );
 
     let rows = cells(&page, "<h2>Similar tracks");
     assert_eq!(rows[1], ["a", "0.200", "0.056"]);
     let from = page.find("class=\"examples\"").unwrap();
     let examples = &page[from..from + page[from..].find("</table>").unwrap()];
-    // Track 2 is found by both, once in each list.
+    // Track 2 is in both lists.
     assert_eq!(examples.matches("<li class=\"both\"").count(), 2);
     assert_eq!(examples.matches("<li>").count(), 8);
     assert!(examples.contains("&lt;i&gt;track 2") && examples.contains("&lt;u&gt;odd"));
 }
 
-/// Groups of another factorisation have other factors of listening to be compared with.
 #[test]
-fn factors_of_listening_are_each_groups_own() {
-    let runs = [recommending("a", 1, 0.9, 0.8), recommending("b", 1, 0.7, 0.6)];
-    let page = render(&runs, &quick()).unwrap();
-    assert_sound(&page);
-    let rows = cells(&page, "<h2>Tags from factors");
-    assert_eq!(rows[3][2..], ["0.900", "0.800", "0.700", "0.600"], "{rows:?}");
-    // Nobody can take the factors of one for those of the other.
-    assert!(rows[1][0].contains("a, listening") && rows[1][2].contains("b, listening"), "{rows:?}");
-}
-
-#[test]
-fn simulated_tastes_are_not_held_against_published_figures() {
+fn simulated_listeners_are_marked() {
     let mut runs = [recommending("a", 1, 0.9, 0.8)];
-    let warning = "tastes are made of these very tags";
-    assert!(!render(&runs, &quick()).unwrap().contains(warning));
+    let warning = "tastes are derived from these tags";
+    assert!(!rendered(&runs).unwrap().contains(warning));
     runs[0].simulated = true;
-    assert!(render(&runs, &quick()).unwrap().contains(warning));
-    // Where nothing was found, nothing is shown.
+    assert!(rendered(&runs).unwrap().contains(warning));
+    // Without results, nothing is shown.
     let found = runs[0].recommendation.as_mut().unwrap();
     (found.tags_from_factors, found.similar_tracks) = (None, None);
-    let page = render(&runs, &quick()).unwrap();
+    let page = rendered(&runs).unwrap();
     assert!(!page.contains(warning) && !page.contains("Tags from factors"));
     assert!(!page.contains("Similar tracks"));
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused_with_names() {
-    assert!(matches!(render(&[], &quick()), Err(ReportError::NoRuns)));
+fn errors_name_the_runs() {
+    assert!(matches!(rendered(&[]), Err(ReportError::NoRuns)));
     let mut runs = small();
     runs[1].seed = 1;
-    let error = render(&runs, &quick()).unwrap_err().to_string();
+    let error = rendered(&runs).unwrap_err().to_string();
     assert!(error.contains("mel-s1 and mel-s2 are both seed 1"), "{error}");
     let mut runs = small();
     runs[2].predictions.values[3] = f32::NAN;
-    let error = render(&runs, &quick()).unwrap_err().to_string();
+    let error = rendered(&runs).unwrap_err().to_string();
     assert!(error.contains("raw-s1") && error.contains("NaN"), "{error}");
     let mut runs = small();
     let p = &runs[0].predictions;
@@ -577,15 +570,15 @@ fn what_cannot_be_compared_is_refused_with_names() {
         tags: p.tags.clone(),
         values: p.values[6..].to_vec(),
     };
-    assert!(render(&runs, &quick()).unwrap_err().to_string().contains("mel-s1"));
+    assert!(rendered(&runs).unwrap_err().to_string().contains("mel-s1"));
 }
 
 #[test]
-fn the_text_is_aligned_and_plain() {
+fn the_plain_text_is_aligned() {
     let mut runs = small();
     runs[0].paper = sample::paper(0.8815, "read");
-    let analysis = Analysis::new(&runs, &quick().bootstrap).unwrap();
-    let plain = text(&analysis, false);
+    let analysis = analyse(&runs).unwrap();
+    let plain = text(&analysis);
     assert!(!plain.contains('\u{1b}'));
     let lines: Vec<&str> = plain.lines().collect();
     assert!(
@@ -596,7 +589,7 @@ fn the_text_is_aligned_and_plain() {
         let at = line.find(needle).map(|at| at + needle.len());
         line[..at.unwrap_or_else(|| panic!("{needle} in {line}"))].chars().count()
     };
-    assert_eq!(end(lines[1], "seeds"), end(lines[2], "  2 ").saturating_sub(1));
+    assert_eq!(end(lines[1], "Seeds"), end(lines[2], "  2 ").saturating_sub(1));
     assert!(
         lines[2].starts_with("mel ") && lines[2].ends_with("0.8815 P3, table 1 (read)"),
         "{plain}"
@@ -605,12 +598,11 @@ fn the_text_is_aligned_and_plain() {
         plain.contains("mel - raw") && plain.contains("quarantine: 3 files left out"),
         "{plain}"
     );
-    assert!(text(&analysis, true).contains("\u{1b}[1mmel"));
 }
 
-/// Three levels alone and all together, of two numbers of means.
+/// Three single levels and all levels, with two numbers of centroids.
 #[test]
-fn multiscale_features_have_the_figures_of_the_paper() {
+fn multiscale_features_have_a_grid_and_figures_per_level() {
     let targets = sample::targets(120, 6);
     let mut runs = Vec::new();
     for (means, level, skill) in [
@@ -624,21 +616,24 @@ fn multiscale_features_have_the_figures_of_the_paper() {
             let name = format!("<k{means}-{level:?}>");
             let mut run = sample::run(&name, skill, seed, &targets);
             let patches = Patches { level: 1, count: 2, frames: 1, bands: 3, values: vec![0.5; 6] };
+            let levels = level.map_or(vec![0, 1, 2], |level| vec![level]);
+            run.settings = BTreeMap::from([
+                ("model.means".into(), means.to_string()),
+                ("model.levels".into(), format!("{levels:?}")),
+            ]);
             run.multiscale = Some(Multiscale {
                 representation: "Laplacian pyramid, 1 frame".into(),
-                frames: 1,
                 means,
-                levels: level.map_or(vec![0, 1, 2], |level| vec![level]),
+                levels,
                 all_levels: level.is_none(),
-                rest: "same".into(),
                 patches: if seed == 1 && means > 0 { vec![patches] } else { Vec::new() },
             });
             runs.push(run);
         }
     }
-    let analysis = Analysis::new(&runs, &Bootstrap::default()).unwrap();
+    let analysis = analyse(&runs).unwrap();
     let section = &analysis.sections[0];
-    let page = render(&runs, &Options::default()).unwrap();
+    let page = rendered(&runs).unwrap();
     assert!(page.contains("Multiscale features"));
     let group = |name: &str| section.groups.iter().position(|g| g.name == name).unwrap();
     let (all, pca) = (group("<k200-None>"), group("<k0-None>"));
@@ -646,15 +641,67 @@ fn multiscale_features_have_the_figures_of_the_paper() {
         let spread = section.groups[at].scores[&Metric::RocAuc].unwrap();
         assert!(page.contains(&format::spread(&spread)));
     }
-    assert!(page.contains("PCA alone") && page.contains("200 means"));
+    let rows = cells(&page, "<h2>Settings");
+    assert_eq!(rows[0][..3], ["Experiment", "model.levels", "model.means"]);
+    assert!(rows.iter().any(|row| row[1..3] == ["[0, 1, 2]", "0"]), "{rows:?}");
+    assert!(page.contains("Laplacian pyramid, 1 frame, 200 centroids per level"));
     let alone: Vec<usize> = (0..3).map(|l| group(&format!("<k200-Some({l})>"))).collect();
-    let score = |tag: &TagRow, group: usize| tag.roc_auc[group].unwrap().mean;
+    let score = |tag: &ScoredTag, group: usize| tag.roc_auc[group].unwrap().mean;
     let ahead = section
         .tags
         .iter()
         .filter(|tag| alone.iter().all(|level| score(tag, all) > score(tag, *level)))
         .count();
     assert!(page.contains(&format!("<b>{ahead} of 6 tags</b>")), "{ahead}");
-    assert!(page.contains("2 means of level 1 as patches of 1 by 3"));
-    assert!(!page.contains("<k200"), "names are shown, not taken for markup");
+    assert!(page.contains("2 centroids of level 1 as patches of 1 by 3"));
+    assert!(!page.contains("<k200"), "names are escaped");
+}
+
+/// Two settings with two values each.
+#[test]
+fn a_sweep_has_a_table_of_settings_and_a_grid() {
+    let targets = sample::targets(80, 3);
+    let mut runs = Vec::new();
+    for (frames, rate, skill) in
+        [("10", "0.1", 0.5), ("10", "0.01", 1.0), ("2", "0.1", 1.5), ("2", "0.01", 2.0)]
+    {
+        for seed in 1..=2 {
+            let mut run = sample::run(&format!("f{frames}-r{rate}"), skill, seed, &targets);
+            let settings =
+                [("model.name", "mel"), ("model.frames", frames), ("training.rate", rate)];
+            run.settings = settings.map(|(key, value)| (key.into(), value.into())).into();
+            runs.push(run);
+        }
+    }
+    let analysis = analyse(&runs).unwrap();
+    let section = &analysis.sections[0];
+    assert_eq!(section.varied, ["model.frames", "training.rate"]);
+    assert_eq!(section.groups[0].settings["model.frames"], "2");
+    let page = rendered(&runs).unwrap();
+    assert_sound(&page);
+    let rows = cells(&page, "<h2>Settings");
+    assert_eq!(rows[0][..3], ["Experiment", "model.frames", "training.rate"]);
+    assert_eq!(rows[1][..3], ["f2-r0.01", "2", "0.01"]);
+    let spread = section.groups[0].scores[&Metric::RocAuc].unwrap();
+    let (low, high) = spread.interval.unwrap();
+    assert_eq!(rows[1][3], format!("{:.4} [{low:.4}, {high:.4}]", spread.mean));
+    let rows = cells(&page, "<h3>ROC-AUC macro by training.rate");
+    assert_eq!(rows[0], ["model.frames", "training.rate"]);
+    assert_eq!(rows[1], ["0.01", "0.1"]);
+    // Numbers are not in alphabetical order.
+    assert_eq!((rows[2][0].as_str(), rows[3][0].as_str()), ("2", "10"));
+    assert_eq!(rows[2][1], format::spread(&spread));
+    assert!(text(&analysis).contains("settings that differ"));
+    // A single experiment has no such table.
+    assert!(!rendered(&runs[..2]).unwrap().contains("<h2>Settings"));
+}
+
+#[test]
+fn settings_are_flattened_to_dotted_keys() {
+    let text = "seed = 3\nabout = \"x\"\n[dataset]\nname = \"synthetic\"\n[model]\nname = \"tagger\"\n\
+                front_end = { name = \"mel\" }";
+    let experiment = crate::experiment::Experiment::parse(text, &[]).unwrap();
+    let settings = settings::flatten(&experiment);
+    assert_eq!(settings["model.front_end.name"], "mel");
+    assert!(!settings.contains_key("seed") && !settings.contains_key("about"));
 }

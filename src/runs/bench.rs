@@ -16,10 +16,9 @@ use serde::Serialize;
 use crate::data::batch::{Batch, BatchInputs, SampleFormat};
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Loss};
 use crate::rng::philox;
 use crate::runs::model;
-use crate::training::loss::Loss;
 
 /// Untimed steps at the start, which compile kernels and allocate buffers.
 const WARM_UP: usize = 3;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use burn::module::Module;
 use burn::tensor::Device;
 use kernels::memory::{Memory, memory};
-use models::onnx::{Made, made};
+use models::onnx::{Intermediate, intermediates};
 use models::{Fitted, NetworkConfig};
 
 use crate::experiment::Experiment;
@@ -27,7 +27,7 @@ const USABLE: f64 = 0.9;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Needs {
     /// Intermediate tensors per excerpt, largest first.
-    tensors: Vec<Made>,
+    tensors: Vec<Intermediate>,
     /// Bytes per excerpt, gradients included.
     each: u64,
     /// Bytes that do not depend on the batch.
@@ -39,9 +39,9 @@ impl Needs {
     pub fn of(experiment: &Experiment, outputs: usize, fitted: &Fitted) -> Option<Needs> {
         let samples = experiment.excerpt_samples();
         let model = experiment.model.init(outputs, samples, fitted, &Device::flex()).ok()?;
-        let mut tensors = made(&model, samples);
+        let mut tensors = intermediates(&model, samples);
         // A view needs no memory.
-        tensors.retain(|made| made.by != "Reshape");
+        tensors.retain(|made| made.operator != "Reshape");
         tensors.sort_by_key(|made| std::cmp::Reverse(bytes(made)));
         let each = WITH_GRADIENT * tensors.iter().map(bytes).sum::<u64>();
         Some(Needs { tensors, each, fixed: COPIES * NUMBER * model.num_params() as u64 })
@@ -61,7 +61,7 @@ impl Needs {
     }
 }
 
-fn bytes(made: &Made) -> u64 {
+fn bytes(made: &Intermediate) -> u64 {
     made.shape.iter().fold(NUMBER, |all, size| all.saturating_mul(*size as u64))
 }
 
@@ -83,7 +83,7 @@ pub fn advice(
         return format!("lower training.batch_size, which is {batch}, or use --device cpu");
     };
     let mut text = format!("the largest tensors of a step of {batch} excerpts are");
-    let mut told: Vec<&Made> = Vec::new();
+    let mut told: Vec<&Intermediate> = Vec::new();
     for made in &needs.tensors {
         if told.len() < 3 && !told.iter().any(|told| told.shape == made.shape) {
             let sizes: Vec<String> = made.shape.iter().map(ToString::to_string).collect();

@@ -13,14 +13,13 @@ use crate::device::DeviceInfo;
 use crate::error::Result;
 use crate::evaluation::recommendation::{matrix, neighbours};
 use crate::evaluation::track_predictions;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Loss};
 use crate::listening::matrix::Matrix;
 use crate::progress::Progress;
 use crate::runs::checkpoint::Which;
 use crate::runs::fit::{self, TrainingAudio, fixed_features};
 use crate::runs::folder::RunFolder;
 use crate::runs::{model, transfer_source};
-use crate::training::loss::Loss;
 use crate::training::objective::Objective;
 
 /// What a verb brings to every run.

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::optimizer::{Adam, Momentum, adam_step, momentum_step};
-use models::self_check::{GRADIENT, Results, Row, compare_by, noise, values};
+use models::self_check::{Comparison, GRADIENT, Results, compare_by, noise, values};
 
+use crate::experiment::Loss;
 use crate::listening::matrix::Matrix;
-use crate::training::loss::Loss;
 use crate::training::objective::Objective;
 use crate::training::weighted_prediction_error::Listeners;
 
@@ -13,7 +13,7 @@ use crate::training::weighted_prediction_error::Listeners;
 const SHAPE: [usize; 2] = [6, 5];
 
 /// Compares all results on `device` with those on `reference`.
-pub fn compare(device: &Device, reference: &Device) -> Vec<Row> {
+pub fn compare(device: &Device, reference: &Device) -> Vec<Comparison> {
     let mut rows = models::self_check::compare(device, reference);
     let listeners = listeners();
     for loss in [

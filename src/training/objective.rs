@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use crate::training::loss::Loss;
+use crate::experiment::Loss;
 use crate::training::weighted_prediction_error::{DeviceListeners, Listeners};
 
 /// A loss over the tracks of one split.

@@ -205,7 +205,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::training::optimizer::Optimizer;
+    use crate::experiment::Optimizer;
 
     #[derive(Module, Debug)]
     struct Inner {

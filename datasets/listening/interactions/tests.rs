@@ -1,4 +1,4 @@
-//! Tables as people have them, good and bad.
+//! Valid and invalid tables, as they occur in practice.
 
 use super::*;
 use crate::random::{Purpose, Stream};
@@ -10,7 +10,7 @@ fn read(text: impl AsRef<[u8]>) -> Result<Interactions, DatasetError> {
     Interactions::read(&path)
 }
 
-/// Everything as triplets of text, by user and item.
+/// All plays as user id, item id and count.
 fn triplets(interactions: &Interactions) -> Vec<(String, String, f32)> {
     let name = |play: Play| {
         let (user, item) = (play.user as usize, play.item as usize);
@@ -28,7 +28,7 @@ fn expect(text: impl AsRef<[u8]>, expected: &[(&str, &str, f32)]) -> Interaction
 }
 
 #[test]
-fn every_usual_form_is_read() {
+fn common_formats_are_read() {
     let same = [("anna", "x", 3.0), ("anna", "y", 1.0), ("ben", "x", 2.5)];
     for text in [
         "anna,x,3\nanna,y,1\nben,x,2.5\n",
@@ -50,34 +50,34 @@ fn every_usual_form_is_read() {
         expect("1,10\n1,11\n2,10\n", &[("1", "10", 1.0), ("1", "11", 1.0), ("2", "10", 1.0)]);
     assert_eq!(pairs.notes.len(), 1);
     assert!(pairs.notes[0].contains("no counts"), "{:?}", pairs.notes);
-    // Numbers as ids, and no header.
+    // Numeric ids without a header.
     expect("7,8,9\n", &[("7", "8", 9.0)]);
 }
 
 #[test]
-fn ids_are_any_text() {
+fn ids_may_be_any_text() {
     expect(
         "user,item,count\n\"a, b\",\"say \"\"x\"\"\",1\nJosé,東京; 1,2\n",
         &[("a, b", "say \"x\"", 1.0), ("José", "東京; 1", 2.0)],
     );
-    // Separators in quotes do not tell how the values of the first line are separated.
+    // Quoted separators do not determine the delimiter.
     expect("\"a, b, c\";x;1\nd;y;2\n", &[("a, b, c", "x", 1.0), ("d", "y", 2.0)]);
     expect("\"a;b;c;d\",x,1\n", &[("a;b;c;d", "x", 1.0)]);
     expect("12\" single\tx\t1\n", &[("12\" single", "x", 1.0)]);
-    // Between tabs quotes are letters, as in the files that others publish.
+    // Between tabs quotes are ordinary characters, as in published files.
     expect("a\t\"weird\" al\t3\nb\t\"\t1\n", &[("a", "\"weird\" al", 3.0), ("b", "\"", 1.0)]);
 }
 
 #[test]
-fn repeats_are_added_up_and_zeros_left_out_and_both_are_counted() {
+fn repeated_rows_are_summed_and_zeros_skipped() {
     let interactions = expect(
         "b,y,1\na,x,2\nb,y,4\nb,x,0\na,x,0.5\na,z,1\nb,y,1\n",
         &[("b", "y", 6.0), ("a", "x", 2.5), ("a", "z", 1.0)],
     );
     let notes = interactions.notes.join("; ");
-    assert!(notes.contains("count of 0, left out: 1"), "{notes}");
-    assert!(notes.contains("added to it: 3"), "{notes}");
-    // Order of appearance; the item that nobody played is still an item.
+    assert!(notes.contains("skipped because their count is 0: 1"), "{notes}");
+    assert!(notes.contains("added to an earlier row of the same user and item: 3"), "{notes}");
+    // Ids are in order of appearance; an item that nobody played is kept.
     assert_eq!(
         (interactions.users(), interactions.items()),
         (&["b".to_string(), "a".into()][..], &["y".to_string(), "x".into(), "z".into()][..])
@@ -90,24 +90,24 @@ fn repeats_are_added_up_and_zeros_left_out_and_both_are_counted() {
 }
 
 #[test]
-fn mistakes_name_line_value_and_remedy() {
+fn errors_name_line_value_and_remedy() {
     for (text, line, words) in [
         ("a,x,1\na,y,-2\n", 2, "\"-2\" is negative"),
         ("a,x,1\r\n\r\na,y,NaN\r\n", 3, "\"NaN\" is not finite"),
         ("a,x,1\na,y,inf\n", 2, "not finite"),
         ("a,x,1\na,y,1e39\n", 2, "not finite"),
-        ("user,item,count\na,x,1\na,y,often\n", 3, "\"often\" is no number"),
-        ("a,x,1\na,y,\n", 2, "\"\" is no number"),
-        ("a,x,1\na,y\n", 2, "there are 2 values, the first line has 3"),
+        ("user,item,count\na,x,1\na,y,often\n", 3, "\"often\" is not a number"),
+        ("a,x,1\na,y,\n", 2, "\"\" is not a number"),
+        ("a,x,1\na,y\n", 2, "the row has 2 values, the first line has 3"),
         ("a,x,1\n,y,1\n", 2, "the user is empty"),
         ("a,x,1\na, ,1\n", 2, "the item is empty"),
-        ("a,x,1\na,\"y,1\nb,y,2\n", 2, "there are 2 values"),
+        ("a,x,1\na,\"y,1\nb,y,2\n", 2, "the row has 2 values"),
         ("a,x,1\n\"b\nc\",y,1\n", 2, "line break"),
-        ("a,b,c,d\n", 1, "has no column user"),
+        ("a,b,c,d\n", 1, "has no user column"),
         ("1,2,3,4\n", 1, "4 columns and no header"),
-        ("user,song,artist,count\n", 1, "could both be meant"),
-        ("user,thing,count\na,x,1\n", 1, "no column item"),
-        ("user,item,when\na,x,1\n", 1, "no column count"),
+        ("user,song,artist,count\n", 1, "are both names for item"),
+        ("user,thing,count\na,x,1\n", 1, "no item column"),
+        ("user,item,when\na,x,1\n", 1, "no count column"),
         ("abc\n", 1, "one value"),
     ] {
         let error = read(text).unwrap_err().to_string();
@@ -120,13 +120,13 @@ fn mistakes_name_line_value_and_remedy() {
         assert!(read(text).unwrap_err().to_string().contains("the file is empty"));
     }
     let error = read("user,item,count\n").unwrap_err().to_string();
-    assert!(error.contains("no row below the header"), "{error}");
+    assert!(error.contains("no rows below the header"), "{error}");
     let error = read("user,item,count\na,x,0\nb,y,0.0\n").unwrap_err().to_string();
     assert!(error.contains("all 2 counts are 0"), "{error}");
     let error = read("user\titem\tcount\na\tx\t3,5\n").unwrap_err().to_string();
     assert!(error.contains("line 2") && error.contains("decimals with a point"), "{error}");
     let error = read("user,item,count\na,x,3,5\n").unwrap_err().to_string();
-    assert!(error.contains("line 2") && error.contains("a decimal a point"), "{error}");
+    assert!(error.contains("line 2") && error.contains("decimals with a point"), "{error}");
     for header in ["person,song", "Username;track_id", "listener\tartist"] {
         let separator = header.chars().find(|c| ",;\t".contains(*c)).unwrap();
         let plays = read(format!("{header}\na{separator}x\nb{separator}x\n")).unwrap();
@@ -139,9 +139,9 @@ fn mistakes_name_line_value_and_remedy() {
     assert!(error.contains("/nowhere/plays.csv is missing"), "{error}");
 }
 
-/// Every byte of a good table, replaced or cut off after: an error of one line or a sound matrix.
+/// Replaces every byte of a valid table, and cuts it off there: the result is an error of one line or a valid matrix.
 #[test]
-fn no_damage_makes_it_panic() {
+fn damaged_tables_do_not_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plays.csv");
     let mut loaded = 0;
@@ -177,15 +177,19 @@ fn no_damage_makes_it_panic() {
 }
 
 #[test]
-fn sums_that_are_too_large_are_cut_and_counted() {
+fn sums_above_the_largest_float_are_clamped() {
     let read = read("a,x,3e38\na,x,3e38\nb,x,1\n").unwrap();
     assert_eq!(read.of_user(0).1, [f32::MAX]);
-    assert!(read.notes.iter().any(|note| note.ends_with("cut to that: 1")), "{:?}", read.notes);
+    assert!(
+        read.notes.iter().any(|note| note.starts_with("sums clamped to") && note.ends_with(": 1")),
+        "{:?}",
+        read.notes
+    );
 }
 
-/// The line is found far into a large file, whatever its line ends.
+/// The line is found in a large file with any line ends.
 #[test]
-fn lines_are_counted_in_large_files() {
+fn line_numbers_are_right_in_large_files() {
     for (end, lines) in [("\n", 3_000_000_usize), ("\r\n", 2_700_000)] {
         let mut text = format!("u1,i1,1{end}").repeat(lines - 1);
         text.push_str("u1,i1,-1");
@@ -194,14 +198,14 @@ fn lines_are_counted_in_large_files() {
     }
 }
 
-/// Prints what ten million rows cost; run with `--ignored --nocapture`.
+/// Prints time and memory for ten million rows; run with `--ignored --nocapture`.
 #[test]
 #[ignore = "a measurement: writes 650 MB"]
 fn ten_million_rows() {
     use std::io::Write;
 
     const USERS: usize = 200_000;
-    const ROWS_A_USER: usize = 50;
+    const ROWS_PER_USER: usize = 50;
     const ITEMS: u64 = 400_000;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plays.tsv");
@@ -209,8 +213,8 @@ fn ten_million_rows() {
     for user in 0..USERS {
         let mut stream = Stream::new(1, user as u64, Purpose::Plays, 0);
         let name = blake3::hash(&user.to_le_bytes()).to_hex();
-        for _ in 0..ROWS_A_USER {
-            // The cube makes few items popular.
+        for _ in 0..ROWS_PER_USER {
+            // The cube makes a few items popular.
             let item = (stream.unit().powi(3) * ITEMS as f64) as u64;
             let count = 1 + stream.below(20);
             writeln!(file, "{}\tSO{item:016X}\t{count}", &name[..40]).unwrap();
@@ -218,7 +222,7 @@ fn ten_million_rows() {
     }
     file.into_inner().unwrap();
     let size = std::fs::metadata(&path).unwrap().len();
-    // Of the process, on Linux, in hundredths of a second: other work may slow the clock's time.
+    // Processor time on Linux in hundredths of a second; wall time depends on other load.
     let processor = || -> Option<f64> {
         let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
         let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
@@ -232,8 +236,8 @@ fn ten_million_rows() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM unknown");
     println!(
-        "{} rows, {} MB: {seconds:.1} s, {busy:.1} s of them busy, {} users, {} items, {} pairs, {peak}",
-        USERS * ROWS_A_USER,
+        "{} rows, {} MB: {seconds:.1} s, {busy:.1} s of processor time, {} users, {} items, {} pairs, {peak}",
+        USERS * ROWS_PER_USER,
         size / 1_000_000,
         interactions.users().len(),
         interactions.items().len(),

@@ -1,8 +1,8 @@
-"""Counts of AudioSet's features, read by another reader: Python's struct, csv and json.
+"""Counts AudioSet's features with an independent reader (Python's struct, csv and json).
 
 Usage: reference.py FOLDER > reference.json
 
-FOLDER holds bal_train.tfrecord, eval.tfrecord, class_labels_indices.csv and ontology.json.
+FOLDER contains bal_train.tfrecord, eval.tfrecord, class_labels_indices.csv and ontology.json.
 """
 
 import csv
@@ -62,9 +62,8 @@ def clips(path):
         while place < len(packed):
             label, place = varint(packed, place)
             labels.append(label)
-        (start,) = values(context["start_time_seconds"])
         frames = [values(feature)[0] for _, feature in fields(lists["audio_embedding"])]
-        yield values(context["video_id"])[0].decode(), struct.unpack("<f", start)[0], labels, frames
+        yield values(context["video_id"])[0].decode(), labels, frames
 
 
 def main(folder):
@@ -78,13 +77,12 @@ def main(folder):
     music = [int(row["index"]) for row in names if row["mid"] in music]
     report = {"labels": len(names), "music": music}
     for split in ("bal_train", "eval"):
-        ids, starts, labels, frames = zip(*clips(folder / f"{split}.tfrecord"))
+        ids, labels, frames = zip(*clips(folder / f"{split}.tfrecord"))
         per_label = Counter(label for own in labels for label in own)
         report[split] = {
             "clips": len(ids),
             "first": ids[0],
             "last": ids[-1],
-            "start_s": sum(starts),
             "per_music_label": [per_label[label] for label in music],
             "positives": sum(per_label.values()),
             "without_music": sum(not set(own) & set(music) for own in labels),

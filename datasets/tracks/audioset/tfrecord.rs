@@ -1,6 +1,6 @@
-//! TFRecord: messages one after the other, each with its length and two checksums.
+//! TFRecord files: messages with their lengths and checksums.
 //!
-//! A record is its length (8 bytes), the length's checksum (4), that many bytes, and their checksum
+//! A record is the message's length (8 bytes), the length's checksum (4), the message, and the message's checksum
 //! (4), all little-endian. A checksum is CRC-32C, masked: rotated right by 15 bits, plus a constant.
 
 use std::fs::File;
@@ -9,17 +9,15 @@ use std::path::Path;
 
 use crate::DatasetError;
 
-/// The longest record that is read, in bytes; AudioSet's have up to 1 530. A longer one is taken for
-/// damage before memory is set aside for it.
+/// The longest message in bytes; AudioSet's have up to 1530. A longer one is an error, before memory is allocated.
 const LONGEST: u64 = 1 << 20;
 
-/// Hands every record, and the byte at which it begins, to `take`, one at a time; what `take` complains
-/// of, with the byte, becomes an error.
+/// Passes every message, and the byte at which it begins, to `take`.
 pub(super) fn each_record(
     path: &Path,
-    mut take: impl FnMut(&[u8], u64) -> Result<(), (u64, String)>,
+    mut take: impl FnMut(&[u8], u64) -> Result<(), String>,
 ) -> Result<(), DatasetError> {
-    let io = |source| DatasetError::Io { action: "read", path: path.to_owned(), source };
+    let io = DatasetError::io("read", path);
     let wrong =
         |byte: u64, problem: String| DatasetError::Record { path: path.to_owned(), byte, problem };
     let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(io)?);
@@ -30,53 +28,46 @@ pub(super) fn each_record(
         match fill(&mut file, &mut head).map_err(io)? {
             0 => return Ok(()),
             12 => {}
-            some => {
-                let problem = format!(
-                    "the file ends after {some} of the 12 bytes that begin a record: get it again"
-                );
-                return Err(wrong(at, problem));
+            found => {
+                let what = "12 bytes of a record's header";
+                return Err(wrong(
+                    at,
+                    format!("the file ends after {found} of the {what}: get it again"),
+                ));
             }
         }
         let (length, checksum) = head.split_at(8);
         let bytes = u64::from_le_bytes(length.try_into().unwrap_or_default());
         if masked_crc(length) != u32::from_le_bytes(checksum.try_into().unwrap_or_default()) {
-            return Err(wrong(
-                at,
-                "the length of the record does not fit its checksum: this is no TFRecord file, or it is \
-                 damaged; get it again"
-                    .into(),
-            ));
+            let problem = "the checksum of the record's length is wrong: this is not a TFRecord file, or it is \
+                           damaged; get it again";
+            return Err(wrong(at, problem.into()));
         }
         if bytes > LONGEST {
-            return Err(wrong(
-                at,
-                format!(
-                    "the record has {bytes} bytes, and those of AudioSet have no more than {LONGEST}: get \
-                     the file again"
-                ),
-            ));
+            let problem =
+                format!("the record has {bytes} bytes, more than {LONGEST}: get the file again");
+            return Err(wrong(at, problem));
         }
         record.clear();
         (&mut file).take(bytes + 4).read_to_end(&mut record).map_err(io)?;
-        let there = record.len() as u64;
-        if there < bytes + 4 {
+        let (found, expected) = (record.len() as u64, bytes + 4);
+        if found < expected {
             let problem = format!(
-                "the file ends after {there} of the {} bytes of the record: get it again",
-                bytes + 4
+                "the file ends after {found} of the {expected} bytes of a record: get it again"
             );
             return Err(wrong(at, problem));
         }
         let (message, checksum) = record.split_at(bytes as usize);
         if masked_crc(message) != u32::from_le_bytes(checksum.try_into().unwrap_or_default()) {
-            let problem = "the record does not fit its checksum: the file is damaged; get it again";
+            let problem = "the checksum of the record is wrong: the file is damaged; get it again";
             return Err(wrong(at, problem.into()));
         }
-        take(message, at + 12).map_err(|(byte, problem)| wrong(byte, problem))?;
-        at += 12 + bytes + 4;
+        take(message, at + 12).map_err(|problem| wrong(at + 12, problem))?;
+        at += 12 + expected;
     }
 }
 
-/// As many bytes as are there, up to all.
+/// Fills the buffer as far as the file has bytes; returns their number.
 fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -90,7 +81,7 @@ fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// The checksum of data that may hold checksums itself.
+/// The masked CRC-32C of `data`.
 pub(super) fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xA282_EAD8)
 }

@@ -1,17 +1,7 @@
 use super::*;
+use crate::test_support::touch;
 
-/// Makes files, and the folders they lie in.
-pub(crate) fn touch<'a>(root: &Path, files: impl IntoIterator<Item = &'a str>) {
-    for file in files {
-        let path = root.join(file);
-        if std::fs::File::create(&path).is_err() {
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::File::create(&path).unwrap();
-        }
-    }
-}
-
-/// For the contract of all data sets.
+/// A small dataset for the tests of all datasets.
 pub(crate) fn small(folder: &Path) -> FoldersConfig {
     let songs = ["b/2.mp3", "b/1.mp3", "a/album/1.flac", "a/1.ogg"];
     touch(folder, songs);
@@ -38,9 +28,9 @@ fn refused(root: &Path, words: &[&str]) {
 }
 
 #[test]
-fn a_folder_is_a_tag_however_deep_its_files_lie() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("my music");
+fn directory_is_the_tag_of_all_files_below_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("my music");
     touch(
         &root,
         ["rock/b.MP3", "rock/a/z.flac", "rock/a/b/c/d.ogg", "jazz/x.wav", "Hip-Hop & R'n'B/1.m4a"],
@@ -62,14 +52,14 @@ fn a_folder_is_a_tag_however_deep_its_files_lie() {
     }
     let below =
         FoldersConfig { root: "my music".into(), split: String::new(), ..Default::default() };
-    assert_eq!(below.load(Some(folder.path())).unwrap(), all);
+    assert_eq!(below.load(Some(directory.path())).unwrap(), all);
 }
 
 #[test]
-fn what_is_left_out_is_counted() {
-    let folder = tempfile::tempdir().unwrap();
+fn skipped_files_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
     touch(
-        folder.path(),
+        directory.path(),
         [
             "jazz/1.mp3",
             "jazz/._1.mp3",
@@ -84,32 +74,32 @@ fn what_is_left_out_is_counted() {
             "empty/list.m3u",
         ],
     );
-    std::fs::create_dir(folder.path().join("nothing")).unwrap();
-    let all = load(folder.path(), ArtistSource::None);
+    std::fs::create_dir(directory.path().join("nothing")).unwrap();
+    let all = load(directory.path(), ArtistSource::None);
     assert_eq!(ids(&all), ["jazz/1.mp3"]);
     assert_eq!(all.tags, ["jazz"]);
     assert_eq!(
         all.notes,
         [
-            "files left out because they do not end as audio does: 5 (jpg 2, m3u 1, no ending 1, txt 1)",
-            "files left out because they lie in no tag's folder: 2 (\"about.txt\" is one)",
-            "folders left out because there is no audio in them: 3 (\"__MACOSX\", \"empty\", \"nothing\")",
-            "hidden files and folders left out: 3",
+            "files skipped because they are not audio: 5 (jpg 2, m3u 1, no extension 1, txt 1)",
+            "files skipped because they are not in a tag's directory: 2 (first: \"about.txt\")",
+            "directories skipped because they contain no audio: 3 (\"__MACOSX\", \"empty\", \"nothing\")",
+            "hidden files and directories skipped: 3",
         ]
     );
 }
 
 #[test]
 fn names_of_any_script_are_tags_and_ids() {
-    let folder = tempfile::tempdir().unwrap();
-    // Composed and decomposed: two names, as on disk.
+    let directory = tempfile::tempdir().unwrap();
+    // Composed and decomposed: two different names, as on disk.
     let songs = ["Müsik/Café.mp3", "Müsik/Cafe\u{301}.mp3", "音楽/曲 一.flac", "🎵/🎹 - x.ogg"];
-    touch(folder.path(), songs);
-    let all = load(folder.path(), ArtistSource::Name);
+    touch(directory.path(), songs);
+    let all = load(directory.path(), ArtistSource::Name);
     assert_eq!(all.tags, ["Müsik", "音楽", "🎵"]);
     assert_eq!(ids(&all), [songs[1], songs[0], songs[2], songs[3]]);
     assert_eq!(all.tracks[3].artist.as_deref(), Some("🎹"));
-    let manifest = folder.path().join("manifest.csv");
+    let manifest = directory.path().join("manifest.csv");
     crate::write_manifest(&all, &manifest).unwrap();
     let again = crate::tracks::manifest::ManifestConfig { root: manifest, ..Default::default() };
     let again = again.load(None).unwrap();
@@ -118,56 +108,56 @@ fn names_of_any_script_are_tags_and_ids() {
 
 #[cfg(unix)]
 #[test]
-fn names_that_are_not_utf_8_are_taken_as_latin_1() {
+fn names_that_are_not_utf_8_are_read_as_latin_1() {
     use std::os::unix::ffi::OsStrExt;
-    let folder = tempfile::tempdir().unwrap();
-    touch(folder.path(), ["a/x.mp3"]);
-    let latin_1 = |bytes: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(bytes));
-    // Not every file system takes such a name.
+    let directory = tempfile::tempdir().unwrap();
+    touch(directory.path(), ["a/x.mp3"]);
+    let latin_1 = |bytes: &[u8]| directory.path().join(std::ffi::OsStr::from_bytes(bytes));
+    // Some file systems refuse such a name.
     if std::fs::write(latin_1(b"a/Caf\xe9.mp3"), "").is_err() {
         return;
     }
-    let all = load(folder.path(), ArtistSource::None);
+    let all = load(directory.path(), ArtistSource::None);
     assert_eq!(ids(&all), ["a/Café.mp3", "a/x.mp3"]);
-    assert_eq!(all.notes, ["names that are not UTF-8, taken as Latin-1: 1"]);
-    touch(folder.path(), ["a/Café.mp3"]);
-    refused(folder.path(), &["two files", "Café.mp3", "not UTF-8", "rename one"]);
+    assert_eq!(all.notes, ["names that are not UTF-8, read as Latin-1: 1"]);
+    touch(directory.path(), ["a/Café.mp3"]);
+    refused(directory.path(), &["two files", "Café.mp3", "not UTF-8", "rename one"]);
     std::fs::remove_file(latin_1(b"a/Caf\xe9.mp3")).unwrap();
     std::fs::create_dir(latin_1(b"Caf\xe9")).unwrap();
     std::fs::write(latin_1(b"Caf\xe9/1.mp3"), "").unwrap();
-    touch(folder.path(), ["Café/2.mp3"]);
-    refused(folder.path(), &["two folders", "Café", "rename one"]);
+    touch(directory.path(), ["Café/2.mp3"]);
+    refused(directory.path(), &["two directories", "Café", "rename one"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn links_are_followed_where_they_cannot_go_round_in_circles() {
+fn links_are_followed_where_they_cannot_form_a_cycle() {
     use std::os::unix::fs::symlink;
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("music");
-    touch(folder.path(), ["elsewhere/1.mp3", "music/jazz/2.mp3"]);
-    symlink(folder.path().join("elsewhere"), root.join("rock")).unwrap();
-    symlink(folder.path().join("elsewhere/1.mp3"), root.join("jazz/1.mp3")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("music");
+    touch(directory.path(), ["elsewhere/1.mp3", "music/jazz/2.mp3"]);
+    symlink(directory.path().join("elsewhere"), root.join("rock")).unwrap();
+    symlink(directory.path().join("elsewhere/1.mp3"), root.join("jazz/1.mp3")).unwrap();
     symlink(&root, root.join("jazz/circle")).unwrap();
-    symlink(folder.path().join("gone"), root.join("jazz/gone.mp3")).unwrap();
+    symlink(directory.path().join("gone"), root.join("jazz/gone.mp3")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(root.join("jazz/socket.mp3")).unwrap();
     let all = load(&root, ArtistSource::None);
     assert_eq!(ids(&all), ["jazz/1.mp3", "jazz/2.mp3", "rock/1.mp3"]);
     assert_eq!(
         all.notes,
         [
-            "links to folders left out: 1",
-            "links left out because they lead nowhere: 1",
-            "pipes, sockets and devices left out: 1",
+            "links to directories skipped: 1",
+            "broken links skipped: 1",
+            "pipes, sockets and devices skipped: 1",
         ]
     );
 }
 
 #[test]
-fn artists_are_read_where_they_stand() {
-    let folder = tempfile::tempdir().unwrap();
+fn artists_are_read_from_names_or_directories() {
+    let directory = tempfile::tempdir().unwrap();
     touch(
-        folder.path(),
+        directory.path(),
         [
             "jazz/Miles Davis/Kind of Blue/01 - So What.mp3",
             "jazz/Joe Henderson - Teo - live.mp3",
@@ -177,7 +167,7 @@ fn artists_are_read_where_they_stand() {
         ],
     );
     let artists = |source| {
-        let all = load(folder.path(), source);
+        let all = load(directory.path(), source);
         let artists: Vec<Option<String>> =
             all.tracks.iter().map(|track| track.artist.clone()).collect();
         (artists, all.notes.join("; "))
@@ -187,23 +177,23 @@ fn artists_are_read_where_they_stand() {
     assert_eq!(names, [some("Joe Henderson"), None, None, None, None]);
     assert_eq!(
         notes,
-        "tracks whose artist is not known, because their names are not `artist - title`: 4"
+        "tracks without an artist because their file names are not `artist - title`: 4"
     );
     let (folders, notes) = artists(ArtistSource::Folder);
     assert_eq!(folders, [None, some("Miles Davis"), None, some("808"), some("808")]);
-    assert!(notes.ends_with("they lie in no folder below their tag's: 2"), "{notes}");
+    assert!(notes.ends_with("they are directly in their tag's directory: 2"), "{notes}");
     let (none, notes) = artists(ArtistSource::None);
     assert!(none.iter().all(Option::is_none) && notes.is_empty(), "{notes}");
 }
 
 #[test]
-fn tracks_are_split_as_asked() {
-    let folder = tempfile::tempdir().unwrap();
+fn tracks_are_split_by_the_given_rule() {
+    let directory = tempfile::tempdir().unwrap();
     let songs: Vec<String> = (0..40)
         .map(|song| format!("{}/artist {}/{song}.mp3", ["a", "b"][song % 2], song / 4))
         .collect();
-    touch(folder.path(), songs.iter().map(String::as_str));
-    let config = FoldersConfig { root: folder.path().to_owned(), ..FoldersConfig::default() };
+    touch(directory.path(), songs.iter().map(String::as_str));
+    let config = FoldersConfig { root: directory.path().to_owned(), ..FoldersConfig::default() };
     let report = crate::SplitReport::of(&config.load(None).unwrap());
     assert_eq!((report.tracks, report.artists), ([32, 4, 4], [0; 3]));
     let config = FoldersConfig {
@@ -223,45 +213,45 @@ fn tracks_are_split_as_asked() {
 }
 
 #[test]
-fn roots_without_folders_of_audio_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    refused(Path::new(""), &["root is empty", "a folder a tag"]);
-    refused(&folder.path().join("gone"), &["gone is missing", "a folder a tag"]);
-    refused(folder.path(), &["no folder with audio", "mp3", "jazz/01.mp3"]);
-    touch(folder.path(), ["1.mp3", "texts/a.txt"]);
-    refused(folder.path(), &["no folder with audio"]);
-    refused(&folder.path().join("1.mp3"), &["1.mp3: this is a file"]);
-    touch(folder.path(), ["a|b/1.mp3"]);
-    refused(folder.path(), &["\"a|b\" cannot be a tag"]);
-    std::fs::rename(folder.path().join("a|b"), folder.path().join("a ")).unwrap();
-    refused(folder.path(), &["\"a \" cannot be a tag"]);
-    std::fs::rename(folder.path().join("a "), folder.path().join("a")).unwrap();
-    touch(folder.path(), ["a/line\nbreak.mp3"]);
-    refused(folder.path(), &["line\\nbreak.mp3", "control character", "rename it"]);
+fn roots_without_directories_of_audio_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    refused(Path::new(""), &["root is empty", "one directory per tag"]);
+    refused(&directory.path().join("gone"), &["gone is missing", "one directory per tag"]);
+    refused(directory.path(), &["no directory contains audio", "mp3", "jazz/01.mp3"]);
+    touch(directory.path(), ["1.mp3", "texts/a.txt"]);
+    refused(directory.path(), &["no directory contains audio"]);
+    refused(&directory.path().join("1.mp3"), &["1.mp3: this is a file"]);
+    touch(directory.path(), ["a|b/1.mp3"]);
+    refused(directory.path(), &["\"a|b\" cannot be a tag"]);
+    std::fs::rename(directory.path().join("a|b"), directory.path().join("a ")).unwrap();
+    refused(directory.path(), &["\"a \" cannot be a tag"]);
+    std::fs::rename(directory.path().join("a "), directory.path().join("a")).unwrap();
+    touch(directory.path(), ["a/line\nbreak.mp3"]);
+    refused(directory.path(), &["line\\nbreak.mp3", "control character", "rename it"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_cannot_be_read_is_an_error() {
+fn unreadable_directory_is_an_error() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    touch(folder.path(), ["a/1.mp3", "b/2.mp3"]);
-    let closed = folder.path().join("b");
+    let directory = tempfile::tempdir().unwrap();
+    touch(directory.path(), ["a/1.mp3", "b/2.mp3"]);
+    let closed = directory.path().join("b");
     let mode = |mode| std::fs::set_permissions(&closed, PermissionsExt::from_mode(mode)).unwrap();
     mode(0o000);
     // The superuser reads everything.
     if std::fs::read_dir(&closed).is_err() {
-        refused(folder.path(), &["cannot list", "b: "]);
+        refused(directory.path(), &["cannot list", "b: "]);
     }
     mode(0o755);
 }
 
 #[test]
-fn counts_other_than_the_published_ones_are_said() {
+fn differences_from_the_published_dataset_are_noted() {
     let compared = |known: &[&str], folders: usize, tracks: usize| {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let mut all =
-            FoldersConfig { split: String::new(), ..small(folder.path()) }.load(None).unwrap();
+            FoldersConfig { split: String::new(), ..small(directory.path()) }.load(None).unwrap();
         compare(&mut all, known, folders, tracks);
         all.notes
     };
@@ -269,22 +259,22 @@ fn counts_other_than_the_published_ones_are_said() {
     assert_eq!(compared(&["b", "a"], 2, 4), [""; 0]);
     assert_eq!(
         compared(&[], 3, 5),
-        ["2 genres are here, the data set has 3", "4 tracks are here, the data set has 5"]
+        ["genres: 2 instead of the published 3", "tracks: 4 instead of the published 5"]
     );
     assert_eq!(
         compared(&["a", "c"], 2, 4),
-        [
-            "genres that the data set is not known to have: 1 (\"b\")",
-            "genres of the data set that are not there: 1 (\"c\")",
-        ]
+        ["genres that the published dataset does not have: 1 (\"b\")", "missing genres: 1 (\"c\")",]
     );
 }
 
 #[test]
-fn two_folders_with_audio_are_recognised() {
-    let folder = tempfile::tempdir().unwrap();
-    touch(folder.path(), ["a/1.mp3", "a/2.mp3", "b/cover.jpg", ".c/1.mp3", "d/._1.mp3", "1.mp3"]);
-    assert!(!is_root(folder.path()) && !is_root(&folder.path().join("gone")));
-    touch(folder.path(), ["e/album/1.flac"]);
-    assert!(is_root(folder.path()));
+fn two_directories_with_audio_are_recognised() {
+    let directory = tempfile::tempdir().unwrap();
+    touch(
+        directory.path(),
+        ["a/1.mp3", "a/2.mp3", "b/cover.jpg", ".c/1.mp3", "d/._1.mp3", "1.mp3"],
+    );
+    assert!(!is_root(directory.path()) && !is_root(&directory.path().join("gone")));
+    touch(directory.path(), ["e/album/1.flac"]);
+    assert!(is_root(directory.path()));
 }

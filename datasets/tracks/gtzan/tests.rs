@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::tracks::folders::tests::touch;
+use crate::test_support::touch;
 use crate::{Split, SplitReport};
 
-/// A canonical WAVE header and no samples.
+/// A canonical WAVE header without samples.
 const WAVE: &[u8] =
     b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x22\x56\0\0\x44\xac\0\0\x02\0\x10\0data\0\0\0\0";
 
-/// For the contract of all data sets.
+/// A small dataset for the tests of all datasets.
 pub(crate) fn small(folder: &Path) -> GtzanConfig {
     for genre in GENRES {
         let names = ["00003.wav", "00004.wav"].map(|name| format!("genres/{genre}/{genre}.{name}"));
@@ -31,57 +31,60 @@ fn refused(root: &Path, words: &[&str]) {
 }
 
 #[test]
-fn all_of_it_is_a_thousand_excerpts_or_the_published_split() {
-    let folder = tempfile::tempdir().unwrap();
+fn complete_copy_has_all_excerpts_and_the_published_split() {
+    let directory = tempfile::tempdir().unwrap();
     let names: Vec<String> = GENRES
         .iter()
         .flat_map(|genre| (0..100).map(move |number| format!("{genre}/{genre}.{number:05}.wav")))
         .collect();
-    touch(folder.path(), names.iter().map(String::as_str));
-    std::fs::write(folder.path().join("jazz/jazz.00054.wav"), WAVE).unwrap();
-    let all = load(folder.path(), ExcerptSelection::Plain);
+    touch(directory.path(), names.iter().map(String::as_str));
+    std::fs::write(directory.path().join("jazz/jazz.00054.wav"), WAVE).unwrap();
+    let all = load(directory.path(), ExcerptSelection::Plain);
     assert_eq!((all.tracks.len(), all.name.as_str()), (1_000, "gtzan"));
     assert_eq!(all.tags, GENRES);
     for (index, track) in all.tracks.iter().enumerate() {
         assert_eq!(track.id, format!("{}.{:05}", GENRES[index / 100], index % 100));
         assert_eq!((track.tags[..].to_vec(), track.split), (vec![index / 100], None));
         let Audio::File { path, .. } = &track.audio else { panic!() };
-        assert_eq!(*path, folder.path().join(&names[index]));
+        assert_eq!(*path, directory.path().join(&names[index]));
     }
-    assert_eq!(all.notes, ["excerpts whose artist is not known: 81"]);
+    assert_eq!(all.notes, ["excerpts without a known artist: 81"]);
 
-    // Sizes by Kereliuk et al.
-    let filtered = load(folder.path(), ExcerptSelection::FaultFiltered);
+    // Sizes from Kereliuk et al.
+    let filtered = load(directory.path(), ExcerptSelection::FaultFiltered);
     let report = SplitReport::of(&filtered);
     assert_eq!((report.tracks, filtered.tracks.len()), ([443, 197, 290], 930));
     assert_eq!(filtered.name, "gtzan/fault_filtered");
-    // What the split was made for, by Sturm's artists: an independent table.
+    // The purpose of the split; the artists come from an independent table, Sturm's.
     assert_eq!(report.shared_artists, 0, "{report}");
     assert_eq!(report.incomplete_tags().count(), 0);
-    let note = "excerpts left out because the fault-filtered lists do not name them: 70";
+    let note = "excerpts skipped because the fault-filtered lists do not contain them: 70";
     assert_eq!(filtered.notes[0], note, "{:?}", filtered.notes);
 }
 
 #[test]
-fn all_places_and_endings_are_found() {
-    for (place, ending) in PLACES.into_iter().zip(["wav", "au", "WAV", "flac"]) {
-        let folder = tempfile::tempdir().unwrap();
+fn all_places_and_extensions_are_found() {
+    for (place, extension) in PLACES.into_iter().zip(["wav", "au", "WAV", "flac"]) {
+        let directory = tempfile::tempdir().unwrap();
         for genre in GENRES {
-            touch(&folder.path().join(place), [&format!("{genre}/{genre}.00099.{ending}")[..]]);
+            touch(
+                &directory.path().join(place),
+                [&format!("{genre}/{genre}.00099.{extension}")[..]],
+            );
         }
-        assert!(is_root(folder.path()));
-        let all = load(folder.path(), ExcerptSelection::Plain);
+        assert!(is_root(directory.path()));
+        let all = load(directory.path(), ExcerptSelection::Plain);
         assert_eq!(all.tracks.len(), 10);
         let Audio::File { path, .. } = &all.tracks[6].audio else { panic!() };
-        assert!(path.ends_with(format!("metal/metal.00099.{ending}")) && path.is_file());
+        assert!(path.ends_with(format!("metal/metal.00099.{extension}")) && path.is_file());
     }
 }
 
-/// The lists of the split's authors, which count from 1 over all genres (dnn-mgr, `train_filtered.txt`,
-/// `valid_filtered.txt` and `test_filtered.txt`), each as the runs of its numbers. The table of the
-/// data set was made from torchaudio's lists, which have names.
+/// The lists of the split's authors (dnn-mgr, `train_filtered.txt`, `valid_filtered.txt` and
+/// `test_filtered.txt`), as ranges of numbers that count from 1 over all genres. The table in this repository comes
+/// from torchaudio's lists of names.
 #[test]
-fn the_split_is_that_of_its_authors() {
+fn split_equals_that_of_its_authors() {
     let lists = [
         (
             Split::Train,
@@ -118,14 +121,14 @@ fn the_split_is_that_of_its_authors() {
             }
         }
     }
-    assert_eq!(expected, numbered(FAULT_FILTERED).into_iter().collect());
+    assert_eq!(expected, by_excerpt(FAULT_FILTERED).into_iter().collect());
 }
 
-/// Counts that Sturm's papers print: Bob Marley's and Britney Spears' excerpts (2012, section 1);
-/// and by the index itself, how many of each genre have an artist.
+/// Counts from Sturm's paper (Bob Marley's and Britney Spears' excerpts: 2012, section 1) and from the index itself
+/// (excerpts with an artist per genre).
 #[test]
-fn artists_are_those_of_sturms_index() {
-    let artists = numbered(ARTISTS);
+fn artists_equal_sturms_index() {
+    let artists = by_excerpt(ARTISTS);
     let per_genre: Vec<usize> =
         (0..10).map(|genre| artists.keys().filter(|(other, _)| *other == genre).count()).collect();
     assert_eq!(per_genre, [100, 97, 95, 90, 96, 80, 83, 96, 82, 100]);
@@ -137,7 +140,7 @@ fn artists_are_those_of_sturms_index() {
     assert_eq!(artists[&(0, 2)], "John Lee Hooker");
     assert_eq!(artists.get(&(5, 54)), None);
 
-    // Every line is read, and no excerpt stands in two.
+    // Every line is read, and every excerpt has at most one line.
     for table in [ARTISTS, FAULT_FILTERED] {
         let mut reader = csv::Reader::from_reader(table.as_bytes());
         let mut excerpts = BTreeMap::new();
@@ -158,64 +161,64 @@ fn artists_are_those_of_sturms_index() {
                 }
             }
         }
-        let read: BTreeMap<_, _> = numbered(table).into_iter().collect();
+        let read: BTreeMap<_, _> = by_excerpt(table).into_iter().collect();
         assert_eq!(read, excerpts);
     }
-    // One spelling of each name.
+    // Every name has one spelling.
     let names: BTreeSet<&String> = artists.values().collect();
     let folded: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
     assert_eq!((names.len(), folded.len()), (243, 243));
 }
 
 #[test]
-fn the_broken_excerpt_is_left_out_if_it_cannot_be_used() {
-    let folder = tempfile::tempdir().unwrap();
-    small(folder.path());
-    let path = folder.path().join("genres/jazz/jazz.00054.wav");
-    let note = "excerpts left out because jazz.00054 is no sound file in this copy: 1";
+fn broken_excerpt_is_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    small(directory.path());
+    let path = directory.path().join("genres/jazz/jazz.00054.wav");
+    let note = "excerpts skipped because jazz.00054 is not an audio file in this copy: 1";
     for bytes in [&b""[..], b"RIFF", b"\0\0\0\0\0\0\0\0\0\0\0\0", b"RIFF\0\0\0\0AVI "] {
         std::fs::write(&path, bytes).unwrap();
-        let all = load(folder.path(), ExcerptSelection::Plain);
+        let all = load(directory.path(), ExcerptSelection::Plain);
         assert_eq!(all.tracks.len(), 20);
         assert!(all.tracks.iter().all(|track| track.id != BROKEN));
-        assert_eq!(all.notes[..2], [note, "excerpts that are not there: 979"]);
-        let filtered = load(folder.path(), ExcerptSelection::FaultFiltered);
+        assert_eq!(all.notes[..2], [note, "missing excerpts: 979"]);
+        let filtered = load(directory.path(), ExcerptSelection::FaultFiltered);
         assert_eq!(filtered.tracks.len(), 18);
         assert_eq!(filtered.notes[0], note);
     }
-    let is_there = |path: &Path, bytes: &[u8]| {
+    let is_used = |path: &Path, bytes: &[u8]| {
         std::fs::write(path, bytes).unwrap();
-        let all = load(folder.path(), ExcerptSelection::Plain);
-        let filtered = load(folder.path(), ExcerptSelection::FaultFiltered);
+        let all = load(directory.path(), ExcerptSelection::Plain);
+        let filtered = load(directory.path(), ExcerptSelection::FaultFiltered);
         let train = filtered.tracks.iter().find(|track| track.id == BROKEN);
         assert!(train.is_none_or(|track| track.split == Some(Split::Train)));
         assert_eq!(all.tracks.len() - 20, usize::from(train.is_some()));
         train.is_some()
     };
-    assert!(is_there(&path, WAVE));
+    assert!(is_used(&path, WAVE));
     std::fs::remove_file(&path).unwrap();
-    assert!(!is_there(&path.with_extension("au"), WAVE));
-    assert!(is_there(&path.with_extension("au"), b".snd\0\0\0\x18"));
+    assert!(!is_used(&path.with_extension("au"), WAVE));
+    assert!(is_used(&path.with_extension("au"), b".snd\0\0\0\x18"));
     std::fs::remove_file(path.with_extension("au")).unwrap();
-    assert!(!is_there(&path.with_extension("flac"), b""));
-    assert!(is_there(&path.with_extension("flac"), b"fLaC"));
+    assert!(!is_used(&path.with_extension("flac"), b""));
+    assert!(is_used(&path.with_extension("flac"), b"fLaC"));
 }
 
 #[test]
-fn excerpts_that_are_not_there_are_counted() {
-    let folder = tempfile::tempdir().unwrap();
-    small(folder.path());
-    let all = load(folder.path(), ExcerptSelection::Plain);
+fn missing_excerpts_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    small(directory.path());
+    let all = load(directory.path(), ExcerptSelection::Plain);
     assert_eq!(all.tracks.len(), 20);
-    assert!(all.notes.contains(&"excerpts that are not there: 980".into()), "{:?}", all.notes);
-    // Of the excerpts 3 and 4 of each genre the lists lack metal.00004 and reggae.00003.
-    let filtered = load(folder.path(), ExcerptSelection::FaultFiltered);
+    assert!(all.notes.contains(&"missing excerpts: 980".into()), "{:?}", all.notes);
+    // Of the excerpts 3 and 4 of every genre, the lists do not contain metal.00004 and reggae.00003.
+    let filtered = load(directory.path(), ExcerptSelection::FaultFiltered);
     assert_eq!(filtered.tracks.len(), 18);
     let ids: Vec<&str> = filtered.tracks.iter().map(|track| track.id.as_str()).collect();
     assert!(!ids.contains(&"metal.00004") && !ids.contains(&"reggae.00003"), "{ids:?}");
     for note in [
-        "excerpts left out because the fault-filtered lists do not name them: 2",
-        "excerpts that are not there: 912",
+        "excerpts skipped because the fault-filtered lists do not contain them: 2",
+        "missing excerpts: 912",
     ] {
         assert!(filtered.notes.iter().any(|other| other == note), "{:?}", filtered.notes);
     }
@@ -223,42 +226,42 @@ fn excerpts_that_are_not_there_are_counted() {
 
 #[test]
 fn other_files_are_counted() {
-    let folder = tempfile::tempdir().unwrap();
-    small(folder.path());
-    let root = folder.path().join("genres");
+    let directory = tempfile::tempdir().unwrap();
+    small(directory.path());
+    let root = directory.path().join("genres");
     let others = ["rock/cover.jpg", "rock/._rock.00001.wav", "readme.txt", "images/rock/rock1.png"];
     touch(&root, others);
-    let all = load(folder.path(), ExcerptSelection::Plain);
+    let all = load(directory.path(), ExcerptSelection::Plain);
     assert_eq!(all.tracks.len(), 20);
     assert_eq!(
         all.notes[..4],
         [
-            "files left out because they do not end as audio does: 2 (jpg 1, png 1)",
-            "files left out because they lie in no tag's folder: 1 (\"readme.txt\" is one)",
-            "folders left out because there is no audio in them: 1 (\"images\")",
-            "hidden files and folders left out: 1",
+            "files skipped because they are not audio: 2 (jpg 1, png 1)",
+            "files skipped because they are not in a tag's directory: 1 (first: \"readme.txt\")",
+            "directories skipped because they contain no audio: 1 (\"images\")",
+            "hidden files and directories skipped: 1",
         ]
     );
 }
 
 #[test]
 fn wrong_copies_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     refused(Path::new(""), &["root is empty", "blues to rock"]);
-    refused(&folder.path().join("gone"), &["gone/blues is missing", "genres_original"]);
-    refused(folder.path(), &["blues is missing"]);
-    let root = folder.path().join("genres");
+    refused(&directory.path().join("gone"), &["gone/blues is missing", "genres_original"]);
+    refused(directory.path(), &["blues is missing"]);
+    let root = directory.path().join("genres");
     std::fs::create_dir_all(root.join("blues")).unwrap();
-    refused(folder.path(), &["no folder with audio"]);
+    refused(directory.path(), &["no directory contains audio"]);
     touch(&root, ["blues/blues.00000.wav"]);
-    refused(folder.path(), &["no folder classical", "unpack all"]);
-    small(folder.path());
+    refused(directory.path(), &["directory classical with audio is missing", "unpack all"]);
+    small(directory.path());
     std::fs::remove_dir_all(root.join("metal")).unwrap();
     std::fs::create_dir(root.join("metal")).unwrap();
-    refused(folder.path(), &["no folder metal with audio"]);
-    small(folder.path());
+    refused(directory.path(), &["directory metal with audio is missing"]);
+    small(directory.path());
     touch(&root, ["polka/polka.00000.wav"]);
-    refused(folder.path(), &["\"polka\" is no genre", "reggae"]);
+    refused(directory.path(), &["\"polka\" is not a genre", "reggae"]);
     std::fs::remove_dir_all(root.join("polka")).unwrap();
     for wrong in [
         "blues/rock.00001.wav",
@@ -271,9 +274,9 @@ fn wrong_copies_are_refused() {
         "blues/part/blues.00001.wav",
     ] {
         touch(&root, [wrong]);
-        refused(folder.path(), &[wrong, "no excerpt", "blues.00000.wav to blues.00099.wav"]);
+        refused(directory.path(), &[wrong, "not an excerpt", "blues.00000.wav to blues.00099.wav"]);
         std::fs::remove_file(root.join(wrong)).unwrap();
     }
     touch(&root, ["blues/blues.00003.au"]);
-    refused(folder.path(), &["blues.00003 is there twice", "blues.00003.au", "remove one"]);
+    refused(directory.path(), &["blues.00003 has a second file", "blues.00003.au", "remove one"]);
 }

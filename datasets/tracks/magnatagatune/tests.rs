@@ -1,7 +1,7 @@
 use super::*;
-use crate::tests::shared;
+use crate::test_support::shared;
 
-/// The layout as published: every value in quotes, tabs, 188 tags in no order.
+/// A table in the published layout: quoted values, tabs, 188 tags in no particular order.
 fn table(clips: &[(&str, &str, &[&str])]) -> String {
     let mut columns: Vec<String> = TOP_50.iter().rev().map(|tag| tag.to_string()).collect();
     columns.insert(7, "rare tag".into());
@@ -24,7 +24,7 @@ fn fixture(folder: &Path, clips: &[(&str, &str, &[&str])]) {
     std::fs::write(folder.join(ANNOTATIONS), table(clips)).unwrap();
 }
 
-/// For the contract of all data sets.
+/// A small dataset for the tests of all datasets.
 pub(crate) fn small(folder: &Path) -> MagnatagatuneConfig {
     fixture(folder, CLIPS);
     MagnatagatuneConfig { root: folder.to_owned(), ..MagnatagatuneConfig::default() }
@@ -43,11 +43,11 @@ fn load(folder: &Path, split: ClipSelection, tags: usize) -> Collection {
 }
 
 #[test]
-fn clips_are_split_by_folder_and_the_broken_ones_left_out() {
-    let folder = tempfile::tempdir().unwrap();
-    fixture(folder.path(), CLIPS);
-    std::fs::create_dir_all(folder.path().join("audio/f")).unwrap();
-    let all = load(folder.path(), ClipSelection::Pons2017, 50);
+fn clips_are_split_by_directory_and_broken_ones_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    fixture(directory.path(), CLIPS);
+    std::fs::create_dir_all(directory.path().join("audio/f")).unwrap();
+    let all = load(directory.path(), ClipSelection::Pons2017, 50);
     let splits: Vec<_> = all.tracks.iter().map(|t| (t.id.as_str(), t.split.unwrap())).collect();
     assert_eq!(
         splits,
@@ -57,101 +57,100 @@ fn clips_are_split_by_folder_and_the_broken_ones_left_out() {
     let names: Vec<&str> = all.tracks[0].tags.iter().map(|&t| all.tags[t].as_str()).collect();
     assert_eq!(names, ["violin", "opera"]);
     let Audio::File { path, .. } = &all.tracks[0].audio else { panic!() };
-    assert_eq!(*path, folder.path().join("audio/f/bach-aria-30-59.mp3"));
+    assert_eq!(*path, directory.path().join("audio/f/bach-aria-30-59.mp3"));
     let notes = all.notes.join("; ");
     assert!(notes.contains("files are broken: 1"), "{notes}");
-    assert!(notes.contains("artists are not known"), "{notes}");
+    assert!(notes.contains("artists are unknown"), "{notes}");
 
-    let cleaned = load(folder.path(), ClipSelection::Won2020, 50);
+    let cleaned = load(directory.path(), ClipSelection::Won2020, 50);
     assert_eq!(cleaned.tracks.len(), 2);
     assert!(cleaned.notes.iter().any(|note| note.ends_with("none of the 50 tags: 2")));
-    let every = load(folder.path(), ClipSelection::Pons2017, 188);
+    let every = load(directory.path(), ClipSelection::Pons2017, 188);
     assert_eq!(every.tags.len(), 188);
     let names = every.tracks[3].tags.iter().map(|&tag| every.tags[tag].as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["rare tag"]);
-    // "rare tag" is on two clips; "opera", "violin" and "guitar" are on one, not counting the broken.
-    let note = "of the 188 tags half are on 0 clips or fewer, the most frequent on 2; on fewer than 50: \
-                188; on none: 184";
+    // "rare tag" has two clips; "opera", "violin" and "guitar" have one, without the broken clip.
+    let note = "clips per tag for 188 tags: median 0, maximum 2; tags with fewer than 50 clips: 188; tags \
+                without a clip: 184";
     assert!(every.notes.iter().any(|other| other == note), "{:?}", every.notes);
     assert!(!all.notes.iter().any(|other| other.contains("188")), "{:?}", all.notes);
 }
 
-/// Folders 0 to b, c, and d to f.
 #[test]
-fn every_folder_has_its_split() {
+fn directories_0_to_b_train_c_validate_d_to_f_test() {
     let splits: Vec<Split> = (0..16).map(|number| split_of(&format!("{number:x}/x.mp3"))).collect();
     assert!(splits[..12].iter().all(|split| *split == Split::Train));
     assert_eq!(splits[12..], [Split::Valid, Split::Test, Split::Test, Split::Test]);
 }
 
 #[test]
-fn line_ends_and_a_byte_order_mark_change_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    fixture(folder.path(), CLIPS);
-    let expected = load(folder.path(), ClipSelection::Won2020, 188);
+fn line_ends_and_byte_order_mark_do_not_matter() {
+    let directory = tempfile::tempdir().unwrap();
+    fixture(directory.path(), CLIPS);
+    let expected = load(directory.path(), ClipSelection::Won2020, 188);
     let text = table(CLIPS);
     for text in [text.replace('\n', "\r\n"), format!("\u{feff}{text}"), text.replace('"', "")] {
-        std::fs::write(folder.path().join(ANNOTATIONS), text).unwrap();
-        assert_eq!(load(folder.path(), ClipSelection::Won2020, 188), expected);
+        std::fs::write(directory.path().join(ANNOTATIONS), text).unwrap();
+        assert_eq!(load(directory.path(), ClipSelection::Won2020, 188), expected);
     }
 }
 
 #[test]
-fn audio_is_found_where_people_unpack_it() {
+fn audio_is_found_in_the_usual_directories() {
     for place in ["", "mp3", "audio", "raw", "mtat/mp3"] {
-        let folder = tempfile::tempdir().unwrap();
-        fixture(folder.path(), CLIPS);
-        let noted = load(folder.path(), ClipSelection::Pons2017, 50).notes;
+        let directory = tempfile::tempdir().unwrap();
+        fixture(directory.path(), CLIPS);
+        let noted = load(directory.path(), ClipSelection::Pons2017, 50).notes;
         assert!(noted.iter().any(|note| note.contains("unpack the audio")), "{noted:?}");
-        // One folder is enough: downloads come in parts.
-        std::fs::create_dir_all(folder.path().join(place).join("3")).unwrap();
-        let all = load(folder.path(), ClipSelection::Pons2017, 50);
+        // One directory is enough, because downloads are in parts.
+        std::fs::create_dir_all(directory.path().join(place).join("3")).unwrap();
+        let all = load(directory.path(), ClipSelection::Pons2017, 50);
         assert!(!all.notes.iter().any(|note| note.contains("unpack")), "{:?}", all.notes);
         let Audio::File { path, .. } = &all.tracks[0].audio else { panic!() };
-        assert_eq!(*path, folder.path().join(place).join("f/bach-aria-30-59.mp3"));
+        assert_eq!(*path, directory.path().join(place).join("f/bach-aria-30-59.mp3"));
     }
 }
 
 #[test]
-fn the_frequency_of_tags_is_told() {
+fn note_describes_the_frequency_of_tags() {
     let track = |tags: &[usize]| Track {
         id: String::new(),
-        audio: Audio::File { path: PathBuf::new(), offset_s: 0.0, duration_s: None },
+        audio: Audio::file(PathBuf::new()),
         split: None,
         tags: tags.to_vec(),
         artist: None,
     };
-    // On 60, 50, 49, 1 and 0 tracks.
+    // Tags with 60, 50, 49, 1 and 0 tracks.
     let mut tracks: Vec<Track> = (0..60).map(|_| track(&[0])).collect();
     tracks[..50].iter_mut().for_each(|track| track.tags.push(1));
     tracks[..49].iter_mut().for_each(|track| track.tags.push(2));
     tracks[0].tags.push(3);
     assert_eq!(
-        clips_per_tag(&tracks, 5),
-        "of the 5 tags half are on 49 clips or fewer, the most frequent on 60; on fewer than 50: 3; on \
-         none: 1"
+        tag_frequencies(&tracks, 5),
+        "clips per tag for 5 tags: median 49, maximum 60; tags with fewer than 50 clips: 3; tags without a \
+         clip: 1"
     );
-    assert!(clips_per_tag(&tracks, 4).contains("half are on 49 clips or fewer"));
+    assert!(tag_frequencies(&tracks, 4).contains("median 49"));
 }
 
 #[test]
-fn a_table_with_other_frequent_tags_is_noted() {
-    let folder = tempfile::tempdir().unwrap();
+fn table_with_other_frequent_tags_is_noted() {
+    let directory = tempfile::tempdir().unwrap();
     let noted = |tags: &[&str]| {
-        fixture(folder.path(), &["0", "1", "2"].map(|id| (id, "0/a.mp3", tags)));
-        let notes = load(folder.path(), ClipSelection::Pons2017, 50).notes;
+        fixture(directory.path(), &["0", "1", "2"].map(|id| (id, "0/a.mp3", tags)));
+        let notes = load(directory.path(), ClipSelection::Pons2017, 50).notes;
         notes.iter().any(|note| note.contains("not the most frequent"))
     };
     let with_rare: Vec<&str> = TOP_50.iter().copied().chain(["rare tag"]).collect();
     assert!(!noted(&TOP_50));
-    assert!(!noted(&with_rare), "a tie is none");
+    assert!(!noted(&with_rare), "equal counts are not noted");
     assert!(noted(&with_rare[1..]));
 }
 
 #[test]
 fn artists_come_from_the_clip_table() {
-    let folder = tempfile::tempdir().unwrap();
-    fixture(folder.path(), CLIPS);
+    let directory = tempfile::tempdir().unwrap();
+    fixture(directory.path(), CLIPS);
     let columns = "clip_id track_number title artist album url segmentStart segmentEnd \
                    original_url mp3_path";
     let rows = [
@@ -164,24 +163,24 @@ fn artists_come_from_the_clip_table() {
     let text: String = rows.iter().map(|row| format!("\"{}\"\r\n", row.join("\"\t\""))).collect();
     let latin_1: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
     for bytes in [text.as_bytes(), &latin_1] {
-        std::fs::write(folder.path().join(CLIP_INFO), bytes).unwrap();
-        let all = load(folder.path(), ClipSelection::Pons2017, 50);
+        std::fs::write(directory.path().join(CLIP_INFO), bytes).unwrap();
+        let all = load(directory.path(), ClipSelection::Pons2017, 50);
         let artists: Vec<_> = all.tracks.iter().map(|track| track.artist.as_deref()).collect();
         assert_eq!(artists, [Some("Bach, J. S."), None, Some("Zo\u{eb}"), None]);
         assert!(!all.notes.iter().any(|note| note.contains("artists")), "{:?}", all.notes);
     }
-    std::fs::write(folder.path().join(CLIP_INFO), "clip_id\tname\n").unwrap();
-    let config = MagnatagatuneConfig { root: folder.path().into(), ..Default::default() };
+    std::fs::write(directory.path().join(CLIP_INFO), "clip_id\tname\n").unwrap();
+    let config = MagnatagatuneConfig { root: directory.path().into(), ..Default::default() };
     let error = config.load(None).unwrap_err().to_string();
-    assert!(error.contains(CLIP_INFO) && error.contains("no column artist"), "{error}");
+    assert!(error.contains(CLIP_INFO) && error.contains("column artist is missing"), "{error}");
 }
 
 #[test]
 fn wrong_tables_are_refused_with_their_line() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let refused = |text: String, tags: usize, words: &[&str]| {
-        std::fs::write(folder.path().join(ANNOTATIONS), text).unwrap();
-        let root = folder.path().to_owned();
+        std::fs::write(directory.path().join(ANNOTATIONS), text).unwrap();
+        let root = directory.path().to_owned();
         let config = MagnatagatuneConfig { root, tags, ..MagnatagatuneConfig::default() };
         let error = config.load(None).unwrap_err().to_string();
         for word in words {
@@ -191,32 +190,32 @@ fn wrong_tables_are_refused_with_their_line() {
     };
     let good = table(&[("2", "f/a.mp3", &["guitar"])]);
     let twice = table(&[("2", "f/a.mp3", &[]), ("2", "e/b.mp3", &[])]);
-    refused(twice.clone(), 50, &["line 3: clip 2", "line 2 already"]);
-    refused(twice.replace('\n', "\r\n"), 50, &["line 3: clip 2", "line 2 already"]);
-    refused(table(&[("2", "g/a.mp3", &[])]), 50, &["line 2", "g/a.mp3", "folders 0 to f"]);
+    refused(twice.clone(), 50, &["line 3: clip 2", "already in line 2"]);
+    refused(twice.replace('\n', "\r\n"), 50, &["line 3: clip 2", "already in line 2"]);
+    refused(table(&[("2", "g/a.mp3", &[])]), 50, &["line 2", "g/a.mp3", "directories 0 to f"]);
     refused(table(&[("2", "f/../../a.mp3", &[])]), 50, &["line 2", "../"]);
     refused(table(&[("2", "/etc/passwd", &[])]), 50, &["line 2", "/etc/passwd"]);
-    refused(table(&[("2", "\u{e4}/a.mp3", &[])]), 50, &["line 2", "folders"]);
+    refused(table(&[("2", "\u{e4}/a.mp3", &[])]), 50, &["line 2", "directories"]);
     refused(table(&[("", "f/a.mp3", &[])]), 50, &["line 2", "not a number"]);
-    refused(table(&[]), 50, &["no clip"]);
+    refused(table(&[]), 50, &["no clips"]);
     refused(String::new(), 50, &["mp3_path", "published"]);
     refused(good.replace("\t\"0\"", "\t\"2\""), 50, &["line 2", "\"2\"", "0 or 1"]);
-    refused(good.replace("tag 60", "tag 61"), 50, &["two columns \"tag 61\""]);
-    refused(good.replace("\"guitar\"", "\"gitar\""), 50, &["no column \"guitar\""]);
+    refused(good.replace("tag 60", "tag 61"), 50, &["column \"tag 61\" occurs twice"]);
+    refused(good.replace("\"guitar\"", "\"gitar\""), 50, &["column \"guitar\" is missing"]);
     refused(good.replace("\t\"f/a.mp3\"", ""), 50, &["line 2", "189 columns", "190"]);
     let no_last = good.replace("\t\"tag 187\"", "").replacen("\"2\"\t\"0\"", "\"2\"", 1);
     refused(no_last.clone(), 188, &["187 tags, not 188"]);
     refused(good.clone(), 49, &["tags is 49", "50", "188"]);
-    std::fs::remove_file(folder.path().join(ANNOTATIONS)).unwrap();
-    let config = MagnatagatuneConfig { root: folder.path().into(), ..Default::default() };
+    std::fs::remove_file(directory.path().join(ANNOTATIONS)).unwrap();
+    let config = MagnatagatuneConfig { root: directory.path().into(), ..Default::default() };
     assert!(config.load(None).unwrap_err().to_string().contains("is missing"));
     let config = MagnatagatuneConfig { root: PathBuf::new(), ..Default::default() };
     assert!(config.load(None).unwrap_err().to_string().contains("root is empty"));
 }
 
-/// The counts of the real index, over all folders.
+/// Counts over all directories.
 #[test]
-fn the_real_index_has_the_published_counts() {
+fn real_index_has_the_published_counts() {
     let Some(folder) = shared("mtat") else { return };
     let index = std::fs::read_to_string(folder.join("index_mtt.tsv")).unwrap();
     let mut per_folder = [0; 16];
@@ -237,9 +236,9 @@ fn the_real_index_has_the_published_counts() {
     assert_eq!((all, broken), ([18_709, 1_825, 5_329], 3));
 }
 
-/// The real labels of the valid and test folders, through the loader.
+/// Loads the real labels of the validation and test directories.
 #[test]
-fn the_real_labels_give_both_splits() {
+fn real_labels_have_both_splits() {
     let Some(folder) = shared("mtat") else { return };
     let names = std::fs::read_to_string(folder.join("tags_top50.txt")).unwrap();
     assert_eq!(names.lines().filter(|tag| !tag.is_empty()).collect::<Vec<_>>(), TOP_50);
@@ -256,7 +255,7 @@ fn the_real_labels_give_both_splits() {
     let every = load(root.path(), ClipSelection::Pons2017, 188);
     assert_eq!(every.tags.len(), 188);
 
-    // The labels as published by others, clip by clip: a different file in a different form.
+    // Compares with labels that others published, in another form, clip by clip.
     for (name, split) in [("val_gt_mtt.tsv", Split::Valid), ("test_gt_mtt.tsv", Split::Test)] {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
         let truth: HashMap<&str, Vec<usize>> = text
@@ -276,7 +275,7 @@ fn the_real_labels_give_both_splits() {
     }
     assert!(!all.notes.iter().any(|note| note.contains("most frequent")), "{:?}", all.notes);
 
-    // Positives a clip of the test folders, with and without the untagged clips.
+    // Positives per test clip, with and without the untagged clips.
     let density = |collection: &Collection| {
         let test = collection.tracks.iter().filter(|track| track.split == Some(Split::Test));
         let tags: usize = test.clone().map(|track| track.tags.len()).sum();

@@ -4,9 +4,9 @@ use super::*;
 use crate::Split;
 
 fn load(content: impl AsRef<[u8]>) -> Result<Collection, DatasetError> {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("manifest.csv"), content).unwrap();
-    let root = folder.path().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("manifest.csv"), content).unwrap();
+    let root = directory.path().to_owned();
     ManifestConfig { root, ..ManifestConfig::default() }.load(None)
 }
 
@@ -21,7 +21,7 @@ fn refused(content: impl AsRef<[u8]>, words: &[&str]) {
 }
 
 #[test]
-fn rows_become_tracks_whatever_the_order_of_columns_and_line_ends() {
+fn columns_may_have_any_order_and_lines_any_end() {
     let text = "\u{feff}tags,id,split,path,duration_s,offset_s,artist\r\n\
                 b|a|b,one,train,\"x, y.mp3\",3.5,1,\"Guns \"\"N\"\" Roses\"\r\n\
                 ,two,,sub/z.flac,,,\r\n";
@@ -40,7 +40,7 @@ fn rows_become_tracks_whatever_the_order_of_columns_and_line_ends() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_with_its_line() {
+fn wrong_rows_are_refused_with_their_line() {
     let head = "id,path,split,tags,artist,offset_s,duration_s\n";
     let row = |row: &str| format!("{head}ok,ok.mp3,train,a,,,\n{row}\n");
     refused(row("ok,b.mp3,train,a,,,"), &["line 3", "ok", "line 2"]);
@@ -49,17 +49,17 @@ fn what_is_wrong_is_refused_with_its_line() {
     refused(row("x,/etc/passwd,train,a,,,"), &["line 3", "absolute"]);
     refused(row("x,,train,a,,,"), &["line 3", "path is empty"]);
     refused(row(",b.mp3,train,a,,,"), &["line 3", "id is empty"]);
-    refused(row("x,b.mp3,training,a,,,"), &["line 3", "training", "train, valid or test"]);
+    refused(row("x,b.mp3,training,a,,,"), &["line 3", "training", "train, valid, test"]);
     refused(row("x,b.mp3,train,a||b,,,"), &["line 3", "empty"]);
     refused(row("x,b.mp3,train,a,,-1,"), &["line 3", "offset_s", "-1"]);
     refused(row("x,b.mp3,train,a,,,nan"), &["line 3", "duration_s", "nan"]);
     refused(row("x,b.mp3,train,a,,,inf"), &["line 3", "duration_s"]);
     refused(row("x,b.mp3,train,a,,,0"), &["line 3", "duration_s is 0"]);
     refused(row("x,b.mp3,train"), &["line 3", "3 columns", "7"]);
-    refused(head, &["no row"]);
+    refused(head, &["no rows"]);
     refused("id,path,split\na,b,train\n", &["column tags is missing"]);
-    refused("id,path,split,tags,genre\n", &["\"genre\" is not known"]);
-    refused("id,path,split,tags,id\n", &["two columns id"]);
+    refused("id,path,split,tags,genre\n", &["\"genre\" is not one of"]);
+    refused("id,path,split,tags,id\n", &["column id occurs twice"]);
     refused([head.as_bytes(), b"x,caf\xe9.mp3,train,a,,,\n"].concat(), &["line 2", "UTF-8"]);
     refused(format!("{head}x,x.mp3,train,,,,\n"), &["no track has a tag"]);
     refused(row(" ok ,b.mp3,train,a,,,"), &["line 3", "\"ok\"", "line 2"]);
@@ -69,7 +69,7 @@ fn what_is_wrong_is_refused_with_its_line() {
     refused(row("x,b.mp3,train,a,,-0.5,"), &["line 3", "offset_s", "-0.5"]);
     refused(row("x,b.mp3,train,a,,1e999,"), &["line 3", "offset_s", "1e999"]);
     refused(row("x,b.mp3,train,a,,\"1,5\","), &["line 3", "offset_s", "1,5"]);
-    refused(row("x,b.mp3,Train,a,,,"), &["line 3", "\"Train\"", "train, valid or test"]);
+    refused(row("x,b.mp3,Train,a,,,"), &["line 3", "\"Train\"", "train, valid, test"]);
     refused(row("x,b.mp3,train,|,,,"), &["line 3", "empty"]);
     refused(format!("{}\nok", row("").trim_end()), &["line 3", "1 columns"]);
     refused("", &["column id is missing", "id,path,split,tags"]);
@@ -82,29 +82,29 @@ fn what_is_wrong_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_bare_file_name_lies_in_the_current_folder() {
-    assert_eq!(folder_of(Path::new("m.csv")), Path::new("."));
-    assert_eq!(folder_of(Path::new("a/m.csv")), Path::new("a"));
-    assert_eq!(folder_of(Path::new("/m.csv")), Path::new("/"));
+fn bare_file_name_is_in_the_current_directory() {
+    assert_eq!(directory_of(Path::new("m.csv")), Path::new("."));
+    assert_eq!(directory_of(Path::new("a/m.csv")), Path::new("a"));
+    assert_eq!(directory_of(Path::new("/m.csv")), Path::new("/"));
 }
 
-/// A quote that is not closed makes one value of what follows: tracks would vanish unseen.
+/// Otherwise the tracks after the quote would be lost.
 #[test]
-fn a_quote_left_open_is_told_where_it_begins() {
+fn unclosed_quote_is_an_error_with_its_line() {
     let head = "id,path,split,tags,artist\n1,a.mp3,train,t,A\n";
     let rest: String = (3..5000).map(|i| format!("{i},{i}.mp3,train,t,\n")).collect();
     refused(format!("{head}2,b.mp3,train,t,\"B\n{rest}"), &["line 3", "artist", "close the quote"]);
-    refused(format!("{head}2,b.mp3,train,\"t,B\n{rest}"), &["line 3", "a quote an end"]);
-    refused(format!("{head}\"2,b.mp3,train,t,B\n{rest}"), &["line 3", "a quote an end"]);
+    refused(format!("{head}2,b.mp3,train,\"t,B\n{rest}"), &["line 3", "close every quote"]);
+    refused(format!("{head}\"2,b.mp3,train,t,B\n{rest}"), &["line 3", "close every quote"]);
 }
 
-/// Every byte of a good manifest, replaced or cut off after: an error or a collection, no panic.
+/// Replaces every byte of a valid manifest, and cuts it off there: the result is an error or a collection.
 #[test]
-fn no_damage_makes_it_panic() {
+fn damaged_manifests_do_not_panic() {
     let good = "\u{feff}id,path,split,tags,artist,offset_s,duration_s\r\n\
                 1,\"a,b.mp3\",train,x|y,\"A \"\"B\"\"\",1.5,2\r\n2,c/d.mp3,test,z,\u{e9},,\r\n";
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("manifest.csv");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("manifest.csv");
     let config = ManifestConfig { root: path.clone(), ..ManifestConfig::default() };
     let mut loaded = 0;
     for at in 0..good.len() {
@@ -121,7 +121,7 @@ fn no_damage_makes_it_panic() {
                         _ => panic!(),
                     });
                     for path in paths {
-                        assert!(path.starts_with(folder.path()), "{}", path.display());
+                        assert!(path.starts_with(directory.path()), "{}", path.display());
                     }
                 }
                 Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{error}"),
@@ -134,15 +134,15 @@ fn no_damage_makes_it_panic() {
 }
 
 #[test]
-fn lines_are_counted_right_whatever_ends_them() {
+fn line_numbers_are_right_for_all_line_ends() {
     let text = "id,path,split,tags\na,a.mp3,train,\"x\"\n\nb,b.mp3,train,y\na,c.mp3,train,z\n";
-    refused(text, &["line 5:", "line 2 already"]);
-    refused(text.replace('\n', "\r\n"), &["line 5:", "line 2 already"]);
-    refused(text.replace('\n', "\r"), &["line 5:", "line 2 already"]);
+    refused(text, &["line 5:", "already in line 2"]);
+    refused(text.replace('\n', "\r\n"), &["line 5:", "already in line 2"]);
+    refused(text.replace('\n', "\r"), &["line 5:", "already in line 2"]);
 }
 
 #[test]
-fn a_missing_manifest_says_what_to_write() {
+fn error_for_a_missing_manifest_names_the_columns() {
     let config = ManifestConfig { root: "no/such".into(), ..ManifestConfig::default() };
     let error = config.load(Some(Path::new("data"))).unwrap_err().to_string();
     assert!(error.contains("data/no/such") && error.contains("id,path,split,tags"), "{error}");
@@ -152,21 +152,21 @@ fn a_missing_manifest_says_what_to_write() {
 #[cfg(unix)]
 fn links_are_followed_inside_and_refused_outside() {
     use std::os::unix::fs::symlink;
-    let folder = tempfile::tempdir().unwrap();
-    let inner = folder.path().join("inner");
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("inner");
     fs::create_dir_all(inner.join("sub")).unwrap();
-    fs::create_dir(folder.path().join("other")).unwrap();
-    fs::write(folder.path().join("secret.wav"), b"x").unwrap();
-    fs::write(folder.path().join("other/secret.wav"), b"x").unwrap();
+    fs::create_dir(directory.path().join("other")).unwrap();
+    fs::write(directory.path().join("secret.wav"), b"x").unwrap();
+    fs::write(directory.path().join("other/secret.wav"), b"x").unwrap();
     fs::write(inner.join("sub/good.wav"), b"x").unwrap();
     symlink("../secret.wav", inner.join("link.wav")).unwrap();
     symlink("../other", inner.join("elsewhere")).unwrap();
     symlink("sub/good.wav", inner.join("fine.wav")).unwrap();
     symlink("sub", inner.join("also")).unwrap();
     symlink("loop.wav", inner.join("loop.wav")).unwrap();
-    // The manifest's folder reached by a link is the same folder.
-    symlink(&inner, folder.path().join("door")).unwrap();
-    for root in [&inner, &folder.path().join("door")] {
+    // The manifest's directory may be reached through a link.
+    symlink(&inner, directory.path().join("door")).unwrap();
+    for root in [&inner, &directory.path().join("door")] {
         let load = |paths: &[&str]| {
             let rows = paths.iter().enumerate().map(|(i, path)| format!("{i},{path},train,t\n"));
             let text = format!("id,path,split,tags\n{}", rows.collect::<String>());
@@ -187,105 +187,108 @@ fn links_are_followed_inside_and_refused_outside() {
 }
 
 #[test]
-fn a_winding_path_to_a_file_that_is_not_there_is_written_as_it_was() {
-    let folder = tempfile::tempdir().unwrap();
+fn path_with_parents_to_a_missing_file_is_written_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
     let text = "id,path,split,tags\n1,gone/../a.wav,train,x\n2,b/c/../../d/,train,x\n";
-    fs::write(folder.path().join("m.csv"), text).unwrap();
+    fs::write(directory.path().join("m.csv"), text).unwrap();
     let config = ManifestConfig { root: "m.csv".into(), ..ManifestConfig::default() };
-    let read = config.load(Some(folder.path())).unwrap();
+    let read = config.load(Some(directory.path())).unwrap();
     fs::write(
-        folder.path().join("m.csv"),
-        to_csv(&read, Paths::RelativeTo(folder.path())).unwrap(),
+        directory.path().join("m.csv"),
+        to_csv(&read, Paths::RelativeTo(directory.path())).unwrap(),
     )
     .unwrap();
-    assert_eq!(config.load(Some(folder.path())).unwrap().tracks, read.tracks);
+    assert_eq!(config.load(Some(directory.path())).unwrap().tracks, read.tracks);
 }
 
 #[test]
-fn a_path_that_names_a_folder_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("sub")).unwrap();
+fn path_of_a_directory_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("sub")).unwrap();
     for path in [".", "./", "sub/..", "sub/..///", "a/b/../"] {
-        fs::write(folder.path().join("m.csv"), format!("id,path,split,tags\n1,{path},train,x\n"))
-            .unwrap();
+        fs::write(
+            directory.path().join("m.csv"),
+            format!("id,path,split,tags\n1,{path},train,x\n"),
+        )
+        .unwrap();
         let config = ManifestConfig { root: "m.csv".into(), ..ManifestConfig::default() };
-        let error = config.load(Some(folder.path())).unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains("names a folder"), "{path}: {error}");
+        let error = config.load(Some(directory.path())).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("is a directory"), "{path}: {error}");
     }
 }
 
 #[test]
-fn the_vocabulary_can_be_chosen() {
-    let folder = tempfile::tempdir().unwrap();
+fn vocabulary_is_selected_by_tags_and_min_count() {
+    let directory = tempfile::tempdir().unwrap();
     let text = "id,path,split,tags\n1,a,train,x|y\n2,b,train,x\n3,c,test,z|x\n";
-    fs::write(folder.path().join("m.csv"), text).unwrap();
+    fs::write(directory.path().join("m.csv"), text).unwrap();
     let mut config = ManifestConfig { root: "m.csv".into(), ..ManifestConfig::default() };
     config.min_count = 2;
-    let rare = config.load(Some(folder.path())).unwrap();
+    let rare = config.load(Some(directory.path())).unwrap();
     assert_eq!(rare.tags, ["x"]);
     assert!(rare.notes[0].contains("fewer than 2 tracks: 2"), "{:?}", rare.notes);
     config.min_count = 0;
     config.tags = vec!["z".into(), "x".into()];
-    let chosen = config.load(Some(folder.path())).unwrap();
+    let chosen = config.load(Some(directory.path())).unwrap();
     assert_eq!(chosen.tags, ["z", "x"]);
     assert_eq!(chosen.tracks[2].tags, [0, 1]);
     config.tags.push("q".into());
-    let error = config.load(Some(folder.path())).unwrap_err().to_string();
+    let error = config.load(Some(directory.path())).unwrap_err().to_string();
     assert!(error.contains("tags is \"q\": no track has") && error.contains("x, y, z"), "{error}");
     config.tags = vec!["z".into(), "z".into()];
-    let error = config.load(Some(folder.path())).unwrap_err().to_string();
-    assert!(error.contains("tags is \"z\": name it once"), "{error}");
+    let error = config.load(Some(directory.path())).unwrap_err().to_string();
+    assert!(error.contains("tags is \"z\": remove the repetition"), "{error}");
     config.tags.clear();
     config.min_count = 4;
-    let error = config.load(Some(folder.path())).unwrap_err().to_string();
-    assert!(error.contains("min_count is 4") && error.contains("is on 3"), "{error}");
+    let error = config.load(Some(directory.path())).unwrap_err().to_string();
+    assert!(error.contains("min_count is 4") && error.contains("has 3 tracks"), "{error}");
 }
 
 #[test]
-fn audio_on_both_sides_of_a_split_is_noted() {
+fn audio_files_in_two_splits_are_noted() {
     let text = "id,path,split,tags,artist,offset_s,duration_s\n\
                 1,a,train,x,,,10\n2,a,test,x,,10,\n3,a,valid,x,,20,\n4,b,train,x,,,\n5,b,,x,,,\n";
     let notes = load(text).unwrap().notes;
     assert_eq!(notes.len(), 1, "{notes:?}");
-    assert!(notes[0].contains("more than one split uses: 1 (the first at track 2)"), "{notes:?}");
+    assert!(notes[0].contains("in more than one split: 1 (first: track 2)"), "{notes:?}");
     assert!(
         load(text.replace("test", "train").replace("valid", "train")).unwrap().notes.is_empty()
     );
 }
 
 #[test]
-fn paths_may_wind_as_long_as_they_stay_inside() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("a/b")).unwrap();
-    fs::write(folder.path().join("x.mp3"), b"x").unwrap();
+fn paths_may_contain_parents_below_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("a/b")).unwrap();
+    fs::write(directory.path().join("x.mp3"), b"x").unwrap();
     let text = "id,path,split,tags\n1,a/b/../../x.mp3,train,t\n2,./x.mp3,train,t\n3,gone/../y,,t\n";
-    fs::write(folder.path().join("manifest.csv"), text).unwrap();
-    let config = ManifestConfig { root: folder.path().into(), ..ManifestConfig::default() };
+    fs::write(directory.path().join("manifest.csv"), text).unwrap();
+    let config = ManifestConfig { root: directory.path().into(), ..ManifestConfig::default() };
     assert_eq!(config.load(None).unwrap().tracks.len(), 3);
 }
 
 #[test]
-fn what_is_written_reads_back() {
-    let folder = tempfile::tempdir().unwrap();
+fn written_manifest_reads_back() {
+    let directory = tempfile::tempdir().unwrap();
     let text = "id,path,split,tags,artist,offset_s,duration_s\n\
                 \"a,1\",\"s/\"\"q\"\".mp3\",train,x|y,\u{c4},0.1,1e-7\nb,b.mp3,,,,,\n\
                 c,b.mp3,test,\"z \"\"z\"\", z\",\"C, D\",123456789.125,\nd, d.mp3,valid,y,,1e300,3\n";
-    fs::write(folder.path().join("in.csv"), text).unwrap();
+    fs::write(directory.path().join("in.csv"), text).unwrap();
     let load = |name: &str| {
-        let root = folder.path().join(name);
+        let root = directory.path().join(name);
         ManifestConfig { root, ..ManifestConfig::default() }.load(None).unwrap()
     };
     let collection = load("in.csv");
-    write_manifest(&collection, &folder.path().join("out.csv")).unwrap();
+    write_manifest(&collection, &directory.path().join("out.csv")).unwrap();
     let back = load("out.csv");
     assert_eq!((&back.tracks, &back.tags), (&collection.tracks, &collection.tags));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
 
     let absolute = String::from_utf8(to_csv(&collection, Paths::Absolute).unwrap()).unwrap();
     for line in absolute.lines().skip(1) {
-        assert!(line.contains(folder.path().to_str().unwrap()), "{line}");
+        assert!(line.contains(directory.path().to_str().unwrap()), "{line}");
     }
-    // Below another folder, the paths are absolute too, and the reader says so.
+    // In another directory the paths are absolute too, and the reader refuses them.
     let other = tempfile::tempdir().unwrap();
     write_manifest(&collection, &other.path().join("manifest.csv")).unwrap();
     assert_eq!(fs::read_to_string(other.path().join("manifest.csv")).unwrap(), absolute);
@@ -295,7 +298,7 @@ fn what_is_written_reads_back() {
 }
 
 #[test]
-fn music_made_by_the_program_is_written_by_name() {
+fn synthetic_music_is_written_by_name() {
     let config = crate::tracks::synthetic::SyntheticConfig { tracks: 30, ..Default::default() };
     let collection = config.load().unwrap();
     let text = String::from_utf8(to_csv(&collection, Paths::Absolute).unwrap()).unwrap();
@@ -304,7 +307,7 @@ fn music_made_by_the_program_is_written_by_name() {
 }
 
 #[test]
-fn what_no_manifest_can_say_is_refused() {
+fn tags_that_a_manifest_cannot_contain_are_refused() {
     let mut collection = load("id,path,split,tags\na,a.mp3,train,x\n").unwrap();
     for tag in ["a|b", "", " ", "a\nb"] {
         collection.tags[0] = tag.into();
@@ -320,7 +323,7 @@ fn what_no_manifest_can_say_is_refused() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_name_that_is_not_utf8_is_refused() {
+fn name_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let mut collection = load("id,path,split,tags\na,a.mp3,train,x\n").unwrap();
     let path = PathBuf::from(std::ffi::OsStr::from_bytes(b"/music/caf\xe9.mp3"));
@@ -331,29 +334,29 @@ fn a_name_that_is_not_utf8_is_refused() {
 
 #[test]
 #[cfg(unix)]
-fn a_manifest_reached_by_a_link_names_its_files_relatively() {
-    let folder = tempfile::tempdir().unwrap();
-    let real = folder.path().join("real");
+fn manifest_reached_through_a_link_has_relative_paths() {
+    let directory = tempfile::tempdir().unwrap();
+    let real = directory.path().join("real");
     fs::create_dir(&real).unwrap();
-    std::os::unix::fs::symlink(&real, folder.path().join("door")).unwrap();
+    std::os::unix::fs::symlink(&real, directory.path().join("door")).unwrap();
     let mut collection = load("id,path,split,tags\na,a.mp3,train,x\n").unwrap();
     for (files, manifest) in [("real", "door"), ("door", "real"), ("door", "door")] {
-        let path = folder.path().join(files).join("a.mp3");
+        let path = directory.path().join(files).join("a.mp3");
         collection.tracks[0].audio = Audio::File { path, offset_s: 0.0, duration_s: None };
-        let out = folder.path().join(manifest).join("manifest.csv");
+        let out = directory.path().join(manifest).join("manifest.csv");
         write_manifest(&collection, &out).unwrap();
         assert!(fs::read_to_string(&out).unwrap().contains("\na,a.mp3,train,x,,,\n"));
     }
 }
 
 #[test]
-fn a_million_rows_load_in_seconds() {
+fn million_rows_load_in_seconds() {
     let mut text = String::from("id,path,split,tags\n");
     for i in 0..1_000_000 {
         text += &format!("{i},{i}.mp3,train,t{}|t{}\n", i % 50, i % 7);
     }
     let started = std::time::Instant::now();
     assert_eq!(load(text).unwrap().tracks.len(), 1_000_000);
-    // A twentieth of this on an idle machine.
+    // An idle machine takes a twentieth of this.
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }

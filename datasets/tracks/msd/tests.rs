@@ -1,4 +1,4 @@
-//! Fixtures made for these tests, in the layouts that the header of `msd.rs` tells of.
+//! Tests on small files in the layouts that the module documentation describes.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ pub const IDS: [&str; 6] = [
 
 fn tracks() -> String {
     let row = |(number, id): (usize, &&str)| {
-        // An artist's name may hold anything.
+        // An artist's name may contain anything.
         format!(
             "{id}<SEP>SOQMMHC12AB0180C{number:02}<SEP>Artist, {number} \"é\"<SEP>Title <{number}>\n"
         )
@@ -24,7 +24,7 @@ fn tracks() -> String {
     IDS.iter().enumerate().map(row).collect()
 }
 
-/// A folder of six tracks, five of them with tags.
+/// A small dataset for the tests of all datasets: six tracks, five of them with tags.
 pub fn small(root: &Path) -> MsdConfig {
     fs::write(root.join(TRACKS), tracks()).unwrap();
     let [a, b, c, d, e, _] = IDS;
@@ -40,9 +40,9 @@ fn tags_of<'a>(collection: &'a Collection, id: &str) -> Vec<&'a str> {
     track.tags.iter().map(|&tag| collection.tags[tag].as_str()).collect()
 }
 
-/// Without tables every track is there, and clips may go by any name.
+/// Without annotations every track is kept, and clips may have any name.
 #[test]
-fn tracks_without_tags_and_clips_of_other_names() {
+fn tracks_without_tags_and_clips_with_other_names_are_loaded() {
     let root = tempfile::tempdir().unwrap();
     let mut config = small(root.path());
     config.annotations.clear();
@@ -62,15 +62,15 @@ fn tracks_without_tags_and_clips_of_other_names() {
         _ => panic!(),
     };
     assert_eq!((path(0), path(1)), ("clips/12/345.clip.mp3".into(), "clips/b, c.mp3".into()));
-    let left_out = format!("clips.tsv does not name them: {}", IDS.len() - 2);
+    let left_out = format!("clips.tsv does not contain them: {}", IDS.len() - 2);
     assert!(two.notes.iter().any(|note| note.contains(&left_out)), "{:?}", two.notes);
     for (text, words) in [
-        (format!("{}\n", IDS[0]), "no tab and no comma"),
-        (format!("{}\t../x.mp3\n", IDS[0]), "line 1: the file \"../x.mp3\" does not lie below"),
-        (format!("{}\t/x.mp3\n", IDS[0]), "does not lie below"),
-        (format!("{}\t\n", IDS[0]), "does not lie below"),
+        (format!("{}\n", IDS[0]), "no tab or comma"),
+        (format!("{}\t../x.mp3\n", IDS[0]), "line 1: the file \"../x.mp3\" is not below"),
+        (format!("{}\t/x.mp3\n", IDS[0]), "is not below"),
+        (format!("{}\t\n", IDS[0]), "is not below"),
         (format!("{0}\ta\n{0}\tb\n", IDS[0]), "line 2: the track"),
-        (format!("track\tfile\nx\tb\n{}\tb\n", IDS[0]), "line 2: \"x\" is no track"),
+        (format!("track\tfile\nx\tb\n{}\tb\n", IDS[0]), "line 2: \"x\" is not a track id"),
     ] {
         table(&text);
         let error = config.load(None).unwrap_err().to_string();
@@ -83,7 +83,7 @@ fn tracks_have_clips_artists_tags_and_a_split() {
     let root = tempfile::tempdir().unwrap();
     let collection = small(root.path()).load(None).unwrap();
     assert_eq!(collection.name, "msd/tags");
-    // By frequency (3, 2, 2, 1), equal ones by name.
+    // By frequency (3, 2, 2, 1), then by name.
     assert_eq!(collection.tags, ["rock", "guitar", "jazz", "rare"]);
     let ids: Vec<&str> = collection.tracks.iter().map(|track| track.id.as_str()).collect();
     assert_eq!(ids, IDS[..5]);
@@ -95,15 +95,15 @@ fn tracks_have_clips_artists_tags_and_a_split() {
     assert_eq!(Split::ALL.map(here).iter().sum::<usize>(), 5);
     assert!(Split::ALL.iter().all(|&split| here(split) > 0));
     assert_eq!(collection.notes.len(), 1);
-    assert!(collection.notes[0].contains("clips is not there"), "{:?}", collection.notes);
+    assert!(collection.notes[0].contains("clips is missing"), "{:?}", collection.notes);
 
     fs::create_dir(root.path().join("clips")).unwrap();
     let two = MsdConfig { tags: 1, split: String::new(), ..small(root.path()) };
     let two = two.load(None).unwrap();
     assert_eq!((two.tags.len(), two.tracks.len()), (1, 3));
     assert!(two.tracks.iter().all(|track| track.split.is_none()));
-    assert_eq!(two.notes, ["tracks left out because they have none of the 1 tags: 2"]);
-    // Below a data folder.
+    assert_eq!(two.notes, ["tracks skipped because they have none of the 1 tags: 2"]);
+    // Relative to a data directory.
     let parent = root.path().parent().unwrap();
     let name = root.path().file_name().unwrap();
     let config = MsdConfig { root: name.into(), ..Default::default() };
@@ -111,7 +111,7 @@ fn tracks_have_clips_artists_tags_and_a_split() {
 }
 
 #[test]
-fn genres_are_read_as_they_were_published() {
+fn published_genre_tables_are_read() {
     let root = tempfile::tempdir().unwrap();
     let mut config = small(root.path());
     let [a, b, c, ..] = IDS;
@@ -123,23 +123,23 @@ fn genres_are_read_as_they_were_published() {
     config.annotations = vec!["msd_tagtraum_cd2c.cls".into()];
     let genres = config.load(None).unwrap();
     assert_eq!(genres.name, "msd/msd_tagtraum_cd2c");
-    // The track that is not listed does not make its genre more frequent.
+    // A track that is not listed does not count.
     assert_eq!(genres.tags, ["Blues", "Jazz", "RnB", "Rock"]);
     assert_eq!(tags_of(&genres, b), ["Blues", "Jazz"]);
-    assert!(genres.notes.iter().any(|note| note.ends_with("does not list, left out: 1")));
+    assert!(genres.notes.iter().any(|note| note.ends_with("does not list them: 1")));
 
     let text = format!("{a}\tPop_Rock\n{b}\tJazz\n{c}\tInternational\n{}\t\n", IDS[3]);
     fs::write(root.path().join("msd-MAGD-genreAssignment.cls"), text).unwrap();
     config.annotations.push("msd-MAGD-genreAssignment.cls".into());
     let both = config.load(None).unwrap();
     assert_eq!(tags_of(&both, a), ["Pop_Rock", "Rock"]);
-    // Said twice, it is on one track still.
+    // A tag in both tables is on one track.
     assert_eq!(tags_of(&both, b), ["Blues", "Jazz"]);
     let untagged = "lines without a tag in msd-MAGD-genreAssignment.cls: 1";
     assert!(both.notes.iter().any(|note| note == untagged), "{:?}", both.notes);
 }
 
-/// Writes a file as Last.fm's are, below the three letters of its track.
+/// Writes a file in the layout of Last.fm.
 fn last_fm(root: &Path, folder: &str, id: &str, text: &str) {
     let path = clip_path(&root.join(folder), id).with_extension("json");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -155,7 +155,7 @@ fn song(id: &str, tags: &str) -> String {
 }
 
 #[test]
-fn last_fm_tags_come_from_their_folders() {
+fn last_fm_tags_are_read_from_directories() {
     let root = tempfile::tempdir().unwrap();
     let mut config = small(root.path());
     fs::remove_file(root.path().join("tags.tsv")).unwrap();
@@ -175,8 +175,8 @@ fn last_fm_tags_come_from_their_folders() {
     let notes = all.notes.join("; ");
     for words in [
         "tracks without a tag in lastfm_train: 1",
-        "hold a control character, passed over in lastfm_train: 1",
-        "no .json or lie too deep, passed over in lastfm_train: 1",
+        "contain a control character in lastfm_train: 1",
+        "not .json or too deep in lastfm_train: 1",
     ] {
         assert!(notes.contains(words), "{notes}");
     }
@@ -185,7 +185,7 @@ fn last_fm_tags_come_from_their_folders() {
     let strong = config.load(None).unwrap();
     assert_eq!(strong.tags, ["rock", "soul"]);
     assert_eq!(strong.tracks.len(), 2);
-    assert!(strong.notes.join("; ").contains("weaker than 50, passed over in lastfm_train: 2"));
+    assert!(strong.notes.join("; ").contains("weaker than 50 in lastfm_train: 2"));
 
     let mut error = |id: &str, text: &str| {
         last_fm(root.path(), "lastfm_test", id, text);
@@ -198,11 +198,11 @@ fn last_fm_tags_come_from_their_folders() {
     };
     assert!(error(IDS[4], "{").contains("track_id"));
     assert!(error(IDS[4], "{\"track_id\": \"x\"}").contains("missing field `tags`"));
-    assert!(error(IDS[4], &song(a, "[]")).contains("its name says another"));
-    assert!(error(IDS[4], &song("../../etc/passwd", "[]")).contains("is no track"));
+    assert!(error(IDS[4], &song(a, "[]")).contains("unlike the file name"));
+    assert!(error(IDS[4], &song("../../etc/passwd", "[]")).contains("is not a track id"));
     for strength in ["\"much\"", "\"NaN\"", "-1", "101", "\"inf\""] {
         let text = song(IDS[4], &format!("[[\"rock\", {strength}]]"));
-        assert!(error(IDS[4], &text).contains("no number from 0 to 100"), "{strength}");
+        assert!(error(IDS[4], &text).contains("not a number from 0 to 100"), "{strength}");
     }
     let empty = tempfile::tempdir().unwrap();
     config.annotations = vec![empty.path().to_owned()];
@@ -210,7 +210,7 @@ fn last_fm_tags_come_from_their_folders() {
 }
 
 #[test]
-fn mistakes_name_file_line_and_remedy() {
+fn errors_name_file_line_and_remedy() {
     let root = tempfile::tempdir().unwrap();
     let config = small(root.path());
     let error = |file: &str, text: &[u8]| {
@@ -220,22 +220,22 @@ fn mistakes_name_file_line_and_remedy() {
     };
     let a = IDS[0];
     for (text, words) in [
-        (format!("{a}\trock\nTRX\trock\n"), "line 2: \"TRX\" is no track"),
+        (format!("{a}\trock\nTRX\trock\n"), "line 2: \"TRX\" is not a track id"),
         (format!("{a},rock\n"), "line 1: "),
         (format!("\n{a}\trock||jazz\n"), "line 2: a tag in"),
         (format!("{a}\t|rock\n"), "line 1: a tag in"),
-        (format!("{a}\tro\u{7}ck\n"), "holds a control character"),
-        ("trmmmyq128f932d901\trock\n".into(), "is no track"),
-        (format!("{a}é\trock\n"), "is no track"),
-        ("# nothing\n".into(), "none of its 6 tracks has a tag"),
-        (String::new(), "none of its 6 tracks has a tag"),
+        (format!("{a}\tro\u{7}ck\n"), "contains a control character"),
+        ("trmmmyq128f932d901\trock\n".into(), "is not a track id"),
+        (format!("{a}é\trock\n"), "is not a track id"),
+        ("# nothing\n".into(), "none of its 6 tracks is used"),
+        (String::new(), "none of its 6 tracks is used"),
     ] {
         let error = error("tags.tsv", text.as_bytes());
         assert!(error.contains(words), "{text:?}: {error}");
     }
     let mut latin = format!("{a}\tfran").into_bytes();
     latin.extend(b"\xe7ais\n");
-    assert!(error("tags.tsv", &latin).contains("tags.tsv line 1: this is not UTF-8"));
+    assert!(error("tags.tsv", &latin).contains("tags.tsv line 1: the line is not UTF-8"));
     let text = error(TRACKS, b"TRMMMYQ128F932D901\tSO\tartist\ttitle\n");
     assert!(text.contains("line 1") && text.contains("<SEP>"), "{text}");
     let text = error(TRACKS, format!("{0}{0}", tracks()).as_bytes());
@@ -253,15 +253,15 @@ fn mistakes_name_file_line_and_remedy() {
     assert!(refused(|c| c.root = "/nowhere".into()).contains("unique_tracks.txt is missing"));
 }
 
-/// Every byte of good files, replaced: an error of one line, or tracks whose clips stay in place.
+/// Replaces every byte of valid files: the result is an error of one line, or tracks with clips below the root.
 #[test]
-fn no_damage_makes_it_panic() {
+fn damaged_files_do_not_panic() {
     let root = tempfile::tempdir().unwrap();
     let config = MsdConfig { split: "random:1/1/1".into(), ..small(root.path()) };
     let json = song(IDS[5], "[[\"rock\", \"100\"]]");
     last_fm(root.path(), "lastfm_train", IDS[5], &json);
     let last_fm_file = clip_path(&root.path().join("lastfm_train"), IDS[5]).with_extension("json");
-    let folder = MsdConfig {
+    let directory = MsdConfig {
         annotations: vec!["lastfm_train".into()],
         split: String::new(),
         ..config.clone()
@@ -270,7 +270,7 @@ fn no_damage_makes_it_panic() {
     for (path, config) in [
         (root.path().join(TRACKS), &config),
         (root.path().join("tags.tsv"), &config),
-        (last_fm_file, &folder),
+        (last_fm_file, &directory),
     ] {
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {

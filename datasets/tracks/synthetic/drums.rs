@@ -1,4 +1,4 @@
-//! The drum kit: what it plays, and how its drums sound.
+//! The drum kit: its patterns and the sounds of its drums.
 
 use super::filter::Biquad;
 use super::notes::Grid;
@@ -12,7 +12,7 @@ pub(super) enum Pattern {
     Backbeat,
     /// Bass drum on every beat.
     FourOnTheFloor,
-    /// Shaker and clave, neither bass drum nor snare.
+    /// Shaker and clave, without bass drum and snare.
     Shaker,
 }
 
@@ -26,18 +26,17 @@ pub(super) enum Drum {
     Clave,
 }
 
-/// One stroke.
+/// A hit on a drum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Hit {
-    /// Seconds from the start of the piece; negative before it.
+    /// Seconds from the start of the piece; may be negative.
     pub time: f64,
     pub drum: Drum,
     /// From 0 to 1.
     pub velocity: f64,
 }
 
-/// Draws a pattern and plays it on the grid. Strokes come by time but for the deviations of the
-/// player's hands.
+/// Draws a pattern and plays it on the grid. Hits are ordered by time, except for random deviations.
 pub(super) fn pattern(grid: &Grid, stream: &mut Stream) -> (Pattern, Vec<Hit>) {
     let beats = grid.beats_per_bar;
     let pattern = if beats == 4 {
@@ -46,8 +45,8 @@ pub(super) fn pattern(grid: &Grid, stream: &mut Stream) -> (Pattern, Vec<Hit>) {
     } else {
         [Pattern::Backbeat, Pattern::Shaker][stream.weighted(&[0.7, 0.3])]
     };
-    // The places of a bar in eighths: what sounds there, and with what probability.
-    let mut places: Vec<(f64, Drum, f64, f64)> = Vec::new();
+    // Hits per bar: beat, drum, velocity and probability.
+    let mut events: Vec<(f64, Drum, f64, f64)> = Vec::new();
     let open = stream.chance(0.4);
     let busy = stream.chance(0.5);
     let clave = stream.chance(0.6);
@@ -56,31 +55,31 @@ pub(super) fn pattern(grid: &Grid, stream: &mut Stream) -> (Pattern, Vec<Hit>) {
         match pattern {
             Pattern::Backbeat => {
                 let stressed = if beats == 4 { beat % 2 == 0 } else { beat == 0 };
-                places.push((at, if stressed { Drum::Kick } else { Drum::Snare }, 0.9, 1.0));
-                places.push((at + 0.5, Drum::Kick, 0.6, if stressed && busy { 0.4 } else { 0.0 }));
-                places.push((at, Drum::ClosedHat, 0.6, 0.95));
-                places.push((at + 0.5, Drum::ClosedHat, 0.4, if busy { 0.95 } else { 0.1 }));
+                events.push((at, if stressed { Drum::Kick } else { Drum::Snare }, 0.9, 1.0));
+                events.push((at + 0.5, Drum::Kick, 0.6, if stressed && busy { 0.4 } else { 0.0 }));
+                events.push((at, Drum::ClosedHat, 0.6, 0.95));
+                events.push((at + 0.5, Drum::ClosedHat, 0.4, if busy { 0.95 } else { 0.1 }));
             }
             Pattern::FourOnTheFloor => {
-                places.push((at, Drum::Kick, 0.95, 1.0));
-                places.push((
+                events.push((at, Drum::Kick, 0.95, 1.0));
+                events.push((
                     at + 0.5,
                     if open { Drum::OpenHat } else { Drum::ClosedHat },
                     0.6,
                     1.0,
                 ));
-                places.push((at, Drum::Snare, 0.5, if beat % 2 == 1 && busy { 0.8 } else { 0.0 }));
+                events.push((at, Drum::Snare, 0.5, if beat % 2 == 1 && busy { 0.8 } else { 0.0 }));
             }
             Pattern::Shaker => {
-                places.push((at, Drum::Shaker, 0.85, 1.0));
-                places.push((at + 0.5, Drum::Shaker, 0.5, 1.0));
+                events.push((at, Drum::Shaker, 0.85, 1.0));
+                events.push((at + 0.5, Drum::Shaker, 0.5, 1.0));
                 if grid.beat > 0.45 && busy {
-                    places.push((at + 0.25, Drum::Shaker, 0.35, 0.9));
-                    places.push((at + 0.75, Drum::Shaker, 0.35, 0.9));
+                    events.push((at + 0.25, Drum::Shaker, 0.35, 0.9));
+                    events.push((at + 0.75, Drum::Shaker, 0.35, 0.9));
                 }
                 let struck = [true, false, false, true][beat % 4];
-                places.push((at, Drum::Clave, 0.7, if clave && struck { 0.9 } else { 0.0 }));
-                places.push((
+                events.push((at, Drum::Clave, 0.7, if clave && struck { 0.9 } else { 0.0 }));
+                events.push((
                     at + 0.5,
                     Drum::Clave,
                     0.7,
@@ -91,7 +90,7 @@ pub(super) fn pattern(grid: &Grid, stream: &mut Stream) -> (Pattern, Vec<Hit>) {
     }
     let mut hits = Vec::new();
     for bar in 0..grid.bars {
-        for (beat, drum, velocity, p) in &places {
+        for (beat, drum, velocity, p) in &events {
             if stream.chance(*p) {
                 let time = grid.time(bar, *beat) + stream.range(-0.005, 0.005);
                 let velocity = velocity * stream.range(0.75, 1.05).min(1.0);
@@ -102,28 +101,28 @@ pub(super) fn pattern(grid: &Grid, stream: &mut Stream) -> (Pattern, Vec<Hit>) {
     (pattern, hits)
 }
 
-/// How the drums of one kit sound.
+/// The sounds of a kit.
 #[derive(Clone, Debug)]
 pub(super) struct Kit {
     kick: Skin,
     snare: Skin,
-    /// Band and decay of the snare's wires, and their level.
+    /// Centre in hertz, decay in seconds and level of the snare's wires.
     wires: (f64, f64, f64),
-    /// Lower edge in hertz, and decay in seconds of the closed and of the open hi-hat.
+    /// Lower cutoff in hertz of the hi-hat, and decay in seconds of the closed and the open one.
     hat: (f64, f64, f64),
-    /// Middle of the band, attack and decay.
+    /// Centre in hertz, attack and decay in seconds.
     shaker: (f64, f64, f64),
-    /// Pitch and decay.
+    /// Pitch in hertz and decay in seconds.
     clave: (f64, f64),
 }
 
-/// A drum's skin: a sine that falls in pitch and dies away.
+/// A drum's skin: a sine with falling pitch and amplitude.
 #[derive(Clone, Copy, Debug)]
 struct Skin {
-    /// Hertz at the stroke and in the end.
+    /// Pitch in hertz at the hit and in the end.
     from: f64,
     to: f64,
-    /// Time constants in seconds of the fall and of the decay.
+    /// Time constants in seconds of pitch and amplitude.
     fall: f64,
     decay: f64,
     level: f64,
@@ -167,7 +166,7 @@ impl Kit {
         }
     }
 
-    /// Adds a stroke with the given gain to `out`, from its first sample on.
+    /// Adds a hit with the given gain to `out`, from its first sample on.
     pub(super) fn strike(
         &self,
         hit: &Hit,
@@ -177,7 +176,7 @@ impl Kit {
         mut stream: Stream,
     ) {
         let gain = gain * hit.velocity * hit.velocity;
-        // No two strokes are the same, and the sign and phase of each is random.
+        // The sign, phase and tuning of every hit are random.
         let sign = if stream.chance(0.5) { gain } else { -gain };
         let tune = stream.range(0.98, 1.02);
         let mut strike = Stroke { out, sample_rate, stream };
@@ -226,7 +225,7 @@ struct Stroke<'a> {
     stream: Stream,
 }
 
-/// Seconds in which a stroke comes up; short, yet without a click.
+/// Attack of a hit in seconds: short, but without a click.
 const RISE: f64 = 1.5e-3;
 
 impl Stroke<'_> {
@@ -258,7 +257,7 @@ impl Stroke<'_> {
 
     fn hiss(&mut self, mut filter: Biquad, attack: f64, decay: f64, gain: f64) {
         const BLOCK: usize = 16;
-        // The same power in a band at every sample rate.
+        // The power per band does not depend on the sample rate.
         let gain = gain * (self.sample_rate / 16_000.0).sqrt();
         let mut before = 0.0;
         for (i, out) in self.out.chunks_mut(BLOCK).enumerate() {

@@ -1,7 +1,7 @@
 //! Second-order filters (biquads).
 //!
-//! Coefficients after R. Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter
-//! coefficients"; run in the transposed direct form II.
+//! Coefficients from R. Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter
+//! coefficients"; the structure is the transposed direct form II.
 
 use crate::math::{from_db, sin_cos_turns};
 
@@ -18,14 +18,13 @@ impl Biquad {
         Self { b: b.map(|x| x / a[0]), a: [a[1] / a[0], a[2] / a[0]], state: [0.0; 2] }
     }
 
-    /// Cosine of the corner's angle and the bandwidth's `alpha`, with the corner held below the
-    /// Nyquist frequency.
+    /// Cosine of the corner's angle, and the bandwidth `alpha`. The corner is limited to below the Nyquist frequency.
     fn corner(frequency: f64, q: f64, sample_rate: f64) -> (f64, f64) {
         let (sin, cos) = sin_cos_turns((frequency / sample_rate).clamp(1e-5, 0.47));
         (cos, sin / (2.0 * q.max(0.05)))
     }
 
-    /// Passes a band around `centre` Hz with a gain of 1 there.
+    /// Passes a band around `centre` Hz, where the gain is 1.
     pub(super) fn band_pass(centre: f64, q: f64, sample_rate: f64) -> Self {
         let (cos, alpha) = Self::corner(centre, q, sample_rate);
         Self::new([alpha, 0.0, -alpha], [1.0 + alpha, -2.0 * cos, 1.0 - alpha])
@@ -43,7 +42,7 @@ impl Biquad {
         Self::new([b, -2.0 * b, b], [1.0 + alpha, -2.0 * cos, 1.0 - alpha])
     }
 
-    /// Raises what lies above `corner` Hz by `db`.
+    /// Amplifies frequencies above `corner` Hz by `db`.
     pub(super) fn high_shelf(corner: f64, db: f64, sample_rate: f64) -> Self {
         let (cos, alpha) = Self::corner(corner, std::f64::consts::FRAC_1_SQRT_2, sample_rate);
         let a = from_db(db / 2.0);
@@ -82,7 +81,7 @@ impl Biquad {
 mod tests {
     use super::*;
 
-    /// The gain at `frequency` from the transfer function's definition, on the impulse response.
+    /// The gain at `frequency`, from the Fourier transform of the impulse response.
     fn gain_db(mut filter: Biquad, frequency: f64) -> f64 {
         let (mut re, mut im) = (0.0, 0.0);
         for n in 0..8_000 {
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn gains_are_those_of_the_definitions() {
+    fn gains_equal_the_definitions() {
         let butterworth = std::f64::consts::FRAC_1_SQRT_2;
         for (filter, frequency, db) in [
             (Biquad::band_pass(1_000.0, 2.0, 16_000.0), 1_000.0, 0.0),
@@ -108,7 +107,7 @@ mod tests {
             (Biquad::high_shelf(1_000.0, 6.0, 16_000.0), 5.0, 0.0),
         ] {
             let gain = gain_db(filter, frequency);
-            assert!((gain - db).abs() < 0.02, "{gain} dB where {db} dB is right");
+            assert!((gain - db).abs() < 0.02, "{gain} dB instead of {db} dB");
         }
     }
 }

@@ -1,23 +1,23 @@
-//! The instruments: families of timbres, and a timbre's tone for a note.
+//! The instruments: families of timbres, and the tone of a timbre for a note.
 //!
-//! A family fixes what its name promises (how partials lie, how they come and go, what noise goes
-//! with them). Within it an instrument draws brightness, body, attack, decay, vibrato and detuning
-//! of its own, and every note its phases. Nothing is sampled from a recording.
+//! A family determines the ratios and envelopes of partials and the accompanying noise. Brightness, body, attack,
+//! decay, vibrato and detuning are random per instrument, phases are random per note. Nothing is sampled from a
+//! recording.
 //!
 //! Vowel formants: mean frequencies of men's vowels in Peterson and Barney (1952), "Control
-//! methods used in a study of the vowels", scaled from singer to singer.
+//! methods used in a study of the vowels", scaled per singer.
 
 use super::notes::Note;
 use super::tone::{Breath, Envelope, Partial, Tone, Vibrato};
 use crate::math::{from_db, midi_to_hz, pow, sin_turns};
 use crate::random::Stream;
 
-/// Partials of a note at most.
+/// Largest number of partials of a note.
 const MOST_PARTIALS: usize = 110;
-/// No partial lies above this, whatever the sample rate, in hertz.
+/// Highest frequency of a partial in hertz, at any sample rate.
 const HIGHEST_PARTIAL: f64 = 10_500.0;
 
-/// A kind of instrument, by how its sound comes about.
+/// A kind of instrument, by its sound production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Family {
     Plucked,
@@ -42,8 +42,8 @@ impl Family {
         Self::Voice,
     ];
 
-    /// The family of a part: unequal weights, the same for every role but the bass, so that what
-    /// is played says little about what plays it.
+    /// The family of a part. The weights are unequal, but equal for all roles except the bass, so that the notes
+    /// reveal little about the instrument.
     pub(super) fn draw(stream: &mut Stream, bass: bool) -> Self {
         let weights = if bass {
             [0.5, 0.2, 0.0, 0.12, 0.18, 0.0, 0.0, 0.0]
@@ -63,7 +63,7 @@ const VOWELS: [([f64; 3], [f64; 3]); 5] = [
     ([300.0, 870.0, 2_240.0], [0.0, -14.0, -32.0]),
 ];
 
-/// Partials of a bell from its hum up, and their levels.
+/// Ratios and levels of a bell's partials, from the hum up.
 const BELL: [(f64, f64); 12] = [
     (0.5, 0.6),
     (1.0, 0.9),
@@ -79,34 +79,34 @@ const BELL: [(f64, f64); 12] = [
     (8.2, 0.15),
 ];
 
-/// Pipes of an organ's stops, as multiples of the key's frequency.
+/// Frequencies of an organ's stops as multiples of the key's.
 const STOPS: [f64; 9] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0];
 
-/// A resonance of the body: middle in hertz, gain, width in hertz.
+/// A resonance of the body: centre in hertz, gain, width in hertz.
 type Resonance = (f64, f64, f64);
 
-/// One instrument of a family.
+/// An instrument.
 #[derive(Clone, Debug)]
 pub(super) struct Instrument {
     family: Family,
-    /// Fall of the partials' amplitudes: the power of their number.
+    /// Exponent of the decrease of amplitude with the number of the partial.
     rolloff: f64,
-    /// Above this many hertz they fall quickly.
+    /// Frequency in hertz above which amplitudes decrease quickly.
     cutoff: f64,
     body: Vec<Resonance>,
-    /// Deviations of the partials' levels from the rule, as factors.
+    /// Random factors of the partials' levels.
     uneven: Vec<f64>,
-    /// Level of the even partials (reed), place of plucking (plucked): a share.
+    /// Level of the even partials (reed), or position of plucking (plucked): a share.
     shape: f64,
-    /// Stiffness of the string, or deviation of the bell's and the bar's partials: a share.
+    /// Stiffness of the string, or deviation of a bell's or bar's partials: a share.
     inharmonicity: f64,
-    /// Seconds in which a free tone at 220 Hz falls by 60 dB, and the hertz from which partials
-    /// die sooner.
+    /// Seconds in which a free tone at 220 Hz decays by 60 dB, and the frequency in hertz above which partials
+    /// decay faster.
     ring: f64,
     damping: f64,
     attack: f64,
     release: f64,
-    /// Detuned copies of every partial: how many more, and how far to each side in cents.
+    /// Additional copies of every partial, and their detuning in cents.
     copies: usize,
     detune: f64,
     vibrato: Vibrato,
@@ -114,7 +114,7 @@ pub(super) struct Instrument {
     /// The singer's vowels (indices into [`VOWELS`]) and the scale of the formants.
     vowels: [usize; 2],
     formants: f64,
-    /// Which stops of the organ are drawn, and how far.
+    /// Levels of the organ's stops; 0 if not drawn.
     stops: [f64; STOPS.len()],
     gain: f64,
 }
@@ -277,11 +277,11 @@ impl Instrument {
         it
     }
 
-    /// The tone of a note, with phases and small deviations of its own from `s`.
+    /// The tone of a note, with random phases and small deviations.
     pub(super) fn tone(&self, note: &Note, mut s: Stream) -> Tone {
         let detuned = s.range(-4.0, 4.0) / 100.0;
         let frequency = midi_to_hz(note.pitch + detuned);
-        // What is struck or blown harder is brighter as well as louder.
+        // Louder notes are brighter.
         let cutoff = self.cutoff * pow(note.velocity, 0.6) * s.range(0.9, 1.1);
         let mut partials = self.partials(frequency, cutoff, &mut s);
         let power: f64 = partials.iter().map(|p| 0.5 * p.level.max(p.later).powi(2)).sum();
@@ -308,7 +308,7 @@ impl Instrument {
             partials,
             glide: 0.8 * note.duration,
             envelope: Envelope {
-                // A short note must speak before it ends.
+                // A short note must be audible before it ends.
                 attack: attack.min(0.6 * note.duration),
                 decay: s.range(0.1, 0.4),
                 sustain: if self.ring.is_finite() { 1.0 } else { s.range(0.6, 1.0) },
@@ -322,7 +322,7 @@ impl Instrument {
         }
     }
 
-    /// Number of the harmonic that partial `i` (from 0) is, or its ratio; and its level.
+    /// Frequency ratio, initial level and final level of partial `i` (from 0); `None` if it does not exist.
     fn rule(&self, i: usize, frequency: f64) -> Option<(f64, f64, f64)> {
         let k = (i + 1) as f64;
         Some(match self.family {
@@ -341,7 +341,7 @@ impl Instrument {
                 (k, level, level)
             }
             Family::Organ => {
-                // Every stop has three harmonics of its own.
+                // Every stop has three harmonics.
                 let stop = STOPS[i % STOPS.len()];
                 let harmonic = (i / STOPS.len() + 1) as f64;
                 if harmonic > 3.0 {
@@ -356,7 +356,7 @@ impl Instrument {
                 (ratio * deviation, level, level)
             }
             Family::Mallet => {
-                // A bar free at both ends, its second partial tuned to two octaves.
+                // A bar with free ends, whose second partial is tuned to two octaves.
                 let ratio = *[1.0, 3.98, 9.6, 16.8].get(i)?;
                 let deviation = 1.0 + self.inharmonicity * sin_turns(0.29 * k + self.ring);
                 let level = pow(k, -2.0 * self.rolloff);
@@ -383,13 +383,13 @@ impl Instrument {
 
     fn partials(&self, frequency: f64, cutoff: f64, s: &mut Stream) -> Vec<Partial> {
         let mut partials = Vec::with_capacity(MOST_PARTIALS);
-        // High strings and bars die sooner than low ones.
+        // High strings and bars decay faster than low ones.
         let ring = self.ring * (220.0 / frequency).sqrt().clamp(0.4, 1.8);
         for i in 0..MOST_PARTIALS {
             let Some((ratio, level, later)) = self.rule(i, frequency) else { break };
             let hertz = ratio * frequency;
             if hertz > HIGHEST_PARTIAL {
-                // Those of an organ do not rise from one to the next.
+                // The ratios of an organ's partials are not ascending.
                 if self.family == Family::Organ {
                     continue;
                 }
@@ -406,13 +406,13 @@ impl Instrument {
             } else {
                 0.0
             };
-            // The upper partials of what is bowed or blown come later.
+            // The upper partials of bowed and blown instruments begin later.
             let swell = match self.family {
                 Family::Bowed | Family::Voice => 0.4 * self.attack * (hertz / 2_000.0).min(2.0),
                 Family::Flute | Family::Reed => 0.3 * self.attack * (hertz / 1_500.0).min(2.0),
                 _ => 0.0,
             };
-            // No player holds a timbre still: its partials move against each other.
+            // Players vary the timbre: levels of partials change independently.
             let later = match self.family {
                 Family::Bowed | Family::Flute | Family::Reed => later * from_db(s.range(-5.0, 5.0)),
                 Family::Voice => later * from_db(s.range(-2.0, 2.0)),
@@ -432,14 +432,14 @@ impl Instrument {
                 });
             }
         }
-        // What lies 66 dB below the strongest is not heard and costs as much as the rest.
+        // Partials 66 dB below the strongest are inaudible.
         let most = partials.iter().map(|p| p.level.max(p.later)).fold(0.0, f64::max);
         partials.retain(|p| p.level.max(p.later) > 5e-4 * most);
         partials
     }
 }
 
-/// A player's vibrato from ranges of rate in hertz, of depth in cents and of tremolo.
+/// A random vibrato within ranges of rate in hertz, depth in cents and tremolo.
 fn vibrato(s: &mut Stream, rate: [f64; 2], cents: [f64; 2], tremolo: [f64; 2]) -> Vibrato {
     Vibrato {
         rate: s.range(rate[0], rate[1]),

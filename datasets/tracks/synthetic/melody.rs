@@ -1,22 +1,22 @@
-//! What each role plays on the grid: melodies, chords, arpeggios, bass lines.
+//! The notes of each role: melodies, chords, arpeggios and bass lines.
 
 use super::notes::{Grid, Mode, Note, Register, Role};
 use crate::random::Stream;
 
-/// How a part is to play.
+/// The style of a part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
     pub role: Role,
     pub register: Register,
     pub staccato: bool,
-    /// It plays alone, and so without long rests.
+    /// The part plays alone, so it has few rests.
     pub soloist: bool,
 }
 
-/// A place in a bar: onset and length in beats.
-type Place = (f64, f64);
+/// Onset in the bar and length, both in beats.
+type Beats = (f64, f64);
 
-/// The notes of a part, by onset.
+/// The notes of a part, ordered by onset.
 pub(super) fn notes(grid: &Grid, style: Style, stream: &mut Stream) -> Vec<Note> {
     let mut writer = Writer {
         grid,
@@ -38,19 +38,19 @@ pub(super) fn notes(grid: &Grid, style: Style, stream: &mut Stream) -> Vec<Note>
     writer.notes
 }
 
-/// Puts notes on the grid.
+/// Places notes on the grid.
 struct Writer<'a> {
     grid: &'a Grid,
-    /// Share of its place that a note lasts.
+    /// Duration of a note as a share of its length on the grid.
     legato: f64,
-    /// Deviation from the grid to each side, in seconds.
+    /// Largest deviation from the grid in seconds.
     timing: f64,
     notes: Vec<Note>,
 }
 
 impl Writer<'_> {
-    fn write(&mut self, bar: usize, place: Place, pitches: &[f64], stream: &mut Stream) {
-        let (beat, length) = place;
+    fn write(&mut self, bar: usize, beats: Beats, pitches: &[f64], stream: &mut Stream) {
+        let (beat, length) = beats;
         let stress = if beat == 0.0 {
             0.25
         } else if beat.fract() == 0.0 {
@@ -67,29 +67,28 @@ impl Writer<'_> {
         }
     }
 
-    /// A walk along the scale that returns to tones of the chord; a rhythm of a bar or two comes
-    /// back again and again.
+    /// A random walk on the scale with chord tones on stressed notes; one or two bars of rhythm are repeated.
     fn melody(&mut self, centre: f64, style: Style, stream: &mut Stream) {
         let rhythms = [self.rhythm(style, stream), self.rhythm(style, stream)];
         let rest = if style.soloist { 0.03 } else { 0.12 };
         let tonic = self.grid.tonic;
         let steps = self.grid.mode.scale().len() as f64;
-        // The degree whose pitch is nearest the centre.
+        // The degree with the pitch nearest to the centre.
         let home = ((centre - tonic) / 12.0 * steps).round() as i32;
         let mut degree = home;
         for bar in 0..self.grid.bars {
             let chord = self.grid.chord(bar);
             let rhythm = &rhythms[usize::from(bar % 2 == 1 && stream.chance(0.6))];
-            for place in rhythm {
+            for beats in rhythm {
                 let step = [-3, -2, -1, 0, 1, 2, 3]
                     [stream.weighted(&[0.06, 0.14, 0.27, 0.08, 0.27, 0.12, 0.06])];
                 degree += step;
-                // Six degrees away at most, and home again sooner or later.
+                // The walk stays within 0.8 octaves around home.
                 let reach = (steps * 0.8) as i32;
                 if (degree - home).abs() > reach {
                     degree = home + (degree - home).signum() * (reach - 1);
                 }
-                let stressed = place.0 == 0.0 || place.1 >= 1.0;
+                let stressed = beats.0 == 0.0 || beats.1 >= 1.0;
                 if stressed {
                     degree = self.nearest_chord_tone(degree, &chord);
                 }
@@ -97,7 +96,7 @@ impl Writer<'_> {
                     continue;
                 }
                 let pitch = tonic + self.grid.semitones(degree);
-                self.write(bar, *place, &[pitch], stream);
+                self.write(bar, *beats, &[pitch], stream);
             }
         }
     }
@@ -114,8 +113,8 @@ impl Writer<'_> {
             .unwrap_or(degree)
     }
 
-    /// A bar's rhythm. Slow music has time for short notes, fast music for long ones.
-    fn rhythm(&self, style: Style, stream: &mut Stream) -> Vec<Place> {
+    /// The rhythm of a bar.
+    fn rhythm(&self, style: Style, stream: &mut Stream) -> Vec<Beats> {
         let calm = stream.chance(0.35);
         let (lengths, mut weights): (&[f64], Vec<f64>) = if calm && !style.staccato {
             (&[2.0, 1.0, 1.5, 0.5], vec![0.35, 0.4, 0.15, 0.1])
@@ -126,32 +125,32 @@ impl Writer<'_> {
             weights[2] = 0.0;
         }
         let total = self.grid.beats_per_bar as f64;
-        let (mut places, mut beat) = (Vec::new(), 0.0);
+        let (mut rhythm, mut beat) = (Vec::new(), 0.0);
         while beat < total {
-            // Sixteenths come in pairs and only where there is time for them.
+            // Sixteenths come in pairs, at slow tempos only.
             let length = lengths[stream.weighted(&weights)].min(total - beat);
             if length == 0.25 && self.grid.beat > 0.45 {
-                places.extend([(beat, 0.25), (beat + 0.25, 0.25)]);
+                rhythm.extend([(beat, 0.25), (beat + 0.25, 0.25)]);
                 beat += 0.5;
             } else {
                 let length = length.max(0.5);
-                places.push((beat, length));
+                rhythm.push((beat, length));
                 beat += length;
             }
         }
-        places
+        rhythm
     }
 
     fn chords(&mut self, centre: f64, style: Style, stream: &mut Stream) {
         let total = self.grid.beats_per_bar as f64;
-        let quarters: Vec<Place> = (0..self.grid.beats_per_bar).map(|i| (i as f64, 1.0)).collect();
-        let offbeats: Vec<Place> =
+        let quarters: Vec<Beats> = (0..self.grid.beats_per_bar).map(|i| (i as f64, 1.0)).collect();
+        let offbeats: Vec<Beats> =
             (0..self.grid.beats_per_bar).map(|i| (i as f64 + 0.5, 0.5)).collect();
-        let eighths: Vec<Place> =
+        let eighths: Vec<Beats> =
             (0..2 * self.grid.beats_per_bar).map(|i| (i as f64 * 0.5, 0.5)).collect();
         let weights =
             if style.staccato { [0.0, 0.15, 0.5, 0.25, 0.1] } else { [0.32, 0.26, 0.2, 0.1, 0.12] };
-        let places = match stream.weighted(&weights) {
+        let rhythm = match stream.weighted(&weights) {
             0 => vec![(0.0, total)],
             1 => vec![(0.0, 2.0), (2.0, total - 2.0)],
             2 => quarters,
@@ -169,14 +168,14 @@ impl Writer<'_> {
             if four || self.grid.mode == Mode::Open {
                 pitches.push(pitches[0] + 12.0);
             }
-            for place in &places {
-                self.write(bar, *place, &pitches, stream);
+            for beats in &rhythm {
+                self.write(bar, *beats, &pitches, stream);
             }
         }
     }
 
     fn arpeggio(&mut self, centre: f64, stream: &mut Stream) {
-        // Sixteenths, triplets or eighths: as fast as fingers go.
+        // Sixteenths or triplets at slow tempos, else eighths.
         let per_beat = if self.grid.beat > 0.55 && stream.chance(0.6) {
             4
         } else if self.grid.beat > 0.4 && stream.chance(0.25) {
@@ -198,9 +197,9 @@ impl Writer<'_> {
                 self.grid.chord(bar).map(|tone| nearest(self.grid.tonic + tone, centre - 2.0));
             pitches.sort_by(f64::total_cmp);
             for i in 0..self.grid.beats_per_bar * per_beat {
-                let place = order[turn % order.len()];
+                let tone = order[turn % order.len()];
                 turn += 1;
-                let pitch = if place == 3 { pitches[0] + 12.0 } else { pitches[place] };
+                let pitch = if tone == 3 { pitches[0] + 12.0 } else { pitches[tone] };
                 self.write(bar, (i as f64 * length, length), &[pitch], stream);
             }
         }
@@ -211,7 +210,7 @@ impl Writer<'_> {
         let total = beats as f64;
         let weights = if style.staccato { [0.0, 0.4, 0.35, 0.25] } else { [0.28, 0.3, 0.24, 0.18] };
         let kind = stream.weighted(&weights);
-        // Beneath everything: from 37 to 73 Hz, an octave more where the fifth lies above.
+        // Roots lie between 37 and 73 Hz.
         let lowest = stream.range(27.0, 31.0);
         for bar in 0..self.grid.bars {
             let chord = self.grid.chord(bar);
@@ -227,7 +226,7 @@ impl Writer<'_> {
                     self.write(bar, (0.0, 2.0), &[root], stream);
                     self.write(bar, (2.0, total - 2.0), &[fifth], stream);
                 }
-                // A walk towards the next bar's root.
+                // A walking bass towards the next bar's root.
                 2 => {
                     for beat in 0..beats {
                         let share = beat as f64 / total;
@@ -251,7 +250,7 @@ impl Writer<'_> {
     }
 }
 
-/// `pitch` in the octave that puts it nearest to `centre`.
+/// `pitch` in the octave nearest to `centre`.
 fn nearest(pitch: f64, centre: f64) -> f64 {
     pitch + 12.0 * ((centre - pitch) / 12.0).round()
 }

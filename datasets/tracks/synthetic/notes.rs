@@ -1,6 +1,6 @@
-//! Notes, and the grid of bars, beats and chords that they are put on.
+//! Notes, and the grid of bars, beats and chords.
 
-/// The third decides; `Open` music has none.
+/// The mode, determined by the third; `Open` music has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Major,
@@ -18,8 +18,8 @@ impl Mode {
         }
     }
 
-    /// Chord progressions, as degrees of the scale counted from 0. They lean on the chords that
-    /// share the mode's third, so that the mode can be heard.
+    /// Chord progressions as degrees of the scale, from 0. They prefer chords with the mode's third, so that the mode
+    /// is audible.
     pub(super) fn progressions(self) -> &'static [&'static [usize]] {
         match self {
             Self::Major => {
@@ -33,7 +33,7 @@ impl Mode {
     }
 }
 
-/// Where the music lies, its bass apart.
+/// The register of all parts except the bass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Register {
     Low,
@@ -41,7 +41,7 @@ pub(super) enum Register {
     High,
 }
 
-/// What a part does.
+/// The role of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Melody,
@@ -50,29 +50,29 @@ pub(super) enum Role {
     Bass,
 }
 
-/// One pitch, from when to when.
+/// A note.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Note {
-    /// Seconds from the start of the piece; negative before it.
+    /// Seconds from the start of the piece; may be negative.
     pub start: f64,
-    /// Seconds until it is let go.
+    /// Seconds until the release.
     pub duration: f64,
-    /// MIDI note number, 69 being 440 Hz.
+    /// MIDI note number; 69 is 440 Hz.
     pub pitch: f64,
     /// From 0 to 1.
     pub velocity: f64,
 }
 
-/// The grid that notes are put on.
+/// The grid of bars, beats and chords.
 #[derive(Clone, Debug)]
 pub(super) struct Grid {
-    /// Seconds of the first bar line, at or before the start of the preroll.
+    /// Time of the first bar line in seconds, not after the start of the preroll.
     pub origin: f64,
-    /// Seconds.
+    /// Seconds per beat.
     pub beat: f64,
     pub beats_per_bar: usize,
     pub bars: usize,
-    /// Degree of the scale that each bar's chord stands on.
+    /// Degree of the scale of each bar's root.
     pub chords: Vec<usize>,
     pub mode: Mode,
     /// MIDI note number of the tonic in the octave of middle C, with the piece's tuning.
@@ -80,23 +80,23 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Seconds of beat `beat` of bar `bar`.
+    /// Time in seconds of a beat in a bar.
     pub(super) fn time(&self, bar: usize, beat: f64) -> f64 {
         self.origin + ((bar * self.beats_per_bar) as f64 + beat) * self.beat
     }
 
-    /// Semitones above the tonic of a degree that may lie octaves above or below the scale.
+    /// Semitones above the tonic of a degree, which may be octaves above or below the scale.
     pub(super) fn semitones(&self, degree: i32) -> f64 {
         let scale = self.mode.scale();
         let n = scale.len() as i32;
         f64::from(scale[degree.rem_euclid(n) as usize] + 12 * degree.div_euclid(n))
     }
 
-    /// The tones of a bar's chord, in semitones above the tonic, from its root up.
+    /// The tones of a bar's chord in semitones above the tonic, from the root up.
     pub(super) fn chord(&self, bar: usize) -> [f64; 3] {
         let root = self.chords[bar % self.chords.len()] as i32;
         match self.mode {
-            // Root, fifth, octave: no third.
+            // Root, fifth and octave, without a third.
             Mode::Open => {
                 let root = self.semitones(root);
                 [root, root + 7.0, root + 12.0]

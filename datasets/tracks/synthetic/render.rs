@@ -1,4 +1,4 @@
-//! A score becomes samples.
+//! Renders a score to samples.
 
 use super::drums::Kit;
 use super::filter::Biquad;
@@ -8,12 +8,12 @@ use super::score::{PREROLL, Score};
 use crate::math::from_db;
 use crate::random::{Purpose, Stream};
 
-/// The highest that a sample may be.
+/// Largest absolute value of a sample.
 const PEAK: f64 = 0.98;
-/// Below this corner nothing is music, in hertz.
+/// Corner in hertz of the high-pass.
 const RUMBLE: f64 = 22.0;
 
-/// Renders `score`, which is that of piece `index` of the data of `seed`, to `length` samples.
+/// Renders `score`, that of piece `index` with `seed`, to `length` samples.
 pub(super) fn render(
     score: &Score,
     seed: u64,
@@ -79,7 +79,7 @@ fn root_mean_square(samples: &[f32]) -> f64 {
     (power / samples.len() as f64).sqrt()
 }
 
-/// Adds low-passed noise, so far below music of the root mean square `music` as the recording says.
+/// Adds low-passed noise at the recording's signal-to-noise ratio; `music` is the root mean square of the music.
 fn add_floor(samples: &mut [f32], music: f64, score: &Score, rate: f64, mut stream: Stream) {
     let recording = &score.recording;
     let mut noise = vec![0.0; samples.len()];

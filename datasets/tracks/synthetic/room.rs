@@ -1,35 +1,34 @@
 //! Reverberation: a feedback delay network.
 //!
-//! Eight delay lines whose outputs are mixed by a Householder reflection (which keeps energy) and
-//! fed back through a loss that gives the reverberation time and a low-pass that lets high
-//! frequencies die sooner. Jot and Chaigne (1991), "Digital delay networks for designing artificial
-//! reverberators".
+//! The outputs of eight delay lines are mixed by a Householder reflection, which preserves energy, and fed back
+//! through a gain, which sets the reverberation time, and a low-pass, which damps high frequencies. Jot and
+//! Chaigne (1991), "Digital delay networks for designing artificial reverberators".
 
 use crate::math::{exp, pow};
 use crate::random::Stream;
 
 const LINES: usize = 8;
 
-/// How a piece reverberates.
+/// The reverberation of a piece.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Room {
-    /// Seconds until the reverberation has fallen by 60 dB.
+    /// Seconds in which the reverberation decays by 60 dB.
     pub t60: f64,
-    /// Amplitude of the reverberation; the direct sound has 1.
+    /// Amplitude of the reverberation relative to the direct sound.
     pub wet: f64,
-    /// The corner in hertz above which it dies sooner.
+    /// Corner of the low-pass in hertz.
     pub damping: f64,
     /// Length of the shortest delay in seconds.
     pub size: f64,
 }
 
 impl Room {
-    /// Adds the reverberation to `samples`; `stream` decides the lengths of the delays.
+    /// Adds the reverberation to `samples`; `stream` determines the lengths of the delays.
     pub(super) fn reverberate(&self, samples: &mut [f32], sample_rate: f64, mut stream: Stream) {
         let mut lines: Vec<Vec<f32>> = Vec::with_capacity(LINES);
         let (mut gains, mut signs) = ([0.0f32; LINES], [0.0f32; LINES]);
         for i in 0..LINES {
-            // Lengths spread over a factor of about three, none a multiple of another for long.
+            // Random lengths over a factor of about 3, so that echoes rarely coincide.
             let delay = self.size * pow(3.0, (i as f64 + stream.range(0.1, 0.9)) / LINES as f64);
             let length = ((delay * sample_rate).round() as usize).max(1);
             lines.push(vec![0.0; length]);
@@ -50,7 +49,7 @@ impl Room {
                 heard += signs[i] * damped[i];
             }
             let mixed = sum * (2.0 / LINES as f32);
-            // Far below hearing, and far above where arithmetic becomes slow.
+            // Inaudible, but large enough to avoid slow subnormal numbers.
             let input = *sample + 1e-18;
             for i in 0..LINES {
                 lines[i][places[i]] =
@@ -70,9 +69,9 @@ mod tests {
     use super::*;
     use crate::random::Purpose;
 
-    /// Energy left after `t`, in dB, falls by 60 dB in the time that the room is given.
+    /// The remaining energy decays by 60 dB in the reverberation time.
     #[test]
-    fn impulse_dies_away_in_the_given_time() {
+    fn impulse_decays_in_the_reverberation_time() {
         for (t60, sample_rate) in [(0.5, 16_000.0), (2.0, 16_000.0), (2.0, 22_050.0)] {
             let room = Room { t60, wet: 1.0, damping: 1e9, size: 0.02 };
             let mut samples = vec![0.0; (sample_rate * t60) as usize];
@@ -83,9 +82,9 @@ mod tests {
                 let energy: f64 = samples[from..].iter().map(|x| f64::from(*x).powi(2)).sum();
                 10.0 * energy.log10()
             };
-            // Over half of the time: 30 dB.
+            // Half of the time: 30 dB.
             let fall = energy_from(0.2) - energy_from(0.7);
-            assert!((fall - 30.0).abs() < 3.0, "{fall} dB at a time of {t60} s");
+            assert!((fall - 30.0).abs() < 3.0, "{fall} dB with a reverberation time of {t60} s");
         }
     }
 

@@ -1,8 +1,8 @@
-//! What a piece plays: tempo, key, ensemble, notes, strokes, room.
+//! The score of a piece: tempo, key, ensemble, notes, drum hits and room.
 //!
-//! A score is fixed by the seed of the data, the number of the piece and its length, and knows
-//! nothing of sample rates. It begins [`PREROLL`] seconds before the piece, at a random place in a
-//! bar, so that a piece opens in the middle of things and its first sample tells nothing.
+//! A score depends on the seed, the index of the piece and its length, but not on the sample rate. It begins
+//! [`PREROLL`] seconds before the piece, at a random position in a bar, so that the start of the samples reveals
+//! nothing.
 
 use super::drums::{self, Hit, Pattern};
 use super::instruments::Family;
@@ -11,24 +11,24 @@ use super::notes::{Grid, Mode, Note, Register, Role};
 use super::room::Room;
 use crate::random::{Purpose, Stream};
 
-/// Seconds that sound before the piece begins and are cut off.
+/// Seconds that are rendered before the piece and cut off.
 pub(super) const PREROLL: f64 = 1.5;
-/// A part that sounds for less than this share of the piece is taken out.
+/// A part that sounds for less than this share of the piece is removed.
 const LEAST_PRESENCE: f64 = 0.08;
 
-/// One instrument and what it plays.
+/// An instrument and its notes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Part {
     pub role: Role,
     pub family: Family,
-    /// Tells the part's random numbers from those of the others.
+    /// Distinguishes the part's random numbers from those of other parts.
     pub number: u32,
-    /// Beside the other parts.
+    /// Level relative to the other parts.
     pub level_db: f64,
     pub notes: Vec<Note>,
 }
 
-/// The drum kit and what it plays.
+/// The drum kit and its hits.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Drums {
     pub pattern: Pattern,
@@ -36,7 +36,7 @@ pub(super) struct Drums {
     pub hits: Vec<Hit>,
 }
 
-/// How dry, how reverberant.
+/// The amount of reverberation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Space {
     Dry,
@@ -49,15 +49,15 @@ pub(super) enum Space {
 pub(super) struct Recording {
     pub space: Space,
     pub room: Room,
-    /// Level of the music above that of the noise floor.
+    /// Level of the music above the noise floor.
     pub signal_to_noise_db: f64,
     pub noisy: bool,
     /// Corner of the noise floor's low-pass, in hertz.
     pub noise_corner: f64,
-    /// What lies above [`Recording::tilt_corner`] Hz is raised by so much.
+    /// Gain above [`Recording::tilt_corner`] Hz.
     pub tilt_db: f64,
     pub tilt_corner: f64,
-    /// Root mean square in dB below full scale, as far as peaks allow.
+    /// Root mean square in dB relative to full scale, lower if peaks require it.
     pub level_db: f64,
     /// -1 or 1.
     pub polarity: f64,
@@ -68,7 +68,7 @@ pub(super) struct Recording {
 pub(super) struct Score {
     /// In seconds, without the [`PREROLL`].
     pub seconds: f64,
-    /// Beats a minute.
+    /// Beats per minute.
     pub tempo: f64,
     pub beats_per_bar: usize,
     pub mode: Mode,
@@ -142,8 +142,7 @@ impl Score {
         score
     }
 
-    /// Takes out the parts that hardly sound, so that no tag speaks of what cannot be heard. One
-    /// part always stays.
+    /// Removes parts that hardly sound, so that tags describe only what is audible. At least one part remains.
     fn drop_absent(&mut self) {
         let least = LEAST_PRESENCE * self.seconds;
         let present = |part: &Part| presence(&part.notes, self.seconds);
@@ -158,12 +157,12 @@ impl Score {
         }
     }
 
-    /// Onsets a second, the notes of a chord counted once.
+    /// Onsets per second; a chord counts once.
     pub(super) fn onset_rate(&self) -> f64 {
         let onsets = |times: &mut dyn Iterator<Item = f64>| {
             let mut times: Vec<f64> = times.filter(|time| sounds(*time, self.seconds)).collect();
             times.sort_by(f64::total_cmp);
-            // Of one part: the strings of a chord are struck within this time.
+            // The notes of a chord begin within this time.
             times.dedup_by(|later, earlier| *later - *earlier < 0.04);
             times.len()
         };
@@ -177,7 +176,7 @@ impl Score {
         count as f64 / self.seconds
     }
 
-    /// Mean MIDI pitch of what sounds, each note by its length, without the bass.
+    /// Mean MIDI pitch of the notes without the bass, weighted by their length.
     pub(super) fn mean_pitch(&self) -> Option<f64> {
         let (mut sum, mut weight) = (0.0, 0.0);
         for part in self.parts.iter().filter(|part| part.role != Role::Bass) {
@@ -191,7 +190,7 @@ impl Score {
     }
 }
 
-/// Cuts off what lies before the preroll; false for what lies before it or behind the piece.
+/// Cuts off the part of a note before the preroll; false if nothing of the note remains in the piece.
 fn trim(note: &mut Note, seconds: f64) -> bool {
     let end = note.start + note.duration;
     note.start = note.start.max(-PREROLL);
@@ -208,7 +207,7 @@ fn overlap(note: &Note, seconds: f64) -> f64 {
     ((note.start + note.duration).min(seconds) - note.start.max(0.0)).max(0.0)
 }
 
-/// Seconds in which `notes` sound within the piece; those of a chord are counted once.
+/// Seconds of the piece in which at least one of `notes` sounds.
 pub(super) fn presence(notes: &[Note], seconds: f64) -> f64 {
     let (mut total, mut until) = (0.0, 0.0f64);
     for note in notes {
@@ -221,7 +220,7 @@ pub(super) fn presence(notes: &[Note], seconds: f64) -> f64 {
     total
 }
 
-/// Who plays: the roles of the pitched parts, and whether there are drums.
+/// The roles of the pitched parts, and whether the drum kit plays.
 fn ensemble(plan: &mut Stream) -> (Vec<Role>, bool) {
     match plan.weighted(&[0.2, 0.03, 0.77]) {
         0 => {
@@ -241,7 +240,7 @@ fn ensemble(plan: &mut Stream) -> (Vec<Role>, bool) {
         }
     }
     let drums = plan.chance(0.47);
-    // Two at least, and one that has a register.
+    // At least two parts, one of them with a register.
     if roles.is_empty() || roles == [Role::Bass] {
         roles.insert(0, if plan.chance(0.5) { Role::Melody } else { Role::Chords });
     }
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn presence_counts_time_inside_the_piece_once() {
+    fn presence_is_the_time_with_sound_in_the_piece() {
         let notes = [note(-1.0, 1.5), note(-1.0, 1.5), note(0.25, 0.5), note(3.5, 2.0)];
         assert_eq!(presence(&notes, 4.0), 0.5 + 0.25 + 0.5);
         assert_eq!(presence(&[note(-2.0, 1.0), note(4.0, 1.0)], 4.0), 0.0);
@@ -315,9 +314,9 @@ mod tests {
         assert_eq!(grid(Mode::Open).semitones(5), 14.0);
     }
 
-    /// In all pieces: notes in order, within reach of the instruments, thirds as the mode says.
+    /// Notes are ordered and in range, and their mean pitch fits the register.
     #[test]
-    fn scores_keep_what_they_promise() {
+    fn scores_are_valid() {
         for index in 0..400 {
             let score = Score::new(7, index, 6.0);
             assert!(!score.parts.is_empty() || score.drums.is_some());
@@ -331,12 +330,12 @@ mod tests {
                 }
             }
             if let Some(pitch) = score.mean_pitch() {
-                let right = match score.register {
+                let fits = match score.register {
                     Register::Low => pitch < 56.0,
                     Register::Middle => pitch > 55.0 && pitch < 75.0,
                     Register::High => pitch > 74.0,
                 };
-                assert!(right, "{:?} with a mean pitch of {pitch}", score.register);
+                assert!(fits, "{:?} with a mean pitch of {pitch}", score.register);
             }
         }
     }

@@ -1,27 +1,27 @@
-//! The vocabulary, and what it says of a score.
+//! The vocabulary, and the tags of a score.
 //!
-//! Every tag is read off the notes, strokes and settings that are going to sound, never off an
-//! intention, so that a tag is true of the music by construction.
+//! Every tag is derived from the notes, drum hits and settings that are rendered, so that it is correct by
+//! construction.
 
 use super::drums::Pattern;
 use super::instruments::Family;
 use super::notes::{Mode, Role};
 use super::score::{Score, Space};
 
-/// Below this many beats a minute music is slow; above [`FAST`] it is fast. No tempo lies near.
+/// Music below this many beats per minute is slow, above [`FAST`] it is fast. No tempo is near these bounds.
 const SLOW: f64 = 88.0;
 const FAST: f64 = 141.0;
-/// Mean MIDI pitch of what is not bass, below which the register is low, above which it is high.
+/// Bounds of the mean MIDI pitch without the bass for a low and a high register.
 const LOW: f64 = 56.0;
 const HIGH: f64 = 74.0;
-/// Onsets a second, over all parts.
+/// Bounds of the onsets per second over all parts for a low and a high density.
 const SPARSE: f64 = 2.2;
 const DENSE: f64 = 9.5;
 
-/// A rule for one tag: its name and when a score bears it.
+/// A tag and its condition.
 type Rule = (&'static str, fn(&Score) -> bool);
 
-/// The vocabulary in its order.
+/// The vocabulary, in the order of the outputs.
 const RULES: [Rule; 31] = [
     ("instrument---plucked", |score| plays(score, Family::Plucked)),
     ("instrument---bowed", |score| plays(score, Family::Bowed)),
@@ -72,12 +72,12 @@ fn pitched(score: &Score) -> bool {
     !score.parts.is_empty()
 }
 
-/// The vocabulary, each tag as `kind---name`.
+/// The tags' names, `kind---name`.
 pub(super) fn vocabulary() -> Vec<String> {
     RULES.iter().map(|(name, _)| (*name).to_owned()).collect()
 }
 
-/// Indices into the vocabulary of the tags that `score` bears, rising.
+/// The indices of the tags of `score`, ascending.
 pub(super) fn of(score: &Score) -> Vec<usize> {
     (0..RULES.len()).filter(|i| RULES[*i].1(score)).collect()
 }

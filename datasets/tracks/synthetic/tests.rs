@@ -1,4 +1,4 @@
-//! The data set as a whole, from outside.
+//! Tests of the dataset as a whole.
 
 use super::drums::{Drum, Hit, Kit};
 use super::instruments::{Family, Instrument};
@@ -15,7 +15,7 @@ fn power(samples: &[f32]) -> f64 {
     samples.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / samples.len() as f64
 }
 
-/// What `job` gives for `0..count`, in order, made on two threads.
+/// The results of `job` for `0..count`, computed on two threads.
 fn in_parallel<T: Send>(count: u64, job: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let job = &job;
     std::thread::scope(|scope| {
@@ -28,8 +28,7 @@ fn in_parallel<T: Send>(count: u64, job: impl Fn(u64) -> T + Sync) -> Vec<T> {
     })
 }
 
-/// Power spectrum of `samples` (a power of two of them) under a Hann window, by the recursion of
-/// Cooley and Tukey.
+/// Power spectrum of `samples` with a Hann window by the algorithm of Cooley and Tukey; the length is a power of 2.
 fn power_spectrum(samples: &[f32]) -> Vec<f64> {
     fn transform(x: &mut [(f64, f64)]) {
         let n = x.len();
@@ -74,7 +73,7 @@ fn settings_out_of_bounds_are_refused() {
     }
 }
 
-/// Prevalences at the default size, for several seeds: unbalanced, and no split without a positive.
+/// Tags at the default size are unbalanced, and every split has a positive, for several seeds.
 #[test]
 fn tags_are_unbalanced_and_in_every_split() {
     for seed in 1..=8 {
@@ -108,7 +107,7 @@ fn tags_are_unbalanced_and_in_every_split() {
     }
 }
 
-/// Instruments, register, mode, tempo, metre, space and noise tell nothing of each other.
+/// Instruments, register, mode, tempo, metre, space and noise are uncorrelated.
 #[test]
 fn kinds_of_tags_are_independent() {
     let collection = SyntheticConfig { tracks: 4_000, ..Default::default() }.load().unwrap();
@@ -133,9 +132,9 @@ fn kinds_of_tags_are_independent() {
     }
 }
 
-/// Read off the notes by other means than the rules of the vocabulary.
+/// Derives the tags from the notes in another way than the vocabulary.
 #[test]
-fn tags_say_what_the_score_plays() {
+fn tags_describe_the_score() {
     let collection = SyntheticConfig { tracks: 500, ..Default::default() }.load().unwrap();
     for (index, track) in collection.tracks.iter().enumerate() {
         let score = piece(1, index as u64, 8.0).score();
@@ -161,14 +160,14 @@ fn tags_say_what_the_score_plays() {
         assert_eq!(bears("drums---yes"), !hits.is_empty());
         assert_eq!(bears("drums---shaker"), struck(Drum::Shaker) > 0);
         if bears("drums---four-on-the-floor") {
-            // A bass drum a beat: the kick gives the tempo.
+            // The bass drum on every beat gives the tempo.
             let kicks: Vec<f64> =
                 hits.iter().filter(|hit| hit.drum == Drum::Kick).map(|hit| hit.time).collect();
             let apart = (kicks[kicks.len() - 1] - kicks[0]) / (kicks.len() - 1) as f64;
             assert_eq!(bears("tempo---slow"), 60.0 / apart < 88.0);
             assert_eq!(bears("tempo---fast"), 60.0 / apart > 141.0);
         }
-        // Which keys hold all the notes?
+        // Whether a transposition of the scale contains all notes.
         let fits = |scale: &[i32]| {
             let tuning = score.parts[0].notes[0].pitch.rem_euclid(1.0);
             (0..12).any(|key| {
@@ -196,7 +195,7 @@ fn tags_say_what_the_score_plays() {
     }
 }
 
-/// How many tracks there are changes nothing but the splits.
+/// The number of tracks changes only the splits.
 #[test]
 fn tracks_do_not_depend_on_their_number() {
     let few = SyntheticConfig { tracks: 20, ..Default::default() }.load().unwrap();
@@ -209,7 +208,7 @@ fn tracks_do_not_depend_on_their_number() {
 }
 
 #[test]
-fn names_tell_pieces_apart() {
+fn pieces_have_different_names() {
     assert_eq!(piece(3, 14, 8.0).to_string(), "synthetic:3:14");
     let identity = piece(3, 14, 8.5).identity();
     assert_eq!(identity, format!("synthetic-v{GENERATOR_VERSION}:3:14:8.5s"));
@@ -217,7 +216,7 @@ fn names_tell_pieces_apart() {
 }
 
 #[test]
-fn same_bits_at_every_call_and_on_every_thread() {
+fn samples_are_equal_at_every_call_and_on_every_thread() {
     let bits = |index: u64| -> Vec<u32> {
         piece(5, index, 2.0).render(16_000).iter().map(|x| x.to_bits()).collect()
     };
@@ -227,10 +226,10 @@ fn same_bits_at_every_call_and_on_every_thread() {
     assert_ne!(piece(5, 0, 2.0).render(16_000), piece(6, 0, 2.0).render(16_000));
 }
 
-/// The sound of this version of the generator, on every machine. If this fails because the sound
-/// was meant to change, raise [`GENERATOR_VERSION`] and put the new number here.
+/// The samples of this version are equal on every machine. After an intended change, increase
+/// [`GENERATOR_VERSION`] and update the hash.
 #[test]
-fn sound_is_that_of_the_version() {
+fn samples_change_only_with_the_version() {
     // FNV-1a over the bits of the samples.
     let mut digest = 0xcbf2_9ce4_8422_2325u64;
     for index in 0..24 {
@@ -244,7 +243,7 @@ fn sound_is_that_of_the_version() {
 }
 
 #[test]
-fn samples_are_finite_bounded_and_exactly_as_many() {
+fn samples_are_finite_and_bounded_and_have_the_right_number() {
     for sample_rate in [1, 50, 1_000, 8_000, 16_000, 22_050, 44_100, 96_000] {
         for index in 0..6 {
             let seconds = 2.0 + 0.123 * index as f64;
@@ -256,9 +255,9 @@ fn samples_are_finite_bounded_and_exactly_as_many() {
     assert!(piece(1, 0, 2.0).render(0).is_empty());
 }
 
-/// Nothing silent, no offset, and levels over about 20 dB.
+/// No piece is silent or has an offset, and levels range over about 20 dB.
 #[test]
-fn levels_vary_and_nothing_is_silent() {
+fn levels_vary_and_no_piece_is_silent() {
     let levels = in_parallel(300, |index| {
         let samples = piece(1, index, 4.0).render(8_000);
         let mean: f32 = samples.iter().sum::<f32>() / samples.len() as f32;
@@ -271,7 +270,7 @@ fn levels_vary_and_nothing_is_silent() {
     assert!(least > -37.0 && most < -14.0 && most - least > 17.0, "{least} to {most} dB");
 }
 
-/// The same music at 16 000 and 22 050 Hz: shares of the octave bands in the sound below 5.6 kHz.
+/// Compares the relative power of octave bands below 5.6 kHz at 16 000 and 22 050 Hz.
 #[test]
 fn bands_agree_between_sample_rates() {
     let bands = |index: u64, sample_rate: u32| -> Vec<f64> {
@@ -299,8 +298,8 @@ fn bands_agree_between_sample_rates() {
     assert!(mean < 0.8 && most < 4.0, "mean {mean} dB, most {most} dB");
 }
 
-/// Power of the mean of `waves` beside what independent ones give: 1 if their phases are random,
-/// their number if they are alike.
+/// Power of the mean of `waves` relative to that of independent waves: 1 if their phases are random, their number if
+/// they are equal.
 fn coherence(waves: &[Vec<f32>]) -> f64 {
     let mut mean = vec![0.0f32; waves[0].len()];
     for wave in waves {
@@ -312,9 +311,9 @@ fn coherence(waves: &[Vec<f32>]) -> f64 {
     power(&mean) / waves.len() as f64
 }
 
-/// The mean waveform of the pieces with a tag holds no more power than chance gives it.
+/// The mean waveform of the pieces with a tag has no more power than chance.
 #[test]
-fn phase_tells_no_tag() {
+fn phase_does_not_reveal_tags() {
     let waves = in_parallel(600, |index| piece(1, index, 4.0).render(4_000));
     let collection = SyntheticConfig { seconds: 4.0, ..Default::default() }.load().unwrap();
     for (tag, name) in collection.tags.iter().enumerate() {
@@ -327,9 +326,9 @@ fn phase_tells_no_tag() {
     }
 }
 
-/// The same for notes and strokes of one sound and pitch, cut out at their onsets.
+/// The same for notes and drum hits of one sound and pitch, from their onset on.
 #[test]
-fn onsets_have_no_phase_in_common() {
+fn onsets_have_random_phases() {
     for family in Family::ALL {
         let instrument = Instrument::draw(family, &mut Stream::new(9, 0, Purpose::Timbre, 0));
         let note = Note { start: 0.0, duration: 0.3, pitch: 60.0, velocity: 0.8 };
@@ -360,8 +359,7 @@ fn onsets_have_no_phase_in_common() {
     }
 }
 
-/// Ridge regression from the mean and spread of 24 bands' log energies to a tag, scored by the
-/// probability that a track with the tag ranks above one without, on tracks not trained on.
+/// ROC-AUC of ridge regression from the means and standard deviations of 24 bands' log energies, on held-out tracks.
 #[test]
 fn instruments_are_learnable_but_not_trivial() {
     const TRACKS: u64 = 500;

@@ -1,54 +1,53 @@
-//! A tone: partials under an envelope, with breath, and how it becomes samples.
+//! Tones: partials with an envelope and noise, and their rendering.
 //!
-//! Every partial is a complex number that turns by its own angle a sample (a rotor), so a sample of
-//! a partial costs a few multiplications and no sine. Envelopes, vibrato and the decay of partials
-//! move a block at a time. A partial that would pass the Nyquist frequency is left out, so that
-//! nothing folds back, whatever the sample rate.
+//! Every partial is a complex number that is rotated by a constant angle per sample (a rotor), so a sample costs a
+//! few multiplications and no sine. Envelopes, vibrato and decay are updated once per block. Partials above the
+//! Nyquist frequency are omitted, so that nothing aliases.
 
 use super::filter::Biquad;
 use crate::math::{exp, exp2, sin_cos_turns, sin_turns};
 use crate::random::Stream;
 
-/// Samples from one look at the envelopes to the next.
+/// Samples per update of the envelopes.
 const BLOCK: usize = 64;
-/// Partials that are computed side by side.
+/// Partials that are computed together, in vector registers.
 const LANES: usize = 8;
-/// The share of the Nyquist frequency up to which partials sound.
+/// Highest frequency of partials as a share of the Nyquist frequency.
 const HIGHEST: f64 = 0.98;
-/// The widest that vibrato may be, for which the third-order rotation below errs by under 1e-5.
+/// Largest vibrato, for which the third-order rotation below has an error under 1e-5.
 const MOST_CENTS: f64 = 60.0;
-/// Envelopes below this share of their peak (-80 dB) are over.
+/// A tone ends when its envelope falls below this share of the peak (-80 dB).
 const INAUDIBLE: f64 = 1e-4;
-/// Partials below this level (-80 dB beside a tone of level 1) are over.
+/// A partial ends when it falls below this level (-80 dB relative to level 1).
 const OVER: f32 = 1e-4;
 
-/// One sinusoid of a tone.
+/// A sinusoid of a tone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Partial {
-    /// Frequency as a multiple of the tone's.
+    /// Frequency as a multiple of the tone's frequency.
     pub ratio: f64,
-    /// Amplitude at the start, before envelope and decay.
+    /// Initial amplitude, before envelope and decay.
     pub level: f64,
-    /// Amplitude that it has moved to after [`Tone::glide`] seconds.
+    /// Amplitude after [`Tone::glide`] seconds.
     pub later: f64,
-    /// How quickly it dies away by itself, in nepers a second.
+    /// Decay in nepers per second.
     pub decay: f64,
-    /// How long it takes to come up to 63 %, in seconds, beside the tone's attack.
+    /// Time constant in seconds of the partial's rise, in addition to the tone's attack.
     pub swell: f64,
     /// Start phase in turns.
     pub phase: f64,
 }
 
-/// Attack, decay to a sustained level, release; in seconds.
+/// Attack, decay to a sustained level and release, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Envelope {
     pub attack: f64,
-    /// Time constant of the way from the peak to `sustain`.
+    /// Time constant from the peak to `sustain`.
     pub decay: f64,
     pub sustain: f64,
-    /// When the note is let go.
+    /// Time of the release.
     pub hold: f64,
-    /// Time constant of what follows.
+    /// Time constant after it.
     pub release: f64,
 }
 
@@ -70,35 +69,35 @@ impl Envelope {
     }
 }
 
-/// Slow movement of pitch and loudness.
+/// Periodic variation of pitch and loudness.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Vibrato {
     /// In hertz.
     pub rate: f64,
-    /// Deviation of the pitch to each side.
+    /// Amplitude of the pitch deviation.
     pub cents: f64,
-    /// Deviation of the amplitude to each side, as a share of it.
+    /// Amplitude of the loudness deviation, as a share.
     pub tremolo: f64,
-    /// Seconds until it is fully there.
+    /// Seconds until the full depth.
     pub onset: f64,
     /// In turns.
     pub phase: f64,
 }
 
-/// Noise that goes with a tone: bow, breath, pluck or key.
+/// The noise of a tone: bow, breath, pluck or key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Breath {
-    /// Middle of the band in hertz, and its sharpness.
+    /// Centre of the band in hertz, and its quality factor.
     pub centre: f64,
     pub q: f64,
-    /// Level beside the tone while it lasts.
+    /// Level relative to the tone.
     pub level: f64,
     /// Level of the burst at the onset, and its time constant in seconds.
     pub burst: f64,
     pub burst_time: f64,
 }
 
-/// A note of an instrument, ready to sound.
+/// A note of an instrument, ready to render.
 #[derive(Clone, Debug)]
 pub(super) struct Tone {
     /// In hertz.
@@ -109,21 +108,21 @@ pub(super) struct Tone {
     pub envelope: Envelope,
     pub vibrato: Vibrato,
     pub breath: Breath,
-    /// Amplitude of the whole.
+    /// Amplitude of the tone.
     pub gain: f64,
     /// The source of its noise.
     pub noise: Stream,
 }
 
-/// [`LANES`] partials, turning.
+/// The states of [`LANES`] partials.
 struct Rotors {
     re: [f32; LANES],
     im: [f32; LANES],
-    /// Angle a sample without vibrato, in radians, and its cosine and sine.
+    /// Angle per sample without vibrato in radians, and its cosine and sine.
     angle: [f32; LANES],
     cos: [f32; LANES],
     sin: [f32; LANES],
-    /// Amplitude now, and what it is made of.
+    /// The current amplitude, and its factors.
     amplitude: [f32; LANES],
     level: [f32; LANES],
     later: [f32; LANES],
@@ -165,17 +164,17 @@ impl Rotors {
         rotors
     }
 
-    /// Whether nothing of these partials can be heard any more; they only ever die away.
+    /// Whether all partials have become inaudible; partials only decay.
     fn are_over(&self) -> bool {
         (0..LANES).all(|i| self.left[i] * self.level[i].max(self.later[i]) < OVER)
     }
 
-    /// Adds a block to `sums`, with the pitch raised by the factor `1 + bend` and the amplitudes
-    /// moving to what they are `glide` of the way from the first level to the later one.
+    /// Adds a block to `sums`, with frequencies multiplied by `1 + bend` and levels interpolated by `glide` between
+    /// `level` and `later`.
     fn add(&mut self, sums: &mut [[f32; LANES]], bend: f32, glide: f32) {
         let (mut cos, mut sin, mut slope) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         for i in 0..LANES {
-            // The rotation by a small further angle, to third order.
+            // Rotation by the small additional angle, to third order.
             let d = self.angle[i] * bend;
             let (c, s) = (1.0 - 0.5 * d * d, d - d * d * d / 6.0);
             cos[i] = self.cos[i] * c - self.sin[i] * s;
@@ -185,7 +184,7 @@ impl Rotors {
             let level = self.level[i] + (self.later[i] - self.level[i]) * glide;
             let target = level * self.left[i] * (1.0 - self.unswollen[i]);
             slope[i] = (target - self.amplitude[i]) * (1.0 / BLOCK as f32);
-            // Rounding changes the length of a rotor slowly; one Newton step restores it.
+            // Rounding slowly changes the length of a rotor; one Newton step restores it.
             let square = self.re[i] * self.re[i] + self.im[i] * self.im[i];
             self.re[i] *= 1.5 - 0.5 * square;
             self.im[i] *= 1.5 - 0.5 * square;
@@ -205,7 +204,7 @@ impl Rotors {
 }
 
 impl Tone {
-    /// Adds the tone to `out`, from its first sample on, until it is over or `out` ends.
+    /// Adds the tone to `out`, from its first sample on.
     pub(super) fn add_to(&self, out: &mut [f32], sample_rate: f64) {
         let highest = HIGHEST * sample_rate / 2.0 * exp2(-self.vibrato.cents.abs() / 1200.0);
         let audible: Vec<Partial> = self
@@ -219,8 +218,8 @@ impl Tone {
 
         let slowest = audible.iter().map(|partial| partial.decay).fold(f64::INFINITY, f64::min);
         let mut band = Biquad::band_pass(self.breath.centre, self.breath.q, sample_rate);
-        // White noise has its power spread up to the Nyquist frequency; the factor keeps the
-        // power in a band the same at every rate. The band's own width is made up for as well.
+        // White noise spreads its power up to the Nyquist frequency; this factor makes the power per band independent
+        // of the sample rate, and of the band's width.
         let density = (sample_rate / 16_000.0 * 8_000.0 * self.breath.q
             / self.breath.centre.clamp(20.0, 8_000.0))
         .sqrt()
@@ -307,7 +306,7 @@ mod tests {
         }
     }
 
-    /// After the attack, a partial is the sine of its definition; also bent up by 50 cents.
+    /// A partial after the attack is a sine, also with a pitch raised by 50 cents.
     #[test]
     fn partial_is_a_sine() {
         for (cents, factor) in [(0.0, 1.0), (50.0, 1.029_302_236_643_492)] {
@@ -331,9 +330,9 @@ mod tests {
     }
 
     #[test]
-    fn decaying_partial_loses_what_it_should() {
+    fn partial_decays_at_the_given_rate() {
         let mut tone = sine(500.0, 1.0, 0.0);
-        tone.partials[0].decay = 6.907_755; // 60 dB a second
+        tone.partials[0].decay = 6.907_755; // 60 dB per second
         let mut out = vec![0.0; 16_000];
         tone.add_to(&mut out, 16_000.0);
         let peak = |from: usize| {

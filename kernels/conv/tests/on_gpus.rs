@@ -1,4 +1,4 @@
-//! The kernels for GPUs on every adapter that there is.
+//! The GPU kernels on every adapter.
 
 use burn::backend::DispatchDevice;
 
@@ -6,7 +6,7 @@ use super::super::cube;
 use super::*;
 use crate::testing::adapters;
 
-/// Whether [`conv`] runs the kernels on what this case gives.
+/// Whether [`conv`] uses the kernels for this case.
 fn taken(case: &Case, device: &Device) -> bool {
     let (x, _, _) = case.tensors(device);
     match x.device().without_autodiff().as_dispatch() {
@@ -15,8 +15,8 @@ fn taken(case: &Case, device: &Device) -> bool {
     }
 }
 
-/// [`cases`], and sizes about those of the tiles: filters, windows and the numbers of a window below, at and
-/// beyond them, every pool that a unit holds, and one too large.
+/// [`cases`] and sizes below, at and above those of tiles: filters, windows and values per window; every pool size that a
+/// unit holds, and one that is too large.
 fn gpu_cases() -> Vec<Case> {
     let mut cases = cases();
     for filters in [1, 8, 15, 32, 64, 65, 130] {
@@ -29,7 +29,7 @@ fn gpu_cases() -> Vec<Case> {
     {
         cases.push(case([3, 2, frames], [10, length], stride, pooled(2, true)));
     }
-    // A whole tile of windows and an item of a single one.
+    // One complete tile of windows, and items of one window.
     cases.push(case([1, 4, 67], [64, 4], 1, End::Linear));
     cases.push(case([70, 3, 4], [5, 4], 1, pooled(1, false)));
     cases.push(case([2, 1, 5000], [70, 1024], 256, End::Linear));
@@ -38,7 +38,7 @@ fn gpu_cases() -> Vec<Case> {
 }
 
 #[test]
-fn values_follow_the_definition() {
+fn values_equal_the_definition() {
     for device in adapters() {
         for (number, case) in gpu_cases().iter().enumerate() {
             assert!(taken(case, &device), "{number}");
@@ -59,7 +59,7 @@ fn values_follow_the_definition() {
 }
 
 #[test]
-fn gradients_are_those_of_plain_operations() {
+fn gradients_equal_those_of_plain_operations() {
     for device in adapters() {
         for (number, case) in gpu_cases().iter().enumerate() {
             let fast = all(case, conv, &device);
@@ -81,15 +81,15 @@ fn gradients_are_those_of_plain_operations() {
 }
 
 #[test]
-fn gradients_follow_finite_differences() {
+fn gradients_equal_finite_differences() {
     for device in adapters() {
         differences_agree(&device);
     }
 }
 
-/// Sums of the weights' gradient that cubes share are added in the same order every time.
+/// Partial sums of the gradient of the weights are always added in the same order.
 #[test]
-fn a_second_run_changes_no_bit() {
+fn results_are_bit_identical_in_a_second_run() {
     let case = case([5, 16, 131], [40, 3], 1, pooled(2, true));
     assert!(cube::Partition::new(&case.geometry()).parts > 1);
     for device in adapters() {
@@ -100,7 +100,7 @@ fn a_second_run_changes_no_bit() {
 }
 
 #[test]
-fn what_is_no_number_is_seen() {
+fn nan_propagates() {
     for device in adapters() {
         for end in [End::Linear, pooled(1, false), pooled(3, false)] {
             let case = case([1, 2, 12], [3, 2], 1, end);
@@ -115,7 +115,7 @@ fn what_is_no_number_is_seen() {
 }
 
 #[test]
-fn they_stand_among_other_operations() {
+fn convolutions_work_among_other_operations() {
     let case = case([4, 5, 23], [6, 4], 1, pooled(2, false));
     let run = |operation: fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>,
                device: &Device| {
@@ -145,9 +145,9 @@ fn they_stand_among_other_operations() {
     }
 }
 
-/// What needs no gradient gets none, and costs none of the others theirs.
+/// Inputs without `require_grad` get no gradient, and the others still do.
 #[test]
-fn each_gradient_comes_alone() {
+fn each_gradient_can_be_computed_alone() {
     let case = case([2, 3, 40], [5, 4], 1, pooled(2, false));
     for device in adapters() {
         let [_, of_x, of_weights, of_bias] = all(&case, conv, &device);
@@ -175,9 +175,9 @@ fn each_gradient_comes_alone() {
     }
 }
 
-/// More cubes than fit one dimension of the grid.
+/// More cubes than one dimension of the grid allows.
 #[test]
-fn long_inputs_are_taken_whole() {
+fn inputs_may_exceed_one_dimension_of_the_grid() {
     let frames = 70_000 * 64;
     let case = case([1, 1, frames], [1, 1], 1, End::Linear);
     for device in adapters() {

@@ -1,4 +1,4 @@
-//! The kernel for GPUs on every adapter that there is; Mesa's software one will do.
+//! The GPU kernel on every adapter.
 
 use burn::backend::DispatchDevice;
 
@@ -6,7 +6,7 @@ use super::super::cube::{self, Layout};
 use super::*;
 use crate::testing::adapters;
 
-/// How [`log_mel`] runs the kernel on these waveforms; `None` where it takes the composite.
+/// The layout with which [`log_mel`] runs the kernel; `None` if it uses the composite.
 fn layout(waveforms: &Tensor<2>, plan: &MelPlan) -> Option<Layout> {
     match waveforms.device().without_autodiff().as_dispatch() {
         DispatchDevice::Cube(device) => cube::layout(waveforms, plan, device),
@@ -14,7 +14,7 @@ fn layout(waveforms: &Tensor<2>, plan: &MelPlan) -> Option<Layout> {
     }
 }
 
-/// Bands as wide as mel's are, up to the last bin; one of them empty.
+/// Overlapping bands up to the last bin, one of them empty.
 fn plan(n_fft: usize, hop: usize, exponent: Exponent, compression: Option<f32>) -> Arc<MelPlan> {
     let (bands, bins) = (13, n_fft / 2 + 1);
     let mut filters = vec![0.0; bands * bins];
@@ -41,8 +41,8 @@ const ENDS: [(Exponent, Option<f32>); 4] = [
 ];
 
 #[test]
-fn values_follow_the_definition_and_the_composite() {
-    // Batches and frames that fill no whole number of cubes.
+fn values_equal_the_definition_and_the_composite() {
+    // Batches and frames that do not fill the last cube.
     let sizes = [
         (8, 3, 3, 301),
         (16, 16, 1, 1),
@@ -78,7 +78,7 @@ fn values_follow_the_definition_and_the_composite() {
 }
 
 #[test]
-fn other_lengths_take_the_composite() {
+fn other_lengths_use_the_composite() {
     for device in adapters() {
         for (n_fft, hop) in [(1, 1), (4, 2), (15, 5), (75, 30), (384, 128), (1000, 250)] {
             let waveforms = noise(7, 3 * (n_fft + 4 * hop));
@@ -98,7 +98,7 @@ fn other_lengths_take_the_composite() {
 }
 
 #[test]
-fn fewer_units_and_more_cubes_change_nothing() {
+fn results_are_independent_of_units_and_cubes() {
     for device in adapters() {
         for (n_fft, units) in [(64, 100), (1024, 32), (2048, 128)] {
             let plan = plan(n_fft, n_fft / 2, Exponent::Power, Some(10.0));
@@ -107,18 +107,18 @@ fn fewer_units_and_more_cubes_change_nothing() {
             let expected = values(log_mel(waveforms.clone(), &plan));
             assert_eq!(values(cube::log_mel(waveforms, &plan, few)), expected);
         }
-        // More cubes than fit one dimension of the grid.
+        // More cubes than one dimension of the grid allows.
         let plan = plan(64, 1, Exponent::Magnitude, Some(10.0));
         let waveforms = noise(9, 70_000 + 63);
-        let one_a_cube = Layout::new(&plan, 8, 16_384).unwrap();
-        let output = cube::log_mel(tensor(&waveforms, 1, &device), &plan, one_a_cube);
+        let one_per_cube = Layout::new(&plan, 8, 16_384).unwrap();
+        let output = cube::log_mel(tensor(&waveforms, 1, &device), &plan, one_per_cube);
         let expected = values(log_mel(tensor(&waveforms, 1, &Device::flex()), &plan));
         assert!(error(&values(output), &wide(&expected)) < TOLERANCE);
     }
 }
 
 #[test]
-fn it_stands_among_other_operations() {
+fn spectrograms_work_among_other_operations() {
     let operations = |operation: Operation, device: &Device, plan: &Arc<MelPlan>| {
         let source = tensor(&noise(10, 5 * 900), 900, device);
         let waveforms = (source * 0.5 + 0.1).swap_dims(0, 1); // not contiguous, and not computed yet
@@ -137,7 +137,7 @@ fn it_stands_among_other_operations() {
 }
 
 #[test]
-fn silence_is_silent_and_what_is_no_number_stays_none() {
+fn silence_is_zero_and_nan_propagates() {
     for device in adapters() {
         for (exponent, compression) in ENDS {
             let plan = plan(256, 64, exponent, compression);
@@ -157,7 +157,7 @@ fn silence_is_silent_and_what_is_no_number_stays_none() {
 }
 
 #[test]
-fn gradients_pass_and_go_no_further_than_they_must() {
+fn tracked_waveforms_have_gradients_and_untracked_ones_use_the_kernel() {
     let device_and_back = |device: Device, operation: Operation, plan: &Arc<MelPlan>| {
         let device = device.autodiff();
         let source = tensor(&noise(11, 3 * 900), 3, &device).require_grad();
@@ -179,7 +179,7 @@ fn gradients_pass_and_go_no_further_than_they_must() {
             }
         }
 
-        // In training the waveforms are data: the kernel runs, and what follows is differentiated.
+        // In training the waveforms are data: the kernel runs, and only later operations are differentiated.
         let plan = plan(256, 100, Exponent::Power, Some(10.0));
         for device in [device.clone().autodiff(), device.autodiff().gradient_checkpointing()] {
             let waveforms = tensor(&noise(12, 3 * 900), 3, &device);
@@ -200,7 +200,7 @@ fn gradients_pass_and_go_no_further_than_they_must() {
 }
 
 #[test]
-fn threads_share_a_plan() {
+fn threads_can_share_a_plan() {
     for device in adapters() {
         let plan = plan(256, 100, Exponent::Power, Some(10.0));
         let run = || values(log_mel(tensor(&noise(13, 3 * 900), 3, &device) * 0.5, &plan));

@@ -1,22 +1,22 @@
-//! Weighted matrix factorisation of listening data, by alternating least squares.
+//! Weighted matrix factorization (WMF) of play counts by alternating least squares.
 //!
 //! A user `u` who played item `i` `r` times has the preference `p = 1` (else 0) with confidence
-//! `c = 1 + alpha ln(1 + r / epsilon)` (1 where nothing was played). Found are the factors that
-//! minimise, over *all* users and items,
+//! `c = 1 + alpha ln(1 + r / epsilon)`, which is 1 for items that the user did not play. The factors minimise,
+//! over *all* users and items,
 //!
 //! ```text
 //! sum over u, i of c_ui (p_ui - x_u' y_i)^2 + lambda (sum |x_u|^2 + sum |y_i|^2)
 //! ```
 //!
-//! With `bias`, a score is `x_u' y_i + b_u + d_i`, and neither `b` nor `d` is regularised: each
-//! side's last column holds its own bias, and meets a one on the other side.
+//! With `bias`, a score is `x_u' y_i + b_u + d_i`, and the biases `b` and `d` are not regularised. The last
+//! column of each side contains its bias and is multiplied by one on the other side.
 //!
-//! A sweep solves all users with the items fixed, then all items with the users fixed, each row
-//! by itself. How a row is solved, and why that is fast, stands in `rows.rs`.
+//! A sweep solves for all users with the items fixed, then for all items with the users fixed. The rows are
+//! independent; `rows.rs` explains how one is solved.
 //!
 //! # Departures
 //! The paper gives no values for `alpha`, `epsilon` and `lambda`; the defaults are those of a
-//! later program by one of its authors (2, 1e-6, 1e-5; first item factors of deviation 0.01).
+//! later program by one of its authors (2, 1e-6, 1e-5; initial item factors of deviation 0.01).
 //!
 //! # References
 //! - van den Oord, Dieleman, Schrauwen: "Deep content-based music recommendation", NIPS 2013,
@@ -29,7 +29,6 @@ mod side;
 mod tests;
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use kernels::csr::{Csr, CsrError};
@@ -39,16 +38,16 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, in_range};
-use side::Side;
+use side::FixedSide;
 
-/// How the small systems are solved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The solver of the linear system of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Solver {
-    /// Exactly: every half sweep finds the minimum for its side.
+    /// Cholesky factorization: every half sweep finds the exact minimum for its side.
     #[default]
     Cholesky,
-    /// A few steps of conjugate gradients from the sweep before.
+    /// A few steps of conjugate gradients, starting from the previous sweep.
     Cg,
 }
 
@@ -68,30 +67,31 @@ impl FromStr for Solver {
         match name {
             "cholesky" => Ok(Solver::Cholesky),
             "cg" => Ok(Solver::Cg),
-            other => Err(format!("{other:?} is no solver; choose cholesky or cg")),
+            other => Err(format!("{other:?} is not a solver; choose cholesky or cg")),
         }
     }
 }
 
-/// Everything that a factorisation depends on besides the plays.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Settings of a factorization.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WmfConfig {
-    /// Length of the factors, without the bias.
+    /// Number of factors, without the bias; 50 by default.
     pub factors: usize,
-    /// Sweeps.
+    /// Number of sweeps; 15 by default.
     pub iterations: usize,
-    /// How confidence grows with plays.
+    /// Growth of the confidence with the play count; 2 by default.
     pub alpha: f64,
-    /// Plays are counted in this unit before the logarithm: the smaller, the less the count says.
+    /// Unit of the play count inside the logarithm, in plays; 1e-6 by default. The smaller it is, the less the
+    /// count matters.
     pub epsilon: f64,
-    /// The objective's lambda.
+    /// Regularisation of the factors, the lambda of the objective; 1e-5 by default.
     pub regularization: f64,
-    /// `cholesky` by default.
+    /// Solver of the linear systems; `"cholesky"` by default.
     pub solver: Solver,
-    /// A bias for every user and every item.
+    /// Whether every user and every item has a bias; false by default.
     pub bias: bool,
-    /// Decides the first item factors.
+    /// Random seed for the initial item factors; 1 by default.
     pub seed: u64,
 }
 
@@ -110,33 +110,33 @@ impl Default for WmfConfig {
     }
 }
 
-/// Largest number of factors: a solve then takes 16 MB a thread.
+/// Largest number of factors, with which a solve takes 16 MB per thread.
 const MAX_FACTORS: usize = 2048;
-/// Deviation of the first item factors.
+/// Standard deviation of the initial item factors.
 const FIRST_DEVIATION: f64 = 0.01;
-/// Sets their random numbers apart from other uses of the same seed.
+/// Separates their random numbers from other uses of the same seed.
 const FIRST_FACTORS: u64 = 0x776d_665f_6974_656d;
 
-/// Why a factorisation cannot be made.
-#[allow(missing_docs, reason = "a variant is what its message says")]
+/// Why a factorization failed.
+#[allow(missing_docs, reason = "the messages describe the variants")]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WmfError {
     #[error(transparent)]
     Config(#[from] ModelError),
     #[error(transparent)]
     Matrix(#[from] CsrError),
-    #[error("there are no plays: {users} users, {items} items and not one entry")]
+    #[error("the matrix has no plays: {users} users, {items} items")]
     Empty { users: usize, items: usize },
     #[error("factors = {factors}, but there are only {count} {what}: set it to {count} or less")]
     TooManyFactors { factors: usize, count: usize, what: &'static str },
     #[error(
-        "user {user} played item {item} {plays} times (rows and columns count from 0): a count \
-         must be above 0 and finite; leave out what was not played"
+        "user {user} played item {item} {plays} times (rows and columns count from 0): a play count \
+         must be above 0 and finite; leave out items that were not played"
     )]
     Plays { user: usize, item: usize, plays: f32 },
     #[error(
-        "user {user}, item {item}: {plays} plays have the confidence {confidence}, which f32 cannot \
-         tell from 1 or from infinity; choose another alpha or epsilon"
+        "user {user}, item {item}: {plays} plays have the confidence {confidence}, which single precision \
+         cannot tell from 1 or from infinity; change alpha or epsilon"
     )]
     Confidence { user: usize, item: usize, plays: f32, confidence: f64 },
     #[error("{what}: {found} values instead of {rows} rows of {columns}")]
@@ -144,25 +144,25 @@ pub enum WmfError {
     #[error("{what}: row {row} has a value that is not finite")]
     NotFinite { what: &'static str, row: usize },
     #[error(
-        "the factors have grown beyond what 32 bits can solve (row {row}); more regularization or \
-         fewer factors may help"
+        "the factors are too large for single precision (row {row}); increase regularization or use \
+         fewer factors"
     )]
     Breakdown { row: usize },
     #[error(
-        "regularization = {regularization} is too little for these plays: fewer users or items hold \
-         any than there are factors; raise it, or set factors lower"
+        "regularization = {regularization} is too small: fewer users or items have plays than there are \
+         factors; increase it, or lower factors"
     )]
     Indefinite { regularization: f64 },
 }
 
 impl WmfConfig {
-    /// How confident `plays` of an item make us that it is liked (P2, equation 2).
+    /// The confidence of a play count (P2, equation 2).
     pub fn confidence(&self, plays: f32) -> f32 {
         (1.0 + self.alpha * (f64::from(plays) / self.epsilon).ln_1p()) as f32
     }
 
     /// # Errors
-    /// If a value makes no sense, by its name.
+    /// Names the first invalid value.
     pub fn validate(&self) -> Result<(), ModelError> {
         in_range("factors", self.factors, 1, MAX_FACTORS)?;
         in_range("iterations", self.iterations, 1, 1_000_000)?;
@@ -171,7 +171,7 @@ impl WmfConfig {
         in_range("regularization", self.regularization, 1e-12, 1e12)
     }
 
-    /// Values a row of factors has: the factors, then the bias.
+    /// Length of a row of factors: the factors, then the bias.
     pub fn columns(&self) -> usize {
         self.factors + usize::from(self.bias)
     }
@@ -186,7 +186,7 @@ impl WmfConfig {
                 Some((user, items[at] as usize, counts[at]))
             })
         };
-        // Written so that NaN fails.
+        // NaN fails.
         if let Some((user, item, plays)) = find(&|count| !(count > 0.0 && count.is_finite())) {
             return Err(WmfError::Plays { user, item, plays });
         }
@@ -198,7 +198,7 @@ impl WmfConfig {
         Ok(plays.map_values(|count| confidence(count) as f32)?)
     }
 
-    /// The item factors that a factorisation begins with: N(0, 0.01^2); biases begin at 0.
+    /// Initial item factors, drawn from N(0, 0.01^2), with biases of 0.
     fn first_items(&self, items: usize) -> Vec<f32> {
         let columns = self.columns();
         let mut values = vec![0.0; items * columns];
@@ -215,7 +215,7 @@ impl WmfConfig {
     }
 }
 
-/// Four standard normal numbers from 256 random bits (Box and Muller 1958).
+/// Four standard normal numbers from 256 random bits (Box & Muller 1958).
 fn normals(words: [u64; 4]) -> [f64; 4] {
     // Above 0 and at most 1, in steps of 2^-53.
     let unit = |word: u64| ((word >> 11) + 1) as f64 * (1.0 / (1_u64 << 53) as f64);
@@ -227,44 +227,45 @@ fn normals(words: [u64; 4]) -> [f64; 4] {
     [a, b, c, d]
 }
 
-/// The factors of both sides, row after row.
+/// The factors of users and items, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Factors {
-    /// `[user, column]`: see [`WmfConfig::columns`].
+    /// `[user, column]`, with [`WmfConfig::columns`] columns.
     pub users: Vec<f32>,
     /// `[item, column]`.
     pub items: Vec<f32>,
 }
 
-/// A sweep that is over.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sweep {
-    /// How many sweeps are over, this one included.
+    /// Number of completed sweeps, including this one.
     pub sweep: usize,
-    /// What is minimised, as it stands now.
+    /// The objective after the sweep.
     pub objective: f64,
 }
 
-/// A factorisation under way: two orders of the confidences, and the factors.
+/// A factorization in progress.
 pub struct Wmf {
     config: WmfConfig,
+    /// Confidences minus 1, by user and by item.
     by_user: Csr,
     by_item: Csr,
     factors: Factors,
     sweep: usize,
     width: Width,
-    /// The transformed factors of the side that is fixed; kept for its memory.
+    /// Memory for the transformed factors of the fixed side.
     transformed: Vec<f32>,
 }
 
 impl Wmf {
-    /// Before the first sweep, from random item factors.
+    /// A factorization before its first sweep, with random item factors.
     ///
     /// # Shapes
-    /// - `plays`: `[user, item]`, how often each played what
+    /// - `plays`: `[user, item]`, play counts
     ///
     /// # Errors
-    /// If the config or the plays cannot be used.
+    /// If the config or a play count is invalid.
     pub fn new(config: &WmfConfig, plays: &Csr) -> Result<Wmf, WmfError> {
         config.validate()?;
         let (users, items) = (plays.n_rows(), plays.n_columns());
@@ -294,11 +295,11 @@ impl Wmf {
         })
     }
 
-    /// Goes on from the factors that stood after `sweep` sweeps: the same bits follow as if it had
-    /// never stopped.
+    /// Resumes from the factors after `sweep` sweeps. The results are bit-identical to those without an
+    /// interruption.
     ///
     /// # Errors
-    /// As [`Wmf::new`], and if the factors do not fit.
+    /// As [`Wmf::new`]; also if the factors have another shape or are not finite.
     pub fn resume(
         config: &WmfConfig,
         plays: &Csr,
@@ -311,43 +312,42 @@ impl Wmf {
         Ok(Wmf { factors, sweep, ..Wmf::new(config, plays)? })
     }
 
-    /// What it was begun with.
+    /// The settings.
     pub fn config(&self) -> &WmfConfig {
         &self.config
     }
 
-    /// The factors as the last sweep left them.
+    /// The factors after the last sweep.
     pub fn factors(&self) -> &Factors {
         &self.factors
     }
 
-    /// The same, without a copy.
+    /// The factors after the last sweep, without a copy.
     pub fn into_factors(self) -> Factors {
         self.factors
     }
 
-    /// How many sweeps are over.
+    /// Number of completed sweeps.
     pub fn sweep(&self) -> usize {
         self.sweep
     }
 
     /// One sweep: all users, then all items.
     ///
-    /// The result does not depend on the number of threads (of the current rayon pool).
-    /// `progress` hears now and then how many of the rows (users and items) have been solved since
-    /// the last time, from any thread.
+    /// The result does not depend on the number of threads of the current rayon pool. `progress` receives, on any
+    /// thread, the number of rows (users and items) solved since its last call.
     ///
     /// # Errors
-    /// If the numbers break down; the factors are then of no use.
+    /// If a system cannot be solved; the factors are then invalid.
     pub fn run_sweep(&mut self, progress: &(dyn Fn(usize) + Sync)) -> Result<Sweep, WmfError> {
         let Factors { users, items } = &mut self.factors;
         let transformed = std::mem::take(&mut self.transformed);
-        let side = Side::new(&self.config, self.width, items, transformed)?;
+        let side = FixedSide::new(&self.config, self.width, items, transformed)?;
         rows::solve(&self.config, &side, &self.by_user, users, progress)?;
-        let side = Side::new(&self.config, self.width, users, side.into_memory())?;
+        let side = FixedSide::new(&self.config, self.width, users, side.rows)?;
         let sum = rows::solve(&self.config, &side, &self.by_item, items, progress)?;
-        let objective = sum + side.penalty();
-        self.transformed = side.into_memory();
+        let objective = sum + side.penalty;
+        self.transformed = side.rows;
         self.sweep += 1;
         if !objective.is_finite() {
             return Err(WmfError::Breakdown { row: 0 });
@@ -356,34 +356,16 @@ impl Wmf {
     }
 }
 
-/// All sweeps that are left; `after` sees each and may end it.
-///
-/// # Errors
-/// As [`Wmf::run_sweep`].
-pub fn fit(
-    wmf: &mut Wmf,
-    mut after: impl FnMut(&Wmf, &Sweep) -> ControlFlow<()>,
-) -> Result<(), WmfError> {
-    while wmf.sweep < wmf.config.iterations {
-        let sweep = wmf.run_sweep(&|_| {})?;
-        if after(wmf, &sweep).is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// The best factors of new items, given who played them and the factors of all users: what the
-/// second half of a sweep does.
+/// The optimal factors of new items, given their plays and the factors of all users, as in the second half of a
+/// sweep.
 ///
 /// # Shapes
-/// - `users`: `[user, column]`, see [`WmfConfig::columns`]
-/// - `plays`: `[item, user]`; an item that nobody played has the factors of silence (0 without a
-///   bias)
+/// - `users`: `[user, column]`, with [`WmfConfig::columns`] columns
+/// - `plays`: `[item, user]`; without a bias, the factors of an item without plays are 0
 /// - returns: `[item, column]`
 ///
 /// # Errors
-/// If the config, the plays or the factors cannot be used.
+/// If the config, a play count or a factor is invalid.
 pub fn fold_in_items(config: &WmfConfig, users: &[f32], plays: &Csr) -> Result<Vec<f32>, WmfError> {
     config.validate()?;
     check_factors("user factors", users, plays.n_columns(), config.columns())?;
@@ -391,7 +373,7 @@ pub fn fold_in_items(config: &WmfConfig, users: &[f32], plays: &Csr) -> Result<V
         return Err(WmfError::Empty { users: 0, items: plays.n_rows() });
     }
     let by_item = config.confidences(plays).map_err(|error| match error {
-        // Here the rows are items.
+        // The rows are items here.
         WmfError::Plays { user, item, plays } => WmfError::Plays { user: item, item: user, plays },
         WmfError::Confidence { user, item, plays, confidence } => {
             WmfError::Confidence { user: item, item: user, plays, confidence }
@@ -399,7 +381,7 @@ pub fn fold_in_items(config: &WmfConfig, users: &[f32], plays: &Csr) -> Result<V
         other => other,
     })?;
     let exact = WmfConfig { solver: Solver::Cholesky, ..config.clone() };
-    let side = Side::new(&exact, Width::best(), users, Vec::new())?;
+    let side = FixedSide::new(&exact, Width::best(), users, Vec::new())?;
     let mut items = vec![0.0; plays.n_rows() * config.columns()];
     rows::solve(&exact, &side, &by_item, &mut items, &|_| {})?;
     Ok(items)

@@ -1,14 +1,14 @@
-//! Solving the rows of one side, each by itself.
+//! Solutions of the rows of one side, which are independent.
 //!
 //! In the coordinates of `side.rs` a row with entries `k = 1..n` solves `(I + A'A) w = h + A'b`:
 //! row `k` of `A` is `sqrt(s_k) z_k` with `s = c - 1`, `b_k = (c_k - s_k d_k) / sqrt(s_k)`, and
-//! `h` and `d` stem from the biases (0 without). Two exact ways, the cheaper one is taken:
+//! `h` and `d` come from the biases (0 without). There are two exact methods, of which the cheaper is used:
 //!
-//! - primal: form `I + A'A` (columns x columns) and factorise it;
-//! - dual, for rows with few entries: `w = h + A't` where `(I + A A') t = b - A h` is only `n x n`.
+//! - primal: factorise `I + A'A`, of size columns x columns;
+//! - dual: `w = h + A't` with `(I + A A') t = b - A h`, of size `n x n`.
 //!
-//! The second is what makes many factors cheap: most users and items have far fewer entries than
-//! there are factors.
+//! The dual makes many factors cheap, since most users and items have far fewer entries than there are
+//! factors.
 
 #![allow(clippy::needless_range_loop, reason = "vectors by component, as in the formulas")]
 
@@ -16,30 +16,29 @@ use kernels::csr::Csr;
 use kernels::linalg::{ALIGNMENT, Triangle, padded, padded_rows};
 use rayon::prelude::*;
 
-use super::side::Side;
+use super::side::FixedSide;
 use super::{Solver, WmfConfig, WmfError};
 
-/// Rows that one task solves and turns back together.
+/// Rows that one task solves and transforms back together.
 const ROWS_PER_TASK: usize = 32;
-/// Entries of a row that are gathered at a time.
+/// Entries of a row that are gathered at once.
 const BLOCK: usize = 128;
-/// Numbers that a core's own cache keeps from one pass to the next.
-const NEAR: usize = 1 << 17;
+/// Values that stay in a core's private cache between passes.
+const CACHED: usize = 1 << 17;
 /// Steps of conjugate gradients.
 const CG_STEPS: usize = 3;
-/// Factors that are asked for ahead of the row that needs them; the hardware finds the rest.
+/// Columns of a row that are prefetched; the hardware prefetcher finds the rest.
 const PREFETCH_COLUMNS: usize = 64;
-/// Entries of the next row that are asked for.
+/// Entries of the next row that are prefetched.
 const PREFETCH_ENTRIES: usize = 64;
 
-/// Solves every row of `by_row` against `side`; returns the objective's part that the rows decide:
-/// all but the penalty of the fixed side.
+/// Solves every row of `by_row` against `side`; returns the objective without the penalty of the fixed side.
 ///
 /// # Shapes
-/// - `out`: `[row, column]`; what it holds is the first guess of [`Solver::Cg`]
+/// - `out`: `[row, column]`; its values are the initial guess of [`Solver::Cg`]
 pub(super) fn solve(
     config: &WmfConfig,
-    side: &Side,
+    side: &FixedSide,
     by_row: &Csr,
     out: &mut [f32],
     progress: &(dyn Fn(usize) + Sync),
@@ -72,7 +71,9 @@ pub(super) fn solve(
                     }
                     let (entries, more) = by_row.row(first + index);
                     let objective = match config.solver {
-                        Solver::Cg => Some(scratch.descend(side, entries, more, next, index)),
+                        Solver::Cg => {
+                            Some(scratch.conjugate_gradients(side, entries, more, next, index))
+                        }
                         Solver::Cholesky if entries.len() <= dual_limit => {
                             scratch.dual(side, entries, more, index)
                         }
@@ -80,10 +81,10 @@ pub(super) fn solve(
                     };
                     sum += objective.ok_or(WmfError::Breakdown { row: first + index })?;
                 }
-                let (solutions, turned) = (&scratch.solutions, &mut scratch.turned);
+                let (solutions, factors) = (&scratch.solutions, &mut scratch.factors);
                 let (ld, back) = (side.ld, &side.back);
-                side.width.multiply(solutions, ld, n, back, Triangle::Lower, columns, turned, ld);
-                for (to, from) in out.chunks_mut(columns).zip(turned.chunks(ld)) {
+                side.width.multiply(solutions, ld, n, back, Triangle::Lower, columns, factors, ld);
+                for (to, from) in out.chunks_mut(columns).zip(factors.chunks(ld)) {
                     to.copy_from_slice(&from[..columns]);
                 }
                 progress(n);
@@ -91,13 +92,13 @@ pub(super) fn solve(
             },
         )
         .collect();
-    // In order, so that the sum does not depend on who was first.
+    // In order, so that the sum does not depend on the threads.
     parts.into_iter().sum()
 }
 
-/// Most entries with which the dual is the cheaper way, in multiply-adds of whole registers.
+/// Largest number of entries for which the dual is cheaper, in multiply-adds of whole registers.
 fn dual_limit(columns: usize) -> usize {
-    // A register row of a triangle of order `n`; each pivot waits for the one before.
+    // Registers of a triangle of order `n`; each pivot depends on the previous one.
     let triangle = |n: usize| (n as f64 + 16.0) * (n as f64 + 16.0) / 32.0;
     let factorise = |n: usize| n as f64 * triangle(n) / 3.0 + 60.0 * n as f64;
     let (f, register) = (columns as f64, columns.div_ceil(ALIGNMENT) as f64);
@@ -106,29 +107,30 @@ fn dual_limit(columns: usize) -> usize {
     (1..4 * columns).take_while(|&n| dual(n) <= primal(n)).last().unwrap_or(0)
 }
 
-/// A thread's memory, and what it does in it.
+/// Working memory of a thread, and the solvers.
 struct Scratch {
     /// Gathered rows: `A` in blocks, or its transpose.
     gathered: Vec<f32>,
-    /// The system and, as its last column, the right side.
+    /// The system with its right side as the last column.
     system: Vec<f32>,
     inverse_diagonal: Vec<f32>,
     /// Square roots of `s`.
     roots: Vec<f32>,
     /// `b`.
     targets: Vec<f32>,
-    /// A number an entry: the dual's solution, or products with `A`.
+    /// One value per entry: the solution of the dual, or products with `A`.
     per_entry: Vec<f32>,
     more_per_entry: Vec<f32>,
-    /// `w` of the task's rows, `[row, ld]`.
+    /// `w` of the rows of a task, `[row, ld]`.
     solutions: Vec<f32>,
-    turned: Vec<f32>,
+    /// The same rows transformed back.
+    factors: Vec<f32>,
     /// Conjugate gradients: residual, direction, product.
     vectors: [Vec<f32>; 3],
 }
 
 impl Scratch {
-    fn new(side: &Side, dual_limit: usize) -> Scratch {
+    fn new(side: &FixedSide, dual_limit: usize) -> Scratch {
         let (columns, ld) = (side.columns, side.ld);
         let wide = padded(columns + 1);
         let (dual_ld, across) = (padded(dual_limit + 1), columns.div_ceil(ALIGNMENT) * ALIGNMENT);
@@ -142,27 +144,27 @@ impl Scratch {
             per_entry: vec![0.0; dual_ld],
             more_per_entry: vec![0.0; dual_ld],
             solutions: vec![0.0; ROWS_PER_TASK * ld],
-            turned: vec![0.0; ROWS_PER_TASK * ld],
+            factors: vec![0.0; ROWS_PER_TASK * ld],
             vectors: std::array::from_fn(|_| vec![0.0; wide]),
         }
     }
 
-    /// Fills `roots` and `targets`; returns the sum over the entries of `c (1 - d)^2 - d^2`: what
-    /// they add to the objective if nothing but the fixed biases scores them.
-    fn weigh(&mut self, side: &Side, entries: &[u32], more: &[f32]) -> f64 {
+    /// Fills `roots` and `targets`; returns the sum over the entries of `c (1 - d)^2 - d^2`, their contribution
+    /// to the objective if scores are the fixed biases alone.
+    fn weigh(&mut self, side: &FixedSide, entries: &[u32], more: &[f32]) -> f64 {
         self.roots.clear();
         self.targets.clear();
         self.roots.extend(more.iter().map(|s| s.sqrt()));
-        match &side.offsets {
+        match &side.biases {
             None => {
                 let roots = self.roots.iter();
                 self.targets.extend(more.iter().zip(roots).map(|(s, root)| (1.0 + s) / root));
                 more.iter().map(|&s| 1.0 + f64::from(s)).sum()
             }
-            Some(offsets) => {
+            Some(biases) => {
                 let mut sum = 0.0;
                 for ((&entry, &s), root) in entries.iter().zip(more).zip(&self.roots) {
-                    let d = offsets[entry as usize];
+                    let d = biases[entry as usize];
                     self.targets.push((1.0 + s - s * d) / root);
                     let (s, d) = (f64::from(s), f64::from(d));
                     sum += (1.0 + s) * (1.0 - d) * (1.0 - d) - d * d;
@@ -172,7 +174,13 @@ impl Scratch {
         }
     }
 
-    fn primal(&mut self, side: &Side, entries: &[u32], more: &[f32], index: usize) -> Option<f64> {
+    fn primal(
+        &mut self,
+        side: &FixedSide,
+        entries: &[u32],
+        more: &[f32],
+        index: usize,
+    ) -> Option<f64> {
         let constant = self.weigh(side, entries, more);
         let (width, columns) = (side.width, side.columns);
         let ld = padded(columns + 1);
@@ -181,7 +189,7 @@ impl Scratch {
             let roots = &self.roots[first..first + some.len()];
             let a = &mut self.gathered;
             width.gather(&side.rows, side.ld, columns, some, roots, a, ld);
-            // The targets are one more column, so the product has the right side too.
+            // With the targets as a further column, the product contains the right side.
             for (row, target) in a.chunks_mut(ld).zip(&self.targets[first..first + some.len()]) {
                 row[columns] = *target;
             }
@@ -198,13 +206,19 @@ impl Scratch {
         let w = &mut self.vectors[0];
         width.back_substitute(&self.system, ld, columns, &self.inverse_diagonal, w);
         self.solutions[index * side.ld..][..columns].copy_from_slice(&w[..columns]);
-        // At its minimum the quadratic form takes |z|^2 off what it is at 0.
+        // The minimum of the quadratic form is |z|^2 below its value at 0.
         let gain: f64 =
             self.system.chunks(ld).take(columns).map(|row| f64::from(row[columns]).powi(2)).sum();
-        Some(side.offset_squares + constant - gain)
+        Some(side.squared_biases + constant - gain)
     }
 
-    fn dual(&mut self, side: &Side, entries: &[u32], more: &[f32], index: usize) -> Option<f64> {
+    fn dual(
+        &mut self,
+        side: &FixedSide,
+        entries: &[u32],
+        more: &[f32],
+        index: usize,
+    ) -> Option<f64> {
         self.weigh(side, entries, more);
         let (width, columns, n) = (side.width, side.columns, entries.len());
         let w = &mut self.solutions[index * side.ld..][..side.ld];
@@ -217,13 +231,13 @@ impl Scratch {
         width.gather_transposed(&side.rows, side.ld, columns, entries, &self.roots, a, ld);
         let system = &mut self.system;
         width.gram(a, ld, columns, system, n, n + 1, false);
-        if side.offsets.is_some() {
+        if side.biases.is_some() {
             width.apply_transposed(a, ld, columns, n, w, &mut self.per_entry);
         }
         for (k, row) in system.chunks_mut(ld).take(n).enumerate() {
             row[k] += 1.0;
             row[n] = self.targets[k];
-            if side.offsets.is_some() {
+            if side.biases.is_some() {
                 row[n] -= self.per_entry[k];
             }
         }
@@ -240,11 +254,11 @@ impl Scratch {
         Some(objective(side, entries, more, &self.roots, &self.more_per_entry[..n], w))
     }
 
-    /// Conjugate gradients from the solution that stands in `solutions`. The system's eigenvalues
-    /// lie between 1 and the largest confidence, most of them near 1, so few steps go far.
-    fn descend(
+    /// Conjugate gradients from the initial guess in `solutions`. The eigenvalues of the system are between 1 and
+    /// the largest confidence, most of them near 1, so that few steps suffice.
+    fn conjugate_gradients(
         &mut self,
-        side: &Side,
+        side: &FixedSide,
         entries: &[u32],
         more: &[f32],
         next: &[u32],
@@ -256,7 +270,7 @@ impl Scratch {
         self.per_entry.resize(grown, 0.0);
         self.more_per_entry.resize(grown, 0.0);
         let (scores, steps) = (&mut self.per_entry[..n], &mut self.more_per_entry[..n]);
-        // Whole registers; zero beyond `columns`, and so they stay.
+        // Whole registers, which stay zero beyond `columns`.
         let whole = columns.div_ceil(ALIGNMENT) * ALIGNMENT;
         let w = &mut self.solutions[index * side.ld..][..whole];
         w[columns..].fill(0.0);
@@ -264,8 +278,9 @@ impl Scratch {
         let (residual, direction) = (&mut residual[..whole], &mut direction[..whole]);
         let product = &mut product[..whole];
         let (rows, roots, ld) = (&side.rows, &self.roots, side.ld);
-        // What the cache holds once is read from memory once; meanwhile comes what the next row needs.
-        let fits = n <= NEAR / ld;
+        // Rows that fit into the cache are read from memory in the first pass only; later passes prefetch
+        // those of the next row.
+        let fits = n <= CACHED / ld;
         let rest = &entries[n.min(8)..];
         let ahead = |pass: usize| match pass {
             1.. if fits => {
@@ -279,7 +294,7 @@ impl Scratch {
             width.normal_product(rows, ld, columns, entries, ahead, roots, targets, x, dots, sum);
         };
 
-        // Residual h - w + A'(b - A w); `A w` is kept up to date.
+        // Residual h - w + A'(b - A w); `scores` follows `A w`.
         residual.copy_from_slice(&side.pull[..whole]);
         width.add_scaled(-1.0, w, residual);
         normal_product(0, Some(&self.targets), w, scores, residual);
@@ -303,20 +318,19 @@ impl Scratch {
     }
 }
 
-/// The objective's part that a row with the solution `w` decides: over all columns
-/// `(d + z'w)^2`, with the penalty `|d|^2 - 2 h'w + |w|^2`, and over the entries
-/// `c (1 - score)^2 - score^2`.
+/// The contribution of a row with solution `w` to the objective: `(d + z'w)^2` over all columns with the
+/// penalty, which is `|d|^2 - 2 h'w + |w|^2`, and `c (1 - score)^2 - score^2` over the entries.
 ///
 /// `products` is `A w`, so that an entry's score is `d + products / sqrt(s)`.
 fn objective(
-    side: &Side,
+    side: &FixedSide,
     entries: &[u32],
     more: &[f32],
     roots: &[f32],
     products: &[f32],
     w: &[f32],
 ) -> f64 {
-    let mut sum = side.offset_squares;
+    let mut sum = side.squared_biases;
     for (&w, &pull) in w.iter().zip(&side.pull) {
         let (w, pull) = (f64::from(w), f64::from(pull));
         sum += w * w - 2.0 * pull * w;
@@ -324,7 +338,7 @@ fn objective(
     for ((&entry, &s), (&root, &product)) in
         entries.iter().zip(more).zip(roots.iter().zip(products))
     {
-        let d = side.offsets.as_ref().map_or(0.0, |offsets| offsets[entry as usize]);
+        let d = side.biases.as_ref().map_or(0.0, |biases| biases[entry as usize]);
         let score = f64::from(d + product / root);
         sum += (1.0 + f64::from(s)) * (1.0 - score) * (1.0 - score) - score * score;
     }

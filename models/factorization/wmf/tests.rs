@@ -1,6 +1,8 @@
-//! Against the definition: dense matrices in `f64`, every sum over all users and items.
+//! Comparison with the definition: dense matrices in double precision, sums over all users and items.
 
 #![allow(clippy::needless_range_loop, reason = "matrices by row and column, as in the formulas")]
+
+use std::ops::ControlFlow;
 
 use super::*;
 
@@ -23,7 +25,7 @@ fn plays(users: usize, items: usize) -> Csr {
     Csr::new(offsets, columns, values, items).unwrap()
 }
 
-/// The model written out.
+/// The model from its definition.
 struct Reference {
     config: WmfConfig,
     users: usize,
@@ -131,6 +133,20 @@ fn eliminate(mut matrix: Vec<Vec<f64>>) -> Vec<f64> {
     x
 }
 
+/// Runs the remaining sweeps; `after` receives the result of each and can stop the factorization.
+fn fit(
+    wmf: &mut Wmf,
+    mut after: impl FnMut(&Wmf, &Sweep) -> ControlFlow<()>,
+) -> Result<(), WmfError> {
+    while wmf.sweep < wmf.config.iterations {
+        let sweep = wmf.run_sweep(&|_| {})?;
+        if after(wmf, &sweep).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn config(factors: usize, bias: bool, solver: Solver) -> WmfConfig {
     WmfConfig { factors, bias, solver, iterations: 4, regularization: 0.1, ..Default::default() }
 }
@@ -144,7 +160,7 @@ fn distance(ours: &[f32], reference: &[f64]) -> f64 {
 }
 
 #[test]
-fn sweeps_are_those_of_the_definition() {
+fn sweeps_match_the_definition() {
     // Few factors: primal; many: nearly all rows dual; 20: both.
     for (users, items, factors) in [(40, 30, 3), (60, 50, 20), (90, 70, 48)] {
         let plays = plays(users, items);
@@ -154,8 +170,7 @@ fn sweeps_are_those_of_the_definition() {
             for width in Width::all() {
                 let mut wmf = Wmf { width, ..Wmf::new(&config, &plays).unwrap() };
                 for _ in 0..2 {
-                    // Each half sweep from the factors that it was given: what rounding did to
-                    // those is not its fault.
+                    // Each half sweep is compared from its own input, so that rounding errors do not accumulate.
                     let y = wide(&wmf.factors.items);
                     let sweep = wmf.run_sweep(&|_| {}).unwrap();
                     let x = wide(&wmf.factors.users);
@@ -173,7 +188,7 @@ fn sweeps_are_those_of_the_definition() {
 }
 
 #[test]
-fn conjugate_gradients_come_to_the_same() {
+fn conjugate_gradients_reach_the_objective_of_cholesky() {
     for (users, items, factors) in [(40, 30, 3), (90, 70, 40), (700, 400, 10)] {
         let plays = plays(users, items);
         for bias in [false, true] {
@@ -208,13 +223,13 @@ fn conjugate_gradients_come_to_the_same() {
 }
 
 #[test]
-fn one_half_sweep_of_many_cg_steps_would_be_exact() {
+fn repeated_half_sweeps_of_conjugate_gradients_are_exact() {
     // Alternating only towards the users: repeated, the half sweeps must end at the exact rows.
     let plays = plays(50, 40);
     for bias in [false, true] {
         let config = config(6, bias, Solver::Cg);
         let wmf = Wmf::new(&config, &plays).unwrap();
-        let side = Side::new(&config, wmf.width, &wmf.factors.items, Vec::new()).unwrap();
+        let side = FixedSide::new(&config, wmf.width, &wmf.factors.items, Vec::new()).unwrap();
         let mut users = wmf.factors.users.clone();
         for _ in 0..30 {
             rows::solve(&config, &side, &wmf.by_user, &mut users, &|_| {}).unwrap();
@@ -225,7 +240,7 @@ fn one_half_sweep_of_many_cg_steps_would_be_exact() {
 }
 
 #[test]
-fn the_same_bits_with_any_number_of_threads_and_after_a_stop() {
+fn results_are_bit_identical_for_any_number_of_threads_and_after_resuming() {
     let plays = plays(150, 90);
     for (factors, bias, solver) in
         [(5, false, Solver::Cholesky), (40, true, Solver::Cholesky), (12, true, Solver::Cg)]
@@ -275,7 +290,7 @@ fn progress_counts_every_row_once() {
 }
 
 #[test]
-fn long_rows_are_cut_into_blocks() {
+fn long_rows_are_solved_in_blocks() {
     // An item that all of 700 users played is gathered in six blocks.
     let plays = plays(700, 20);
     for solver in [Solver::Cholesky, Solver::Cg] {
@@ -288,7 +303,7 @@ fn long_rows_are_cut_into_blocks() {
 }
 
 #[test]
-fn folded_in_items_are_those_of_a_sweep() {
+fn folded_in_items_equal_those_of_a_sweep() {
     let plays = plays(60, 50);
     for (factors, bias) in [(4, false), (30, true)] {
         let config = config(factors, bias, Solver::Cholesky);
@@ -304,8 +319,6 @@ fn folded_in_items_are_those_of_a_sweep() {
     }
 }
 
-/// A new item has no factors to begin with, and gets one half sweep alone: a few steps of conjugate
-/// gradients would not do.
 #[test]
 fn folded_in_items_are_exact_whatever_the_solver() {
     let plays = plays(60, 50);
@@ -320,7 +333,7 @@ fn folded_in_items_are_exact_whatever_the_solver() {
 }
 
 #[test]
-fn first_items_are_normal_and_depend_on_the_seed() {
+fn initial_items_are_normal_and_depend_on_the_seed() {
     let config = WmfConfig { factors: 50, bias: true, ..Default::default() };
     let items = config.first_items(4000);
     let values: Vec<f64> =
@@ -339,7 +352,7 @@ fn first_items_are_normal_and_depend_on_the_seed() {
 }
 
 #[test]
-fn configs_are_read_and_checked() {
+fn configs_are_parsed_and_validated() {
     let read = |text: &str| toml::from_str::<WmfConfig>(text);
     let config = read("factors = 8\nsolver = \"cg\"\nbias = true").unwrap();
     assert_eq!((config.factors, config.solver, config.bias), (8, Solver::Cg, true));
@@ -362,7 +375,7 @@ fn configs_are_read_and_checked() {
 }
 
 #[test]
-fn refuses_what_cannot_be_factorised() {
+fn invalid_input_is_named() {
     let good = plays(20, 15);
     let config = config(4, false, Solver::Cholesky);
     let says = |result: Result<Wmf, WmfError>, part: &str| {
@@ -398,10 +411,9 @@ fn refuses_what_cannot_be_factorised() {
     assert!(error.contains("instead of 15 rows of 4"), "{error}");
 }
 
-/// Only the regularization, which is tiny, tells apart what more factors than played items leave
-/// open.
+/// With more factors than played items, only the small regularization makes the solution unique.
 #[test]
-fn fewer_played_items_than_factors_are_no_obstacle() {
+fn fewer_played_items_than_factors_are_solved() {
     let (users, items) = (300, 60);
     for (played, factors, bias) in
         [(30, 50, false), (45, 50, false), (30, 50, true), (60, 60, true)]

@@ -1,4 +1,4 @@
-"""Prints reference.json: scikit-learn's grid search within cross-validation, on the folds that tests.rs asks for.
+"""Prints reference.json: scikit-learn's grid search within cross-validation, on the folds in folds.json.
 
 Run: python reference.py > reference.json   (needs numpy and scikit-learn)
 
@@ -20,7 +20,7 @@ i, j = np.meshgrid(np.arange(COUNT), np.arange(COLUMNS), indexing="ij")
 x = np.sin(1.7 * i + 0.9 * j * j) + 0.6 * np.cos(0.37 * i * (j + 1)) + 0.9 * ((i % 3) == (j % 3)) + 5.0 * j
 x = x.astype(np.float32).astype(np.float64)
 y = np.arange(COUNT) % CLASSES
-# Rows of a group of three stay together: the folds are those of the groups.
+# The folds that tests.rs writes.
 outer = np.array(json.load(open("folds.json"))["outer"])
 inner_of = {int(k): v for k, v in json.load(open("folds.json"))["inner"].items()}
 
@@ -31,7 +31,7 @@ for fold in range(outer.max() + 1):
     search = GridSearchCV(pipe, {"linearsvc__C": COSTS}, cv=PredefinedSplit(inner_of[fold]), scoring="accuracy")
     search.fit(x[train], y[train])
     inner = np.array(inner_of[fold])
-    # The number that are right, not the mean of shares: folds may differ by a row.
+    # The number of correct rows, since the sizes of folds can differ by one.
     right = [
         sum(
             (make_pipeline(StandardScaler(), LinearSVC(C=c, dual=False, tol=1e-9, max_iter=100_000))

@@ -32,14 +32,14 @@ fn go_on(_: usize, _: &Fold) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// The folds that `reference.py` was given: `folds.json`.
+/// The folds in `folds.json`, which `reference.py` reads.
 fn folds() -> Value {
     let (rows, classes) = (rows(), classes());
     let of = labelled(&rows, &classes, None);
     let outer = config().folds_of(&of, 5, 1).unwrap();
     let inner = |fold: usize| {
         let train: Vec<usize> = (0..COUNT).filter(|row| outer[*row] != fold).collect();
-        let own = Picked::new(&of, &train);
+        let own = Subset::new(&of, &train);
         config().folds_of(&own.labelled(&of), 3, 1 ^ 0x5eed).unwrap()
     };
     let inner: serde_json::Map<String, Value> =
@@ -48,7 +48,7 @@ fn folds() -> Value {
 }
 
 #[test]
-fn scores_are_those_of_scikit_learn() {
+fn scores_agree_with_scikit_learn() {
     let given: Value = serde_json::from_str(include_str!("folds.json")).unwrap();
     assert_eq!(given, folds(), "run reference.py again, with\n{}", folds());
     let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
@@ -72,9 +72,8 @@ fn scores_are_those_of_scikit_learn() {
     assert!(found.notes.is_empty());
 }
 
-/// What tells nothing about the classes finds them by chance.
 #[test]
-fn noise_finds_nothing() {
+fn accuracy_on_noise_is_at_chance_level() {
     let rows: Vec<f32> =
         (0..600 * 5).map(|at| ((at * at * 31 + at * 7) % 997) as f32 / 500.0).collect();
     let classes: Vec<u32> = (0..600).map(|row| (row * row / 7 % 3) as u32).collect();
@@ -86,14 +85,14 @@ fn noise_finds_nothing() {
 }
 
 #[test]
-fn a_class_that_lies_in_one_fold_is_counted() {
+fn class_in_a_single_fold_is_reported() {
     let (rows, mut classes) = (rows(), classes());
-    // One artist has all there is of class 2.
+    // One artist has all tracks of class 2.
     let groups: Vec<u32> =
         (0..COUNT).map(|row| if row % 3 == 2 { 0 } else { 1 + row as u32 }).collect();
     let found = config().run(&labelled(&rows, &classes, Some(&groups)), go_on).unwrap();
     assert!(
-        found.notes.iter().any(|note| note.starts_with("1 times a class")),
+        found.notes.iter().any(|note| note.starts_with("1 times a held-out class")),
         "{:?}",
         found.notes
     );
@@ -103,7 +102,7 @@ fn a_class_that_lies_in_one_fold_is_counted() {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn invalid_input_is_named() {
     let (rows, classes) = (rows(), classes());
     let of = labelled(&rows, &classes, None);
     let fails = |config: CrossValidationConfig| config.run(&of, go_on).unwrap_err().to_string();

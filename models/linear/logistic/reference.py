@@ -1,4 +1,4 @@
-"""Prints reference.json: scikit-learn's logistic regressions of a formula's rows.
+"""Prints reference.json: logistic regressions by scikit-learn on rows of a formula.
 
 Run: python reference.py > reference.json   (needs numpy and scikit-learn)
 """

@@ -1,4 +1,4 @@
-"""Prints reference.json: the least that metric learning to rank can reach on small tasks.
+"""Prints reference.json: the minimum of metric learning to rank on small tasks.
 
 Run: python reference.py > reference.json   (needs numpy and cvxpy with Clarabel)
 
@@ -49,9 +49,9 @@ def solve(rows, relevant, loss, c):
     for at, query in enumerate(queries):
         lost, psi = zip(*constraints(rows, query, relevant[query], loss))
         flat = np.array(psi).reshape(len(psi), -1)
-        # The right order is among them: no slack is negative.
+        # One of the rankings is correct, so no slack is negative.
         rules.append(slack[at] >= np.array(lost) - flat @ cp.vec(w, order="C"))
-    # The largest mean over choices of rankings is the mean of the largest.
+    # The maximum over choices of rankings of the mean is the mean of the maxima.
     problem = cp.Problem(cp.Minimize(cp.trace(w) + c * cp.sum(slack) / len(queries)), rules)
     problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9)
     assert problem.status == cp.OPTIMAL, problem.status
@@ -64,7 +64,7 @@ for loss, c, seed in tasks:
     random = np.random.default_rng(seed)
     rows = random.normal(size=(6, 3)).round(3).astype(np.float32).astype(np.float64)
     relevant = [sorted(random.permutation([i for i in range(6) if i != q])[: 1 + q % 3].tolist()) for q in range(6)]
-    # No order: one query asks for nothing, one for all.
+    # Nothing to rank: one query has no relevant items, one has only relevant items.
     relevant[4], relevant[5] = [], [0, 1, 2, 3, 4]
     value, w = solve(rows, relevant, loss, c)
     cases.append({

@@ -70,7 +70,7 @@ fn definition(
 }
 
 #[test]
-fn the_most_violating_ranking_is_the_best_of_all() {
+fn most_violated_ranking_is_the_best_of_all_rankings() {
     let (count, query) = (7, 2);
     let relevant = [0, 4, 5];
     for loss in [RankingLoss::Auc, RankingLoss::Map] {
@@ -95,10 +95,9 @@ fn the_most_violating_ranking_is_the_best_of_all() {
     }
 }
 
-/// In one dimension the metric is a number: every ranking of every query, and every number of a
-/// fine grid, give the minimum.
+/// In one dimension the metric is a number: the minimum over all rankings and a fine grid of numbers.
 #[test]
-fn the_objective_is_the_least_that_there_is() {
+fn objective_in_one_dimension_is_the_minimum_of_a_grid() {
     let count = 6;
     let rows = noise(count, 3);
     let relevant: Vec<Vec<u32>> =
@@ -124,7 +123,7 @@ fn the_objective_is_the_least_that_there_is() {
         };
         let least =
             (0..20_000).map(|step| objective(f64::from(step) * 1e-3)).fold(f64::INFINITY, f64::min);
-        let config = MlrConfig { c, loss, epsilon: 1e-6, ..Default::default() };
+        let config = MetricLearningConfig { c, loss, epsilon: 1e-6, ..Default::default() };
         let found = config.fit(&rows, 1, &relevant, go_on).unwrap();
         let ours = objective(found.metric[0]);
         assert!(found.metric[0] >= 0.0);
@@ -134,9 +133,9 @@ fn the_objective_is_the_least_that_there_is() {
     }
 }
 
-/// What `tr W + C xi` is of a metric when every ranking of every query is looked at.
+/// `tr W + C xi` of a metric over all rankings of all queries.
 fn true_objective(
-    config: &MlrConfig,
+    config: &MetricLearningConfig,
     rows: &[f32],
     columns: usize,
     relevant: &[Vec<u32>],
@@ -166,9 +165,9 @@ fn true_objective(
     trace + config.c * slacks.iter().sum::<f64>() / slacks.len() as f64
 }
 
-/// Three columns, all rankings enumerated, an interior-point solver: see `reference.py`.
+/// Three columns, all rankings, an interior-point solver: see `reference.py`.
 #[test]
-fn the_objective_is_that_of_a_general_solver() {
+fn objective_agrees_with_a_general_solver() {
     let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
     for case in reference.as_array().unwrap() {
         let loss: RankingLoss = serde_json::from_value(case["loss"].clone()).unwrap();
@@ -177,12 +176,12 @@ fn the_objective_is_that_of_a_general_solver() {
         let rows: Vec<f32> = serde_json::from_value(case["rows"].clone()).unwrap();
         let relevant: Vec<Vec<u32>> = serde_json::from_value(case["relevant"].clone()).unwrap();
         let least = case["objective"].as_f64().unwrap();
-        let config = MlrConfig { c, loss, epsilon: 1e-6, ..Default::default() };
+        let config = MetricLearningConfig { c, loss, epsilon: 1e-6, ..Default::default() };
         let found = config.fit(&rows, columns, &relevant, go_on).unwrap();
         let last = found.iterations.last().unwrap();
         assert!(last.violation <= config.epsilon, "{loss:?} {c}: {last:?}");
         let ours = true_objective(&config, &rows, columns, &relevant, &found.metric);
-        // Not below the minimum, and above it by no more than the gaps that are left to both loops.
+        // Not below the minimum, and above it by at most the tolerances of both loops.
         assert!(ours >= least - 1e-6 * least, "{loss:?} {c}: {ours} {least}");
         assert!(ours <= least * (1.0 + GAP) + 1e-6 * c, "{loss:?} {c}: {ours} {least}");
         assert!(last.lower_bound <= least + 1e-6 * least, "{loss:?} {c}: {last:?} {least}");
@@ -193,9 +192,9 @@ fn the_objective_is_that_of_a_general_solver() {
     }
 }
 
-/// Of twenty columns three tell what is relevant.
+/// Three of twenty columns determine what is relevant.
 #[test]
-fn the_columns_that_matter_are_found() {
+fn relevant_columns_are_found() {
     let (count, columns) = (120, 20);
     let rows = noise(count * columns, 9);
     let near = |a: usize, b: usize| -> f32 {
@@ -209,7 +208,7 @@ fn the_columns_that_matter_are_found() {
         })
         .collect();
     for loss in [RankingLoss::Auc, RankingLoss::Map] {
-        let config = MlrConfig { loss, ..Default::default() };
+        let config = MetricLearningConfig { loss, ..Default::default() };
         let found = config.fit(&rows, columns, &relevant, go_on).unwrap();
         let diagonal: Vec<f64> = (0..columns).map(|j| found.metric[j * columns + j]).collect();
         let share = diagonal[..3].iter().sum::<f64>() / diagonal.iter().sum::<f64>();
@@ -229,7 +228,7 @@ fn the_columns_that_matter_are_found() {
                 assert!((product - found.metric[i * columns + j]).abs() <= bound);
             }
         }
-        // Fresh items rank well under it, better than by plain distances.
+        // New items rank well under the metric, and better than by Euclidean distances.
         let fresh = noise(200 * columns, 77);
         let auc = |weight: &dyn Fn(usize) -> Vec<f32>| -> f64 {
             let places: Vec<Vec<f32>> = (0..200).map(weight).collect();
@@ -273,7 +272,7 @@ fn mlr_speed() {
             .map(|q| (1..=10).map(|k| (q + k * 7) % count as u32).collect())
             .collect();
         let from = std::time::Instant::now();
-        let found = MlrConfig::default().fit(&rows, columns, &relevant, |iteration| {
+        let found = MetricLearningConfig::default().fit(&rows, columns, &relevant, |iteration| {
             eprintln!("{:.1} s {iteration:?}", from.elapsed().as_secs_f64());
             ControlFlow::Continue(())
         });
@@ -286,10 +285,10 @@ fn mlr_speed() {
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same() {
+fn result_does_not_depend_on_the_number_of_threads() {
     let rows = noise(60 * 5, 4);
     let relevant: Vec<Vec<u32>> = (0..60).map(|q| vec![(q + 7) % 60, (q + 20) % 60]).collect();
-    let config = MlrConfig { max_constraints: 8, ..Default::default() };
+    let config = MetricLearningConfig { max_constraints: 8, ..Default::default() };
     let here = config.fit(&rows, 5, &relevant, go_on).unwrap();
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -298,8 +297,8 @@ fn any_number_of_threads_gives_the_same() {
 }
 
 #[test]
-fn bad_input_is_named() {
-    let config = MlrConfig::default();
+fn invalid_input_is_named() {
+    let config = MetricLearningConfig::default();
     let lists = |list: &[u32]| vec![list.to_vec(), vec![], vec![]];
     let fails = |rows: &[f32], lists: Vec<Vec<u32>>| {
         config.fit(rows, 1, &lists, go_on).unwrap_err().to_string()
@@ -311,7 +310,7 @@ fn bad_input_is_named() {
     for list in [&[][..], &[1, 2], &[0]] {
         assert!(fails(&[0.0, 1.0, 2.0], lists(list)).contains("nothing to rank"), "{list:?}");
     }
-    let zero = MlrConfig { c: 0.0, ..config.clone() };
+    let zero = MetricLearningConfig { c: 0.0, ..config.clone() };
     assert!(
         zero.fit(&[0.0, 1.0, 2.0], 1, &lists(&[1]), go_on)
             .unwrap_err()
@@ -319,5 +318,5 @@ fn bad_input_is_named() {
             .starts_with("c = 0")
     );
     let stopped = config.fit(&[0.0, 1.0, 2.0], 1, &lists(&[1]), |_| ControlFlow::Break(()));
-    assert_eq!(stopped.unwrap_err(), MlrError::Stopped(1));
+    assert_eq!(stopped.unwrap_err(), MetricLearningError::Stopped(1));
 }

@@ -26,7 +26,7 @@ for count, columns, classes, cost in [(60, 4, 2, 1.0), (60, 4, 3, 0.01), (60, 4,
     svm = LinearSVC(C=cost, dual=False, tol=1e-10, max_iter=100_000).fit(x, y)
     coef, intercept = svm.coef_, svm.intercept_
     if classes == 2:
-        # One problem; the other class is its mirror image.
+        # scikit-learn solves one problem; the other class has the negated solution.
         coef, intercept = np.vstack([-coef, coef]), np.concatenate([-intercept, intercept])
     objectives = []
     for k in range(classes):

@@ -17,7 +17,7 @@ fn classes(count: usize, classes: usize) -> Vec<u32> {
 }
 
 #[test]
-fn weights_are_those_of_liblinear() {
+fn weights_agree_with_liblinear() {
     let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
     for case in reference.as_array().unwrap() {
         let number = |key: &str| case[key].as_u64().unwrap() as usize;
@@ -81,7 +81,7 @@ fn where_it_begins_does_not_matter() {
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same() {
+fn result_does_not_depend_on_the_number_of_threads() {
     let data = rows(50, 9);
     let fit = || SvmConfig::default().fit(&data, 9, &classes(50, 4), 4).unwrap();
     let here = fit();
@@ -92,7 +92,7 @@ fn any_number_of_threads_gives_the_same() {
 }
 
 #[test]
-fn a_class_without_rows_is_never_found() {
+fn class_without_rows_is_never_predicted() {
     let svm = SvmConfig::default().fit(&rows(20, 4), 4, &classes(20, 2), 3).unwrap();
     let decided = svm.decide(&rows(20, 4), 4);
     for row in decided.chunks_exact(3) {
@@ -102,7 +102,7 @@ fn a_class_without_rows_is_never_found() {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn invalid_input_is_named() {
     let fails = |rows: &[f32], classes: &[u32], n: usize| {
         SvmConfig::default().fit(rows, 2, classes, n).unwrap_err().to_string()
     };

@@ -1,5 +1,5 @@
-//! Which mean every row belongs to: the product of all rows with all means, on the host in blocks that
-//! stay in a core's cache, or on a GPU.
+//! Assignment of rows to means by the product of all rows with all means, on the CPU in blocks that fit into
+//! a core's cache, or on a GPU.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -7,20 +7,20 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-/// Rows that one product takes on the host: its scores stay in a core's cache.
+/// Rows per product on the CPU; the scores fit into a core's cache.
 const BLOCK: usize = 64;
-/// The same on a GPU.
+/// Rows per product on a GPU.
 const DEVICE_BLOCK: usize = 16_384;
 
-/// Row-major rows of equal length, and where products with them are made.
+/// Rows of equal length, row-major, on the device that computes products with them.
 pub(super) enum Rows<'a> {
     Host(&'a [f32]),
-    /// Blocks of them, kept there.
+    /// In blocks.
     Device(Vec<Tensor<2>>),
 }
 
 impl<'a> Rows<'a> {
-    /// On the device, if it is not this machine's CPU.
+    /// Copies the rows to `device` unless it is the CPU.
     pub(super) fn new(rows: &'a [f32], columns: usize, device: &Device) -> Self {
         let device = device.clone().without_autodiff();
         match device.as_dispatch() {
@@ -37,18 +37,18 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The mean with the largest `x'm + bias` of every row `x`, and that sum; the first of equals on the
-    /// host.
+    /// For every row `x`, the mean `m` with the largest `x'm + bias`, and that score; the first of equals on
+    /// the CPU.
     pub(super) fn assign(
         &self,
         means: &[f32],
         columns: usize,
         bias: &[f32],
         owner: &mut [u32],
-        served: &mut [f32],
+        top_scores: &mut [f32],
     ) {
         match self {
-            Self::Host(rows) => assign_on_host(rows, means, columns, bias, owner, served),
+            Self::Host(rows) => assign_on_host(rows, means, columns, bias, owner, top_scores),
             Self::Device(blocks) => {
                 let mut at = 0;
                 for rows in blocks {
@@ -64,9 +64,9 @@ impl<'a> Rows<'a> {
                     let (top, place): (_, Tensor<2, Int>) = scores.max_dim_with_indices(1);
                     let (top, place) = (top.into_data(), place.into_data());
                     let places = place.convert::<u32>();
-                    let (owner, served) = (&mut owner[range.clone()], &mut served[range]);
+                    let (owner, top_scores) = (&mut owner[range.clone()], &mut top_scores[range]);
                     owner.iter_mut().zip(places.iter::<u32>()).for_each(|(o, place)| *o = place);
-                    served.iter_mut().zip(top.iter::<f32>()).for_each(|(s, top)| *s = top);
+                    top_scores.iter_mut().zip(top.iter::<f32>()).for_each(|(s, top)| *s = top);
                     at += count;
                 }
             }
@@ -80,18 +80,20 @@ fn assign_on_host(
     columns: usize,
     bias: &[f32],
     owner: &mut [u32],
-    served: &mut [f32],
+    top_scores: &mut [f32],
 ) {
     let count = bias.len();
     let owners = owner.par_chunks_mut(BLOCK);
-    let served = served.par_chunks_mut(BLOCK);
-    rows.par_chunks(BLOCK * columns).zip(owners).zip(served).for_each_init(
+    let top_scores = top_scores.par_chunks_mut(BLOCK);
+    rows.par_chunks(BLOCK * columns).zip(owners).zip(top_scores).for_each_init(
         || vec![0.0; BLOCK * count],
-        |scores, ((rows, owners), served)| {
+        |scores, ((rows, owners), top_scores)| {
             let scores = &mut scores[..owners.len() * count];
             products(rows, means, columns, scores);
-            for ((scores, owner), served) in scores.chunks_exact(count).zip(owners).zip(served) {
-                (*owner, *served) = largest(scores, bias);
+            for ((scores, owner), top_scores) in
+                scores.chunks_exact(count).zip(owners).zip(top_scores)
+            {
+                (*owner, *top_scores) = largest(scores, bias);
             }
         },
     );
@@ -106,9 +108,9 @@ fn products(left: &[f32], right: &[f32], columns: usize, out: &mut [f32]) {
     matmul(out, Accum::Replace, left, right.transpose(), 1.0, Par::Seq);
 }
 
-/// Position and value of the largest sum of a score and its bias; the first of equals.
+/// Index and value of the largest sum of a score and its bias; the first of equals.
 fn largest(scores: &[f32], bias: &[f32]) -> (u32, f32) {
-    // The maximum first, without its place: that is done many at a time.
+    // First the maximum, which vectorises, then its index.
     const LANES: usize = 16;
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (chunks, biases) = (scores.chunks_exact(LANES), bias.chunks_exact(LANES));

@@ -1,4 +1,4 @@
-"""Prints reference.json: scikit-learn's K-means from given first means, and the spherical update written out.
+"""Prints reference.json: scikit-learn's K-means from given initial means, and the spherical update in NumPy.
 
 Run: python reference.py > reference.json   (needs numpy and scikit-learn)
 
@@ -27,7 +27,7 @@ def spherical(x, means, updates, by_product=False):
         s = x @ d.T
         kept = np.zeros_like(s)
         best = s.argmax(axis=1)
-        # one-hot, as P1 has it, or the entry itself, as the paper has it
+        # one-hot as in P1, or the entry itself as in the paper
         kept[np.arange(len(x)), best] = s.max(axis=1) if by_product else 1.0
         d = kept.T @ x + d
         d /= np.linalg.norm(d, axis=1, keepdims=True)

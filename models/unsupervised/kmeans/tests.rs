@@ -19,9 +19,9 @@ fn go_on(_: &Iteration) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Plain: scikit-learn's Lloyd. Spherical: the update of the paper written out.
+/// Plain: Lloyd's algorithm of scikit-learn. Spherical: the update of the paper in NumPy.
 #[test]
-fn means_are_those_of_the_references() {
+fn means_agree_with_the_references() {
     let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
     for case in reference.as_array().unwrap() {
         let number = |key: &str| case[key].as_u64().unwrap() as usize;
@@ -31,7 +31,7 @@ fn means_are_those_of_the_references() {
             let config = config(means, number("updates"), spherical);
             let first = data[..means * columns].to_vec();
             let found = config.fit_from(&data, columns, first, &Device::flex(), go_on).unwrap();
-            assert!(found.iterations.iter().all(|iteration| iteration.dead == 0));
+            assert!(found.iterations.iter().all(|iteration| iteration.empty == 0));
             let theirs = case[key].as_array().unwrap();
             assert_eq!(found.means.len(), theirs.len());
             for (ours, theirs) in found.means.iter().zip(theirs) {
@@ -43,12 +43,12 @@ fn means_are_those_of_the_references() {
 }
 
 #[test]
-fn the_objective_is_its_definition_and_never_gets_worse() {
+fn objective_matches_its_definition_and_never_gets_worse() {
     let data = rows(400, 6);
     for spherical in [false, true] {
         let found = config(5, 1, spherical).fit(&data, 6, &Device::flex(), go_on).unwrap();
         let longer = config(5, 30, spherical).fit(&data, 6, &Device::flex(), go_on).unwrap();
-        // What the second iteration reports belongs to the means after the first.
+        // The second iteration reports the objective of the means after the first.
         let of_first = longer.iterations[1].objective;
         let definition = data
             .chunks_exact(6)
@@ -74,8 +74,8 @@ fn the_objective_is_its_definition_and_never_gets_worse() {
 }
 
 #[test]
-fn a_mean_without_rows_is_put_to_use() {
-    // Two clumps, and first means that lie all in one of them but one, far off.
+fn empty_mean_moves_to_a_row() {
+    // Two clusters; two initial means in one of them, and one far from both.
     let mut data = vec![0.0_f32; 60];
     for (i, value) in data.iter_mut().enumerate() {
         *value = if i < 30 { 0.01 * i as f32 } else { 10.0 + 0.01 * i as f32 };
@@ -83,14 +83,14 @@ fn a_mean_without_rows_is_put_to_use() {
     let found = config(3, 50, false)
         .fit_from(&data, 1, vec![0.0, 0.1, -90.0], &Device::flex(), go_on)
         .unwrap();
-    assert!(found.iterations[0].dead == 1);
-    assert!(found.iterations.last().unwrap().dead == 0);
+    assert!(found.iterations[0].empty == 1);
+    assert!(found.iterations.last().unwrap().empty == 0);
     assert!(found.means.iter().all(|mean| *mean > -1.0), "{:?}", found.means);
     assert!(found.means.iter().any(|mean| *mean > 9.0), "{:?}", found.means);
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same() {
+fn result_does_not_depend_on_the_number_of_threads() {
     let data = rows(3_000, 11);
     for spherical in [false, true] {
         let config = config(70, 8, spherical);
@@ -105,7 +105,7 @@ fn any_number_of_threads_gives_the_same() {
 }
 
 #[test]
-fn first_means_are_different_rows() {
+fn initial_means_are_distinct_rows() {
     for (count, wanted) in [(10, 10), (1_000, 300), (5, 1)] {
         let mut drawn = distinct(count, wanted, 3);
         drawn.sort_unstable();
@@ -115,7 +115,7 @@ fn first_means_are_different_rows() {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn invalid_input_is_named() {
     let fails = |config: &KMeansConfig, rows: &[f32], columns| {
         config.fit(rows, columns, &Device::flex(), go_on).unwrap_err().to_string()
     };
@@ -128,12 +128,13 @@ fn bad_input_is_named() {
     assert_eq!(stopped, Err(KMeansError::Stopped(1)));
 }
 
-/// By batches: what the head of `kmeans.rs` says, written out.
+/// Mini-batches, computed from the module documentation of `kmeans.rs`.
 #[test]
-fn batches_are_summed_as_said() {
+fn batches_match_their_definition() {
     let (count, columns, means, batch) = (97, 4, 6, 20);
     let data = rows(count, columns);
-    for (spherical, weight) in [(false, Weight::One), (true, Weight::One), (true, Weight::Product)]
+    for (spherical, weight) in
+        [(false, RowWeight::One), (true, RowWeight::One), (true, RowWeight::Product)]
     {
         let config = KMeansConfig { batch: Some(batch), weight, ..config(means, 11, spherical) };
         let first = data[..means * columns].to_vec();
@@ -147,12 +148,12 @@ fn batches_are_summed_as_said() {
         let mut counts = vec![0.0; means];
         let (mut update, mut pass) = (0, 0);
         while update < 11 {
-            // Four whole batches a pass; what is left over waits for the next.
+            // Four whole batches per pass; the remaining rows are left out.
             for chosen in distinct(count, count, config.seed ^ (pass + 1)).chunks_exact(batch) {
                 if update == 11 {
                     break;
                 }
-                let (before, mut told) = (here.clone(), 0.0);
+                let (before, mut total) = (here.clone(), 0.0);
                 for &row in chosen {
                     let x = wide(&data[row * columns..][..columns]);
                     let product = |m: &[f64]| -> f64 { m.iter().zip(&x).map(|(m, x)| m * x).sum() };
@@ -162,8 +163,9 @@ fn batches_are_summed_as_said() {
                     let own = (0..means)
                         .max_by(|a, b| score(&before[*a]).total_cmp(&score(&before[*b])))
                         .unwrap();
-                    told += score(&before[own]);
-                    let share = if weight == Weight::Product { product(&before[own]) } else { 1.0 };
+                    total += score(&before[own]);
+                    let share =
+                        if weight == RowWeight::Product { product(&before[own]) } else { 1.0 };
                     sums[own].iter_mut().zip(&x).for_each(|(sum, x)| *sum += share * x);
                     counts[own] += 1.0;
                 }
@@ -178,7 +180,7 @@ fn batches_are_summed_as_said() {
                 }
                 let objective = found.iterations[update].objective;
                 assert!(
-                    (objective - told.abs() / batch as f64).abs() < 1e-4,
+                    (objective - total.abs() / batch as f64).abs() < 1e-4,
                     "{update}: {objective}"
                 );
                 update += 1;
@@ -205,44 +207,43 @@ fn unit(row: &mut [f64]) {
     row.iter_mut().for_each(|value| *value /= length);
 }
 
-/// Batches end about where updates by all rows do.
 #[test]
-fn batches_come_as_far() {
+fn batches_reach_the_objective_of_full_updates() {
     let data = rows(4_000, 8);
     let at_once = config(20, 30, true).fit(&data, 8, &Device::flex(), go_on).unwrap();
     let batches = KMeansConfig { batch: Some(250), ..config(20, 30 * 16, true) };
     let batches = batches.fit(&data, 8, &Device::flex(), go_on).unwrap();
     let score = |means: &[f32]| {
         let first = means.to_vec();
-        let told = config(20, 1, true).fit_from(&data, 8, first, &Device::flex(), go_on).unwrap();
-        told.iterations[0].objective
+        let found = config(20, 1, true).fit_from(&data, 8, first, &Device::flex(), go_on).unwrap();
+        found.iterations[0].objective
     };
     let (a, b) = (score(&at_once.means), score(&batches.means));
     assert!(b > 0.995 * a, "{a} {b}");
 }
 
 #[test]
-fn batches_put_means_without_rows_to_use() {
+fn batches_move_empty_means() {
     let data: Vec<f32> =
         (0..200).map(|i| (if i % 2 == 0 { 0.0 } else { 10.0 }) + i as f32 * 1e-3).collect();
     let config = KMeansConfig { batch: Some(50), ..config(3, 40, false) };
     let found = config.fit_from(&data, 1, vec![0.0, 0.1, -90.0], &Device::flex(), go_on).unwrap();
-    assert_eq!(found.iterations[3].dead, 1, "told at the end of the first pass");
-    assert_eq!(found.iterations[..3].iter().map(|i| i.dead).sum::<usize>(), 0);
+    assert_eq!(found.iterations[3].empty, 1, "counted at the end of the first pass");
+    assert_eq!(found.iterations[..3].iter().map(|i| i.empty).sum::<usize>(), 0);
     assert!(found.means.iter().all(|mean| *mean > -1.0), "{:?}", found.means);
     assert!(found.means.iter().any(|mean| *mean > 9.0), "{:?}", found.means);
 }
 
 /// Coates & Ng's update, in `reference.py`.
 #[test]
-fn rows_may_count_by_their_products() {
+fn rows_weighted_by_products_match_the_reference() {
     let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
     for case in reference.as_array().unwrap() {
         let number = |key: &str| case[key].as_u64().unwrap() as usize;
         let (columns, means) = (number("columns"), number("means"));
         let data = rows(number("rows"), columns);
         let config =
-            KMeansConfig { weight: Weight::Product, ..config(means, number("updates"), true) };
+            KMeansConfig { weight: RowWeight::Product, ..config(means, number("updates"), true) };
         let first = data[..means * columns].to_vec();
         let found = config.fit_from(&data, columns, first, &Device::flex(), go_on).unwrap();
         let theirs = case["by_product"].as_array().unwrap();

@@ -23,7 +23,7 @@ for count, columns in [(40, 6), (7, 12), (200, 5)]:
     kept = {share: int(PCA(n_components=share).fit(rows(count, columns)).n_components_) for share in (0.5, 0.9, 0.99)}
     rank = min(count - 1, columns)
     components = pca.components_[:rank]
-    # The largest entry positive, whatever the version's own rule.
+    # The largest entry positive, independently of the version of scikit-learn.
     peaks = components[np.arange(rank), np.abs(components).argmax(axis=1)]
     components = components * np.sign(peaks)[:, None]
     cases.append({

@@ -12,13 +12,16 @@ fn rows(count: usize, columns: usize) -> Vec<f32> {
     (0..count).flat_map(|i| (0..columns).map(move |j| value(i, j) as f32)).collect()
 }
 
-fn fit(rows: &[f32], columns: usize, keep: Keep) -> Pca {
+/// No number of components is enough, so that all are kept.
+const ALL: f64 = f64::INFINITY;
+
+fn fit(rows: &[f32], columns: usize, share: f64) -> Pca {
     let mut fit = PcaFit::new(columns);
-    // In uneven portions: it makes no difference.
+    // In parts of unequal size, which must not change the result.
     for part in rows.chunks(columns * 3) {
         fit.add(part).unwrap();
     }
-    fit.finish(keep).unwrap()
+    fit.finish(share).unwrap()
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -32,44 +35,43 @@ fn near(ours: &[f64], theirs: &[f64], bound: f64) {
     }
 }
 
-/// More rows than columns, fewer, and many more.
 #[test]
-fn components_are_those_of_scikit_learn() {
+fn components_agree_with_scikit_learn() {
     let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
     for case in reference.as_array().unwrap() {
         let count = case["rows"].as_u64().unwrap() as usize;
         let columns = case["columns"].as_u64().unwrap() as usize;
         let data = rows(count, columns);
         let rank = columns.min(count - 1);
-        let pca = fit(&data, columns, Keep::Components(columns));
+        let pca = fit(&data, columns, ALL);
         near(&pca.mean, &numbers(&case["mean"]), 1e-6);
         near(&pca.variances, &numbers(&case["variances"]), 1e-6);
         near(&pca.components, &numbers(&case["components"]), 1e-4);
         assert_eq!(pca.components.len(), rank * columns);
         for pair in case["kept"].as_array().unwrap() {
             let pair = numbers(pair);
-            let kept = fit(&data, columns, Keep::Variance(pair[0])).variances.len();
+            let kept = fit(&data, columns, pair[0]).variances.len();
             assert_eq!(kept, pair[1] as usize, "{pair:?}");
         }
     }
 }
 
 #[test]
-fn a_large_offset_costs_no_precision() {
+fn large_offset_does_not_reduce_precision() {
     let shifted: Vec<f32> = rows(200, 5).iter().map(|value| value + 4096.0).collect();
-    // What the offset left of the numbers, without it.
+    // The values that rounding with the offset leaves, without the offset.
     let back: Vec<f32> = shifted.iter().map(|value| value - 4096.0).collect();
-    let (a, b) = (fit(&shifted, 5, Keep::Components(5)), fit(&back, 5, Keep::Components(5)));
+    let (a, b) = (fit(&shifted, 5, ALL), fit(&back, 5, ALL));
     near(&a.variances, &b.variances, 1e-9);
 }
 
 #[test]
-fn what_has_no_components_is_said() {
+fn invalid_input_is_named() {
     let mut one = PcaFit::new(2);
     one.add(&[1.0, 2.0]).unwrap();
-    assert_eq!(one.clone().finish(Keep::Variance(0.9)), Err(PcaError::TooFewRows(1)));
+    assert_eq!(one.clone().finish(0.9), Err(PcaError::TooFewRows(1)));
     one.add(&[1.0, 2.0]).unwrap();
-    assert_eq!(one.clone().finish(Keep::Variance(0.9)), Err(PcaError::Constant { rows: 2 }));
+    assert_eq!(one.clone().finish(0.9), Err(PcaError::Constant { rows: 2 }));
     let error = one.add(&[0.0, 0.0, 0.0, f32::NAN]).unwrap_err();
     assert!(error.to_string().starts_with("row 3, column 1 is NaN"), "{error}");
 }

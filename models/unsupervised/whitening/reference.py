@@ -22,7 +22,7 @@ for count, columns, share in [(60, 6, 0.99), (40, 8, 0.9), (9, 12, 0.99)]:
     x = rows(count, columns)
     pca = PCA(n_components=share, whiten=True).fit(x)
     white = pca.transform(x)
-    # The largest entry of each component positive, whatever the version's own rule.
+    # The largest entry of each component positive, independently of the version of scikit-learn.
     peaks = pca.components_[np.arange(len(pca.components_)), np.abs(pca.components_).argmax(axis=1)]
     cases.append({
         "rows": count,

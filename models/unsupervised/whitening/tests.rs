@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::unsupervised::pca::{Keep, PcaFit};
+use crate::unsupervised::pca::PcaFit;
 
 fn rows(count: usize, columns: usize) -> Vec<f32> {
     let value = |i: usize, j: usize| {
@@ -16,7 +16,7 @@ fn rows(count: usize, columns: usize) -> Vec<f32> {
 fn pca(rows: &[f32], columns: usize, share: f64) -> Pca {
     let mut fit = PcaFit::new(columns);
     fit.add(rows).unwrap();
-    fit.finish(Keep::Variance(share)).unwrap()
+    fit.finish(share).unwrap()
 }
 
 fn mapped(rows: &[f32], columns: usize, (matrix, offset): &(Vec<f32>, Vec<f32>)) -> Vec<f64> {
@@ -38,7 +38,7 @@ fn near(ours: impl IntoIterator<Item = f64>, theirs: &[f64], bound: f64) {
 }
 
 #[test]
-fn whitened_rows_are_those_of_scikit_learn() {
+fn whitened_rows_agree_with_scikit_learn() {
     let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
     for case in reference.as_array().unwrap() {
         let number = |key: &str| case[key].as_u64().unwrap() as usize;
@@ -68,7 +68,7 @@ fn epsilon_is_added_to_every_variance() {
 }
 
 #[test]
-fn means_can_be_joined_to_it() {
+fn map_to_means_equals_whitening_and_products() {
     let data = rows(100, 6);
     let whitening = Whitening::new(&pca(&data, 6, 0.99), 0.01);
     let count = whitening.components();
@@ -84,7 +84,7 @@ fn means_can_be_joined_to_it() {
 }
 
 #[test]
-fn it_is_kept_and_taken_again() {
+fn stored_transform_is_loaded_unchanged() {
     let data = rows(100, 6);
     let whitening = Whitening::new(&pca(&data, 6, 0.99), 0.01);
     let mut fitted = Fitted::default();

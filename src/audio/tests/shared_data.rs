@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use datasets::tracks::folders::ENDINGS;
+use datasets::tracks::folders::EXTENSIONS;
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn audio_below(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             audio_below(&path, found);
-        } else if path.extension().is_some_and(|e| ENDINGS.iter().any(|known| e == *known)) {
+        } else if path.extension().is_some_and(|e| EXTENSIONS.iter().any(|known| e == *known)) {
             found.push(path);
         }
     }

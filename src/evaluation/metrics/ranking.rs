@@ -10,13 +10,13 @@ pub struct Areas {
     pub roc_auc: Option<f64>,
     /// Average precision; `None` without a positive. (Without a negative it is 1.)
     pub pr_auc: Option<f64>,
-    /// Tracks that have the tag.
+    /// Number of tracks with the tag.
     pub positives: usize,
-    /// Tracks that do not.
+    /// Number of tracks without the tag.
     pub negatives: usize,
 }
 
-/// ROC-AUC and average precision of `predictions` for a tag that the tracks have or not.
+/// ROC-AUC and average precision of `predictions` for one tag.
 ///
 /// # Shapes
 /// - `predictions`, `targets`: `[track]`
@@ -45,8 +45,8 @@ pub(super) fn check_column(predictions: &[f32], targets: &[bool]) -> Result<(), 
     }
 }
 
-/// The predictions for one tag, those of positives and of negatives apart. Sorted each on its own,
-/// they need no room for the target, and the few positives lead through the many negatives.
+/// Predictions for one tag, positives and negatives apart. Each is sorted without its targets, and
+/// areas are computed in one pass over the few positives.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ranking {
     positives: Vec<u32>,
@@ -59,7 +59,7 @@ impl Ranking {
         side.push(order_key(prediction));
     }
 
-    /// The areas of what was pushed. `scratch` is room for sorting, to be used again.
+    /// The areas of all predictions; `scratch` is a buffer for sorting.
     pub(super) fn areas(&mut self, scratch: &mut Vec<u32>) -> Areas {
         let (p, n) = (self.positives.len(), self.negatives.len());
         let mut result = Areas { roc_auc: None, pr_auc: None, positives: p, negatives: n };
@@ -67,13 +67,12 @@ impl Ranking {
             return result;
         }
         sort(&mut self.positives, scratch);
-        // Without a positive nothing of the negatives is looked at.
         sort(&mut self.negatives, scratch);
 
         let (mut average_precision, mut true_positives) = (0.0, 0);
         // Each negative above a positive is counted twice, each tied with it once.
         let mut twice_lost: u128 = 0;
-        let mut below = n; // negatives[below..] are at or above the present threshold
+        let mut below = n; // negatives[below..] are at or above the threshold
         for group in self.positives.chunk_by(|a, b| a == b).rev() {
             while below > 0 && self.negatives[below - 1] > group[0] {
                 below -= 1;
@@ -97,13 +96,13 @@ impl Ranking {
     }
 }
 
-/// Below this length a comparison sort is quicker than a radix sort.
+/// Below this length a comparison sort is faster than a radix sort.
 const RADIX_MIN: usize = 512;
 const DIGIT_BITS: usize = 11;
 const DIGITS: usize = 3;
 const BUCKETS: usize = 1 << DIGIT_BITS;
 
-/// Sorts ascending: from the lowest digit to the highest, in three passes of 11 bits.
+/// Radix sort in ascending order: three passes of 11 bits, from the lowest digit to the highest.
 fn sort(keys: &mut Vec<u32>, scratch: &mut Vec<u32>) {
     if keys.len() < RADIX_MIN || u32::try_from(keys.len()).is_err() {
         return keys.sort_unstable();
@@ -117,19 +116,19 @@ fn sort(keys: &mut Vec<u32>, scratch: &mut Vec<u32>) {
     }
     scratch.clear();
     scratch.resize(keys.len(), 0);
-    for (pass, places) in counts.iter_mut().enumerate() {
-        // Where all keys share the digit, the pass would change nothing.
-        if places[digit(keys[0], pass)] as usize == keys.len() {
+    for (pass, offsets) in counts.iter_mut().enumerate() {
+        // If all keys share the digit, the pass changes nothing.
+        if offsets[digit(keys[0], pass)] as usize == keys.len() {
             continue;
         }
         let mut start = 0;
-        for place in places.iter_mut() {
-            start += std::mem::replace(place, start);
+        for offset in offsets.iter_mut() {
+            start += std::mem::replace(offset, start);
         }
         for &key in keys.iter() {
-            let place = &mut places[digit(key, pass)];
-            scratch[*place as usize] = key;
-            *place += 1;
+            let offset = &mut offsets[digit(key, pass)];
+            scratch[*offset as usize] = key;
+            *offset += 1;
         }
         std::mem::swap(keys, scratch);
     }
@@ -141,14 +140,14 @@ mod tests {
     use crate::rng::philox;
 
     #[test]
-    fn keys_are_ordered_as_the_numbers() {
+    fn keys_have_the_order_of_the_numbers() {
         let numbers = [f32::MIN, -1.5, -1.0, -1e-45, 0.0, 1e-45, 1e-30, 0.5, 1.0, f32::MAX];
         assert!(numbers.map(order_key).is_sorted_by(|a, b| a < b));
         assert_eq!(order_key(-0.0), order_key(0.0));
     }
 
     #[test]
-    fn sort_equals_the_standard_librarys() {
+    fn sort_equals_that_of_the_standard_library() {
         for length in [0, 1, 2, RADIX_MIN - 1, RADIX_MIN, 5_000] {
             for mask in [u32::MAX, 0xff, 0xffff_f800, 0x8000_0001, 0x001f_f800, 0] {
                 let mut keys: Vec<u32> = (0..length as u64)

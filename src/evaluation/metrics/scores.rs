@@ -1,4 +1,4 @@
-//! The scores of a set of predictions, and their file, `scores.json`.
+//! Scores of tags and genres, and their file `scores.json`.
 
 use std::fmt;
 use std::path::Path;
@@ -13,71 +13,61 @@ use super::{MetricError, Targets};
 use crate::evaluation::predictions::Predictions;
 use crate::io::files::{read_text, write_atomic};
 
-/// What `scores.json` holds.
+/// Contents of `scores.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Such as `magnatagatune/pons2017`.
+    /// Name of the dataset, such as `magnatagatune/pons2017`.
     pub dataset: String,
     /// `train`, `valid` or `test`.
     pub split: String,
-    /// Tracks that were predicted.
+    /// Number of predicted tracks.
     pub n_tracks: usize,
-    /// How many tags have at least one positive and one negative track: those that the macro
-    /// averages are over.
+    /// Number of tags with at least one positive and one negative track: those of the macro averages.
     pub n_tags_scored: usize,
-    /// Mean ROC-AUC of the scored tags; null where there is none.
+    /// Mean ROC-AUC of the scored tags; null without scored tags.
     pub roc_auc_macro: Option<f64>,
-    /// Mean average precision of the scored tags; null where there is none.
+    /// Mean average precision of the scored tags; null without scored tags.
     pub pr_auc_macro: Option<f64>,
-    /// Share of tracks whose genre has the highest prediction; only where tracks have one genre.
+    /// Share of tracks whose genre has the highest prediction; only if every track has one genre.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// Mean F1 of the genres that occur or are predicted; only where tracks have one genre.
+    /// Mean F1 of the genres that occur or are predicted; only if every track has one genre.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub f1_macro: Option<f64>,
-    /// Fold by fold; only where tracks were classified by cross-validation.
+    /// Results per fold; only with cross-validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross_validation: Option<Folds>,
-    /// Every tag in the order of the vocabulary; an object in JSON.
+    /// Scores per tag, in the order of the vocabulary; an object in JSON.
     #[serde(serialize_with = "write_map", deserialize_with = "read_map")]
     pub per_tag: Vec<(String, TagScores)>,
 }
 
-/// How often the class was found, fold by fold.
+/// Accuracy per fold of a cross-validation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Folds {
-    /// Mean of the folds' accuracies.
+    /// Mean of the accuracies.
     pub accuracy_mean: f64,
-    /// Their standard deviation (of a sample).
+    /// Sample standard deviation of the accuracies.
     pub accuracy_deviation: f64,
-    /// In the order in which they were held out.
+    /// Folds in the order in which they were held out.
     pub folds: Vec<Fold>,
 }
 
-/// The scores of one tag. Both areas are null where the tag cannot be scored.
+/// Scores of one tag. Both areas are null if the tag is not scored.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagScores {
     /// Area under the ROC curve.
     pub roc_auc: Option<f64>,
     /// Average precision.
     pub pr_auc: Option<f64>,
-    /// How many tracks have the tag.
+    /// Number of tracks with the tag.
     pub positives: usize,
 }
 
-/// Areas over all pairs of track and tag at once, as if they were tracks of one tag.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Micro {
-    /// `None` without a positive or without a negative.
-    pub roc_auc: Option<f64>,
-    /// `None` where `roc_auc` is.
-    pub pr_auc: Option<f64>,
-}
-
-/// Scores `predictions` of tags against `targets`; `dataset` and `split` go into the result.
+/// Scores `predictions` of tags against `targets`; `dataset` and `split` become part of the result.
 ///
 /// # Errors
-/// If ids or tags differ from those of the targets (order included), or a prediction is NaN or
+/// If ids or tags differ from those of the targets or have another order, or a prediction is NaN or
 /// infinite.
 pub fn score(
     predictions: &Predictions,
@@ -111,21 +101,7 @@ pub fn score(
     })
 }
 
-/// Scores all pairs of track and tag as one list.
-///
-/// # Errors
-/// As [`score`].
-pub fn score_micro(predictions: &Predictions, targets: &Targets) -> Result<Micro, MetricError> {
-    check(predictions, targets)?;
-    let mut ranking = Ranking::default();
-    for (&prediction, &target) in predictions.values.iter().zip(&targets.values) {
-        ranking.push(prediction, target);
-    }
-    let areas = ranking.areas(&mut Vec::new());
-    Ok(Micro { roc_auc: areas.roc_auc, pr_auc: areas.pr_auc.filter(|_| areas.roc_auc.is_some()) })
-}
-
-/// Checks that both speak of the same tracks and tags and that every prediction is finite.
+/// Checks that both have the same tracks and tags, and that every prediction is finite.
 pub(crate) fn check(predictions: &Predictions, targets: &Targets) -> Result<(), MetricError> {
     predictions.validate().map_err(MetricError::Predictions)?;
     for (what, ours, theirs) in
@@ -158,8 +134,7 @@ pub(crate) fn check(predictions: &Predictions, targets: &Targets) -> Result<(), 
     }
 }
 
-/// How many columns are taken out of the matrix at once: as many as share a line of the cache,
-/// for a column alone would fetch every line for the sake of one number.
+/// Columns that are read together: the values of a cache line.
 const BLOCK: usize = 16;
 
 fn column_areas(predictions: &Predictions, targets: &Targets) -> Vec<Areas> {
@@ -183,19 +158,20 @@ fn column_areas(predictions: &Predictions, targets: &Targets) -> Vec<Areas> {
         .collect()
 }
 
-/// The mean, or `None` of nothing.
+/// The mean; `None` without values.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / count as f64)
 }
 
 impl Scores {
-    /// Writes `scores.json`; the file is whole or as it was before.
+    /// Writes `scores.json` atomically.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If writing fails.
     pub fn write(&self, path: &Path) -> Result<(), MetricError> {
-        let mut text = serde_json::to_vec_pretty(self).expect("names and numbers become JSON");
+        let mut text =
+            serde_json::to_vec_pretty(self).expect("names and numbers serialize as JSON");
         text.push(b'\n');
         Ok(write_atomic(path, &text)?)
     }
@@ -203,14 +179,14 @@ impl Scores {
     /// Reads a `scores.json`.
     ///
     /// # Errors
-    /// If the file cannot be read or is not one.
+    /// If the file cannot be read, or is not valid.
     pub fn read(path: &Path) -> Result<Self, MetricError> {
         serde_json::from_str(&read_text(path)?)
             .map_err(|source| MetricError::NotScores { path: path.to_owned(), source })
     }
 }
 
-/// An object whose keys keep their order.
+/// Writes an object whose keys keep their order.
 fn write_map<S: Serializer>(
     entries: &[(String, TagScores)],
     serializer: S,
@@ -235,7 +211,7 @@ fn read_map<'de, D: Deserializer<'de>>(
             let mut seen = std::collections::HashSet::new();
             while let Some((tag, scores)) = map.next_entry::<String, TagScores>()? {
                 if !seen.insert(tag.clone()) {
-                    return Err(A::Error::custom(format_args!("tag {tag:?} is there twice")));
+                    return Err(A::Error::custom(format_args!("duplicate tag {tag:?}")));
                 }
                 entries.push((tag, scores));
             }

@@ -1,21 +1,21 @@
-//! The truth that predictions are held against.
+//! The true tags with which predictions are compared.
 
 use super::MetricError;
 use crate::evaluation::predictions::check_matrix;
 
-/// Which tags each track has.
+/// The tags of each track.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Targets {
-    /// One a row, each once.
+    /// Distinct ids, one per row.
     pub ids: Vec<String>,
-    /// One a column, each once.
+    /// Distinct tags, one per column.
     pub tags: Vec<String>,
-    /// `[track, tag]`, row-major: true where the track has the tag.
+    /// `[track, tag]`, row-major: whether the track has the tag.
     pub values: Vec<bool>,
 }
 
 impl Targets {
-    /// Targets whose parts fit together.
+    /// Validated targets.
     ///
     /// # Errors
     /// See [`Targets::validate`].
@@ -29,10 +29,10 @@ impl Targets {
         Ok(targets)
     }
 
-    /// Targets from numbers, `[track, tag]` row-major, as a network is trained on them.
+    /// Targets from the numbers that a network is trained on, `[track, tag]`, row-major.
     ///
     /// # Errors
-    /// As [`Targets::validate`], and if a number is neither 0 nor 1.
+    /// As [`Targets::validate`], and if a value is neither 0 nor 1.
     pub fn from_numbers(
         ids: Vec<String>,
         tags: Vec<String>,
@@ -50,10 +50,10 @@ impl Targets {
         Self::new(ids, tags, values)
     }
 
-    /// Targets from the numbers (positions in `tags`) of the tags of each track.
+    /// Targets from the positions in `tags` of the tags of each track.
     ///
     /// # Errors
-    /// As [`Targets::validate`], and if a number is not one of a tag.
+    /// As [`Targets::validate`], and if a position is not below the number of tags.
     pub fn from_indices<T: AsRef<[usize]>>(
         ids: Vec<String>,
         tags: Vec<String>,
@@ -74,11 +74,11 @@ impl Targets {
         Self::new(ids, tags, values)
     }
 
-    /// Checks that there are as many values as ids times tags, that every id and tag is there
-    /// once, and that no id is empty.
+    /// Checks that the number of values is ids times tags, that ids and tags are distinct, and that
+    /// no id is empty.
     ///
     /// # Errors
-    /// The first of these that does not hold.
+    /// If a check fails.
     pub fn validate(&self) -> Result<(), MetricError> {
         check_matrix(&self.ids, &self.tags, self.values.len()).map_err(MetricError::Targets)
     }

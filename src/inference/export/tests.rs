@@ -10,8 +10,8 @@ use models::{Fitted, ModelConfig, NetworkConfig};
 use prost::Message;
 
 use super::*;
+use crate::experiment::Loss;
 use crate::inference::model_file::{Dataset, FORMAT, Outputs, Prediction, Training};
-use crate::training::loss::Loss;
 
 fn config(text: &str) -> ModelConfig {
     toml::from_str(text).unwrap()

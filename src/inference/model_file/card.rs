@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::test_signals::Signal;
 use crate::error::{Error, Result};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Loss};
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
-use crate::training::loss::Loss;
 
 /// Version of the card and of the names and layout of the weights.
 pub const FORMAT: u32 = 1;

@@ -1,0 +1,153 @@
+//! Writes a collection as a manifest.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{COLUMNS, directory_of};
+use crate::error::quoted;
+use crate::{Audio, Collection, DatasetError};
+
+/// The form of the paths in a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paths<'a> {
+    /// Absolute. Such a manifest documents the location of the files; it cannot be loaded.
+    Absolute,
+    /// Relative to this directory for files below it, absolute for others.
+    RelativeTo(&'a Path),
+}
+
+/// Writes a collection as a manifest, atomically.
+///
+/// Paths are relative to the manifest for files below its directory, so that it can be loaded again, and absolute
+/// for others. Synthetic music has the path `synthetic:SEED:INDEX`. Loaded again, tracks are equal; the vocabulary
+/// is sorted and lacks tags without a track.
+///
+/// # Errors
+/// If the file cannot be written, or [`to_csv`] fails.
+pub fn write_manifest(collection: &Collection, path: &Path) -> Result<(), DatasetError> {
+    let directory = directory_of(path);
+    let bytes = to_csv(collection, Paths::RelativeTo(directory))?;
+    replace(directory, path, &bytes).map_err(DatasetError::io("write", path))
+}
+
+/// The bytes of a manifest.
+///
+/// # Errors
+/// If the directory of relative paths does not exist, a path is not UTF-8, or a tag is empty or contains `|` or a
+/// control character.
+pub fn to_csv(collection: &Collection, paths: Paths<'_>) -> Result<Vec<u8>, DatasetError> {
+    let base = Base::new(paths)?;
+    let name = Path::new(&collection.name);
+    let refused = |id: &str, problem: String| {
+        let id = quoted(id);
+        DatasetError::content(
+            name,
+            format!("track {id} cannot be written into a manifest: {problem}"),
+        )
+    };
+    let broken = |error: csv::Error| DatasetError::content(name, error.to_string());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS).map_err(broken)?;
+    for track in &collection.tracks {
+        let (file, offset, duration) = match &track.audio {
+            Audio::File { path, offset_s, duration_s } => {
+                let file = base.name(path).ok_or_else(|| {
+                    refused(&track.id, format!("{path:?} is not UTF-8: rename the file"))
+                })?;
+                (file, *offset_s, *duration_s)
+            }
+            Audio::Synthetic(piece) => (piece.to_string(), 0.0, None),
+            Audio::Frames(frames) => {
+                // The hash documents the features that a run was trained on.
+                (format!("features {}", blake3::hash(&frames.bytes).to_hex()), 0.0, None)
+            }
+        };
+        let mut tags = String::new();
+        for &tag in &track.tags {
+            let name = collection.tags.get(tag).map_or("", |name| name.trim());
+            if name.is_empty() || name.contains('|') || name.contains(char::is_control) {
+                return Err(refused(&track.id, format!("its tag is {}: rename it", quoted(name))));
+            }
+            if !tags.is_empty() {
+                tags.push('|');
+            }
+            tags += name;
+        }
+        writer
+            .write_record([
+                track.id.as_str(),
+                &file,
+                &track.split.map(|split| split.to_string()).unwrap_or_default(),
+                &tags,
+                track.artist.as_deref().unwrap_or_default(),
+                &if offset == 0.0 { String::new() } else { offset.to_string() },
+                &duration.map(|seconds| seconds.to_string()).unwrap_or_default(),
+            ])
+            .map_err(broken)?;
+    }
+    // Writing to a vector does not fail.
+    writer.into_inner().map_err(|error| broken(error.into_error().into()))
+}
+
+/// The directory that paths are relative to.
+enum Base {
+    Root,
+    /// As given, and with links resolved.
+    Directory([PathBuf; 2]),
+}
+
+impl Base {
+    fn new(paths: Paths<'_>) -> Result<Base, DatasetError> {
+        let Paths::RelativeTo(directory) = paths else { return Ok(Base::Root) };
+        let failed = DatasetError::io("open", directory);
+        let given = std::path::absolute(directory).map_err(failed)?;
+        Ok(Base::Directory([given, directory.canonicalize().map_err(failed)?]))
+    }
+
+    /// The path of a file in the manifest; `None` if it is not UTF-8.
+    fn name(&self, path: &Path) -> Option<String> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let Base::Directory(bases) = self else { return absolute.to_str().map(str::to_owned) };
+        let below = |path: &Path| {
+            bases.iter().find_map(|base| path.strip_prefix(base).ok().map(Path::to_owned))
+        };
+        let goes_up = |path: &Path| path.components().any(|part| part.as_os_str() == "..");
+        let resolved = || {
+            // Only the directory is resolved: a link to a file keeps its name.
+            let (parent, file) = (absolute.parent()?, absolute.file_name()?);
+            below(&parent.canonicalize().ok()?.join(file))
+        };
+        let name = below(&absolute)
+            .filter(|name| !goes_up(name))
+            .or_else(resolved)
+            // A missing directory cannot be resolved.
+            .or_else(|| below(&absolute).filter(|name| stays_below(name)));
+        name.unwrap_or(absolute).to_str().map(str::to_owned)
+    }
+}
+
+/// Whether a relative path never leaves the directory in which it begins.
+fn stays_below(path: &Path) -> bool {
+    let mut depth = 0i64;
+    path.components().all(|part| {
+        depth += if part.as_os_str() == ".." { -1 } else { 1 };
+        depth >= 0
+    })
+}
+
+/// Writes a temporary file beside `path`, syncs it and renames it to `path`.
+fn replace(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let temporary = directory.join(format!(".manifest-{}-{number}.tmp", std::process::id()));
+    let written = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
