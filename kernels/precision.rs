@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The precision to which the factors of a convolution are rounded before they are multiplied, forward and backward.
 /// Products are summed, and all tensors are stored, in single precision.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// Not rounded: a significand of 24 bits.

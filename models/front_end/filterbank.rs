@@ -9,9 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The mel scale: how frequencies are spaced.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MelScale {
     /// Linear below 1 kHz, logarithmic above.
@@ -22,9 +20,7 @@ pub enum MelScale {
 }
 
 /// The scale of the filters.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilterNorm {
     /// Equal areas: peaks of 2 divided by the width in Hz.

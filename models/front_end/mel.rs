@@ -58,9 +58,7 @@ pub struct MelConfig {
 }
 
 /// Padding at the ends of the waveform.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PadKind {
     /// Zeros.

@@ -28,9 +28,7 @@ use crate::fitted::Constant;
 use crate::onnx::{Graph, Padding, Value, Windows};
 
 /// Whether levels are smoothed spectrograms or differences between them.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PyramidKind {
     /// Each level is the previous one smoothed, at half the frame rate.

@@ -36,9 +36,7 @@ use crate::ModelError;
 use crate::error::{NotFinite, all_finite, in_range};
 
 /// The loss of a ranking.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RankingLoss {
     /// The share of pairs of a relevant and an irrelevant item that are in the wrong order.

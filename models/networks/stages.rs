@@ -30,9 +30,7 @@ pub struct StageConfig {
 }
 
 /// What happens to the last frames of a stage if they do not fill a pool.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartialPools {
     /// Kept if the next layer would otherwise have too few frames; dropped otherwise.

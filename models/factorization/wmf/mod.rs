@@ -41,9 +41,7 @@ use crate::error::{ModelError, in_range};
 use side::FixedSide;
 
 /// The solver of the linear system of a row.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Solver {
     /// Cholesky factorization: every half sweep finds the exact minimum for its side.
