@@ -1,5 +1,5 @@
-//! Every kernel beside the plain tensor operations that it stands in for, on the CPU or, where
-//! `TONOTOPY_BENCH_DEVICE` names one as `--device` does, on a GPU.
+//! Every kernel next to the tensor operations that it replaces, on the CPU or on the device that
+//! `TONOTOPY_BENCH_DEVICE` names (a value of `--device`).
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ fn device() -> Device {
     open(choice).unwrap_or_else(|error| panic!("TONOTOPY_BENCH_DEVICE: {error}")).device
 }
 
-/// What `work` gives, when it is done: of a GPU it is only asked for.
+/// Runs `work` and waits until the device has finished.
 fn done<T>(device: &Device, work: impl FnOnce() -> T) -> T {
     let result = work();
-    device.sync().expect("the device does its work");
+    device.sync().expect("the device works");
     result
 }
 
@@ -42,7 +42,7 @@ fn noise<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
 /// 32 excerpts of 3 s, P3's spectrogram.
 fn mel(c: &mut Criterion) {
     let (n_fft, bands) = (512, 128);
-    // Flat bands that overlap by half: what a band weighs makes no difference to the time.
+    // Flat overlapping bands: the weights do not affect the time.
     let filters: Vec<f32> = (0..bands)
         .flat_map(|band| (0..n_fft / 2 + 1).map(move |bin| f32::from(bin / 4 == band / 2)))
         .collect();
@@ -60,7 +60,7 @@ fn mel(c: &mut Criterion) {
 
 type Convolve = fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>;
 
-/// The front ends on raw audio, layers on top of them, and the largest of latentnet.
+/// Front ends on raw audio, the layers above them, and the largest convolution of latentnet.
 fn convolutions(c: &mut Criterion) {
     let pool = End::RectifiedPool { pool: 4, partial: false };
     let raw = ConvOptions { stride: 256, end: End::Linear };
@@ -87,7 +87,7 @@ fn convolutions(c: &mut Criterion) {
             let tracked = device.clone().autodiff();
             let (x, w) = (noise(x_shape, &tracked), noise(w_shape, &tracked));
             let bias = noise([w_shape[0]], &tracked);
-            // Of raw audio nothing asks for a gradient.
+            // Raw audio needs no gradient.
             let x = if x_shape[1] == 1 { x } else { x.require_grad() };
             let (w, bias) = (w.require_grad(), bias.require_grad());
             group.bench_function(format!("{way}, forward and backward"), |b| {
@@ -100,7 +100,7 @@ fn convolutions(c: &mut Criterion) {
 
 type Filterbank = fn(Tensor<3>, Tensor<3>, Tensor<1>, BandOptions) -> Tensor<3>;
 
-/// Pooled filters on raw audio, as one operation and as convolution, pools, bias and rectifier.
+/// A filterbank with feature pooling on raw audio: one operation, and separate convolution, pooling, bias and rectifier.
 fn filterbank(c: &mut Criterion) {
     let options = BandOptions {
         stride: 256,
@@ -234,7 +234,7 @@ fn stored_samples(c: &mut Criterion) {
     group.bench_function("peak", |b| b.iter(|| pcm16::peak(black_box(&samples))));
 }
 
-/// One excerpt of 3 s on raw audio, as a model that is used sees it: weights that do not change, and ones that do.
+/// Inference on one excerpt of 3 s of raw audio, with constant and with changing weights.
 fn one_excerpt(c: &mut Criterion) {
     let device = Device::flex();
     let x = noise([1, 1, 48_000], &device);

@@ -1,1 +1,1 @@
-//! Criterion benches (`main.rs`, `kernels.rs`) and, in `compare/`, the same work done by the peers.
+//! Criterion benchmarks (`main.rs`, `kernels.rs`); `compare/` compares with other programs.

@@ -1,5 +1,5 @@
-//! Benches for our own regressions: `cargo bench -p tonotopy-benches`. Comparisons with other programs
-//! are in `benches/compare/`.
+//! Benchmarks that detect regressions: `cargo bench -p tonotopy-benches`. Comparisons with other programs are in
+//! `benches/compare/`.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tonotopy::runs::model::initial;
 const BATCH: usize = 10;
 const SECONDS: f64 = 3.0;
 
-/// P3's networks, as an experiment names them.
+/// Front ends of P3, as in an experiment file.
 const FRONT_ENDS: [(&str, &str); 3] = [
     ("mel 512/256", r#"{ name = "mel", n_fft = 512, hop_length = 256 }"#),
     ("strided 256/256", r#"{ name = "strided", filters = 128, length = 256, stride = 256 }"#),
@@ -38,17 +38,17 @@ fn experiment(front_end: &str) -> Experiment {
         "dataset = {{ name = \"synthetic\" }}\n[model]\nname = \"tagger\"\nfront_end = {front_end}\n\
          [training]\nexcerpt_seconds = {SECONDS}\nbatch_size = {BATCH}"
     );
-    Experiment::parse(&text, &[]).expect("the experiment is well formed")
+    Experiment::parse(&text, &[]).expect("valid experiment")
 }
 
-/// Uniform numbers in `[-1, 1)`.
+/// Uniform values in `[-1, 1)`.
 fn noise(count: usize) -> Vec<f32> {
     (0..count as u64)
         .map(|i| (philox([1, 99], [i, 0, 0, 0])[0] >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
         .collect()
 }
 
-/// Forward, backward and update of P3's networks on ten excerpts of 3 s, on the CPU.
+/// A training step of P3's networks (forward, backward, update) on 10 excerpts of 3 s, on the CPU.
 fn training_step(c: &mut Criterion) {
     let mut group = c.benchmark_group("training step");
     group.sample_size(20).throughput(Throughput::Elements(BATCH as u64));
@@ -56,10 +56,8 @@ fn training_step(c: &mut Criterion) {
         let experiment = experiment(front_end);
         let (device, samples) = (Device::flex(), experiment.excerpt_samples());
         let tracked = device.clone().autodiff();
-        let mut model = Some(
-            initial(&experiment, 50, &Fitted::default(), &device)
-                .expect("the model is well formed"),
-        );
+        let mut model =
+            Some(initial(&experiment, 50, &Fitted::default(), &device).expect("valid model"));
         let mut optimizer = experiment.training.optimizer.init();
         let waveforms = noise(BATCH * samples);
         group.bench_function(name, |b| {
@@ -82,15 +80,14 @@ fn training_step(c: &mut Criterion) {
     group.finish();
 }
 
-/// Prediction of sixteen excerpts of 3 s.
+/// Prediction of 16 excerpts of 3 s.
 fn prediction(c: &mut Criterion) {
     let mut group = c.benchmark_group("prediction");
     group.sample_size(20).throughput(Throughput::Elements(16));
     for (name, front_end) in FRONT_ENDS {
         let experiment = experiment(front_end);
         let (device, samples) = (Device::flex(), experiment.excerpt_samples());
-        let model = initial(&experiment, 50, &Fitted::default(), &device)
-            .expect("the model is well formed");
+        let model = initial(&experiment, 50, &Fitted::default(), &device).expect("valid model");
         let model = burn::module::Module::valid(&model);
         let x: Tensor<2> =
             Tensor::from_data(TensorData::new(noise(16 * samples), [16, samples]), &device);
@@ -99,7 +96,7 @@ fn prediction(c: &mut Criterion) {
     group.finish();
 }
 
-/// Macro ROC-AUC and average precision at MagnaTagATune's size.
+/// Macro ROC-AUC and average precision for a dataset of the size of MagnaTagATune.
 fn metrics(c: &mut Criterion) {
     let (tracks, tags) = (25_863, 188);
     let ids: Vec<String> = (0..tracks).map(|i| i.to_string()).collect();
@@ -113,7 +110,7 @@ fn metrics(c: &mut Criterion) {
     });
 }
 
-/// Excerpts of a batch from a data set of MagnaTagATune's size.
+/// Sampling of a batch of excerpts from a dataset of the size of MagnaTagATune.
 fn excerpts(c: &mut Criterion) {
     let sampler = Arc::new(ExcerptSampler::new(1, BATCH, 48_000, 1, vec![464_000; 18_706]));
     let mut step = 0;
@@ -129,7 +126,7 @@ fn factors(rows: usize, columns: usize) -> Matrix {
     Matrix::new(rows, columns, noise(rows * columns)).expect("the shape fits")
 }
 
-/// Users ranked and scored, as `compare/recommendation.py` does it in NumPy.
+/// Recommendation metrics, as `compare/recommendation.py` computes them in NumPy.
 fn recommendation(c: &mut Criterion) {
     let (users, items, held_out) = (2_000, 50_000, 20);
     let rows = (0..users as u64).map(|user| {
@@ -137,7 +134,7 @@ fn recommendation(c: &mut Criterion) {
         drawn.map(|item| item as u32).collect::<std::collections::BTreeSet<_>>()
     });
     let rows = rows.map(|row| row.into_iter().collect::<Vec<_>>());
-    let lists = ItemLists::from_rows(rows).expect("each item is there once");
+    let lists = ItemLists::from_rows(rows).expect("unique items");
     let (x, y) = (factors(users, 50), factors(items, 50));
     let mut group = c.benchmark_group("recommendation");
     group.sample_size(10).throughput(Throughput::Elements(users as u64));
@@ -146,7 +143,7 @@ fn recommendation(c: &mut Criterion) {
     });
 }
 
-/// The best ten of a million items.
+/// Search for the best 10 of 1 000 000 items.
 fn search(c: &mut Criterion) {
     let items = factors(1_000_000, 50);
     let index = Index::new(&items, Measure::InnerProduct).expect("all is finite");
@@ -161,7 +158,7 @@ fn search(c: &mut Criterion) {
     }
 }
 
-/// A t-SNE map of 20 000 points, as long as the default makes it.
+/// A t-SNE map of 20 000 points with the default number of steps.
 fn map(c: &mut Criterion) {
     let points = factors(20_000, 50);
     let mut group = c.benchmark_group("map");

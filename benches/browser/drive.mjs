@@ -1,4 +1,4 @@
-// Opens an exported page in a headless browser, gives it a file or a microphone, and prints what it heard.
+// Opens an exported page in a headless browser, selects a file or the microphone, and prints the predictions.
 import { parseArgs } from "node:util";
 import { existsSync } from "node:fs";
 import { chromium } from "playwright-core";
@@ -7,17 +7,17 @@ import { serve } from "./server.mjs";
 const USAGE = `node drive.mjs SITE_FOLDER AUDIO_FILE [options]
 node drive.mjs SITE_FOLDER --microphone [options]
 
-  --screenshot FILE   a picture of the page at the end
-  --dark              in dark colours
-  --width PIXELS      width of the window (1280)
-  --all               with all tags
-  --play              with the play head moved to a third
-  --provider NAME     wasm or webgpu, instead of what the page chooses
-  --isolated          served with the headers that allow threads
-  --browser-flag FLAG one more flag for the browser, may be given again
-  --timeout SECONDS   how long to wait for the result (120)
+  --screenshot FILE   save a screenshot of the page at the end
+  --dark              use dark mode
+  --width PIXELS      width of the window (default 1280)
+  --all               show all tags
+  --play              move the play head to one third
+  --provider NAME     use wasm or webgpu instead of the page's choice
+  --isolated          send the headers that enable threads
+  --browser-flag FLAG additional flag for the browser; repeatable
+  --timeout SECONDS   maximum time until the result (default 120)
 
-The browser is $CHROMIUM, else /usr/bin/chromium. The JSON of the page's #result goes to stdout.`;
+The browser is $CHROMIUM, or /usr/bin/chromium by default. Prints the JSON of the page's #result element.`;
 
 const flag = { type: "boolean", default: false };
 const options = {
@@ -40,8 +40,8 @@ try {
 }
 const { values: wants, positionals: [site, audio] } = given;
 if (wants.help) usage();
-if (!site || (!audio && !wants.microphone)) usage("a folder and an audio file are needed");
-for (const path of [site, audio]) if (path && !existsSync(path)) usage(`${path} is not there`);
+if (!site || (!audio && !wants.microphone)) usage("name a directory and an audio file");
+for (const path of [site, audio]) if (path && !existsSync(path)) usage(`${path} does not exist`);
 const timeout = 1000 * Number(wants.timeout);
 
 const faults = [];
@@ -63,8 +63,8 @@ const closing = async () => {
   server.close();
 };
 
-// Waits for a result that `enough` is content with; ends early where the page complains. It looks from here, since the
-// page's policy lets nothing be evaluated inside it.
+// Waits until `enough` accepts the result; fails if the page shows an error. It polls from here, because the policy of the
+// page does not allow evaluation inside it.
 const heard = async (page, enough) => {
   const end = Date.now() + timeout;
   let seen;
@@ -97,11 +97,11 @@ try {
     if (message.type() === "error") faults.push(`console: ${message.text()}`);
   });
   page.on("pageerror", (error) => faults.push(`uncaught: ${error.message}`));
-  // Of the page and of its workers: whatever is not served here is not fetched.
+  // Block requests of the page and its workers to other servers.
   await context.route(
     (url) => !url.href.startsWith(server.address) && !["blob:", "data:"].includes(url.protocol),
     (route) => {
-      faults.push(`request outside this machine: ${route.request().url()}`);
+      faults.push(`request to another machine: ${route.request().url()}`);
       return route.abort();
     },
   );
@@ -123,7 +123,7 @@ try {
       await page.mouse.click(box.x + box.width / 3, box.y + box.height / 2);
       await page.mouse.move(0, 0);
     }
-    // Bars grow for a moment.
+    // Wait for the animation of the bars.
     await page.waitForTimeout(400);
     if (wants.screenshot) await page.screenshot({ path: wants.screenshot, fullPage: true });
   }

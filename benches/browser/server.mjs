@@ -13,7 +13,7 @@ const TYPES = {
   ".onnx": "application/octet-stream",
 };
 
-// `headers` go out with every file.
+// `headers` are sent with every file.
 export const serve = async (folder, headers = {}) => {
   const root = resolve(folder);
   const server = createServer(async (request, response) => {

@@ -1,10 +1,9 @@
-"""Do the scores of tonotopy and of the reference agree, on average over seeds?
+"""Checks that the mean scores of tonotopy and of the reference over several seeds agree.
 
     python agree.py runs/rendered-random-* runs/nsynth-pitch-* --reference reference/*
 
-Groups both by the name of their experiment, refuses to compare what was not trained alike (settings, tracks,
-tags), and prints mean and standard deviation over seeds, the difference of the means, and its standard
-error. Exits with 1 unless every difference is within the tolerance and every group has enough seeds.
+Groups runs by experiment, refuses to compare runs with different settings, tracks or tags, and prints mean and
+standard deviation over seeds, the difference of the means, and its standard error. Exits with 1 unless every difference is within the tolerance and every group has enough seeds.
 """
 
 import argparse
@@ -16,13 +15,13 @@ from pathlib import Path
 
 from run_folder import read_experiment
 
-# What may differ between two runs that are alike.
+# Settings that can differ between comparable runs.
 FREE = {"about", "name", "seed", "paper"}
 FREE_TRAINING = {"keep_checkpoints", "loader_threads", "log_every"}
 
 
 def likeness(folder):
-    """What must be equal in runs that are compared."""
+    """The settings that must be equal in compared runs."""
     experiment = read_experiment(folder)
     training = {k: v for k, v in experiment["training"].items() if k not in FREE_TRAINING}
     rest = {k: v for k, v in experiment.items() if k not in FREE}
@@ -31,15 +30,15 @@ def likeness(folder):
 
 
 def gather(folders, metric, first):
-    """{experiment: {seed: score}}; `first` remembers one folder an experiment, for the likeness."""
+    """{experiment: {seed: score}}; `first` stores one run per experiment, to compare settings."""
     groups = defaultdict(dict)
     for folder in folders:
         if not (folder / "scores.json").is_file():
-            raise SystemExit(f"{folder} has no scores.json: evaluate it first")
+            raise SystemExit(f"{folder} has no scores.json; evaluate it first")
         experiment = read_experiment(folder)
         name, seed = experiment["name"], experiment["seed"]
         if seed in groups[name]:
-            raise SystemExit(f"{folder}: {name} with seed {seed} is there twice")
+            raise SystemExit(f"{folder}: {name} with seed {seed} was given twice")
         value = json.loads((folder / "scores.json").read_text(encoding="utf-8"))[metric]
         groups[name][seed] = math.nan if value is None else value
         known = first.setdefault(name, folder)
@@ -58,11 +57,11 @@ def mean_and_deviation(values):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", help="evaluated run folders of tonotopy")
-    parser.add_argument("--reference", type=Path, nargs="+", required=True, help="folders of train_reference.py")
+    parser.add_argument("runs", type=Path, nargs="+", help="evaluated runs of tonotopy")
+    parser.add_argument("--reference", type=Path, nargs="+", required=True, help="output directories of train_reference.py")
     parser.add_argument("--metric", default="roc_auc_macro")
     parser.add_argument("--tolerance", type=float, default=0.01)
-    parser.add_argument("--seeds", type=int, default=3, help="fewest seeds on each side (default 3)")
+    parser.add_argument("--seeds", type=int, default=3, help="minimum number of seeds on each side (default 3)")
     arguments = parser.parse_args()
 
     first = {}

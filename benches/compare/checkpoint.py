@@ -1,8 +1,8 @@
-"""Weights of a checkpoint of tonotopy, for the same network in PyTorch.
+"""Loads the weights of a tonotopy checkpoint into the same network in PyTorch.
 
-A burnpack file (model.bpk) is the magic number "NRUB", a u16 version, a u32 length, that many bytes of
-CBOR (RFC 8949) that name type, shape and place of every tensor, and the tensors, from the next multiple
-of 256 bytes on; all numbers but those of CBOR are little-endian.
+A burnpack file (model.bpk) consists of the magic number "NRUB", a u16 version, a u32 length, that many bytes of CBOR
+(RFC 8949) with type, shape and offset of every tensor, and the tensors, starting at the next multiple of 256 bytes.
+All numbers outside CBOR are little-endian.
 """
 
 import struct
@@ -15,11 +15,11 @@ ALIGNMENT = 256
 
 
 def decode(data, at=0):
-    """One CBOR item, of the kinds that occur there, and where it ends."""
+    """Decodes one CBOR item of the types that checkpoints use; returns it and its end."""
     major, short = data[at] >> 5, data[at] & 31
     at += 1
     if short >= 28:
-        raise ValueError(f"CBOR of indefinite length at byte {at} is not expected here")
+        raise ValueError(f"CBOR of indefinite length at byte {at} is not supported")
     value = short
     if short >= 24:
         size = 1 << (short - 24)
@@ -38,7 +38,7 @@ def decode(data, at=0):
             return (items if major == 4 else dict(zip(items[::2], items[1::2]))), at
         case 7 if short < 24:
             return {20: False, 21: True, 22: None}[short], at
-    raise ValueError(f"CBOR of major type {major} at byte {at} is not expected here")
+    raise ValueError(f"CBOR of major type {major} at byte {at} is not supported")
 
 
 def read_burnpack(path):
@@ -46,7 +46,7 @@ def read_burnpack(path):
     data = Path(path).read_bytes()
     magic, version, length = struct.unpack_from("<4sHI", data)
     if magic != b"NRUB" or version != 1:
-        raise SystemExit(f"{path} is no burnpack file of version 1")
+        raise SystemExit(f"{path} is not a burnpack file of version 1")
     head = struct.calcsize("<4sHI") + length
     start = -(-head // ALIGNMENT) * ALIGNMENT
     tensors = {}
@@ -59,7 +59,7 @@ def read_burnpack(path):
 
 
 def state_of(tensors):
-    """The tensors under PyTorch's names, dense layers turned to [output, input]."""
+    """The tensors with the names of PyTorch, dense layers transposed to [output, input]."""
     state = {}
     for name, tensor in tensors.items():
         name = name.removeprefix("Tagger.").replace("front_end.Strided.", "front_end.")
@@ -70,7 +70,7 @@ def state_of(tensors):
 
 
 def load_checkpoint(model, run, which="best"):
-    """Puts the weights of a run's checkpoint (`best`, `last`) into the model; every one of them."""
+    """Loads all weights of a run's checkpoint (`best` or `last`) into the model."""
     folder = Path(run) / "checkpoints"
     name = (folder / which).read_text().strip()
     model.load_state_dict(state_of(read_burnpack(folder / name / "model.bpk")), strict=True)

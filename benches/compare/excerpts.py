@@ -1,8 +1,7 @@
-"""Which stretch of which track the network sees at a step: the rule of src/excerpts.rs, again.
+"""Sampling of training excerpts by the rule of src/data/sampler.rs.
 
-Everything is a function of (seed, position), so that two programs that never meet draw the same
-excerpts. The generator is Philox4x64-10, which numpy.random has too; here it is written out on
-arrays, for numpy's own counts from block to block and ours is asked for one block at a time.
+Every draw is a function of (seed, position), so that independent programs draw the same excerpts. The generator is
+Philox4x64-10. numpy.random has it too, but counts from block to block; this one computes single blocks, on arrays.
 """
 
 import numpy as np
@@ -21,7 +20,7 @@ def high(a, b):
 
 
 def philox(key, counter):
-    """Four words of 64 random bits for each counter (four numbers, or arrays of one length)."""
+    """Four random 64-bit words per counter (four numbers, or arrays of equal length)."""
     with np.errstate(over="ignore"):
         c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
         k0, k1 = (np.asarray(word, np.uint64) for word in key)
@@ -33,7 +32,7 @@ def philox(key, counter):
 
 
 def below(x, n):
-    """Whole numbers in 0..n from 64 random bits."""
+    """Integers in 0..n from 64 random bits."""
     return high(x, n)
 
 

@@ -1,11 +1,11 @@
-"""An exported model in onnxruntime beside the same model here: predictions of a batch, and the time to first tag.
+"""Compares an exported model in ONNX Runtime with tonotopy: prediction of a batch, and time to the first tag.
 
     cargo build --release
     python benches/compare/exported.py RUN AUDIO [--rounds N] [--tonotopy PROGRAM]
 
-`RUN` is a trained run. Predictions: excerpts of noise, two threads each, in turn; what is printed is the median of the
-rounds' medians. Time to first tag: a fresh process that loads the model, decodes the file, brings it to the model's
-rate and prints the best tag; the other one is the shortest Python that does it (soundfile, soxr, onnxruntime).
+`RUN` is a trained run. Predictions are for excerpts of noise, with two threads, in alternation; the median of the rounds'
+medians is printed. The time to the first tag is the time of a new process that loads the model, decodes the file,
+resamples it and prints the best tag; the peer is the shortest Python that does the same (soundfile, soxr, onnxruntime).
 """
 
 import argparse

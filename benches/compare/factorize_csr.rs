@@ -1,9 +1,8 @@
-//! Factorises a matrix given as raw arrays and says, in JSON, how long each sweep took: our half
-//! of `factorize_implicit.py`.
+//! Factorizes a matrix in raw arrays and prints the time per sweep as JSON; `factorize_implicit.py` runs it.
 //!
-//! `factorize_csr DIR FACTORS SWEEPS THREADS SOLVER BIAS`; in `DIR`, little-endian and without headers,
-//! `offsets` (u64), `columns` (u32), `values` (f32: plays) and `first_items` (f32, `[item, factor]`;
-//! drawn if missing). Leaves `users` and `items` (f32) there.
+//! `factorize_csr DIR FACTORS SWEEPS THREADS SOLVER BIAS`. `DIR` contains, little-endian and without headers, `offsets`
+//! (u64), `columns` (u32), `values` (f32: plays) and `first_items` (f32, `[item, factor]`; random if missing). `users` and
+//! `items` (f32) are written to `DIR`.
 
 use std::error::Error;
 use std::fs;
@@ -80,17 +79,17 @@ fn read<T, const N: usize>(path: &Path, from: fn([u8; N]) -> T) -> std::io::Resu
     Ok(bytes.as_chunks().0.iter().map(|chunk| from(*chunk)).collect())
 }
 
-/// The most memory that this process ever held, in KiB, where Linux tells.
+/// The peak memory of this process in KiB; `None` outside Linux.
 fn peak_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Processor seconds that all threads have used, to a hundredth; 0 where Linux does not tell.
+/// CPU time of all threads in seconds, with a resolution of 10 ms; 0 outside Linux.
 fn cpu_seconds() -> f64 {
     let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return 0.0 };
-    // User and system time are fields 14 and 15; field 2 is a name in brackets.
+    // User and system time are fields 14 and 15; field 2 is a name in parentheses.
     let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
     fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -1,4 +1,4 @@
-"""Our factorisation against `implicit` 0.7.3's alternating least squares: time, objective, ranking.
+"""Compares our factorization with alternating least squares of `implicit` 0.7.3: time, objective, ranking.
 
     pip install -r benches/compare/requirements-implicit.txt
     cargo build --release --example factorize_csr
@@ -6,12 +6,12 @@
 
 `implicit` takes the confidence c itself as the value of an entry, and adds (c - 1) y y' for it; with
 alpha = 1 and c = 1 + 2 ln(1 + r / 1e-6) its objective is ours, lambda included (its source:
-`user_linear_equation` in `implicit/cpu/als.py`). Both begin with the same item factors and solve users
-first; its conjugate gradients begin with user factors of 0.
+`user_linear_equation` in `implicit/cpu/als.py`). Both start with the same item factors and solve users
+first; its conjugate gradients start with user factors of 0.
 
-The runs of the two alternate; medians over repeats. Because others may use the machine too, processor
-seconds stand beside those of the clock. "to its objective" is how long ours takes to get as low as
-`implicit` got with all its sweeps (within 1e-4).
+The programs alternate; results are medians over repeats. CPU seconds are printed next to wall-clock seconds, because other
+processes may use the machine. "to its objective" is the time that ours needs to reach the final objective of `implicit`
+(within 1e-4).
 """
 
 import argparse
@@ -42,7 +42,7 @@ def confidences(offsets, columns, plays, items):
 
 
 def objective(matrix, users, items):
-    """By the definition, with the sum over all pairs as the product of two Gram matrices; f64."""
+    """The objective by its definition in float64; the sum over all pairs is a product of two Gram matrices."""
     x, y = users.astype(np.float64), items.astype(np.float64)
     total = np.sum((x.T @ x) * (y.T @ y)) + REGULARIZATION * (np.sum(x * x) + np.sum(y * y))
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
@@ -163,8 +163,8 @@ def main():
     parser.add_argument("--factors", nargs="*", type=int, default=[50, 400])
     parser.add_argument("--sweeps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--solver", default="cholesky", help="ours; implicit's is its default, cg")
-    parser.add_argument("--work", type=Path, help="keeps simulated matrices here")
+    parser.add_argument("--solver", default="cholesky", help="our solver; implicit uses its default, cg")
+    parser.add_argument("--work", type=Path, help="store simulated matrices in this directory")
     arguments = parser.parse_args()
     work = arguments.work or Path(tempfile.mkdtemp())
     good = True

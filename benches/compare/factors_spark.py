@@ -1,16 +1,16 @@
-"""Factors by Spark's alternating least squares, as a folder that every verb of ours takes.
+"""Computes factors with alternating least squares in Spark, as a directory that tonotopy reads.
 
-    pip install pyspark==4.3.0 numpy          # and a Java 17 or newer
+    pip install pyspark==4.3.0 numpy          # and Java 17 or newer
     python benches/compare/factors_spark.py plays.csv --out factors --factors 20
     tonotopy recommend factors --user anna --interactions plays.csv
     tonotopy similar factors SONG
     tonotopy train experiment.toml --set factorization.root=factors
 
-The table is `user,item,count` with a header. Spark counts users and items in 32-bit numbers, so ids are numbered here and
-written as `users.txt` and `items.txt`, a line each in the order of the rows.
+The table is `user,item,count` with a header. Spark identifies users and items by 32-bit numbers, so this script
+numbers the ids and writes them to `users.txt` and `items.txt`, one per line in the order of the rows.
 
-Spark's objective is not ours: with `implicitPrefs` its confidence is 1 + alpha r, linear in the plays, and its regularisation
-grows with how many plays a row has (it is multiplied by that number).
+Spark has another objective: with `implicitPrefs` its confidence is 1 + alpha r, linear in the plays, and its regularization
+is multiplied by the number of plays of a row.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""Our spherical K-means against faiss's: time, and the mean cosine of rows with their nearest mean.
+"""Compares our spherical K-means with faiss: time, and mean cosine between rows and their nearest mean.
 
     pip install -r benches/compare/requirements-faiss.txt
     cargo build --release --example kmeans_rows
-    python benches/compare/kmeans_faiss.py --audio FOLDER
+    python benches/compare/kmeans_faiss.py --audio DIR
 
-Rows are frames of log-mel spectrograms of the folder's audio (16 kHz, 200 bands, window 1024, hop 512), whitened by
-PCA to 99 % of the variance (or to --columns) and brought to length one; without a folder, directions drawn around
-centres. Both begin with the same first means and make the same number of updates; faiss is given all rows
-(its default is 256 a mean). The runs alternate; medians over repeats.
+Rows are frames of log-mel spectrograms of the audio in DIR (16 kHz, 200 bands, window 1024, hop 512), whitened by
+PCA to 99 % of the variance (or to --columns) and normalized to length one; without --audio, random directions around
+centres. Both start with the same means and perform the same number of updates; faiss gets all rows
+(its default is 256 per mean). The programs alternate; results are medians over repeats.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main():
     parser.add_argument("--program", type=Path, default=Path("target/release/examples/kmeans_rows"))
     parser.add_argument("--audio", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--columns", type=int, default=0, help="of whitened rows; 100 where there is no audio")
+    parser.add_argument("--columns", type=int, default=0, help="columns of whitened rows (100 without audio)")
     parser.add_argument("--means", type=int, default=1_000)
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
@@ -113,9 +113,9 @@ def main():
         "our_mean_cosine": mean_cosine(rows, our_means),
     }
     print(json.dumps(result))
-    # Written so that NaN fails.
+    # NaN fails too.
     if not result["our_mean_cosine"] >= result["faiss_mean_cosine"] - 1e-3:
-        raise SystemExit("ours is further from its rows")
+        raise SystemExit("the mean cosine of ours is lower")
 
 
 main()

@@ -1,8 +1,7 @@
-//! Spherical K-means of rows given as raw arrays; says, in JSON, how long it took: our half of
-//! `kmeans_faiss.py`.
+//! Spherical K-means of rows in raw arrays; prints the time as JSON. `kmeans_faiss.py` runs it.
 //!
-//! `kmeans_rows DIR COLUMNS MEANS ITERATIONS THREADS`; in `DIR`, little-endian f32 without headers, `rows`
-//! (`[row, column]`) and `first` (`[mean, column]`). Leaves `means` there.
+//! `kmeans_rows DIR COLUMNS MEANS ITERATIONS THREADS`. `DIR` contains, as little-endian f32 without headers, `rows`
+//! (`[row, column]`) and `first` (`[mean, column]`). `means` is written to `DIR`.
 
 use std::error::Error;
 use std::fs;

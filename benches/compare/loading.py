@@ -1,17 +1,17 @@
-"""What loading costs: training from the audio cache beside `bench`, whose batches lie in memory.
+"""Measures the cost of loading: training from the audio cache compared with `bench`, whose batches are in memory.
 
     cargo build --release
     python benches/compare/loading.py EXPERIMENT ... --data-dir DIR [--rounds N] [--steps N] [--set KEY=VALUE] [--tonotopy PROGRAM]
 
-Both train the same network, in turn, on two threads, batches of 32. What is compared is excerpts a second: the median of the
-lines that training logs, without the first tenth of its steps, in which tracks are read for the first time, and that of
-`bench`'s steps. A line is the mean of as many steps as `--log-every` says: of many, it holds whatever else the machine did
-meanwhile, which the median of single steps leaves out; of one, nothing of a batch that was made during another step. `bench`
-waits for every step's end, training does not.
+Both train the same network in alternation, with two threads and batches of 32. The results are excerpts per second: the
+median over the lines of the training log, without the first tenth of the steps (in which tracks are read for the first
+time), and the median over the steps of `bench`. A line is a mean over `--log-every` steps. With many steps, it includes
+disturbances by other processes, which the median over single steps excludes; with one step, it excludes the preparation of
+batches during other steps. `bench` waits for the end of every step; training does not.
 
-On a CPU a gradient is summed over the windows that it reaches, and how many those are depends on what a network learned: of
-music more than of noise. `--set training.optimizer.learning_rate=1e-12` leaves both at their beginning, so that nothing but
-loading, the log and what the processor's caches hold lies between the two.
+On a CPU, the cost of a gradient depends on how many windows are active, which depends on what the network has learned:
+more for music than for noise. `--set training.optimizer.learning_rate=1e-12` keeps the initial weights, so that only
+loading, logging and the CPU caches differ.
 """
 
 import argparse
@@ -31,9 +31,9 @@ def main():
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1_000)
-    parser.add_argument("--log-every", type=int, default=10, help="steps that training logs a line of")
+    parser.add_argument("--log-every", type=int, default=10, help="steps per line of the training log")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for both, as `train` takes it")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting for both, as for `train`")
     parser.add_argument("--tonotopy", default="target/release/tonotopy")
     arguments = parser.parse_args()
     environment = os.environ | {"RAYON_NUM_THREADS": str(THREADS)}
@@ -61,7 +61,7 @@ def main():
         waiting = statistics.median(line["waiting"] for line in lines)
         return statistics.median(line["excerpts_per_second"] for line in lines), waiting
 
-    print("| experiment | bench, excerpts/s | training, excerpts/s | training / bench | of a step spent waiting |")
+    print("| experiment | bench, excerpts/s | training, excerpts/s | training / bench | share of a step spent waiting |")
     print("|---|---|---|---|---|")
     for experiment in arguments.experiments:
         train(experiment)  # fills the cache

@@ -1,19 +1,19 @@
-"""Runs the reference beside a run of tonotopy from the same first weights, step by step.
+"""Compares the reference with a run of tonotopy from the same initial weights, step by step.
 
-Scores of whole trainings spread over seeds; here nothing is left to chance. Three comparisons:
+Scores of complete trainings vary between seeds; these comparisons are deterministic:
 
-- the loss of every step, which only agrees if excerpts, network, loss, gradients and optimizer do;
+- the loss of every step, which agrees only if excerpts, network, loss, gradients and optimizer agree;
 - the predictions of the test split by the run's best checkpoint, loaded into the reference;
 - the scores of those predictions by scikit-learn.
 
-The run must log every step. Its first weights come from a run of one step at a rate too small to move them:
+The run must log every step. Its initial weights come from a run of one step with a learning rate that is too small to change them:
 
     tonotopy train E.toml --runs first --set training.steps=1 --set training.optimizer.learning_rate=1e-30
     tonotopy train E.toml --runs steps --set training.steps=50 --set training.log_every=1
     tonotopy evaluate steps/NAME-s1
     python lockstep.py steps/NAME-s1 --first first/NAME-s1
 
-Exits with 1 if anything differs by more than it may.
+Exits with 1 if a difference exceeds its limit.
 """
 
 import argparse
@@ -32,16 +32,16 @@ from train_reference import fetch, make_optimizer, predict, read_training, updat
 
 
 def close(what, difference, limit):
-    """Prints a line; a difference of NaN is not close."""
+    """Prints whether a difference is within its limit; NaN is not."""
     fine = bool(difference <= limit)
-    print(f"{'ok' if fine else 'FAIL':4} {what}: {difference:.2e} (may be {limit:.0e})")
+    print(f"{'ok' if fine else 'FAIL':4} {what}: {difference:.2e} (limit {limit:.0e})")
     return fine
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--first", type=Path, required=True, help="run whose checkpoint holds the first weights")
+    parser.add_argument("--first", type=Path, required=True, help="run whose checkpoint has the initial weights")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     run = arguments.run
@@ -59,8 +59,8 @@ def main():
 
     model = Tagger(experiment["model"], len(tags), samples)
     load_checkpoint(model, arguments.first)
-    # Biases begin at 0, and the tiny step left a rest there. It must go: on digital silence its sign
-    # decides what a rectifier lets through.
+    # Biases start at 0, and the tiny step left a residue. Remove it: on digital silence its sign decides whether a
+    # rectifier is active.
     with torch.no_grad():
         for parameter in model.parameters():
             parameter[parameter.abs() < 1e-20] = 0.0
@@ -74,7 +74,7 @@ def main():
 
     ours, theirs = np.array(ours), np.array([theirs[step + 1] for step in range(len(ours))])
     relative = np.abs(ours - theirs) / theirs
-    # Rounding differs between the two and grows with every step; what differs by design does at once.
+    # Differences by rounding grow with every step; differences by design are visible at once.
     fine = close("loss of the first step, relative", relative[0], 1e-5)
     fine &= close("losses of the first ten steps, relative", relative[:10].max(), 1e-4)
     fine &= close(f"losses of all {len(ours)} steps, relative", relative.max(), 1e-2)

@@ -1,8 +1,8 @@
-"""scores.json of run folders against scikit-learn, on the same predictions and targets.
+"""Compares scores.json of runs with scikit-learn, for the same predictions and targets.
 
     python metrics_sklearn.py runs/*
 
-Prints the largest difference of any number in each file and the time that scikit-learn takes; exits with 1
+Prints the largest difference in each file and the time of scikit-learn; exits with 1
 if one differs by more than 1e-6 or is missing on one side only.
 """
 
@@ -53,7 +53,7 @@ def main():
         for tag in tags:
             pairs = ((ours["per_tag"].get(tag, {}).get(key), value) for key, value in theirs["per_tag"][tag].items())
             differences.extend(difference(a, b) for a, b in pairs)
-        # NumPy's maximum keeps NaN, and NaN is within no limit.
+        # The maximum of NumPy propagates NaN, which is never within the limit.
         largest = float(np.max(differences))
         within = largest <= LIMIT
         fine = fine and within

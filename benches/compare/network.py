@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from run_folder import settings
 
-# Added to a sum of squares before its root, as in models/front_end/strided.rs.
+# Added to a sum of squares before the square root, as in models/front_end/strided.rs.
 ROOT_FLOOR = 1e-12
 
 
@@ -76,7 +76,7 @@ class Strided(nn.Module):
 
 
 class Stage(nn.Module):
-    """Convolution over time, rectifier, max-pooling; `padding` frames fill the last pool."""
+    """Convolution over time, rectifier, max-pooling; `padding` frames complete the last pool."""
 
     def __init__(self, channels, config, padding):
         super().__init__()

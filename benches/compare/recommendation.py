@@ -1,10 +1,10 @@
-"""Scores random factors as recommendations, in NumPy, and prints the time and the scores.
+"""Computes recommendation metrics of random factors in NumPy, and prints the time and the scores.
 
-Run: python recommendation.py USERS ITEMS FACTORS   (the bench has 2000 50000 50)
+Run: python recommendation.py USERS ITEMS FACTORS   (the benchmark uses 2000 50000 50)
 
-What `tonotopy::metrics::recommendation` does, the way one writes it in NumPy: a block of users at a
-time, its scores by one matrix product, the best 500 by partial sorting, and AUC by counting the
-scores that each positive is below. Ties, which random factors do not have, are not looked after.
+Computes the same as the recommendation metrics of tonotopy, in NumPy: scores of a block of users as one matrix product,
+the best 500 by partial sorting, and AUC by counting the scores above each positive. Ties are not handled, since random
+factors have none.
 """
 
 import sys

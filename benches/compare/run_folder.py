@@ -1,4 +1,4 @@
-"""A run folder of tonotopy, read and written: what to train on, and what came out."""
+"""Reads and writes run directories of tonotopy: training data and results."""
 
 import csv
 import json
@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-# The cached audio, as src/audio/cache.rs lays it out.
+# The format of cached audio, see src/audio/cache.rs.
 MAGIC, VERSION, HEADER = b"TONOTOPY", 1, 128
 
 
 def settings(table, **defaults):
-    """A table's values over their defaults; what the reference does not know ends the program."""
+    """The values of a table and their defaults; unknown keys end the program."""
     unknown = table.keys() - defaults.keys()
     if unknown:
         raise SystemExit(f"the reference does not know {', '.join(sorted(unknown))} in {table}")
@@ -27,12 +27,12 @@ class Audio:
     def __init__(self, path, sample_rate):
         path = Path(path)
         if not path.is_file():
-            raise SystemExit(f"{path} is gone from the audio cache: `tonotopy scan` makes it again")
+            raise SystemExit(f"{path} is missing in the audio cache; create it again with `tonotopy scan`")
         with path.open("rb") as file:
             head = file.read(HEADER)
         version, rate = np.frombuffer(head, "<u4", 2, 8).tolist()
         if head[:8] != MAGIC or version != VERSION or rate != sample_rate:
-            raise SystemExit(f"{path} is no cached audio of version {VERSION} at {sample_rate} Hz")
+            raise SystemExit(f"{path} is not cached audio of version {VERSION} at {sample_rate} Hz")
         self.length = int(np.frombuffer(head, "<u8", 1, 16)[0])
         self.scale = np.frombuffer(head, "<f4", 1, 24)[0]
         self.samples = np.memmap(path, "<i2", "r", HEADER, (self.length,))
@@ -41,7 +41,7 @@ class Audio:
         return self.length
 
     def excerpt(self, start, samples):
-        """Mono samples in [-1, 1] as float32, with silence after the end of the track."""
+        """Mono float32 samples in [-1, 1], padded with silence after the end of the track."""
         result = np.zeros(samples, np.float32)
         piece = self.samples[start : start + samples]
         result[: len(piece)] = piece * self.scale
@@ -87,7 +87,7 @@ def read_splits(folder, sample_rate):
 
 
 def scores(predictions, targets, tags):
-    """The scores of predictions [track, tag] by scikit-learn, as scores.json has them."""
+    """The scores of predictions [track, tag], computed by scikit-learn, in the format of scores.json."""
     per_tag, scored = {}, []
     for i, tag in enumerate(tags):
         truth, positives = targets[:, i], int(targets[:, i].sum())
@@ -118,7 +118,7 @@ def write_predictions(path, ids, tags, values):
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *tags])
-        # The shortest digits that give the same float32 again.
+        # The shortest digits that round-trip as float32.
         digits = lambda x: np.format_float_positional(x, unique=True, trim="0")
         writer.writerows([id, *map(digits, row)] for id, row in zip(ids, values.astype(np.float32)))
 

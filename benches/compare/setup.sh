@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes .venv in the root of the repository (or $VENV) with what benches/compare needs.
+# Creates .venv in the root of the repository (or $VENV) with the packages that benches/compare needs.
 #
-# On Linux, the torch of PyPI brings CUDA libraries (gigabytes, see README.md) and does not start without
-# them, GPU or not. Where download.pytorch.org can be reached, the build for CPUs is enough:
+# On Linux, torch from PyPI needs CUDA libraries (gigabytes, see README.md) even without a GPU. If download.pytorch.org is
+# reachable, use the CPU build instead:
 #
 #     TORCH_INDEX=https://download.pytorch.org/whl/cpu benches/compare/setup.sh
 set -eu

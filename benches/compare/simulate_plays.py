@@ -1,4 +1,4 @@
-"""Simulated listening data: long-tailed users and items, and tastes that factors can find.
+"""Simulates listening data with long-tailed users and items, and tastes that factors can represent.
 
 A user has a number of songs (about log-normal) and a taste: three of `styles` styles, with shares.
 An item has a popularity (log-normal) and one style. A song is drawn by popularity within one of the
@@ -12,13 +12,13 @@ import numpy as np
 SIZES = {
     "1M": (40_000, 20_000, 1_000_000),
     "10M": (250_000, 100_000, 10_000_000),
-    # The Echo Nest Taste Profile's.
+    # The size of the Echo Nest Taste Profile.
     "taste": (1_019_318, 384_546, 48_373_586),
 }
 
 
 def simulate(users, items, interactions, seed=1, styles=200):
-    """CSR arrays (offsets u64, columns u32, plays f32) with exactly so many interactions."""
+    """CSR arrays (offsets u64, columns u32, plays f32) with exactly this number of interactions."""
     rng = np.random.default_rng(seed)
     popularity = rng.lognormal(0.0, 2.1, items)
     style_of = rng.integers(0, styles, items)
@@ -35,7 +35,7 @@ def simulate(users, items, interactions, seed=1, styles=200):
     quota = rng.multinomial(interactions, activity / activity.sum())
 
     columns, counts = [], []
-    # Users in groups of about a million interactions: sorting those is quick.
+    # Sort users in groups of about a million interactions, which is faster.
     for group in np.array_split(np.arange(users), max(1, interactions // 1_000_000)):
         wanted = quota[group].sum()
         pairs = np.empty(0, np.int64)
@@ -62,7 +62,7 @@ def simulate(users, items, interactions, seed=1, styles=200):
 
 
 def save(directory, offsets, columns, plays, items):
-    """As `factorize_csr` reads it."""
+    """Writes the format of `factorize_csr`."""
     directory.mkdir(parents=True, exist_ok=True)
     offsets.astype("<u8").tofile(directory / "offsets")
     columns.astype("<u4").tofile(directory / "columns")

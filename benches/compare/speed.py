@@ -1,12 +1,12 @@
-"""Our speed beside that of others, on this machine, in one run: training steps and predictions.
+"""Compares our speed with that of other programs on this machine: training steps and predictions.
 
     cargo build --release && cargo build --release --example speed_work --example kmeans_rows --example factorize_csr
-    python benches/compare/speed.py [ROW ...] [--rounds N] [--audio FOLDER] [--tonotopy PROGRAM] [--small]
+    python benches/compare/speed.py [ROW ...] [--rounds N] [--audio DIR] [--tonotopy PROGRAM] [--small]
 
-A row is measured in rounds; in each, ours and every peer do the same work in turn, on noise of the same shapes. What
-is printed is the median of the rounds' medians, and the ratio peer / ours. The peers' settings are those of ours:
-threads, batch, optimizer, dropout. A row that cannot be measured here says why, and the next one follows. --small does
-little of each, to see whether all that is needed is there; its figures mean nothing.
+A row is measured in rounds; in each round, ours and every peer do the same work in alternation, on noise of the same
+shapes. The median of the rounds' medians and the ratio peer / ours are printed. Peers use the same threads, batch size,
+optimizer and dropout. If a row cannot be measured, the reason is printed. --small measures very little, to check that
+everything runs; its figures are meaningless.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 NETWORKS = ["mel", "strided", "strided-pooled", "latentnet"]
 THREADS = 2
-# Rows of mixed precision: ours rounds the factors of convolutions, PyTorch's autocast those of dense layers too.
+# Mixed precision: ours rounds the operands of convolutions, PyTorch's autocast also those of dense layers.
 ROUNDED = "-bfloat16"
 OUTPUTS = 50
 
 
 def networks():
-    """The four networks in PyTorch, by name: module, samples of an excerpt, loss."""
+    """The four networks in PyTorch, by name: module, samples per excerpt, loss."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -37,7 +37,7 @@ def networks():
     from network import Mel, Stage, Tagger, he_uniform
 
     class Stft(Mel):
-        """The same bands by torch.stft, which is PyTorch's own way."""
+        """The same bands computed with torch.stft."""
 
         def forward(self, waveforms):
             c = self.config
@@ -48,7 +48,7 @@ def networks():
             return torch.log1p(c.compression * (self.filters @ power))
 
     class LatentNet(nn.Module):
-        """Four convolutions, pooled over all of time."""
+        """Four convolutions with global pooling over time."""
 
         def __init__(self, config, outputs):
             super().__init__()
@@ -88,7 +88,7 @@ def networks():
 
 
 class Torch:
-    """Steps of a network, eager or compiled."""
+    """Training steps of a network, eager or compiled."""
 
     def __init__(self, name, batch, inference, compiled, device="cpu", rounded=False):
         import torch
@@ -100,7 +100,7 @@ class Torch:
         self.model = model.to(device).train(not inference)
         self.apply = self.model
         if compiled:
-            # What was compiled for rows before counts against a limit, beyond which all is eager again and nothing says so.
+            # Earlier compilations count against a limit, beyond which torch silently falls back to eager mode.
             torch._dynamo.reset()
             torch._dynamo.config.fail_on_recompile_limit_hit = True
             self.apply = torch.compile(self.model)
@@ -147,7 +147,7 @@ class OnnxRuntime:
 
         model, samples, _ = networks()(name)
         if name in ("mel", "latentnet"):
-            # Without complex numbers, which the exporter does not know: a windowed Fourier basis as a convolution.
+            # The exporter does not support complex numbers: use a windowed Fourier basis as a convolution.
             model.front_end = with_basis(model.front_end, nn)
         x = torch.rand(batch, samples) - 0.5
         file = io.BytesIO()
@@ -167,7 +167,7 @@ class OnnxRuntime:
 
 
 def with_basis(mel, nn):
-    """The bands of `mel` with the Fourier transform as a convolution."""
+    """The bands of `mel`, with the Fourier transform as a convolution."""
     import numpy as np
     import torch
 
@@ -190,7 +190,7 @@ def with_basis(mel, nn):
 
 
 class Ours:
-    """`tonotopy bench`, a process a round."""
+    """Runs `tonotopy bench`, one process per round."""
 
     def __init__(self, program, name, batch, inference, device, rounded=False):
         self.command = [program, "-q", "bench", str(HERE / "networks" / f"{name}.toml"), "--json", "--device", device]
@@ -206,7 +206,7 @@ class Ours:
 
 
 class Timed:
-    """Anything that can be called, once a round."""
+    """Calls a function once per round."""
 
     def __init__(self, work):
         self.work = work
@@ -218,7 +218,7 @@ class Timed:
 
 
 class Work:
-    """A row of `speed_work`, which times itself."""
+    """Runs `speed_work`, which measures its own time."""
 
     def __init__(self, programs, *arguments):
         self.command = [str(programs / "examples" / "speed_work"), *map(str, arguments)]
@@ -231,7 +231,7 @@ class Work:
 
 
 def mel_row(programs, arguments):
-    """Log-mel spectrograms of ten hours at 22 050 Hz, 30 s at a time: n_fft 1024, hop 512, 128 bands."""
+    """Log-mel spectrograms of ten hours at 22 050 Hz, in pieces of 30 s: n_fft 1024, hop 512, 128 bands."""
     import librosa
     import numpy as np
     import torch
@@ -249,7 +249,7 @@ def mel_row(programs, arguments):
     found = {"ours": Work(programs, "mel", seconds), "librosa": Timed(by_librosa)}
     torch.set_num_threads(THREADS)
     try:
-        # Its last release (2.11) wants to see the CUDA that it was built with; nothing here uses either.
+        # Release 2.11 checks for the CUDA version that it was built with, which is not used here.
         built = torch.version.cuda
         torch.version.cuda = "13.0"
         import torchaudio
@@ -267,12 +267,12 @@ def mel_row(programs, arguments):
 
         found["torchaudio"] = Timed(by_torchaudio)
     except (ImportError, RuntimeError, OSError) as error:
-        print(f"mel: no torchaudio: {error}", file=sys.stderr)
+        print(f"mel: torchaudio is not available: {error}", file=sys.stderr)
     return found
 
 
 def decode_row(programs, arguments):
-    """A folder of mp3, ogg and flac (stereo, 44.1 kHz, made of FOLDER's files) to 16 kHz mono."""
+    """Decodes MP3, Ogg and FLAC (stereo, 44.1 kHz, converted from the files of --audio) to 16 kHz mono."""
     import shutil
     import tempfile
     from concurrent.futures import ThreadPoolExecutor
@@ -280,12 +280,12 @@ def decode_row(programs, arguments):
     import librosa
 
     if arguments.audio is None or not shutil.which("ffmpeg"):
-        raise RuntimeError("name a folder of music with --audio, and have ffmpeg in the PATH")
+        raise RuntimeError("name a directory of music with --audio, and install ffmpeg")
     place = Path(tempfile.mkdtemp())
     endings = {".mp3", ".ogg", ".flac", ".wav", ".opus", ".m4a"}
     sources = sorted(p for p in arguments.audio.rglob("*") if p.suffix in endings)[: 3 if arguments.small else 60]
     if not sources:
-        raise RuntimeError(f"there is no music in {arguments.audio}")
+        raise RuntimeError(f"{arguments.audio} contains no music")
     for ending in ("mp3", "ogg", "flac"):
         (place / "in" / ending).mkdir(parents=True)
     for number, source in enumerate(sources):
@@ -318,7 +318,7 @@ def decode_row(programs, arguments):
 
 
 def metrics_row(programs, arguments):
-    """Macro ROC-AUC and average precision of 25 863 tracks and 188 tags."""
+    """Macro ROC-AUC and average precision for 25 863 tracks and 188 tags."""
     import numpy as np
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -334,7 +334,7 @@ def metrics_row(programs, arguments):
 
 
 def tsne_row(programs, arguments):
-    """A map of 20 000 points of 50 numbers in twenty groups, 750 steps."""
+    """A t-SNE map of 20 000 points in 50 dimensions and 20 clusters, 750 steps."""
     import tempfile
 
     import numpy as np
@@ -358,7 +358,7 @@ def tsne_row(programs, arguments):
 
 
 def kmeans_lines(programs, arguments):
-    """Spherical K-means of a million rows of 100 numbers, 1000 means, 20 updates."""
+    """Spherical K-means of a million rows in 100 dimensions, 1000 means, 20 updates."""
     sizes = ["--rows", 10_000, "--means", 20] if arguments.small else ["--rows", 1_000_000, "--means", 1_000]
     settings = [*sizes, "--columns", 100, "--repeats", min(3, arguments.rounds), "--threads", THREADS]
     for found in script("kmeans_faiss.py", programs / "examples" / "kmeans_rows", settings):
@@ -367,7 +367,7 @@ def kmeans_lines(programs, arguments):
 
 
 def wmf_lines(programs, arguments):
-    """A sweep of weighted matrix factorisation by conjugate gradients: a million interactions."""
+    """A sweep of weighted matrix factorization with conjugate gradients, a million interactions."""
     few = ["--factors", 50, "--sweeps", 1] if arguments.small else ["--factors", 50, 400, "--sweeps", 5]
     settings = ["--sizes", "1M", *few, "--repeats", min(3, arguments.rounds), "--solver", "cg"]
     for found in script("factorize_implicit.py", programs / "examples" / "factorize_csr", settings):
@@ -376,16 +376,16 @@ def wmf_lines(programs, arguments):
 
 
 def script(name, program, settings):
-    """The lines of a comparison that stands by itself."""
+    """Runs another comparison script and returns its lines."""
     command = [sys.executable, HERE / name, "--program", program, *settings]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, text=True)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0:
-        # What it found still counts, and what is wrong with it stands above.
+        # Its results are still used; its error is shown above.
         print(f"{name}: exit {done.returncode}", file=sys.stderr)
         if not found:
-            raise RuntimeError(f"{name} failed; its message stands on stderr")
+            raise RuntimeError(f"{name} failed; see stderr")
     return found
 
 
@@ -403,7 +403,7 @@ def measure(runners, rounds, steps):
 
 
 def peers(name, batch, inference, device, rounded):
-    """The peers that can be had here; of others it is said why not."""
+    """The peers that are available; prints why others are not."""
     found = {}
     kind = "cuda" if device != "cpu" else "cpu"
     makers = {
@@ -416,9 +416,9 @@ def peers(name, batch, inference, device, rounded):
         try:
             found[peer] = make()
             found[peer].round(3)
-        except Exception as error:  # a peer that is missing or fails is one fact of the table
+        except Exception as error:  # a missing or failing peer does not stop the comparison
             found.pop(peer, None)
-            print(f"{name}: no {peer}: {type(error).__name__}: {str(error).splitlines()[0][:150]}", file=sys.stderr)
+            print(f"{name}: {peer} is not available: {type(error).__name__}: {str(error).splitlines()[0][:150]}", file=sys.stderr)
     return found
 
 
@@ -428,14 +428,14 @@ def main():
     rows += [*OTHERS, *SCRIPTS]
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}; all by default")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", default="cpu", help="ours: cpu or wgpu; the peers' is then CUDA")
-    parser.add_argument("--audio", type=Path, help="a folder of music, for the row decode")
-    parser.add_argument("--small", action="store_true", help="little of each: only to see whether it runs")
+    parser.add_argument("--device", default="cpu", help="our device: cpu or wgpu; with wgpu, peers use CUDA")
+    parser.add_argument("--audio", type=Path, help="directory of music, for the row decode")
+    parser.add_argument("--small", action="store_true", help="measure very little, to check that everything runs")
     parser.add_argument("--tonotopy", default=str(HERE / "../../target/release/tonotopy"))
     arguments = parser.parse_args()
     arguments.rounds = 1 if arguments.small else arguments.rounds
     if unknown := set(arguments.rows) - set(rows):
-        parser.error(f"there is no row {', '.join(sorted(unknown))}: name some of {', '.join(rows)}")
+        parser.error(f"unknown row {', '.join(sorted(unknown))}; choose from {', '.join(rows)}")
     version = subprocess.run([arguments.tonotopy, "--version"], check=True, capture_output=True, text=True).stdout
     print(f"{version.strip()}; {processor()}, {THREADS} threads; {versions()}\n")
     print("| row | ours, ms | peers, ms | peer / ours, the best peer |\n|---|---|---|---|")
@@ -443,7 +443,7 @@ def main():
     for row in arguments.rows or rows:
         try:
             ratios |= measured(row, arguments)
-        except Exception as error:  # a row that cannot be measured is a fact of the table too
+        except Exception as error:  # report rows that cannot be measured in the table
             why = str(error).splitlines() or [""]
             print(f"| {row} | not measured: {type(error).__name__}: {why[0][:200]} | | |", flush=True)
             failed.append(row)
@@ -487,7 +487,7 @@ def measured(row, arguments):
     runners = {"ours": Ours(arguments.tonotopy, name, batch, inference, arguments.device, rounded)}
     slow = runners["ours"].round(3)
     runners |= peers(name, batch, inference, arguments.device, rounded)
-    # Some seconds of each, so that what is short is as warm as what is long.
+    # At least some seconds each, so that short work is warmed up like long work.
     steps = 3 if arguments.small else max(3, min(5000, int(1500 / slow)))
     tell(row, measure(runners, arguments.rounds, steps), 2)
     return ratios

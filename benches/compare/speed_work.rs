@@ -1,6 +1,6 @@
-//! Our half of those rows of `speed.py` that are no verb; says, in JSON, how long each took.
+//! Measurements for `speed.py` that no verb offers; prints the time as JSON.
 //!
-//! - `speed_work mel SECONDS`: log-mel spectrograms of noise at 22 050 Hz, 30 s at a time
+//! - `speed_work mel SECONDS`: log-mel spectrograms of noise at 22 050 Hz, in pieces of 30 s
 //! - `speed_work metrics TRACKS TAGS`: macro ROC-AUC and average precision of random predictions
 //! - `speed_work tsne FILE ROWS`: a map of the rows (little-endian f32 without a header)
 
@@ -32,7 +32,7 @@ fn main() -> Result<(), Failure> {
     }
 }
 
-/// Uniform numbers in `[0, 1)`.
+/// Uniform values in `[0, 1)`.
 fn noise(count: usize) -> Vec<f32> {
     (0..count as u64)
         .map(|i| (philox([1, 97], [i, 0, 0, 0])[0] >> 40) as f32 / (1u64 << 24) as f32)
@@ -91,7 +91,7 @@ fn map(file: &str, rows: usize) -> Result<(), Failure> {
         values.map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
     let points = Matrix::new(rows, values.len() / rows.max(1), values)?;
     let begin = Instant::now();
-    // As many steps as the peer makes.
+    // The same number of steps as the peer.
     let found = tsne(&points, &TsneConfig::default(), |_| ())?;
     println!(
         "{{\"seconds\": {}, \"kl_divergence\": {}}}",

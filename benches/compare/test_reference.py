@@ -1,4 +1,4 @@
-"""Tests of the reference itself: python -m unittest, in this folder."""
+"""Tests of the reference: run `python -m unittest` in this directory."""
 
 import math
 import tempfile
@@ -24,7 +24,7 @@ class Excerpts(unittest.TestCase):
         words = lambda number, count: [number >> 64 * i & 2**64 - 1 for i in range(count)]
         for key in (0, 1, 12345 + (678 << 64), 2**128 - 1):
             for counter in (0, 1, 2**64, 5 + (7 << 64) + (11 << 128) + (13 << 192), 2**256 - 1):
-                # NumPy adds one before its first block.
+                # NumPy increments the counter before the first block.
                 expected = np.random.Philox(key=key, counter=(counter - 1) % 2**256).random_raw(4)
                 found = philox(words(key, 2), words(counter, 4))
                 self.assertEqual([int(x) for x in found], [int(x) for x in expected])

@@ -1,4 +1,4 @@
-"""Trains in PyTorch what a run of tonotopy trained: same network, tracks, excerpts and settings.
+"""Repeats the training of a tonotopy run in PyTorch, with the same network, tracks, excerpts and settings.
 
     python train_reference.py runs/rendered-random-mel-s1 --seed 2 --out reference/rendered-random-mel-s2
 
@@ -26,11 +26,11 @@ from network import Tagger
 from run_folder import read_experiment, read_splits, read_tags, scores, settings
 from run_folder import write_predictions, write_scores
 
-ROWS = 32  # excerpts that go through the network at once in evaluation
+ROWS = 32  # excerpts per batch in evaluation
 
 
 def read_training(table):
-    """[training] of a resolved experiment; the values that only say how fast or how often are free."""
+    """[training] of a resolved experiment; keys that only affect speed or logging are ignored."""
     training = settings(
         table,
         excerpt_seconds=None, batch_size=None, loss=None, optimizer=None, schedule=None, warmup_steps=None,
@@ -57,7 +57,7 @@ def make_optimizer(table, parameters):
 
 
 def rate_factor(schedule, step, steps, warmup_steps):
-    """What the learning rate is multiplied by at `step` (from 0) of `steps`."""
+    """The factor of the learning rate at `step` (from 0) of `steps`."""
     half_cosine = lambda a, b, at: b + (a - b) * 0.5 * (1 + math.cos(math.pi * min(max(at, 0), 1)))
     warmup = (step + 1) / warmup_steps if step < warmup_steps else 1.0
     share = max(step - warmup_steps, 0) / max(steps - warmup_steps - 1, 1)
@@ -105,7 +105,7 @@ def predict(model, split, samples):
 
 
 def update(model, optimizer, training, step, waveforms, targets):
-    """Takes one step (counted from 0); returns the loss before it."""
+    """Performs one step (counted from 0); returns the loss before it."""
     loss = F.binary_cross_entropy_with_logits(model(waveforms), targets)
     optimizer.zero_grad()
     loss.backward()
@@ -118,7 +118,7 @@ def update(model, optimizer, training, step, waveforms, targets):
 
 
 class Log:
-    """metrics.jsonl of a run folder."""
+    """Writes metrics.jsonl of a run."""
 
     def __init__(self, path):
         self.file = path.open("w", encoding="utf-8")
@@ -128,7 +128,7 @@ class Log:
 
 
 def train(model, splits, training, seed, samples, tags, log):
-    """Leaves the model as it was at its best validation; returns that validation's step."""
+    """Trains the model and restores its best validation; returns the step of that validation."""
     train_split, valid = splits["train"], splits["valid"]
     lengths = [len(audio) for audio in train_split.audio]
     sampler = ExcerptSampler(seed, training.batch_size, samples, lengths)
@@ -157,7 +157,7 @@ def train(model, splits, training, seed, samples, tags, log):
             metrics = {"loss": valid_loss} | {k: values[k] for k in ("pr_auc_macro", "roc_auc_macro")}
             value = metrics[training.metric]
             if value is None:
-                raise SystemExit(f"{training.metric} is not defined on the valid split")
+                raise SystemExit(f"{training.metric} is undefined on the valid split")
             if best is None or (value > best if larger_is_better else value < best):
                 best, best_step, since_best = value, done, 0
                 best_weights = copy.deepcopy(model.state_dict())
@@ -176,10 +176,10 @@ def train(model, splits, training, seed, samples, tags, log):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run of tonotopy")
-    parser.add_argument("--seed", type=int, help="instead of the run's own")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch (default 2)")
+    parser.add_argument("run", type=Path, help="run of tonotopy")
+    parser.add_argument("--seed", type=int, help="random seed (default: the run's)")
+    parser.add_argument("--out", type=Path, required=True, help="directory to create")
+    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch (default 2)")
     arguments = parser.parse_args()
     run, out = arguments.run, arguments.out
 
@@ -197,7 +197,7 @@ def main():
     for name in ("manifest.csv", "tags.txt"):
         shutil.copyfile(run / name, out / name)
     text = (run / "experiment.toml").read_text(encoding="utf-8")
-    # Both print TOML tables after the top-level keys, so the first line that sets a seed is the seed.
+    # TOML tables follow the top-level keys, so the first line that sets a seed is the seed of the run.
     text = re.sub(r"(?m)^seed = \d+$", f"seed = {seed}", text, count=1)
     (out / "experiment.toml").write_text(text, encoding="utf-8")
     environment = {

@@ -192,26 +192,22 @@ fn of_dataset(
     by: VectorKind,
     dataset: &DatasetConfig,
 ) -> Result<Embedded> {
-    let mut models = ensemble.models().iter();
-    let (Some(first), rest) = (models.next(), models) else {
-        return Err(Error::Data("no model was found".into()));
-    };
-    let mut whole = by_model(context, first, by, dataset)?;
-    for model in rest {
-        let (ids, vectors, left_out) = by_model(context, model, by, dataset)?;
-        if ids != whole.0 {
-            return Err(Error::Data(format!(
-                "{} cannot use the same tracks as {}; use one model at a time",
-                model.card().name,
-                first.card().name
-            )));
-        }
-        let rows = (0..ids.len()).flat_map(|row| [whole.1.row(row), vectors.row(row)].concat());
-        let width = whole.1.columns() + vectors.columns();
-        let joined = Matrix::new(ids.len(), width, rows.collect())?;
-        whole = (ids, joined, left_out);
+    let all = ensemble.models().iter().map(|model| by_model(context, model, by, dataset));
+    let all: Vec<Embedded> = all.collect::<Result<_>>()?;
+    let (ids, left_out) = (all[0].0.clone(), all[0].2);
+    if let Some(other) = all.iter().position(|(other, ..)| *other != ids) {
+        let name = |at: usize| &ensemble.models()[at].card().name;
+        return Err(Error::Data(format!(
+            "{} cannot use the same tracks as {}; use one model at a time",
+            name(other),
+            name(0)
+        )));
     }
-    Ok(whole)
+    let width = all.iter().map(|(_, vectors, _)| vectors.columns()).sum();
+    let values =
+        (0..ids.len()).flat_map(|row| all.iter().flat_map(move |(_, vectors, _)| vectors.row(row)));
+    let vectors = Matrix::new(ids.len(), width, values.copied().collect())?;
+    Ok((ids, vectors, left_out))
 }
 
 fn by_model(

@@ -7,29 +7,34 @@ use crate::error::{Error, Result};
 use crate::inference::model_file::Card;
 use crate::io::files::{create_folder, create_folder_atomic, write_together};
 
+/// Name and contents of files in `web/`.
+macro_rules! files {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("web/", $name)))),*] };
+}
+
 /// The files of the page.
-const FILES: &[(&str, &str)] = &[
-    ("audio.js", include_str!("web/audio.js")),
-    ("card.js", include_str!("web/card.js")),
-    ("colour.js", include_str!("web/colour.js")),
-    ("excerpts.js", include_str!("web/excerpts.js")),
-    ("index.html", include_str!("web/index.html")),
-    ("live.js", include_str!("web/live.js")),
-    ("microphone.js", include_str!("web/microphone.js")),
-    ("model.js", include_str!("web/model.js")),
-    ("native_rate.js", include_str!("web/native_rate.js")),
-    ("numbers.js", include_str!("web/numbers.js")),
-    ("page.css", include_str!("web/page.css")),
-    ("page.js", include_str!("web/page.js")),
-    ("player.js", include_str!("web/player.js")),
-    ("recorder.js", include_str!("web/recorder.js")),
-    ("rows.js", include_str!("web/rows.js")),
-    ("screen.js", include_str!("web/screen.js")),
-    ("spectrogram.js", include_str!("web/spectrogram.js")),
-    ("taggram.js", include_str!("web/taggram.js")),
-    ("theme.js", include_str!("web/theme.js")),
-    ("trouble.js", include_str!("web/trouble.js")),
-    ("worker.js", include_str!("web/worker.js")),
+const FILES: &[(&str, &str)] = files![
+    "audio.js",
+    "card.js",
+    "colour.js",
+    "excerpts.js",
+    "index.html",
+    "live.js",
+    "microphone.js",
+    "model.js",
+    "native_rate.js",
+    "numbers.js",
+    "page.css",
+    "page.js",
+    "player.js",
+    "recorder.js",
+    "rows.js",
+    "screen.js",
+    "spectrogram.js",
+    "taggram.js",
+    "theme.js",
+    "trouble.js",
+    "worker.js",
 ];
 
 /// Version of onnxruntime-web that the page was tested with.

@@ -58,7 +58,7 @@ fn stored_factors_are_restored_bit_for_bit_and_other_data_is_refused() {
     let mut other = stored();
     other.users.ids[7] = "another user".into();
     let error = LatentFactors::restore(&plays, tracks, other, &config()).unwrap_err();
-    assert!(error.to_string().contains("the listeners are no longer"), "{error}");
+    assert!(error.to_string().contains("the users are no longer"), "{error}");
 }
 
 /// The factors of another program can be in another order, and contain other ids or lack some.
