@@ -23,7 +23,9 @@ use crate::unsupervised::moments::Moments;
 use crate::{Example, Model, ModelConfig, ModelError, Network, NetworkConfig, TaggerConfig};
 
 /// The layer of the source network whose features are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceLayer {
     /// The last hidden layer.

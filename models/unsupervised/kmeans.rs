@@ -45,7 +45,9 @@ pub struct KMeansConfig {
 }
 
 /// The weight of a row in a spherical mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum RowWeight {
     /// Equal weights, which maximises the mean product.
