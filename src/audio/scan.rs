@@ -186,7 +186,7 @@ pub fn scan(
     }
     if let Some((id, problem)) = report.rebuilt.first() {
         tracing::warn!(
-            "damaged entries of the audio cache were replaced: {}, the first that of {id} ({problem})",
+            "{} damaged entries of the audio cache were replaced; the first is that of {id}: {problem}",
             report.rebuilt.len()
         );
     }
