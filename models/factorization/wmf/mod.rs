@@ -26,6 +26,10 @@
 mod rows;
 mod side;
 #[cfg(test)]
+#[allow(dead_code)]
+#[path = "/tmp/w/side_old2.rs"]
+mod side_old;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

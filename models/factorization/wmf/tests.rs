@@ -456,3 +456,76 @@ fn fewer_played_items_than_factors_are_solved() {
         }
     }
 }
+
+#[test]
+#[ignore]
+fn wmf_speed() {
+    let (users, items) = (200_000, 60_000);
+    let mut offsets = vec![0];
+    let (mut columns, mut values) = (Vec::new(), Vec::new());
+    for user in 0..users {
+        let words = philox([7, 7], [user as u64, 0, 0, 0]);
+        let count = 4 + (words[0] % 64) as usize;
+        let mut row: Vec<u32> = (0..count)
+            .map(|k| {
+                let w = philox([8, 8], [user as u64, k as u64, 0, 0]);
+                let u = (w[0] >> 11) as f64 / (1_u64 << 53) as f64;
+                ((u * u) * items as f64) as u32
+            })
+            .collect();
+        row.sort_unstable();
+        row.dedup();
+        for item in row {
+            columns.push(item);
+            values.push((1 + words[1] % 40) as f32);
+        }
+        offsets.push(columns.len());
+    }
+    let plays = Csr::new(offsets, columns, values, items).unwrap();
+    for (factors, solver) in [
+        (50, Solver::Cholesky),
+        (50, Solver::Cg),
+        (128, Solver::Cholesky),
+        (128, Solver::Cg),
+        (400, Solver::Cg),
+    ] {
+        let config = WmfConfig { factors, solver, ..Default::default() };
+        let mut wmf = Wmf::new(&config, &plays).unwrap();
+        wmf.run_sweep(&|_| {}).unwrap();
+        let time = |f: &mut dyn FnMut()| {
+            (0..5)
+                .map(|_| {
+                    let t = std::time::Instant::now();
+                    f();
+                    t.elapsed().as_secs_f64()
+                })
+                .fold(f64::INFINITY, f64::min)
+        };
+        let factor = wmf.factors().clone();
+        let (mut new, mut old) = (0.0, 0.0);
+        for side in [&factor.users, &factor.items] {
+            let mut memory = Vec::new();
+            new += time(&mut || {
+                memory = FixedSide::new(&config, wmf.width, side, std::mem::take(&mut memory))
+                    .unwrap()
+                    .rows
+            });
+            old += time(&mut || {
+                memory = super::side_old::Side::new(
+                    &config,
+                    wmf.width,
+                    side,
+                    std::mem::take(&mut memory),
+                )
+                .unwrap()
+                .into_memory()
+            });
+        }
+        let sweep = time(&mut || {
+            wmf.run_sweep(&|_| {}).unwrap();
+        });
+        println!(
+            "WMF {factors} {solver}: sweep {sweep:.3} s; both sides new {new:.3}, old {old:.3}"
+        );
+    }
+}
