@@ -26,10 +26,6 @@
 mod rows;
 mod side;
 #[cfg(test)]
-#[allow(dead_code)]
-#[path = "/tmp/w/side_old2.rs"]
-mod side_old;
-#[cfg(test)]
 mod tests;
 
 use std::fmt;

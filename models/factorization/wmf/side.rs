@@ -130,20 +130,20 @@ impl FixedSide {
 fn gram(factors: &[f32], columns: usize, bias: bool) -> Mat<f64> {
     let wide = columns + usize::from(bias);
     let part = (factors.len() / columns).div_ceil(PARTS).max(1) * columns;
-    let value = |row: &[f32], j: usize| match (bias, j + 1) {
-        (true, next) if next == columns => 1.0,
-        (true, next) if next > columns => f64::from(row[columns - 1]),
-        _ => f64::from(row[j]),
-    };
     let parts: Vec<Mat<f64>> = factors
         .par_chunks(part)
         .map(|part| {
             let mut gram = Mat::zeros(wide, wide);
             for some in part.chunks(ROWS_PER_PRODUCT * columns) {
-                let rows: Vec<f64> = some
-                    .chunks(columns)
-                    .flat_map(|row| (0..wide).map(move |j| value(row, j)))
-                    .collect();
+                let mut rows = Vec::with_capacity(some.len() / columns * wide);
+                for row in some.chunks(columns) {
+                    rows.extend(row.iter().copied().map(f64::from));
+                    if bias {
+                        let last = rows.len() - 1;
+                        let own = std::mem::replace(&mut rows[last], 1.0);
+                        rows.push(own);
+                    }
+                }
                 let rows = MatRef::from_row_major_slice(&rows, some.len() / columns, wide);
                 add_gram(&mut gram, rows, 1.0);
             }
