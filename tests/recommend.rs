@@ -1,6 +1,5 @@
 //! Recommendation and similarity, from runs and from directories of factors.
 
-use serde_json::Value;
 use tonotopy::listening::factors::{self, FactorTable, FactorTables};
 
 use crate::support::{MEL, Workplace, json, small, wav};

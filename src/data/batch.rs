@@ -59,17 +59,17 @@ impl Batch {
     pub fn to_device(self, device: &Device) -> (Tensor<2>, Tensor<2>) {
         let outputs = self.targets.len() / self.rows;
         let targets = TensorData::new(self.targets, [self.rows, outputs]);
-        (self.inputs.to_device(self.rows, device), Tensor::from_data(targets, device))
+        (self.inputs.into_tensor(self.rows, device), Tensor::from_data(targets, device))
     }
 
     /// Uploads the inputs only, `[row, sample]`.
     pub fn inputs_to_device(self, device: &Device) -> Tensor<2> {
-        self.inputs.to_device(self.rows, device)
+        self.inputs.into_tensor(self.rows, device)
     }
 }
 
 impl BatchInputs {
-    fn to_device(self, rows: usize, device: &Device) -> Tensor<2> {
+    fn into_tensor(self, rows: usize, device: &Device) -> Tensor<2> {
         match self {
             Self::Float32(values) => {
                 let width = values.len() / rows;

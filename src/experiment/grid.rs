@@ -104,7 +104,7 @@ impl Grid {
         let mut rows = BTreeMap::new();
         for choices in &combinations {
             let name = self.name_of(base, choices)?;
-            if self.exclude.iter().fold(false, |out, pattern| matches(pattern, &name) || out) {
+            if self.exclude.iter().any(|pattern| matches(pattern, &name)) {
                 continue;
             }
             let mut table = base.clone();

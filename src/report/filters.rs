@@ -94,11 +94,6 @@ impl FilterBank {
         self.order.len()
     }
 
-    /// Always `false`: a bank has at least one filter.
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
     /// The filters.
     pub fn filters(&self) -> &Filters {
         &self.filters
