@@ -104,7 +104,8 @@ impl Grid {
         let mut rows = BTreeMap::new();
         for choices in &combinations {
             let name = self.name_of(base, choices)?;
-            if self.exclude.iter().any(|pattern| matches(pattern, &name)) {
+            // Not `any`: every pattern that matches counts as used.
+            if self.exclude.iter().filter(|pattern| matches(pattern, &name)).count() > 0 {
                 continue;
             }
             let mut table = base.clone();
