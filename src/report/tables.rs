@@ -200,7 +200,8 @@ impl Table {
             .chain(self.rows.iter().map(cells))
             .map(|row: Vec<String>| row.iter().map(|text| printable(text)).collect())
             .collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width =
+            |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         let mut text = String::new();
         for row in &rows {

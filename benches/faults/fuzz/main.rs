@@ -1,10 +1,10 @@
-//! Fuzzes the parser of `tests/parsers.rs` that `TONOTOPY_PARSER` names. The main function is that of libFuzzer.
+//! Fuzzes the parser of `tests/hostile/parsers.rs` that `TONOTOPY_PARSER` names. The main function is that of libFuzzer.
 #![no_main]
 
 use std::ffi::{c_char, c_int};
 use std::sync::OnceLock;
 
-#[path = "../../../tests/parsers.rs"]
+#[path = "../../../tests/hostile/parsers.rs"]
 mod parsers;
 
 fn parser() -> parsers::Parser {

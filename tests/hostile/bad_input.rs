@@ -80,7 +80,7 @@ fn broken_audio_is_quarantined_and_training_continues() {
     place.write("music/text.mp3", "this is a shopping list, not music\n".repeat(100));
     let whole = wav(3.0, 16_000);
     place.write("music/cut.wav", &whole[..whole.len() / 3]);
-    let mp3 = include_bytes!("../src/audio/fixtures/stereo-44k.mp3");
+    let mp3 = include_bytes!("../../src/audio/fixtures/stereo-44k.mp3");
     place.write("music/cut.mp3", &mp3[..mp3.len() / 2]);
     let mut mute = whole.clone();
     mute[44..].fill(0);

@@ -1,6 +1,6 @@
 //! The parsers of all kinds of files, for arbitrary bytes.
 //!
-//! `hostile_files.rs` runs them on `corpus/`; `benches/faults/fuzz` searches for further inputs.
+//! `files.rs` runs them on `corpus/`; `benches/faults/fuzz` searches for further inputs.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};

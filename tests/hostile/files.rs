@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use crate::parsers::PARSERS;
+use crate::hostile::parsers::PARSERS;
 use crate::support::Random;
 
 /// A damaged copy: cut off, with a range removed or repeated, with an inserted word, or with flipped bits.
