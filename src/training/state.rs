@@ -1,7 +1,7 @@
 //! The state of the training loop, saved with every checkpoint.
 
 use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What the training loop needs to resume, besides model and optimizer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct LoopState {
     /// Validations since then.
     pub since_best: u32,
     /// Sum and number of the losses since the last line of the log.
-    #[serde(deserialize_with = "number_or_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "number_or_text")]
     pub loss_sum: f64,
     /// See `loss_sum`.
     pub loss_count: u64,
@@ -29,11 +29,16 @@ pub struct Best {
     /// Steps done when it was measured.
     pub step: u64,
     /// Of the metric by which checkpoints are judged.
-    #[serde(deserialize_with = "number_or_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "number_or_text")]
     pub value: f64,
 }
 
-/// A finite number, which earlier versions wrote as text.
+/// Writes a number as text: serde_json may read numbers one unit in the last place off.
+fn as_text<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.to_string())
+}
+
+/// Reads a finite number, as text or, from earlier versions, as a number.
 fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn every_number_is_read_back_to_the_last_bit() {
-        // serde_json without `float_roundtrip` reads the first as its neighbour.
+        // As a JSON number, the first would be read as its neighbour.
         let mut numbers = vec![1.493_386_243_386_243_5, -0.0, f64::MAX, f64::MIN_POSITIVE, 5e-324];
         let mut bits = 1u64;
         for _ in 0..10_000 {

@@ -9,10 +9,7 @@
 //! | length | the message |
 //! | 4 | masked CRC-32C of the message |
 //!
-//! The first record names the version of the format. Only the fields that scalars need are written:
-//! `Event { 1: double wall_time, 2: int64 step, 3: string file_version, 5: Summary summary,
-//! 7: SessionLog session_log }`, `Summary { 1: repeated Value { 1: string tag, 2: float
-//! simple_value } }`, `SessionLog { 1: enum status }`.
+//! The first record names the version of the format. Only the fields that scalars need are written.
 //!
 //! # References
 //! `event.proto` and `summary.proto` of TensorFlow; "TFRecord and tf.train.Example" of its guide.
@@ -21,6 +18,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use prost::Message as _;
 
 /// How much is lost at most if the program is killed.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
@@ -154,82 +153,57 @@ fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+struct Event {
+    #[prost(double, tag = "1")]
+    wall_time: f64,
+    #[prost(int64, tag = "2")]
+    step: i64,
+    #[prost(string, optional, tag = "3")]
+    file_version: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+    #[prost(message, optional, tag = "7")]
+    session_log: Option<SessionLog>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Value>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Value {
+    #[prost(string, tag = "1")]
+    tag: String,
+    /// Optional, because a value of 0 must be written too.
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SessionLog {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
 fn version_event(wall_time: f64) -> Vec<u8> {
-    let mut event = Message::at(wall_time, 0);
-    event.bytes(3, b"brain.Event:2");
-    event.0
+    let file_version = Some("brain.Event:2".into());
+    Event { wall_time, file_version, ..Event::default() }.encode_to_vec()
 }
 
 /// A session that starts at `step`.
 fn start_event(wall_time: f64, step: i64) -> Vec<u8> {
-    const START: u64 = 1;
-    let mut log = Message::default();
-    log.varint(1, START);
-    let mut event = Message::at(wall_time, step);
-    event.bytes(7, &log.0);
-    event.0
+    const START: i32 = 1;
+    let session_log = Some(SessionLog { status: START });
+    Event { wall_time, step, session_log, ..Event::default() }.encode_to_vec()
 }
 
-fn scalar_event(wall_time: f64, step: i64, tag: &str, simple_value: f32) -> Vec<u8> {
-    let mut value = Message::default();
-    value.bytes(1, tag.as_bytes());
-    value.fixed32(2, simple_value);
-    let mut summary = Message::default();
-    summary.bytes(1, &value.0);
-    let mut event = Message::at(wall_time, step);
-    event.bytes(5, &summary.0);
-    event.0
-}
-
-/// A protocol-buffer message: fields of a key (number and wire type) and a value.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    /// An event with its time and step.
-    fn at(wall_time: f64, step: i64) -> Self {
-        let mut event = Self::default();
-        event.fixed64(1, wall_time);
-        // The encoding omits the default, 0.
-        if step != 0 {
-            event.varint(2, step as u64);
-        }
-        event
-    }
-
-    fn key(&mut self, number: u64, wire_type: u64) {
-        self.raw_varint(number << 3 | wire_type);
-    }
-
-    fn varint(&mut self, number: u64, value: u64) {
-        self.key(number, 0);
-        self.raw_varint(value);
-    }
-
-    fn fixed64(&mut self, number: u64, value: f64) {
-        self.key(number, 1);
-        self.0.extend(value.to_le_bytes());
-    }
-
-    fn bytes(&mut self, number: u64, value: &[u8]) {
-        self.key(number, 2);
-        self.raw_varint(value.len() as u64);
-        self.0.extend(value);
-    }
-
-    fn fixed32(&mut self, number: u64, value: f32) {
-        self.key(number, 5);
-        self.0.extend(value.to_le_bytes());
-    }
-
-    /// A varint: seven bits per byte, lowest first; the top bit marks that more follow.
-    fn raw_varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
+fn scalar_event(wall_time: f64, step: i64, tag: &str, value: f32) -> Vec<u8> {
+    let value = vec![Value { tag: tag.into(), simple_value: Some(value) }];
+    let summary = Some(Summary { value });
+    Event { wall_time, step, summary, ..Event::default() }.encode_to_vec()
 }
 
 #[cfg(test)]

@@ -202,9 +202,17 @@ fn audioset(bytes: &[u8]) {
 fn card(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let Ok(card) = Card::parse(&text, Path::new("card")) else { return };
-    let again =
-        Card::parse(&card.to_json(), Path::new("card")).expect("what was written can be read");
-    assert_eq!(again, card, "what was read is written as it was");
+    let mut again =
+        Card::parse(&card.to_json(), Path::new("card")).expect("written data can be read");
+    // serde_json may read a number that differs in the last bit.
+    if let (Some(again), Some(card)) = (&mut again.scores, &card.scores) {
+        assert_eq!(again.values.len(), card.values.len());
+        for ((_, again), (_, value)) in again.values.iter_mut().zip(&card.values) {
+            assert!((*again - value).abs() <= value.abs() * f64::EPSILON, "{again} {value}");
+            *again = *value;
+        }
+    }
+    assert_eq!(again, card, "writing and reading again gives an equal value");
 }
 
 /// The state of training, a model and an optimizer, with valid checksums.
