@@ -58,7 +58,7 @@ pub fn table(section: &Section) -> Option<Table> {
         return None;
     }
     let mut columns = vec![Column::text("Experiment")];
-    columns.extend(section.varied.iter().map(|key| Column::number(key)));
+    columns.extend(section.varied.iter().map(Column::number));
     columns.extend(section.metrics.iter().map(|metric| Column::number(metric.title())));
     let row = |(index, group): (usize, &Group)| {
         let mut cells = vec![Cell::group(index, &group.name)];
