@@ -38,7 +38,7 @@ pub struct EvaluatedRun {
     pub group: String,
     /// The experiment in one sentence.
     pub about: String,
-    /// Settings of the resolved experiment by dotted key; see [`super::settings::flatten`].
+    /// Settings of the resolved experiment by dotted key, such as `training.optimizer.name`.
     pub settings: BTreeMap<String, String>,
     /// Name of the dataset, such as `magnatagatune/pons2017`.
     pub dataset: String,

@@ -41,7 +41,7 @@ pub fn section(section: &Section, runs: &[EvaluatedRun]) -> Markup {
     }
     let compared = |set: &Vec<Found<'_>>| {
         let (all, mut alone): (Vec<Found<'_>>, Vec<Found<'_>>) =
-            set.iter().partition(|own| own.2.all_levels);
+            set.iter().copied().partition(|own| own.2.all_levels);
         alone.retain(|own| own.2.levels.len() == 1);
         alone.sort_by_key(|own| own.2.levels[0]);
         match (all.first(), alone.first()) {
@@ -165,8 +165,7 @@ fn centroids(found: &[Found<'_>], runs: &[EvaluatedRun]) -> Markup {
     }
     html! {
         @for (number, own) in best.values().enumerate() {
-            @let mut models = own.1.members.iter().filter_map(|&run| runs[run].multiscale.as_ref());
-            @if let Some(model) = models.find(|model| !model.patches.is_empty()) {
+            @if let Some(model) = drawn_model(own, runs) {
                 details open[number == 0] {
                     summary { "Centroids: " (features(model)) }
                     div class="panels two" {
@@ -188,6 +187,12 @@ fn centroids(found: &[Found<'_>], runs: &[EvaluatedRun]) -> Markup {
             }
         }
     }
+}
+
+/// The run of a group whose centroids are loaded.
+fn drawn_model<'a>(own: &Found<'_>, runs: &'a [EvaluatedRun]) -> Option<&'a Multiscale> {
+    let mut models = own.1.members.iter().filter_map(|&run| runs[run].multiscale.as_ref());
+    models.find(|model| !model.patches.is_empty())
 }
 
 /// Patches side by side.

@@ -487,7 +487,7 @@ fn data(section: &Section, runs: &[EvaluatedRun]) -> Markup {
 fn provenance(runs: &[EvaluatedRun], command: &str) -> Markup {
     let mut common: BTreeMap<&String, &String> =
         runs.first().map(|run| run.environment.iter().collect()).unwrap_or_default();
-    common.retain(|&key, value| runs.iter().all(|run| run.environment.get(key) == Some(value)));
+    common.retain(|&key, value| runs.iter().all(|run| run.environment.get(key) == Some(*value)));
     let mut commands: Vec<&str> = Vec::new();
     for run in runs.iter().filter(|run| run.command != command) {
         if !commands.contains(&run.command.as_str()) {

@@ -97,7 +97,7 @@ impl Cell {
         let shade = self.heat.map(|heat| {
             format!("background:color-mix(in srgb,var(--c0) {:.0}%,transparent)", 45.0 * heat)
         });
-        html! { td class=[class] data-value=[self.value] title=[&self.hint] style=[shade] { (self.html) } }
+        html! { td class=[class] data-value=[self.value] title=[self.hint.as_deref()] style=[shade] { (self.html) } }
     }
 }
 
