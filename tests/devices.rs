@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::resume::weights;
+use crate::faults::resume::weights;
 use crate::support::{MEL, Workplace, kill, small, wait_until};
 
 /// Environment variables that make the loaders of Vulkan and OpenGL use only the driver in `file`.

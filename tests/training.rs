@@ -3,7 +3,7 @@
 use tonotopy::runs::folder::RunFolder;
 use tonotopy::training::log::LogLine;
 
-use crate::resume::weights;
+use crate::faults::resume::weights;
 use crate::small_data::{data, write};
 use crate::support::{MEL, STRIDED, Workplace, json, small, tone};
 

@@ -178,7 +178,7 @@ impl<'a> Page<'a> {
             } else {
                 self.resolve(node)
             });
-            let about = about.replace("\n\n", " ");
+            let about = without_default(&about.replace("\n\n", " "), &default).to_owned();
             self.text.push_str(&wrapped(&format!("- `{key}` ({kind}; {default}): {about}"), "  "));
             self.meanings(node);
         }
@@ -255,6 +255,14 @@ fn plural(kind: &str) -> String {
 fn variants(node: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let all = node["oneOf"].as_array().into_iter().flatten();
     all.filter_map(|one| Some((one["properties"]["name"]["const"].as_str()?, one)))
+}
+
+/// A description without its closing sentence `Default: ...`, which would repeat the stated default.
+fn without_default<'t>(about: &'t str, default: &str) -> &'t str {
+    match about.rsplit_once(" Default: ") {
+        Some((before, value)) if default.starts_with("default ") && !value.contains(". ") => before,
+        _ => about,
+    }
 }
 
 fn description(node: &Value) -> String {

@@ -5,4 +5,4 @@ mod full_disk;
 #[cfg(target_os = "linux")]
 mod read_only;
 mod reliability;
-mod resume;
+pub mod resume;

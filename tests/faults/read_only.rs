@@ -121,6 +121,7 @@ fn read_only_cache_provides_its_entries() {
         assert!(line.contains(folder), "{line}\n{err}");
     }
     assert!(!place.path("third").exists(), "no run was created");
-    let runs = ["straight/x-s1", "second/x-s1"].map(|run| crate::resume::weights(&place.path(run)));
+    let runs = ["straight/x-s1", "second/x-s1"]
+        .map(|run| crate::faults::resume::weights(&place.path(run)));
     assert!(runs[0] == runs[1], "the weights differ");
 }

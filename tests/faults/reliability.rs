@@ -9,7 +9,7 @@ use tonotopy::listening::factors;
 use tonotopy::runs::checkpoint::Which;
 use tonotopy::runs::folder::RunFolder;
 
-use crate::resume::weights;
+use crate::faults::resume::weights;
 use crate::support::{Finished, MEL, Random, Workplace, kill, small, wait_for};
 
 /// A bag of words on listening data: its run has checkpoints, factors and a fitted part.
