@@ -87,7 +87,7 @@ fn out_of_memory_names_a_batch_size_and_the_run_can_resume_on_the_cpu() {
         &[
             "wgpu:0 (llvmpipe",
             "is out of memory",
-            "more were asked for",
+            "bytes failed",
             // (16 000 - 16) / 4 + 1 frames.
             "[80, 128, 3997] of 164 MB",
             "the device takes tensors of 134 MB at most",

@@ -144,7 +144,10 @@ fn promised(words: &[&str]) -> Vec<String> {
         }
         "import" => vec!["runs/my-torch-s1/experiment.toml".into()],
         "evaluate" => {
-            ["predictions.csv", "scores.json"].map(|file| format!("{target}/{file}")).into()
+            // Runs on listening data predict latent factors instead of tags.
+            let predictions =
+                if target.contains("listeners") { "predicted" } else { "predictions.csv" };
+            [predictions, "scores.json"].map(|file| format!("{target}/{file}")).into()
         }
         "map" => vec![format!("{target}/map.html")],
         "run" => vec![format!("runs/report-{stem}/index.html")],

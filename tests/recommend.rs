@@ -66,7 +66,7 @@ fn run_recommends_tracks_and_listeners() {
     assert_ne!(other, place.run(&format!("-q similar {run} a.wav")).ok().out);
     place.run(&format!("-q map {run} --perplexity 3")).ok();
     let page = std::fs::read_to_string(folder.join("map.html")).unwrap();
-    assert!(page.contains("latent factors"), "{page}");
+    assert!(page.contains("Latent factors"), "{page}");
 
     let fails = |arguments: &str, code, words: &[&str]| {
         place.run(&format!("recommend {run} {arguments}")).fails(code, words);
@@ -101,7 +101,7 @@ fn baselines_are_fitted_evaluated_and_compared() {
     place.write("set/mlr.toml", &mlr);
     let told = place.run("--device cpu run set").ok();
     for word in
-        ["set-linear", "set-mlr", "upper bound", "random factors", "fit: words", "fit: metric"]
+        ["set-linear", "set-mlr", "Upper bound", "Random factors", "fit: words", "fit: metric"]
     {
         assert!(
             told.out.contains(word) || told.err.contains(word),

@@ -225,7 +225,7 @@ fn latent_factors_are_learned_evaluated_and_compared() {
     place.write("set/wpe.toml", latent("weighted_prediction_error"));
     let finished = place.run("--device cpu run set").ok();
     assert!(finished.err.contains("are simulated"), "{}", finished.err);
-    for word in ["set-mse", "set-wpe", "mAP@500", "upper bound", "of 300 users scored"] {
+    for word in ["set-mse", "set-wpe", "mAP@500", "Upper bound", "of 300 users scored"] {
         assert!(finished.out.contains(word), "{word}: {}", finished.out);
     }
     let scores = json(&place.read("runs/set-wpe-s1/scores.json"));

@@ -639,7 +639,8 @@ fn multiscale_features_have_a_grid_and_figures_per_level() {
     let (all, pca) = (group("<k200-None>"), group("<k0-None>"));
     for at in [all, pca] {
         let spread = section.groups[at].scores[&Metric::RocAuc].unwrap();
-        assert!(page.contains(&format::spread(&spread)));
+        assert!(page.contains(&format::score(spread.mean)));
+        assert!(page.contains(&format!("± {:.4}", spread.deviation.unwrap())));
     }
     let rows = cells(&page, "<h2>Settings");
     assert_eq!(rows[0][..3], ["Experiment", "model.levels", "model.means"]);

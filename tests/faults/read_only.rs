@@ -70,7 +70,7 @@ fn reading_verbs_work_on_a_read_only_run() {
         ("web-there", "small"),
         ("report-there", "small/report"),
     ] {
-        says(&out, name, 3, &[place, "Read-only file system", "choose another place"]);
+        says(&out, name, 3, &[place, "Read-only file system", "choose another directory"]);
     }
 }
 

@@ -45,7 +45,7 @@ fn empty_splits_are_refused() {
     place.write_experiment("own", &on_manifest("music"));
     place.write("music/a.wav", wav(2.0, 16_000));
     place.write("music/manifest.csv", "id,path,split,tags\na,a.wav,train,low\n");
-    place.run(TRAIN).fails(3, &["split", "no track"]);
+    place.run(TRAIN).fails(3, &["split", "no usable track"]);
     place.write("music/manifest.csv", "id,path,split,tags\na,a.wav,,low\n");
     place.run(TRAIN).fails(3, &["has no split", "--split"]);
     assert!(!place.path("runs").exists());
