@@ -24,7 +24,7 @@ const GUIDES: [&str; 6] = [
 const REFERENCE: &str = "docs/experiments.md";
 
 /// Pages whose links and paths are checked, but not their commands.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 11] = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "benches/README.md",
@@ -32,6 +32,10 @@ const OTHERS: [&str; 7] = [
     "benches/compare/README.md",
     "benches/faults/README.md",
     "experiments/README.md",
+    "experiments/end_to_end/README.md",
+    "experiments/multiscale/README.md",
+    "experiments/recommendation/msd/README.md",
+    "experiments/transfer/README.md",
 ];
 
 /// Commands that these tests do not run, by their beginning, with the reason.
@@ -134,7 +138,7 @@ fn quick(verb: &str) -> &'static str {
 /// The files that the pages promise from a command.
 fn promised(words: &[&str]) -> Vec<String> {
     let [verb, target, ..] = words else { return Vec::new() };
-    let stem = target.trim_end_matches(".toml");
+    let stem = target.trim_end_matches(".toml").replace(".toml#", "-");
     let files: Vec<String> = match *verb {
         "scan" => {
             ["manifest-scanned.csv", "quarantine.csv"].map(|file| format!("{target}/{file}")).into()
@@ -214,12 +218,27 @@ fn every_guide_is_tested() {
 fn experiments_of_all_pages_are_valid() {
     for page in [README].into_iter().chain(GUIDES) {
         for (file, text) in experiments(page) {
-            let experiment = Experiment::parse(&text, &[])
+            let place = Workplace::new();
+            let all = Experiment::read_all(&place.write(&file, text), &[])
                 .unwrap_or_else(|error| panic!("{page}: {file}: {error}"));
             // The commands of the pages name runs after their files.
-            assert_eq!(format!("{}.toml", experiment.name), file, "{page}");
+            let stem = file.trim_end_matches(".toml");
+            assert!(
+                all.iter().all(|experiment| experiment.name.starts_with(stem)),
+                "{page}: {file}"
+            );
         }
     }
+}
+
+/// The reference page shows an experiment, then a grid to add to it.
+#[test]
+fn experiments_of_the_reference_are_valid() {
+    assert!(commands(REFERENCE).is_empty(), "add {REFERENCE} to GUIDES");
+    let place = Workplace::new();
+    let file = place.write("x.toml", blocks(REFERENCE, "toml").join("\n"));
+    let names = Experiment::read_all(&file, &[]).unwrap().into_iter().map(|one| one.name);
+    assert_eq!(names.filter(|name| name.ends_with("-n_mels-64-learning_rate-0.001")).count(), 1);
 }
 
 /// The id that GitHub gives a heading.
