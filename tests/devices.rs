@@ -90,7 +90,7 @@ fn out_of_memory_names_a_batch_size_and_the_run_can_resume_on_the_cpu() {
             "bytes failed",
             // (16 000 - 16) / 4 + 1 frames.
             "[80, 128, 3997] of 164 MB",
-            "the device takes tensors of 134 MB at most",
+            "the device allows tensors of at most 134 MB",
             "By estimate training.batch_size = 65 fits",
             "Earlier checkpoints are kept",
         ],
