@@ -254,7 +254,7 @@ pub struct Transferred {
 }
 
 impl Transferred {
-    /// Loads the weights of `source`, a network built from [`TransferredConfig::source`].
+    /// Loads the weights of `source`, a network built from `TransferredConfig::source`.
     ///
     /// # Errors
     /// If they do not fit.

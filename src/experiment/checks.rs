@@ -24,8 +24,8 @@ impl Experiment {
         if self.init_from.as_ref().is_some_and(|run| run.as_os_str().is_empty()) {
             return config("init_from is empty: name the directory of a run, or remove the key");
         }
-        self.training.validate()?;
         self.check_loss()?;
+        self.training.validate()?;
         self.check_factorization()?;
         self.check_cross_validation()?;
         self.check_model()

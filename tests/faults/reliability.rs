@@ -166,7 +166,9 @@ fn damaged_cache_entries_are_recreated_with_a_warning() {
         fs::write(entry, bytes).unwrap();
     }
     let second = train("second");
-    for words in ["3 damaged entries of the audio cache were replaced", "its checksum does not match"] {
+    for words in
+        ["3 damaged entries of the audio cache were replaced", "its checksum does not match"]
+    {
         assert!(second.err.contains(words), "{}", second.err);
     }
     assert!(!train("third").err.contains("damaged"));

@@ -227,8 +227,11 @@ fn tensorboard_reads_it_and_forgets_what_was_done_again() {
     }
     second.flush().unwrap();
 
-    let output =
-        Command::new(&python).arg("src/training/tensorboard/check.py").arg(folder.path()).output().unwrap();
+    let output = Command::new(&python)
+        .arg("src/training/tensorboard/check.py")
+        .arg(folder.path())
+        .output()
+        .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let checked: Checked = serde_json::from_slice(&output.stdout).unwrap();
