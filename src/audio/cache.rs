@@ -76,6 +76,14 @@ pub struct CachedAudio {
     samples: usize,
     sample_rate: u32,
     scale: f32,
+    hashes: Hashes,
+}
+
+/// What identifies a track by its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hashes {
+    source: [u8; 32],
+    content: [u8; 32],
 }
 
 /// Where the samples are stored.
@@ -113,6 +121,17 @@ impl CachedAudio {
             Storage::File(path) => Some(path),
             Storage::Frames(_) => None,
         }
+    }
+
+    /// The hash of the track's source: the bytes of its file and the excerpt, or what generates or describes a piece
+    /// without a file. Equal on every machine and at every sample rate.
+    pub fn source_hash(&self) -> &[u8; 32] {
+        &self.hashes.source
+    }
+
+    /// The hash of the decoded samples: equal for two files with different tags but the same audio.
+    pub fn content_hash(&self) -> &[u8; 32] {
+        &self.hashes.content
     }
 
     /// Number of samples at whose multiples an excerpt may start: 1 for audio, the width of a frame for features.
@@ -279,8 +298,20 @@ impl AudioCache {
         if let Audio::Frames(frames) = audio {
             return load_features(frames, sample_rate).map(|loaded| Some(loaded.audio));
         }
-        let (key, _) = self.key(audio, sample_rate, &Limits::default(), false)?;
-        Ok(self.entry(&key, false)?.ok().map(|header| self.cached(&key, &header)))
+        let Key { key, source, .. } = self.key(audio, sample_rate, &Limits::default(), false)?;
+        let entry = self.entry(&key, false)?.ok();
+        Ok(entry.map(|(header, content)| self.cached(&key, &header, Hashes { source, content })))
+    }
+
+    /// The [`source_hash`](CachedAudio::source_hash) of a track, without decoding it.
+    ///
+    /// # Errors
+    /// [`AudioError::Unusable`] if its file cannot be read.
+    pub fn source_hash(&self, audio: &Audio) -> Result<[u8; 32], AudioError> {
+        match audio {
+            Audio::Frames(frames) => Ok(hash_of_frames(frames)),
+            audio => Ok(self.key(audio, 1, &Limits::default(), false)?.source),
+        }
     }
 
     /// The track at `sample_rate` Hz, decoded if it is not in the cache.
@@ -308,22 +339,23 @@ impl AudioCache {
             return load_features(frames, sample_rate);
         }
         StreamingResampler::new(sample_rate, sample_rate)?;
-        let (key, stamp) = self.key(audio, sample_rate, policy.limits, policy.verify)?;
+        let Key { key, source, stamp } =
+            self.key(audio, sample_rate, policy.limits, policy.verify)?;
         let _guard = self.lock(key);
         let rebuilt = match self.entry(&key, policy.verify)? {
-            Ok(header) => {
-                let audio = self.cached(&key, &header);
+            Ok((header, content)) => {
+                let audio = self.cached(&key, &header, Hashes { source, content });
                 return Ok(Loaded { audio, source: header.source, decoded: false, rebuilt: None });
             }
             Err(problem) => problem,
         };
-        let header = self.decode(audio, sample_rate, &key, policy)?;
+        let (header, content) = self.decode(audio, sample_rate, &key, policy)?;
         if let Some(stamp) = stamp
             && let Audio::File { path, .. } = audio
         {
             let now = fs::metadata(path).map(|metadata| self.hashes.stamp(&metadata).0);
             let is_same = now.ok() == Some(stamp)
-                || self.key(audio, sample_rate, policy.limits, true).is_ok_and(|now| now.0 == key);
+                || self.key(audio, sample_rate, policy.limits, true).is_ok_and(|now| now.key == key);
             if !is_same {
                 // The entry may hold the new content under the key of the old content.
                 let entry = self.path(&key);
@@ -335,16 +367,17 @@ impl AudioCache {
                 ));
             }
         }
-        let audio = self.cached(&key, &header);
+        let audio = self.cached(&key, &header, Hashes { source, content });
         Ok(Loaded { audio, source: header.source, decoded: true, rebuilt })
     }
 
-    fn cached(&self, key: &[u8; 32], header: &Header) -> CachedAudio {
+    fn cached(&self, key: &[u8; 32], header: &Header, hashes: Hashes) -> CachedAudio {
         CachedAudio {
             storage: Storage::File(self.path(key).into()),
             samples: header.samples as usize,
             sample_rate: header.sample_rate,
             scale: header.scale,
+            hashes,
         }
     }
 
@@ -353,14 +386,15 @@ impl AudioCache {
         self.folder.join(&name[..2]).join(name).with_extension("audio")
     }
 
-    /// The key of a track, and the stamp of its file at the time of hashing.
+    /// The key of a track's entry, and what it was computed from.
     fn key(
         &self,
         audio: &Audio,
         sample_rate: u32,
         limits: &Limits,
         verify: bool,
-    ) -> Result<([u8; 32], Option<String>), AudioError> {
+    ) -> Result<Key, AudioError> {
+        let mut source = blake3::Hasher::new();
         let mut hasher = blake3::Hasher::new();
         let mut field = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -378,31 +412,38 @@ impl AudioCache {
                 field(DECODER.as_bytes());
                 field(&hash);
                 // Adding 0 turns -0 into 0.
-                field(&(offset_s + 0.0).to_le_bytes());
-                field(&duration_s.map_or(Vec::new(), |seconds| seconds.to_le_bytes().to_vec()));
+                let offset = (offset_s + 0.0).to_le_bytes();
+                let duration =
+                    duration_s.map_or(Vec::new(), |seconds| seconds.to_le_bytes().to_vec());
+                field(&offset);
+                field(&duration);
+                source.update(b"file").update(&hash).update(&offset).update(&duration);
                 Some(stamp)
             }
             Audio::Synthetic(piece) => {
                 field(b"synthetic");
                 field(piece.identity().as_bytes());
+                source.update(b"synthetic").update(piece.identity().as_bytes());
                 None
             }
             Audio::Frames(frames) => {
                 field(b"frames");
                 field(&frames.bytes);
+                source.update(&hash_of_frames(frames));
                 None
             }
         };
-        Ok((*hasher.finalize().as_bytes(), stamp))
+        let hash = |hasher: blake3::Hasher| *hasher.finalize().as_bytes();
+        Ok(Key { key: hash(hasher), source: hash(source), stamp })
     }
 
-    /// The header of an entry, or what is wrong with it: `Err(None)` if it does not exist.
+    /// The header and the content hash of an entry, or what is wrong with it: `Err(None)` if it does not exist.
     #[allow(clippy::type_complexity, reason = "used once, and documented above")]
     fn entry(
         &self,
         key: &[u8; 32],
         verify: bool,
-    ) -> Result<Result<Header, Option<&'static str>>, AudioError> {
+    ) -> Result<Result<(Header, [u8; 32]), Option<&'static str>>, AudioError> {
         let path = self.path(key);
         let header = match entry::open(&path, key) {
             Ok(Ok(header)) => header,
@@ -411,23 +452,29 @@ impl AudioCache {
             Err(error) => return Err(AudioError::cache("read", &path)(error)),
         };
         let metadata = fs::metadata(&path).map_err(AudioError::cache("read", &path))?;
-        if verify || !self.hashes.is_verified(key, &metadata) {
-            if !entry::verify(&path).map_err(AudioError::cache("read", &path))? {
-                return Ok(Err(Some("its checksum does not match")));
+        let known = self.hashes.verified(key, &metadata).filter(|_| !verify);
+        let content = match known {
+            Some(content) => content,
+            None => {
+                let content = entry::verify(&path).map_err(AudioError::cache("read", &path))?;
+                let Some(content) = content else {
+                    return Ok(Err(Some("its checksum does not match")));
+                };
+                self.hashes.set_verified(*key, &metadata, content);
+                content
             }
-            self.hashes.set_verified(*key, &metadata);
-        }
-        Ok(Ok(header))
+        };
+        Ok(Ok((header, content)))
     }
 
-    /// Decodes a track and writes its entry.
+    /// Decodes a track and writes its entry. Returns the header and the content hash.
     fn decode(
         &self,
         audio: &Audio,
         sample_rate: u32,
         key: &[u8; 32],
         policy: Policy<'_>,
-    ) -> Result<Header, AudioError> {
+    ) -> Result<(Header, [u8; 32]), AudioError> {
         let temporary = self.folder.join(TEMPORARY);
         let mut buffer = SampleBuffer::new(&temporary, IN_MEMORY);
         let mut take = |piece: &[f32]| {
@@ -485,7 +532,7 @@ impl AudioCache {
         let header =
             buffer.write(file.as_file_mut(), sample_rate, source, *key).map_err(failed())?;
         file.persist(&path).map_err(|error| failed()(error.error))?;
-        Ok(header)
+        Ok((header, buffer.content_hash()))
     }
 
     /// A conversion for `map_err` after a write, which distinguishes a full disk from other failures.
@@ -569,8 +616,24 @@ fn load_features(frames: &Frames, sample_rate: u32) -> Result<Loaded, AudioError
         storage: Storage::Frames(frames.clone()),
         sample_rate,
         scale: 1.0,
+        hashes: Hashes { source: hash_of_frames(frames), content: hash_of_frames(frames) },
     };
     Ok(Loaded { audio, source, decoded: false, rebuilt: None })
+}
+
+/// The hash of precomputed features, which are not decoded.
+fn hash_of_frames(frames: &Frames) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&frames.lowest.to_le_bytes()).update(&frames.step.to_le_bytes());
+    *hasher.update(&frames.bytes).finalize().as_bytes()
+}
+
+/// The key of an entry, and what it was computed from.
+struct Key {
+    key: [u8; 32],
+    source: [u8; 32],
+    /// The stamp of the file at the time of hashing.
+    stamp: Option<String>,
 }
 
 struct KeyGuard<'a> {

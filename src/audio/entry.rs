@@ -103,20 +103,40 @@ pub(super) fn open(path: &Path, key: &[u8; 32]) -> io::Result<Result<Header, &'s
     }))
 }
 
-/// Whether the checksum of an entry is correct.
-pub(super) fn verify(path: &Path) -> io::Result<bool> {
+/// Verifies the checksum of an entry and returns its content hash; `None` if the checksum is wrong.
+pub(super) fn verify(path: &Path) -> io::Result<Option<[u8; 32]>> {
     let mut file = File::open(path)?;
     let mut header = [0; HEADER];
     if let Err(error) = file.read_exact(&mut header) {
         return match error.kind() {
-            io::ErrorKind::UnexpectedEof => Ok(false),
+            io::ErrorKind::UnexpectedEof => Ok(None),
             _ => Err(error),
         };
     }
     let mut hasher = blake3::Hasher::new();
     hasher.update(&header[..CHECKSUM]);
-    hasher.update_reader(&mut file)?;
-    Ok(hasher.finalize().as_bytes() == &header[CHECKSUM..])
+    let mut content = content_hasher(&header);
+    let mut bytes = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(count) => {
+                hasher.update(&bytes[..count]);
+                content.update(&bytes[..count]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let is_whole = hasher.finalize().as_bytes() == &header[CHECKSUM..];
+    Ok(is_whole.then(|| *content.finalize().as_bytes()))
+}
+
+/// A hasher of what is heard: the sample rate and the scale from the header, then the samples.
+fn content_hasher(header: &[u8]) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&header[12..16]).update(&header[24..28]);
+    hasher
 }
 
 /// A mono signal of any length: in memory while it is short, else in a temporary file.
@@ -127,6 +147,7 @@ pub(super) struct SampleBuffer {
     samples: u64,
     peak: f32,
     finite: bool,
+    content: [u8; 32],
 }
 
 impl SampleBuffer {
@@ -138,6 +159,7 @@ impl SampleBuffer {
             samples: 0,
             peak: 0.0,
             finite: true,
+            content: [0; 32],
         }
     }
 
@@ -169,9 +191,14 @@ impl SampleBuffer {
         self.file.write_all(&self.bytes)
     }
 
+    /// The content hash of the entry that [`write`](Self::write) wrote.
+    pub fn content_hash(&self) -> [u8; 32] {
+        self.content
+    }
+
     /// Writes the samples as an entry with this key and source.
     pub fn write(
-        mut self,
+        &mut self,
         file: &mut File,
         sample_rate: u32,
         source: SourceInfo,
@@ -187,6 +214,7 @@ impl SampleBuffer {
         let head = header.encode();
         let mut hasher = blake3::Hasher::new();
         hasher.update(&head);
+        let mut content = content_hasher(&head);
         let mut writer = BufWriter::new(&mut *file);
         writer.write_all(&[0; HEADER])?;
         self.file.rewind()?;
@@ -202,6 +230,7 @@ impl SampleBuffer {
             stored.clear();
             kernels::pcm16::quantise(&samples, scale, &mut stored);
             hasher.update(&stored);
+            content.update(&stored);
             writer.write_all(&stored)?;
             left -= count;
         }
@@ -210,6 +239,7 @@ impl SampleBuffer {
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&head)?;
         file.write_all(hasher.finalize().as_bytes())?;
+        self.content = *content.finalize().as_bytes();
         Ok(header)
     }
 }
@@ -228,7 +258,7 @@ mod tests {
         let source = SourceInfo { codec: "pcm_s16le".into(), sample_rate: 8_000, channels: 2 };
         let header =
             buffer.write(&mut File::create(&path).unwrap(), 16_000, source, [7; 32]).unwrap();
-        assert!(verify(&path).unwrap());
+        assert_eq!(verify(&path).unwrap(), Some(buffer.content_hash()));
         assert_eq!(open(&path, &[7; 32]).unwrap().unwrap(), header);
         assert!(open(&path, &[8; 32]).unwrap().is_err());
         (header, std::fs::read(&path).unwrap())
@@ -273,6 +303,21 @@ mod tests {
         assert_eq!(header.peak, 2.5);
         let low = i16::from_le_bytes([bytes[130], bytes[131]]);
         assert!((f32::from(low) * header.scale + 2.5).abs() < 1e-6);
+    }
+
+    /// By the definition: BLAKE3 of the rate, the scale and the samples as they are stored.
+    #[test]
+    fn content_hash_covers_rate_scale_and_samples() {
+        let (_, bytes) = written(&[0.5, -1.0, 0.25], 10);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("entry");
+        std::fs::write(&path, &bytes).unwrap();
+        let heard = [&bytes[12..16], &bytes[24..28], &bytes[128..]].concat();
+        assert_eq!(verify(&path).unwrap(), Some(*blake3::hash(&heard).as_bytes()));
+        let mut other = bytes.clone();
+        other[129] ^= 1;
+        std::fs::write(&path, other).unwrap();
+        assert_eq!(verify(&path).unwrap(), None);
     }
 
     #[test]

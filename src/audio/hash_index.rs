@@ -1,8 +1,8 @@
 //! An index of content hashes, so that a second scan need not read every file.
 //!
 //! `index.log` in the cache directory has one line per fact; of several lines about a file, the last one counts.
-//! `file ID STAMP HASH CRC` gives the hash of a file, and `entry KEY STAMP - CRC` says that the checksum of a cache entry was
-//! verified. `ID` is the BLAKE3 hash of the canonical path. `STAMP` is the size and modification time, on Unix also the
+//! `file ID STAMP HASH CRC` gives the hash of a file, and `entry KEY STAMP HASH CRC` says that the checksum of a cache entry
+//! was verified and gives the hash of its content. `ID` is the BLAKE3 hash of the canonical path. `STAMP` is the size and modification time, on Unix also the
 //! inode's number and change time: a file with the same stamp is assumed to have the same content. A stamp younger than two
 //! seconds is not stored, because a file can change twice within one tick of the clock. `CRC` is the CRC-32C of the rest of
 //! the line. A line with a wrong CRC is ignored, which costs one more read of the file.
@@ -150,16 +150,16 @@ impl HashIndex {
         Ok((hash, stamp))
     }
 
-    /// Whether the checksum of the entry was verified and the entry has not changed since.
-    pub fn is_verified(&self, key: &[u8; 32], metadata: &Metadata) -> bool {
+    /// The content hash of the entry if its checksum was verified and it has not changed since.
+    pub fn verified(&self, key: &[u8; 32], metadata: &Metadata) -> Option<[u8; 32]> {
         let (stamp, settled) = self.stamp(metadata);
-        settled && self.get(Kind::Entry, key, &stamp).is_some()
+        if settled { self.get(Kind::Entry, key, &stamp) } else { None }
     }
 
-    /// Stores that the checksum of the entry is correct.
-    pub fn set_verified(&self, key: [u8; 32], metadata: &Metadata) {
+    /// Stores that the checksum of the entry is correct, and its content hash.
+    pub fn set_verified(&self, key: [u8; 32], metadata: &Metadata, content: [u8; 32]) {
         if let (stamp, true) = self.stamp(metadata) {
-            self.put(Kind::Entry, key, stamp, [0; 32]);
+            self.put(Kind::Entry, key, stamp, content);
         }
     }
 
@@ -192,11 +192,7 @@ fn nanoseconds(time: Option<SystemTime>) -> i128 {
 }
 
 fn line(kind: Kind, id: &[u8; 32], stamp: &str, hash: &[u8; 32]) -> String {
-    let hash = match kind {
-        Kind::File => hex(hash),
-        Kind::Entry => "-".into(),
-    };
-    let text = format!("{} {} {stamp} {hash}", kind.name(), hex(id));
+    let text = format!("{} {} {stamp} {}", kind.name(), hex(id), hex(hash));
     format!("{text} {:08x}\n", crc32c::crc32c(text.as_bytes()))
 }
 
@@ -210,10 +206,8 @@ fn parse(line: &str) -> Option<(Kind, [u8; 32], Stamp, [u8; 32])> {
     let kind = [Kind::File, Kind::Entry].into_iter().find(|known| known.name() == kind)?;
     let id = *blake3::Hash::from_hex(fields.next()?).ok()?.as_bytes();
     let stamp = fields.next()?.to_string();
-    let hash = match kind {
-        Kind::File => *blake3::Hash::from_hex(fields.next()?).ok()?.as_bytes(),
-        Kind::Entry => [0; 32],
-    };
+    // Earlier versions wrote `-` for an entry, which is then verified again.
+    let hash = *blake3::Hash::from_hex(fields.next()?).ok()?.as_bytes();
     Some((kind, id, stamp, hash))
 }
 
