@@ -136,7 +136,9 @@ impl CachedAudio {
             None => {
                 let mut bytes = Vec::new();
                 self.stored(start, out.len(), &mut bytes)?;
-                kernels::pcm16::convert(&bytes, self.scale, out);
+                let mut samples = Vec::with_capacity(out.len());
+                kernels::pcm16::convert(&bytes, self.scale, &mut samples);
+                out.copy_from_slice(&samples);
             }
         }
         Ok(())
