@@ -15,7 +15,9 @@ use models::factorization::wmf::{Factors, Wmf, WmfConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::io::files::{folder_of, read_text, sweep_abandoned, sync_folder, write_atomic};
+use crate::io::files::{
+    folder_of, read_text, remove_folder, rename, sweep_abandoned, sync_folder, write_atomic,
+};
 use crate::io::lock::Lock;
 use crate::listening::factors::{self, FactorTable, FactorTables};
 use crate::listening::latent_factors::wmf_error;
@@ -207,10 +209,10 @@ pub fn factorize(
     // The rename makes the result appear complete.
     write_log(&last, &log)?;
     write_atomic(&last.join(ABOUT), text.as_bytes())?;
-    fs::rename(&last, out).map_err(Error::io("write", out))?;
+    rename(&last, out)?;
     sync_folder(folder_of(out))?;
     drop(lock);
-    fs::remove_dir_all(&partial).map_err(Error::io("remove", &partial))?;
+    remove_folder("remove", &partial)?;
     Ok(log)
 }
 
@@ -250,7 +252,7 @@ fn save(partial: &Path, sweep: usize, tables: &FactorTables) -> Result<PathBuf> 
     others.retain(|(other, _)| *other != sweep);
     others.pop_if(|(other, _)| *other < sweep);
     for (_, folder) in others {
-        fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+        remove_folder("remove", &folder)?;
     }
     Ok(path)
 }
@@ -328,7 +330,7 @@ fn load(partial: &Path, about: &About, parts: &Parts) -> Result<Option<(Factors,
             Ok(tables) => break (sweep, folder, tables),
             Err(error) => {
                 tracing::warn!("{error}; using the checkpoint before it");
-                fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+                remove_folder("remove", &folder)?;
             }
         }
     };
