@@ -70,6 +70,12 @@ fn recommendation(found: &Recommendation) -> String {
     add("predicted", &found.scores);
     add("upper bound", &found.upper_bound);
     found.random.iter().for_each(|random| add("random", random));
+    let left_out = found.scores.n_users_without_factors;
+    if left_out > 0 {
+        text += &format!(
+            "\n{left_out} users are left out: they have no factors, since they played no track of the train split\n"
+        );
+    }
     text
 }
 

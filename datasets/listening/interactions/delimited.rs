@@ -62,7 +62,8 @@ fn read_as(path: &Path, forced: Option<FirstLine>) -> Result<Interactions, Datas
             }
         };
         if record.len() != layout.names.len() {
-            let row_number = rows.len() == 0 && values.of(record.get(0).unwrap_or_default())[..] == *b"1";
+            let row_number =
+                rows.len() == 0 && values.of(record.get(0).unwrap_or_default())[..] == *b"1";
             return Err(wrong(layout.wrong_width(record.len(), row_number)));
         }
         let Columns { user, item, instead, count } = &layout.columns;
