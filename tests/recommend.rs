@@ -143,7 +143,7 @@ fn users_without_factors_are_left_out_and_counted() {
         assert_eq!(scores["n_users_scored"], 8, "{scores}");
     }
     let text = place.run(&format!("-q evaluate {run}")).ok().out;
-    assert!(text.contains("8 users are left out: they have no factors"), "{text}");
+    assert!(text.contains("left out: 8 users without factors"), "{text}");
 
     place.write("a.wav", wav(1.5, 16_000));
     let songs = json(&place.run(&format!("-q recommend {run} --audio a.wav --json")).ok().out);

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::evaluation::metrics::Scores;
 use crate::evaluation::metrics::retrieval::RecommendationScores;
 use crate::evaluation::recommendation::Recommendation;
+use crate::report::format::count;
 use crate::runs::checkpoint::Which;
 use crate::runs::evaluate::{Evaluated, evaluate};
 use crate::runs::folder::RunFolder;
@@ -73,7 +74,8 @@ fn recommendation(found: &Recommendation) -> String {
     let left_out = found.scores.n_users_without_factors;
     if left_out > 0 {
         text += &format!(
-            "\n{left_out} users are left out: they have no factors, since they played no track of the train split\n"
+            "\nleft out: {} without factors, since none of their plays was used to compute them\n",
+            count(left_out, "user")
         );
     }
     text

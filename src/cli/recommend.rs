@@ -18,6 +18,7 @@ use crate::listening::item_lists::ItemLists;
 use crate::listening::matrix::{Matrix, products};
 use crate::listening::top_k::{Measure, top_k};
 use crate::listening::users::Users;
+use crate::report::format::count;
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 
@@ -340,8 +341,8 @@ fn for_songs(
     let without_factors = if rows.is_empty() { all.ids.len() - users.len() } else { 0 };
     let factors = all.factors.gather(&users);
     let places = places(&factors, &catalogue.vectors, songs);
-    let count = arguments.top.max(rows.len());
-    let best = top_k(songs, &factors, count, Measure::InnerProduct, None)?;
+    let listed = arguments.top.max(rows.len());
+    let best = top_k(songs, &factors, listed, Measure::InnerProduct, None)?;
     let songs = arguments.audio.iter().zip(best).enumerate().map(|(song, (file, best))| {
         let mut sorted: Vec<f64> = places.iter().map(|places| places[song].rank()).collect();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -441,8 +442,8 @@ fn text(output: &Output) -> String {
         );
         if song.users_without_factors > 0 {
             text += &format!(
-                "  left out: {} users without factors, since none of their plays was used to compute them\n",
-                song.users_without_factors
+                "  left out: {} without factors, since none of their plays was used to compute them\n",
+                count(song.users_without_factors, "user")
             );
         }
         for Listener { user, score, rank } in &song.listeners {
