@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use datasets::listening::interactions::{Interactions, Parts};
 use kernels::csr::Csr;
-use models::factorization::wmf::{Factors, Wmf, WmfConfig};
+use models::factorization::wmf::{Factors, Solver, Wmf, WmfConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -114,6 +114,25 @@ pub fn partial(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     out.with_file_name(name)
+}
+
+/// The solver of the interrupted factorization into `out`; `None` if there is none, or it has no settings yet.
+///
+/// # Errors
+/// If its settings cannot be read.
+pub fn solver_of_interrupted(out: &Path) -> Result<Option<Solver>> {
+    Ok(read_about(&partial(out))?.map(|about| about.config.solver))
+}
+
+/// The settings of the factorization in the directory `partial`; `None` before they are written.
+fn read_about(partial: &Path) -> Result<Option<About>> {
+    let path = partial.join(ABOUT);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let about = serde_json::from_str(&read_text(&path)?)
+        .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
+    Ok(Some(about))
 }
 
 /// Factorizes into the directory `out`, from the start or, with `resume`, from the last checkpoint of an interrupted
@@ -301,12 +320,7 @@ fn read_log(path: &Path) -> Result<Vec<LogLine>> {
 
 /// The factors of the last undamaged checkpoint and the log up to it; `None` before the first checkpoint.
 fn load(partial: &Path, about: &About, parts: &Parts) -> Result<Option<(Factors, Vec<LogLine>)>> {
-    let path = partial.join(ABOUT);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let before: About = serde_json::from_str(&read_text(&path)?)
-        .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
+    let Some(before) = read_about(partial)? else { return Ok(None) };
     let differences = about.differences(&before);
     if !differences.is_empty() {
         return Err(Error::Config(format!(
@@ -343,7 +357,7 @@ fn load(partial: &Path, about: &About, parts: &Parts) -> Result<Option<(Factors,
         return Err(Error::Data(format!(
             "{}: users, items or shapes do not match {}; remove it",
             folder.display(),
-            path.display()
+            partial.join(ABOUT).display()
         )));
     }
     let mut log = read_log(&partial.join(LOG))?;
