@@ -1,4 +1,4 @@
-//! Passes the Git commit and the version of burn to the program.
+//! Passes the Git commit and the version of burn to the program, and the size of its stack to the linker.
 
 use std::process::Command;
 
@@ -19,6 +19,13 @@ fn main() {
     }
     let burn = lock.as_deref().and_then(|lock| version(lock, "burn")).unwrap_or("unknown");
     println!("cargo::rustc-env=TONOTOPY_BURN={burn}");
+    // The main thread computes too. Windows gives it 1 MiB of stack, other systems 8.
+    let target = |key: &str| std::env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default();
+    match (target("OS").as_str(), target("ENV").as_str()) {
+        ("windows", "msvc") => println!("cargo::rustc-link-arg-bins=/STACK:8388608"),
+        ("windows", _) => println!("cargo::rustc-link-arg-bins=-Wl,--stack,8388608"),
+        _ => {}
+    }
     println!("cargo::rerun-if-changed=build.rs");
 }
 

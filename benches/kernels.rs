@@ -223,7 +223,10 @@ fn stored_samples(c: &mut Criterion) {
     let mut stored = Vec::new();
     let mut group = c.benchmark_group("48 000 samples");
     group.bench_function("from 16 bits", |b| {
-        b.iter(|| pcm16::convert(&bytes, 1.0 / 32_768.0, black_box(&mut samples)));
+        b.iter(|| {
+            samples.clear();
+            pcm16::convert(&bytes, 1.0 / 32_768.0, black_box(&mut samples));
+        });
     });
     group.bench_function("to 16 bits", |b| {
         b.iter(|| {

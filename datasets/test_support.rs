@@ -1,25 +1,19 @@
 //! Helpers of the tests.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A directory of real data that is not part of the repository. If it does not exist, a line on stderr says
-/// that the test was skipped.
-pub fn shared(name: &str) -> Option<PathBuf> {
+/// A directory of real data that is not part of the repository.
+pub fn shared(name: &str) -> PathBuf {
     let root = std::env::var_os("TONOTOPY_SHARED")
         .map(PathBuf::from)
         .unwrap_or_else(|| "../../shared/data".into());
     let directory = root.join(name);
-    if directory.is_dir() {
-        return Some(directory);
-    }
-    // `eprintln!` would be captured.
-    let _ = writeln!(
-        std::io::stderr(),
-        "skipped: {} is missing (TONOTOPY_SHARED names its parent)",
+    assert!(
+        directory.is_dir(),
+        "{} is missing (TONOTOPY_SHARED names its parent)",
         directory.display()
     );
-    None
+    directory
 }
 
 /// Creates empty files and the directories that contain them.

@@ -1,4 +1,4 @@
-//! Vectors of `f32`: AVX-512, AVX2 with FMA, and plain arrays for all other processors.
+//! Vectors of `f32`: AVX-512, AVX2 with FMA, NEON, and plain arrays for all other processors.
 //!
 //! Kernels are written once over [`Simd`] and compiled once per instruction set, inside functions that enable its
 //! instructions, so that everything is inlined.
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     Portable,
 }
 
@@ -37,6 +39,9 @@ impl Width {
                 widths.push(Width(Kind::Avx2));
             }
         }
+        // Every 64-bit ARM processor that Rust compiles for by default has it.
+        #[cfg(target_arch = "aarch64")]
+        widths.push(Width(Kind::Neon));
         widths.push(Width(Kind::Portable));
         widths
     }
@@ -53,6 +58,8 @@ impl Width {
             Kind::Avx512 => Avx512::LANES,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => Avx2::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => Neon::LANES,
             Kind::Portable => Portable::LANES,
         }
     }
@@ -88,6 +95,11 @@ impl Width {
                 Kind::Avx2 => return unsafe { avx2(kernel) },
                 Kind::Portable => {}
             }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if self.0 == Kind::Neon {
+            // SAFETY: the target has NEON.
+            return unsafe { kernel.run::<Neon>() };
         }
         // SAFETY: needs no special instructions.
         unsafe { kernel.run::<Portable>() }
@@ -143,7 +155,16 @@ pub(crate) fn prefetch(address: *const f32) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch of an invalid address does nothing.
+    unsafe {
+        std::arch::asm!(
+            "prfm pldl1keep, [{address}]",
+            address = in(reg) address,
+            options(readonly, nostack, preserves_flags)
+        );
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = address;
 }
 
@@ -335,5 +356,194 @@ mod x86 {
                 }
             }
         }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) use arm::Neon;
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use std::arch::aarch64::*;
+
+    use super::Simd;
+
+    /// Pairs of NEON registers: the shape of [`super::Avx2`], for which the tiles of all kernels exist. A processor has 32
+    /// registers of 4 values, hence 16 pairs. Sums have the order of [`super::Portable`], so values are equal bit for bit.
+    pub struct Neon;
+
+    /// Methods that are one intrinsic on each half.
+    macro_rules! halves {
+        ($($method:ident($($argument:ident),*) = $intrinsic:ident($($operand:ident),*);)*) => {$(
+            #[inline(always)]
+            unsafe fn $method($($argument: Self::V),*) -> Self::V {
+                // SAFETY: the caller's.
+                unsafe { [$intrinsic($($operand[0]),*), $intrinsic($($operand[1]),*)] }
+            }
+        )*};
+    }
+
+    impl Simd for Neon {
+        type V = [float32x4_t; 2];
+        const LANES: usize = 8;
+        const REGISTERS: usize = 16;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self::V {
+            // SAFETY: the caller's.
+            unsafe { Self::splat(0.0) }
+        }
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self::V {
+            // SAFETY: the caller's.
+            unsafe { [vdupq_n_f32(x); 2] }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self::V {
+            // SAFETY: the caller's.
+            unsafe { [vld1q_f32(from), vld1q_f32(from.add(4))] }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, x: Self::V) {
+            // SAFETY: the caller's.
+            unsafe {
+                vst1q_f32(to, x[0]);
+                vst1q_f32(to.add(4), x[1]);
+            }
+        }
+        halves! {
+            add(a, b) = vaddq_f32(a, b);
+            sub(a, b) = vsubq_f32(a, b);
+            mul(a, b) = vmulq_f32(a, b);
+            multiply_add(a, b, c) = vfmaq_f32(c, a, b);
+            multiply_sub(a, b, c) = vfmsq_f32(c, a, b);
+        }
+        #[inline(always)]
+        unsafe fn sum(x: Self::V) -> f32 {
+            // SAFETY: the caller's.
+            unsafe {
+                let x = vaddq_f32(x[0], x[1]);
+                vpadds_f32(vadd_f32(vget_low_f32(x), vget_high_f32(x)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose(square: &mut [Self::V; 16]) {
+            // SAFETY: the caller's.
+            unsafe {
+                let mut quarters = [[vdupq_n_f32(0.0); 4]; 4];
+                for (at, quarter) in quarters.iter_mut().enumerate() {
+                    let (top, side) = (at / 2 * 4, at % 2);
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|row| square[top + row][side]);
+                    // Pairs of one column and two rows, then columns.
+                    let (ab_even, ab_odd) = (pairs(vtrn1q_f32(a, b)), pairs(vtrn2q_f32(a, b)));
+                    let (cd_even, cd_odd) = (pairs(vtrn1q_f32(c, d)), pairs(vtrn2q_f32(c, d)));
+                    *quarter = [
+                        vtrn1q_f64(ab_even, cd_even),
+                        vtrn1q_f64(ab_odd, cd_odd),
+                        vtrn2q_f64(ab_even, cd_even),
+                        vtrn2q_f64(ab_odd, cd_odd),
+                    ]
+                    .map(|column| vreinterpretq_f32_f64(column));
+                }
+                for row in 0..4 {
+                    square[row] = [quarters[0][row], quarters[2][row]];
+                    square[row + 4] = [quarters[1][row], quarters[3][row]];
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs(x: float32x4_t) -> float64x2_t {
+        // SAFETY: the caller's.
+        unsafe { vreinterpretq_f64_f32(x) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::noise;
+
+    /// Every operation on the first registers of the input.
+    struct Operations<'a>(&'a [f32]);
+
+    impl Kernel for Operations<'_> {
+        type Output = Vec<Vec<f32>>;
+
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) -> Vec<Vec<f32>> {
+            // SAFETY: the caller's; the input holds 16 registers.
+            unsafe {
+                let at = |register: usize| S::load(self.0.as_ptr().add(register * S::LANES));
+                let (a, b, c) = (at(0), at(1), at(2));
+                let mut square = [S::zero(); 16];
+                for (register, row) in square.iter_mut().enumerate().take(S::LANES) {
+                    *row = at(register);
+                }
+                S::transpose(&mut square);
+                let registers = [
+                    S::zero(),
+                    S::splat(self.0[0]),
+                    S::add(a, b),
+                    S::sub(a, b),
+                    S::mul(a, b),
+                    S::multiply_add(a, b, c),
+                    S::multiply_sub(a, b, c),
+                ];
+                let values = |register: &S::V| {
+                    let mut values = vec![f32::NAN; S::LANES];
+                    S::store(values.as_mut_ptr(), *register);
+                    values
+                };
+                let mut all: Vec<Vec<f32>> =
+                    registers.iter().chain(&square[..S::LANES]).map(values).collect();
+                all.push(vec![S::sum(a)]);
+                all
+            }
+        }
+    }
+
+    #[test]
+    fn every_width_computes_the_definitions() {
+        for width in Width::all() {
+            let lanes = width.lanes();
+            let input = noise(7, 16 * lanes);
+            let found = width.run(Operations(&input));
+            let at = |register: usize, lane: usize| f64::from(input[register * lanes + lane]);
+            let definitions: [&dyn Fn(usize) -> f64; 7] = [
+                &|_| 0.0,
+                &|_| at(0, 0),
+                &|i| at(0, i) + at(1, i),
+                &|i| at(0, i) - at(1, i),
+                &|i| at(0, i) * at(1, i),
+                &|i| at(0, i) * at(1, i) + at(2, i),
+                &|i| at(2, i) - at(0, i) * at(1, i),
+            ];
+            assert_eq!(found.len(), 7 + lanes + 1);
+            for (number, definition) in definitions.iter().enumerate() {
+                for (lane, value) in found[number].iter().enumerate() {
+                    let difference = (f64::from(*value) - definition(lane)).abs();
+                    assert!(difference <= 2e-7, "{width:?}, operation {number}, lane {lane}");
+                }
+            }
+            for (row, values) in found[7..7 + lanes].iter().enumerate() {
+                for (column, value) in values.iter().enumerate() {
+                    assert_eq!(*value, input[column * lanes + row], "{width:?}, {row}, {column}");
+                }
+            }
+            let sum: f64 = (0..lanes).map(|lane| at(0, lane)).sum();
+            assert!((f64::from(found[7 + lanes][0]) - sum).abs() <= 2e-6, "{width:?}");
+        }
+    }
+
+    /// Values do not depend on whether the compiler or an intrinsic chooses the instruction.
+    #[cfg(target_arch = "aarch64")]
+    #[test]
+    fn neon_equals_the_plain_arrays_bit_for_bit() {
+        let input = noise(7, 128);
+        let [neon, plain] =
+            [Kind::Neon, Kind::Portable].map(|kind| Width(kind).run(Operations(&input)));
+        assert_eq!(neon, plain);
     }
 }

@@ -35,21 +35,27 @@ pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
 pub(crate) fn devices() -> Vec<Device> {
     let devices = vec![Device::flex()];
     #[cfg(feature = "wgpu")]
-    let devices = [devices, adapters()].concat();
+    let devices = [devices, found()].concat();
     devices
+}
+
+#[cfg(feature = "wgpu")]
+fn found() -> Vec<Device> {
+    Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec()
 }
 
 /// All GPUs, including the software implementation of Mesa.
 #[cfg(feature = "wgpu")]
 pub(crate) fn adapters() -> Vec<Device> {
-    use std::io::Write as _;
-
-    let adapters = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
-    if adapters.is_empty() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: wgpu finds no adapter (Debian: install mesa-vulkan-drivers)"
-        );
-    }
+    let adapters = found();
+    assert!(!adapters.is_empty(), "wgpu finds no adapter (Debian: install mesa-vulkan-drivers)");
     adapters
+}
+
+/// The tests that use [`devices`] pass on the CPU alone.
+#[cfg(feature = "wgpu")]
+#[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
+fn tests_of_all_devices_run_on_gpus() {
+    assert_eq!(devices().len(), 1 + adapters().len());
 }

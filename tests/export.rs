@@ -3,20 +3,14 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{MEL, STRIDED, Workplace, json, small, wav};
+use crate::support::{MEL, STRIDED, Workplace, json, on_manifest, small, wav};
 use tonotopy::Predictor;
 use tonotopy::audio::{Limits, decode_at};
 use tonotopy::inference::model_file::test_signals::Signal;
 
-/// A Python with these modules, `TONOTOPY_PYTHON` or `python3`; otherwise prints that the test is skipped.
-fn python(modules: &str) -> Option<String> {
-    let python = std::env::var("TONOTOPY_PYTHON").unwrap_or_else(|_| "python3".into());
-    let found = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
-    if found.is_ok_and(|found| found.status.success()) {
-        return Some(python);
-    }
-    println!("skipped: Python with {modules} is missing (set TONOTOPY_PYTHON)");
-    None
+/// `TONOTOPY_PYTHON` or `python3`.
+fn python() -> String {
+    std::env::var("TONOTOPY_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
 /// The directory of the package, absolute because programs run elsewhere.
@@ -138,8 +132,8 @@ fn predictions_over_time_cover_every_window() {
 }
 
 #[test]
+#[ignore = "needs Python with onnx and onnxruntime"]
 fn onnxruntime_gives_equal_predictions() {
-    let Some(python) = python("onnx, onnxruntime") else { return };
     let place = Workplace::new();
     let folder = place.path("onnx");
     for (name, front_end) in [("mel", MEL), ("raw", STRIDED)] {
@@ -166,20 +160,21 @@ fn onnxruntime_gives_equal_predictions() {
         }
     }
     let script = root().join("models/tests/run_onnx.py");
-    let out = Command::new(python).arg(script).arg(&folder).output().unwrap();
+    let out = Command::new(python()).arg(script).arg(&folder).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     println!("{text}");
     assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
 }
 
 #[test]
+#[ignore = "needs Python with torch and safetensors"]
 fn pytorch_example_gives_equal_predictions() {
-    let Some(python) = python("torch, safetensors, numpy") else { return };
     let place = Workplace::new();
     trained(&place, "raw", STRIDED);
     place.run("--device cpu export runs/raw-s1 --format safetensors --out raw.safetensors").ok();
     let script = root().join("src/inference/export/example.py");
-    let out = Command::new(python).arg(script).arg(place.path("raw.safetensors")).output().unwrap();
+    let out =
+        Command::new(python()).arg(script).arg(place.path("raw.safetensors")).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let off = text.trim().rsplit(' ').next().and_then(|word| word.parse::<f64>().ok());
     assert!(off.is_some_and(|off| off <= 1e-5), "{text}{}", String::from_utf8_lossy(&out.stderr));
@@ -224,6 +219,53 @@ fn pytorch_network_is_imported_as_a_run() {
         .ok();
 }
 
+/// A checkpoint, its validation scores and its log exist, or nothing does.
+#[test]
+fn import_that_cannot_be_validated_leaves_no_run() {
+    let place = Workplace::new();
+    let mut rows = String::new();
+    for (number, split) in ["train", "train", "valid", "valid", "test", "test"].iter().enumerate() {
+        place.write(&format!("music/{number}.wav"), wav(1.5, 16_000));
+        rows += &format!("{number},{number}.wav,{split},{}\n", ["a", "b"][number % 2]);
+    }
+    let header = "id,path,split,tags\n";
+    place.write("music/manifest.csv", format!("{header}{rows}"));
+    place.write_experiment("x", &on_manifest("music"));
+    place.run("-q --device cpu train x.toml").ok();
+    place.run("-q --device cpu export runs/x-s1 --format safetensors --out x.safetensors").ok();
+    // Without a negative track, no score is defined.
+    let both = rows.replace("valid,a", "valid,a|b").replace("valid,b", "valid,a|b");
+    place.write("music/manifest.csv", format!("{header}{both}"));
+    let import = "-q --device cpu import x.safetensors x.toml --runs other";
+    place.run(import).fails(3, &["roc_auc_macro is NaN"]);
+    assert!(!place.path("other").exists(), "something is left");
+    place.write("music/manifest.csv", format!("{header}{rows}"));
+    place.run(import).ok();
+    place.run("-q --device cpu evaluate other/x-s1").ok();
+}
+
+#[test]
+fn files_beside_the_named_one_are_not_replaced() {
+    let place = Workplace::new();
+    trained(&place, "raw", STRIDED);
+    place.write("tone.wav", wav(1.5, 16_000));
+    place.write("notes.txt", "mine");
+    place.write("card.json", "mine");
+    let embed = "-q --device cpu embed runs/raw-s1 tone.wav --out notes.npy";
+    place.run(embed).fails(2, &["notes.txt exists", "--force"]);
+    let export = |out: &str| {
+        place.run(&format!("-q --device cpu export runs/raw-s1 --format burnpack --out {out}"))
+    };
+    export("card.bpk").fails(2, &["card.json exists", "--force"]);
+    export("m.json").fails(2, &["m.json", "m.bpk"]);
+    assert_eq!([place.read("notes.txt"), place.read("card.json")], ["mine", "mine"]);
+    for name in ["notes.npy", "card.bpk", "m.json"] {
+        assert!(!place.path(name).exists(), "{name}");
+    }
+    place.run(&format!("{embed} --force")).ok();
+    assert_eq!(place.read("notes.txt"), "tone.wav\n");
+}
+
 #[test]
 fn invalid_weight_files_are_refused() {
     let place = Workplace::new();
@@ -234,7 +276,7 @@ fn invalid_weight_files_are_refused() {
     place.write("weights.h5", "x");
     place.run("--device cpu import cut.pth x.toml").fails(3, &["cut.pth", "PyTorch"]);
     place.run("--device cpu import text.pth x.toml").fails(3, &["text.pth", "PyTorch"]);
-    place.run("--device cpu import weights.h5 x.toml").fails(2, &[".safetensors, .pth and .pt"]);
+    place.run("--device cpu import weights.h5 x.toml").fails(2, &[".safetensors", ".ckpt"]);
     place.run("--device cpu import none.pth x.toml").fails(3, &["none.pth"]);
     let unknown = "-q --device cpu import text.pth x.toml --rename nothing";
     place.run(unknown).fails(2, &["expected OLD=NEW"]);
@@ -242,15 +284,10 @@ fn invalid_weight_files_are_refused() {
 
 /// The exported page gives the top tags of `predict`.
 #[test]
+#[ignore = "needs Chromium, node, and `npm install` in benches/browser"]
 fn browser_gives_equal_predictions() {
     let driver = root().join("benches/browser");
     let runtime = driver.join("node_modules/onnxruntime-web/dist");
-    let has = |program: &str| Command::new(program).arg("--version").output().is_ok();
-    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
-    if !runtime.is_dir() || !has("node") || !has(&chromium) {
-        println!("skipped: needs node, chromium, and `npm install` in benches/browser");
-        return;
-    }
     let place = Workplace::new();
     trained(&place, "mel", MEL);
     place

@@ -1,6 +1,10 @@
 //! Recommendation and similarity, from runs and from directories of factors.
 
+use datasets::Split;
+use datasets::tracks::synthetic::SyntheticConfig;
+use tonotopy::listening::catalogue;
 use tonotopy::listening::factors::{self, FactorTable, FactorTables};
+use tonotopy::listening::matrix::Matrix;
 
 use crate::support::{MEL, Workplace, json, small, wav};
 
@@ -23,7 +27,12 @@ fn run_recommends_tracks_and_listeners() {
     let run = place.only_run();
     let folder = place.path(&run);
     let ids = std::fs::read_to_string(folder.join("factors/items.txt")).unwrap();
-    let (tracks, users) = (ids.lines().count(), 200);
+    let tracks = ids.lines().count();
+    // Some listeners played held-out tracks only.
+    let tables = factors::read(&folder.join("factors")).unwrap();
+    let rows = tables.users.factors.chunks_exact(tables.n_factors);
+    let users = rows.filter(|row| row.iter().any(|value| *value != 0.0)).count();
+    assert!((150..=200).contains(&users), "{users}");
 
     let of =
         |arguments: &str| json(&place.run(&format!("-q recommend {run} {arguments}")).ok().out);
@@ -52,9 +61,11 @@ fn run_recommends_tracks_and_listeners() {
     let songs = of("--audio a.wav a.wav --top 3 --json");
     assert_eq!(songs["songs"].as_array().unwrap().len(), 2);
     assert_eq!(songs["songs"][0]["users"], users);
+    assert_eq!(songs["songs"][0]["users_without_factors"], 200 - users);
     assert_eq!(songs["songs"][0]["listeners"].as_array().unwrap().len(), 3);
     let text = place.run(&format!("-q recommend {run} --audio a.wav")).ok().out;
-    assert!(text.contains("median rank") && text.contains("200 users"), "{text}");
+    let ranked = format!("for {users} users");
+    assert!(text.contains("median rank") && text.contains(&ranked), "{text}");
 
     // The second call uses cached factors and gives the same answer.
     let first = place.run(&format!("similar {run} {}", ids.lines().next().unwrap())).ok();
@@ -84,6 +95,157 @@ fn run_recommends_tracks_and_listeners() {
     assert!(again.err.contains("item_factors.npy") && again.err.contains("computed again"));
     assert_eq!(whole.out, again.out);
     assert_eq!(std::fs::read(&kept).unwrap(), bytes);
+}
+
+/// Half of the listeners played held-out tracks only, so that nothing is known about their taste.
+#[test]
+fn users_without_factors_are_left_out_and_counted() {
+    let place = Workplace::new();
+    let music = SyntheticConfig { tracks: 40, seconds: 3.0, ..Default::default() }.load().unwrap();
+    let ids = |is_train: bool| -> Vec<&str> {
+        let kept =
+            music.tracks.iter().filter(|track| (track.split == Some(Split::Train)) == is_train);
+        kept.map(|track| track.id.as_str()).collect()
+    };
+    let (train, held_out) = (ids(true), ids(false));
+    let test: Vec<&str> = music
+        .tracks
+        .iter()
+        .filter(|track| track.split == Some(Split::Test))
+        .map(|track| track.id.as_str())
+        .collect();
+    let mut plays = String::from("user,item,count\n");
+    for user in 0..8 {
+        for (at, track) in train.iter().enumerate() {
+            if at % 3 == user % 3 || at % 8 == user {
+                plays += &format!("warm{user},{track},{}\n", 1 + at % 5);
+            }
+        }
+        for track in held_out.iter().skip(user % 2).step_by(2) {
+            plays += &format!("warm{user},{track},2\n");
+        }
+        plays += &format!("cold{user},{},1\n", test[user % test.len()]);
+    }
+    place.write("plays.csv", plays);
+    let experiment = latent()
+        .replace(
+            "name = \"synthetic_listeners\"\nusers = 200\nmean_items = 12.0",
+            "name = \"file\"\npath = \"plays.csv\"",
+        )
+        .replace("factors = 5", "factors = 3");
+    place.write("x.toml", experiment);
+    place.run("-q train x.toml").ok();
+    let run = place.only_run();
+    let scores = json(&place.run(&format!("-q evaluate {run} --json")).ok().out);
+    for scores in [&scores, &scores["upper_bound"], &scores["random"]] {
+        assert_eq!(scores["n_users"], 16, "{scores}");
+        assert_eq!(scores["n_users_without_factors"], 8, "{scores}");
+        assert_eq!(scores["n_users_scored"], 8, "{scores}");
+    }
+    let text = place.run(&format!("-q evaluate {run}")).ok().out;
+    assert!(text.contains("left out: 8 users without factors"), "{text}");
+
+    place.write("a.wav", wav(1.5, 16_000));
+    let songs = json(&place.run(&format!("-q recommend {run} --audio a.wav --json")).ok().out);
+    let song = &songs["songs"][0];
+    assert_eq!((&song["users"], &song["users_without_factors"]), (&8.into(), &8.into()));
+    for listener in song["listeners"].as_array().unwrap() {
+        assert!(listener["user"].as_str().unwrap().starts_with("warm"), "{listener}");
+    }
+    let text = place.run(&format!("-q recommend {run} --audio a.wav")).ok().out;
+    assert!(text.contains("for 8 users") && text.contains("left out: 8 users"), "{text}");
+    let some =
+        json(&place.run(&format!("-q recommend {run} --audio a.wav --user warm1 --json")).ok().out);
+    assert_eq!(some["songs"][0]["users_without_factors"], 0);
+    for more in ["", "--audio a.wav"] {
+        place
+            .run(&format!("recommend {run} --user warm0 --user cold1 {more}"))
+            .fails(3, &["\"cold1\" has no factors", "choose another user"]);
+    }
+}
+
+/// A directory whose second user and second item were not played.
+fn with_zeros(place: &Workplace) {
+    let ids = |ids: [&str; 3]| ids.map(String::from).to_vec();
+    let tables = FactorTables {
+        users: FactorTable {
+            ids: ids(["1", "idle", "3"]),
+            factors: vec![1.0, 0.0, 0.0, 0.0, -1.0, 2.0],
+            biases: None,
+        },
+        items: FactorTable {
+            ids: ids(["a", "unplayed", "c"]),
+            factors: vec![-3.0, 1.0, 0.0, 0.0, -1.0, 1.0],
+            biases: None,
+        },
+        n_factors: 2,
+    };
+    factors::write(&place.path("made"), &tables).unwrap();
+}
+
+#[test]
+fn users_and_items_without_factors_are_named() {
+    let place = Workplace::new();
+    with_zeros(&place);
+    place.run("recommend made --user idle").fails(3, &["\"idle\" has no factors"]);
+    place.run("recommend made --user 1 --user idle").fails(3, &["\"idle\" has no factors"]);
+    place.run("similar made unplayed").fails(3, &["\"unplayed\" has no factors", "nobody played"]);
+    place.run("similar made nowhere").fails(3, &["has no item \"nowhere\""]);
+    let done = place.run("recommend made --user 1 --include-heard").ok();
+    assert!(!done.out.contains("unplayed") && done.out.contains("a\n"), "{}", done.out);
+    assert!(done.err.contains("1 of the 3 items have no factors"), "{}", done.err);
+    let done = place.run("similar made a").ok();
+    assert!(!done.out.contains("unplayed") && done.out.contains('c'), "{}", done.out);
+    assert!(done.err.contains("\"unplayed\""), "{}", done.err);
+}
+
+#[test]
+fn plays_that_filter_nothing_are_named() {
+    let place = Workplace::new();
+    with_zeros(&place);
+    let with = |plays: &str, user: &str| {
+        place.write("plays.csv", plays);
+        place.run(&format!("recommend made --user {user} --interactions plays.csv"))
+    };
+    let quiet = with("user,item,count\n1,a,3\n3,c,1\n", "1").ok();
+    assert!(!quiet.err.contains("--interactions") && !quiet.out.contains("  a"), "{}", quiet.err);
+    // Blanks around ids are not a part of them.
+    let blanks = with("user, item, count\n 1 , a , 3\n3, c, 1\n", "1").ok();
+    assert_eq!(blanks.out, quiet.out);
+    let lacking = with("user,item,count\n3,c,1\n", "1").ok();
+    assert!(lacking.err.contains("--interactions has no plays of user \"1\""), "{}", lacking.err);
+    let words = ["no plays of user \"1\", but of \"1.0\"", "in the same way"];
+    with("user,item,count\n1.0,a,3\n3,c,1\n", "1").fails(3, &words);
+    let words = ["none of its 2 users", "\"1.0\"", "same ids"];
+    with("user,item,count\n1.0,a,3\n3.0,c,1\n", "1").fails(3, &words);
+    let other = with("user,item,count\n1,b,3\n3,c,1\n", "1").ok();
+    assert!(other.err.contains("none of the 1 items that user \"1\""), "{}", other.err);
+    with("user,item,count\n1,b,3\n", "1").fails(3, &["none of its 1 items"]);
+    let all = place.run("recommend made --user 1 --interactions plays.csv --include-heard");
+    all.fails(3, &["none of its 1 items"]);
+    with("user,item,count\n3,c,1\n", "nobody").fails(3, &["nobody", "does not exist"]);
+}
+
+#[test]
+fn map_of_equal_points_says_so() {
+    let place = Workplace::new();
+    place.write("tags.toml", small(MEL));
+    place.run("-q train tags.toml").ok();
+    let run = place.only_run();
+    let done = place.run(&format!("map {run} --perplexity 5 --json")).ok();
+    assert_eq!(json(&done.out)["equal_points"], false);
+    assert!(!done.err.contains("mean nothing"), "{}", done.err);
+    // The vectors of a network that computes the same for all tracks.
+    let stored = place.path(&run).join("catalogue/embedding");
+    let fingerprint = std::fs::read_to_string(stored.join("model.txt")).unwrap();
+    let (table, width) = factors::read_items(&stored).unwrap();
+    let vectors = Matrix::new(table.ids.len(), width, vec![0.5; table.ids.len() * width]).unwrap();
+    catalogue::write(&stored, fingerprint.trim(), &table.ids, &vectors).unwrap();
+    let done = place.run(&format!("map {run} --perplexity 5 --json")).ok();
+    assert_eq!(json(&done.out)["equal_points"], true);
+    assert!(done.err.contains("positions on the map mean nothing"), "{}", done.err);
+    let page = place.read(&format!("{run}/map.html"));
+    assert!(page.contains("the same for all tracks: their positions mean nothing"), "{page}");
 }
 
 /// Baselines work with all verbs; MLR, which is fitted instead of trained, has no factors.

@@ -1,7 +1,6 @@
 //! The main verbs: scan, train, evaluate, run, report, predict, similar, map.
 
 use crate::support::{MEL, STRIDED, Workplace, json, on_manifest, small, tone, wav};
-use std::io::Write as _;
 
 #[test]
 fn run_trains_evaluates_and_reports_and_skips_finished_runs() {
@@ -59,12 +58,20 @@ fn same_seed_gives_the_same_scores() {
     assert_eq!(scores[0], scores[1]);
 }
 
+/// macOS and Windows would give both runs the same directory.
+#[test]
+fn names_that_differ_only_in_case_are_refused() {
+    let place = Workplace::new();
+    for (file, name) in [("1", "Mel"), ("2", "mel")] {
+        place.write(&format!("set/{file}.toml"), format!("name = \"{name}\"\n{}", small(MEL)));
+    }
+    place.run("--device cpu run set").fails(2, &["\"Mel\"", "\"mel\"", "only in case"]);
+    assert!(!place.path("runs").exists());
+}
+
+#[cfg(feature = "ndarray")]
 #[test]
 fn cpu_backends_have_equal_losses() {
-    if !cfg!(feature = "ndarray") {
-        let _ = writeln!(std::io::stderr(), "skipped: built without the ndarray backend");
-        return;
-    }
     let place = Workplace::new();
     for (name, front_end) in [("mel", MEL), ("strided", STRIDED)] {
         place.write_experiment(name, &small(front_end));

@@ -11,8 +11,8 @@ use crate::{DatasetError, Interactions};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
-    /// The table, a `.csv` or `.tsv` file with one row per user and item, relative to the data directory.
-    /// Required.
+    /// The table of user, item and count (CSV, TSV or JSON lines, also compressed with gzip), relative to the
+    /// data directory. Required.
     pub path: PathBuf,
     /// The most played items and a sample of the users. Default: all.
     #[serde(skip_serializing_if = "Subset::is_all")]

@@ -73,8 +73,9 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs hetrec2011-lastfm-2k below TONOTOPY_SHARED"]
     fn real_file_has_the_published_counts() {
-        let Some(root) = crate::test_support::shared("hetrec2011-lastfm-2k") else { return };
+        let root = crate::test_support::shared("hetrec2011-lastfm-2k");
         let plays = load(&root).unwrap();
         let counts = (plays.users().len(), plays.items().len(), plays.len());
         assert_eq!(counts, (1_892, 17_632, 92_834));

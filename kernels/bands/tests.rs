@@ -262,6 +262,7 @@ fn gradients_of_silence_are_finite_and_nan_propagates() {
 
 #[cfg(feature = "wgpu")]
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn pools_of_1_2_4_and_8_filters_are_one_kernel_on_gpus() {
     for device in crate::testing::adapters() {
         for case in cases() {
@@ -276,7 +277,8 @@ fn pools_of_1_2_4_and_8_filters_are_one_kernel_on_gpus() {
 
 #[cfg(feature = "wgpu")]
 #[test]
-fn gpu_results_are_bit_identical_in_a_second_run() {
+#[ignore = "needs a GPU, or Mesa's software renderer"]
+fn results_are_bit_identical_in_a_second_run_on_gpus() {
     for device in crate::testing::adapters() {
         for case in cases() {
             let bits =

@@ -13,7 +13,7 @@ use burn_flex::FlexTensor;
 use super::gradients::{self, OutputGradient};
 use super::packed::{Packed, cached};
 use super::product::forward;
-use super::{Geometry, bfloat16};
+use super::{Geometry, bfloat16, winograd};
 use crate::precision::Precision;
 use crate::simd::Width;
 
@@ -49,6 +49,15 @@ fn rounded(mut x: FlexTensor, geometry: &Geometry) -> FlexTensor {
     x
 }
 
+/// The input in the form that the forward pass reads: [transformed](winograd::input) if the geometry has a
+/// [fast convolution](Geometry::winograd).
+fn prepared(x: &FlexTensor, geometry: &Geometry) -> FlexTensor {
+    let Some(tiled) = geometry.winograd() else { return x.clone() };
+    let values = winograd::input(geometry, &tiled, x.storage::<f32>(), Width::best());
+    let shape = [values.len() / tiled.item(), tiled.frames, tiled.channels];
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
 /// The output and, if `with_argmax` and there is a rectifier, the index of the maximum of each pool.
 fn run(
     x: &FlexTensor,
@@ -80,7 +89,7 @@ impl ConvOps for Flex {
         bias: FlexTensor,
         geometry: Geometry,
     ) -> FlexTensor {
-        let x = rounded(interleaved(x), &geometry);
+        let x = prepared(&rounded(interleaved(x), &geometry), &geometry);
         run(&x, &cached(weights, &geometry), bias, &geometry, false).0
     }
 }
@@ -88,7 +97,7 @@ impl ConvOps for Flex {
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
 struct Saved {
-    /// `[batch, frame, channel]`
+    /// What [`gradients::weights`] reads.
     x: FlexTensor,
     weights: FlexTensor,
     argmax: Vec<u32>,
@@ -153,10 +162,15 @@ impl<C: CheckpointStrategy> ConvOps for Autodiff<Flex, C> {
         let packed = Packed::new(weights.storage::<f32>(), &geometry, Width::best());
         match Conv.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
-                let (out, argmax) = run(&x, &packed, bias, &geometry, true);
+                let input = prepared(&x, &geometry);
+                let (out, argmax) = run(&input, &packed, bias, &geometry, true);
+                let x = if geometry.winograd_gradient().is_some() { input } else { x };
                 step.finish(Saved { x, weights, argmax, geometry }, out)
             }
-            OpsKind::UnTracked(step) => step.finish(run(&x, &packed, bias, &geometry, false).0),
+            OpsKind::UnTracked(step) => {
+                let x = prepared(&x, &geometry);
+                step.finish(run(&x, &packed, bias, &geometry, false).0)
+            }
         }
     }
 }

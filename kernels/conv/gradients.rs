@@ -16,7 +16,7 @@
 use rayon::prelude::*;
 
 use super::product::{CUT_OFF, tile};
-use super::{Geometry, bfloat16};
+use super::{Geometry, bfloat16, winograd};
 use crate::simd::{Kernel, Simd, Width};
 
 /// The largest number of filters per task.
@@ -72,7 +72,8 @@ impl OutputGradient<'_> {
 /// Gradients of weights and bias; the factors are rounded to the precision of the geometry.
 ///
 /// # Shapes
-/// - `x`: `[batch, frame, channel]`
+/// - `x`: `[batch, frame, channel]`, or [transformed](winograd::input) if the geometry has a
+///   [fast gradient](Geometry::winograd_gradient)
 /// - returns: `[filter, channel, length]` and `[filter]`
 pub(super) fn weights(
     geometry: &Geometry,
@@ -80,7 +81,34 @@ pub(super) fn weights(
     gradient: OutputGradient<'_>,
     width: Width,
 ) -> (Vec<f32>, Vec<f32>) {
-    let &Geometry { batch, channels, filters, length, pools, .. } = geometry;
+    let (rows, bias) = match geometry.winograd_gradient() {
+        Some(tiled) => winograd::weights_gradient(geometry, &tiled, x, gradient, width),
+        None => window_products(geometry, x, gradient, width),
+    };
+    let &Geometry { channels, length, .. } = geometry;
+    if channels == 1 {
+        return (rows, bias);
+    }
+    let mut weights = vec![0.0; rows.len()];
+    let filters = weights.par_chunks_exact_mut(geometry.depth());
+    filters.zip(rows.par_chunks_exact(geometry.depth())).for_each(|(to, from)| {
+        by_channels(from, channels, length, to);
+    });
+    (weights, bias)
+}
+
+/// Sums of windows times output gradients, and of output gradients.
+///
+/// # Shapes
+/// - `x`: `[batch, frame, channel]`
+/// - returns: `[filter, frame, channel]` and `[filter]`
+pub(super) fn window_products(
+    geometry: &Geometry,
+    x: &[f32],
+    gradient: OutputGradient<'_>,
+    width: Width,
+) -> (Vec<f32>, Vec<f32>) {
+    let &Geometry { batch, filters, pools, .. } = geometry;
     assert_eq!(x.len(), batch * geometry.item());
     let depth = geometry.depth();
     let mut weights = vec![0.0; filters * depth];
@@ -94,10 +122,7 @@ pub(super) fn weights(
                 let x = &x[item * geometry.item()..][..geometry.item()];
                 width.run(Add { product: &mut product, item, x, gradient, bias });
             }
-            for (to, from) in weights.chunks_exact_mut(depth).zip(product.sums.chunks_exact(depth))
-            {
-                by_channels(from, channels, length, to);
-            }
+            weights.copy_from_slice(&product.sums);
         });
         return (weights, bias);
     }
@@ -105,8 +130,7 @@ pub(super) fn weights(
     let several = filters.div_ceil(2 * rayon::current_num_threads()).clamp(1, FILTERS);
     let block = geometry.pools_per_block();
     let tasks = weights.par_chunks_mut(several * depth).zip(bias.par_chunks_mut(several));
-    tasks.enumerate().for_each(|(task, (weights, bias))| {
-        let mut sums = vec![0.0; weights.len()];
+    tasks.enumerate().for_each(|(task, (sums, bias))| {
         let mut list = vec![(0, 0.0); block.min(pools)];
         for item in 0..batch {
             let x = &x[item * geometry.item()..][..geometry.item()];
@@ -120,9 +144,6 @@ pub(super) fn weights(
                     width.run(Gather { sums, x, hop: geometry.hop(), list });
                 }
             }
-        }
-        for (to, from) in weights.chunks_exact_mut(depth).zip(sums.chunks_exact(depth)) {
-            by_channels(from, channels, length, to);
         }
     });
     (weights, bias)
@@ -324,6 +345,9 @@ pub(super) fn input(
             }
         }
     });
+    if let Some(tiled) = geometry.winograd_gradient().filter(|tiled| tiled.length == 1) {
+        return winograd::input_gradient(geometry, &tiled, &rows, gradient, width);
+    }
     let mut out = vec![0.0; batch * geometry.item()];
     let block = geometry.pools_per_block();
     out.par_chunks_exact_mut(geometry.item()).enumerate().for_each(|(item, out)| {

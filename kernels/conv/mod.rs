@@ -10,7 +10,8 @@
 //!
 //! On the CPU, channels are interleaved: `[batch, frame, channel]`. A window of the input is then contiguous, and the
 //! convolution is a matrix product of overlapping windows with the weights, without copying windows. At most one window
-//! per pool has a gradient: the gradients of weights and input are sums over these windows.
+//! per pool has a gradient: the gradients of weights and input are sums over these windows. Where every window has one,
+//! and in the forward pass, filters of 4, 8, ... strides are computed by a fast algorithm (`winograd.rs`).
 //!
 //! Inside [`Precision::during`](crate::precision::Precision::during) the CPU rounds the factors of all of these
 //! products: `x`, weights and output gradients.
@@ -26,6 +27,7 @@ mod packed;
 mod product;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use burn::backend::DispatchDevice;
 use burn::tensor::Tensor;

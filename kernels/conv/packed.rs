@@ -8,11 +8,12 @@ use burn::tensor::Bytes;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::{Geometry, bfloat16};
+use super::{Geometry, bfloat16, winograd};
 use crate::precision::Precision;
 use crate::simd::{Kernel, Simd, Width};
 
-/// Weights in panels of two registers of filters: `[panel, frame, channel, filter]`.
+/// Weights in panels of two registers of filters: `[panel, frame, channel, filter]`, or
+/// [transformed](winograd::weights) if the geometry has a [fast convolution](Geometry::winograd).
 #[derive(Debug)]
 pub(super) struct Packed {
     /// Values or, if `in_pairs`, every second value with its successor in the filter ([pairs](bfloat16)).
@@ -40,6 +41,9 @@ impl Packed {
         });
         if geometry.precision == Precision::Bfloat16 {
             bfloat16::round(&mut panels);
+        }
+        if geometry.winograd().is_some() {
+            panels = winograd::weights(&panels, geometry, columns, width);
         }
         let in_pairs = width.multiplies_pairs(geometry.precision);
         if in_pairs {
@@ -127,6 +131,7 @@ struct CachedWeights {
     bytes: Weak<Bytes>,
     shape: [usize; 3],
     precision: Precision,
+    is_fast: bool,
     packed: Arc<Packed>,
 }
 
@@ -146,11 +151,11 @@ pub(super) fn cached(weights: FlexTensor, geometry: &Geometry) -> Arc<Packed> {
         return pack(&weights.to_contiguous());
     }
     let (bytes, shape) = (weights.data_arc(), [filters, channels, length]);
-    let precision = geometry.precision;
+    let (precision, is_fast) = (geometry.precision, geometry.winograd().is_some());
     let all = || CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     let same = |one: &&CachedWeights| {
         one.bytes.as_ptr() == Arc::as_ptr(&bytes)
-            && (one.shape, one.precision) == (shape, precision)
+            && (one.shape, one.precision, one.is_fast) == (shape, precision, is_fast)
     };
     if let Some(one) = all().iter().find(same) {
         return one.packed.clone();
@@ -162,7 +167,7 @@ pub(super) fn cached(weights: FlexTensor, geometry: &Geometry) -> Arc<Packed> {
         all.remove(0);
     }
     let bytes = Arc::downgrade(&bytes);
-    all.push(CachedWeights { bytes, shape, precision, packed: packed.clone() });
+    all.push(CachedWeights { bytes, shape, precision, is_fast, packed: packed.clone() });
     packed
 }
 

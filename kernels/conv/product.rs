@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::packed::Packed;
-use super::{Geometry, bfloat16};
+use super::{Geometry, bfloat16, winograd};
 use crate::simd::{Kernel, Simd};
 
 /// Instead of an index: the rectifier cut off the maximum, so the pool has no gradient.
@@ -20,7 +20,8 @@ pub(super) const CUT_OFF: u32 = u32::MAX;
 /// The outputs and, unless `argmax` is empty, the index of the maximum within each pool.
 ///
 /// # Shapes
-/// - `x`: `[batch, frame, channel]`, rounded to the precision of the geometry
+/// - `x`: `[batch, frame, channel]`, rounded to the precision of the geometry; [transformed](winograd::input) if the
+///   geometry has a [fast convolution](Geometry::winograd)
 /// - `bias`: `[filter]`
 /// - `out`, `argmax`: `[batch, pool, filter]`; all values are written, of `argmax` only if there is a rectifier
 pub(super) fn forward(
@@ -31,6 +32,9 @@ pub(super) fn forward(
     out: &mut [MaybeUninit<f32>],
     mut argmax: &mut [MaybeUninit<u32>],
 ) {
+    if let Some(tiled) = geometry.winograd() {
+        return winograd::forward(geometry, &tiled, x, packed, bias, out, argmax);
+    }
     let size = geometry.output_item();
     assert_eq!(x.len(), geometry.batch * geometry.item());
     assert_eq!(bias.len(), geometry.filters);
@@ -167,24 +171,35 @@ impl Task<'_> {
             let first = panel * columns;
             let count = columns.min(geometry.filters - first);
             let bias = &self.bias[first..first + count];
-            for (number, values) in
-                scratch[..windows * columns].chunks(geometry.pool * columns).enumerate()
-            {
+            let pools = scratch[..windows * columns].chunks(geometry.pool * columns);
+            for (number, values) in pools.enumerate() {
                 let at = number * geometry.filters + first;
-                let out = &mut out[at..at + count];
-                match (geometry.rectify, argmax.is_empty()) {
-                    (false, _) => {
-                        for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
-                            out.write(value + bias);
-                        }
-                    }
-                    (true, true) => maxima(values, columns, bias, out),
-                    (true, false) => {
-                        maxima_with_argmax(values, columns, bias, out, &mut argmax[at..at + count]);
-                    }
-                }
+                let argmax = argmax.get_mut(at..at + count).unwrap_or_default();
+                finish(geometry, values, columns, bias, &mut out[at..at + count], argmax);
             }
         }
+    }
+}
+
+/// Bias, rectifier and pooling of one pool: writes outputs and, unless it is empty, `argmax` from `values`, which are
+/// `[window, column]`.
+#[inline(always)]
+pub(super) fn finish(
+    geometry: &Geometry,
+    values: &[f32],
+    columns: usize,
+    bias: &[f32],
+    out: &mut [MaybeUninit<f32>],
+    argmax: &mut [MaybeUninit<u32>],
+) {
+    match (geometry.rectify, argmax.is_empty()) {
+        (false, _) => {
+            for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
+                out.write(value + bias);
+            }
+        }
+        (true, true) => maxima(values, columns, bias, out),
+        (true, false) => maxima_with_argmax(values, columns, bias, out, argmax),
     }
 }
 

@@ -47,6 +47,13 @@ fn cases() -> Vec<Case> {
         case([2, 4, 19], [6, 5], 2, pooled(50, true)),
         case([1, 300, 9], [2, 9], 1, pooled(1, false)),
         case([4, 2, 400], [9, 2], 1, pooled(97, false)),
+        // Fast convolutions.
+        case([2, 1, 485], [20, 64], 16, End::Linear),
+        case([1, 2, 560], [33, 32], 8, End::Linear),
+        case([3, 16, 21], [17, 4], 1, pooled(4, true)),
+        case([2, 32, 26], [40, 8], 1, pooled(3, false)),
+        case([2, 16, 40], [16, 12], 1, pooled(1, false)),
+        case([1, 16, 803], [35, 4], 1, pooled(5, false)),
     ]
 }
 
@@ -309,7 +316,10 @@ fn all_widths_agree_with_the_narrowest(precision: Precision) {
             let mut out = vec![MaybeUninit::new(f32::NAN); count];
             let mut argmax = vec![MaybeUninit::new(7); count];
             let packed = Packed::new(&weights, &geometry, width);
-            forward(&geometry, &x, &packed, &bias, &mut out, &mut argmax);
+            let fast =
+                geometry.winograd().map(|tiled| winograd::input(&geometry, &tiled, &x, width));
+            let input = fast.as_ref().unwrap_or(&x);
+            forward(&geometry, input, &packed, &bias, &mut out, &mut argmax);
             // SAFETY: initialised above.
             let (out, mut argmax) = unsafe {
                 let out: Vec<f32> = out.into_iter().map(|value| value.assume_init()).collect();
@@ -319,7 +329,9 @@ fn all_widths_agree_with_the_narrowest(precision: Precision) {
                 argmax.clear();
             }
             let gradient = OutputGradient { values: &gradient, argmax: &argmax };
-            let (of_weights, of_bias) = gradients::weights(&geometry, &x, gradient, width);
+            let is_dense = geometry.winograd_gradient().is_some();
+            let x = if is_dense { input } else { &x };
+            let (of_weights, of_bias) = gradients::weights(&geometry, x, gradient, width);
             [out, of_weights, of_bias, gradients::input(&geometry, &weights, gradient, width)]
         };
         let widths = Width::all();
@@ -335,10 +347,15 @@ fn all_widths_agree_with_the_narrowest(precision: Precision) {
 
 #[test]
 fn results_are_bit_identical_for_any_number_of_threads() {
-    let case = case([5, 16, 131], [40, 3], 1, pooled(2, true));
+    same_for_any_number_of_threads(&case([5, 16, 131], [40, 3], 1, pooled(2, true)));
+    same_for_any_number_of_threads(&case([5, 16, 131], [40, 4], 1, pooled(2, true)));
+    same_for_any_number_of_threads(&case([3, 1, 16 * 403], [40, 64], 16, End::Linear));
+}
+
+fn same_for_any_number_of_threads(case: &Case) {
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| all(&case, conv, &Device::flex()))
+        pool.install(|| all(case, conv, &Device::flex()))
     };
     let one = on(1);
     for threads in [2, 3, 8] {
@@ -353,21 +370,22 @@ fn results_are_bit_identical_for_any_number_of_threads() {
 fn nan_propagates() {
     for precision in [Precision::Single, Precision::Bfloat16] {
         precision.during(|| {
-            nan_propagates_after(End::Linear);
-            nan_propagates_after(pooled(3, false));
+            for end in [End::Linear, pooled(3, false)] {
+                nan_propagates_in(case([1, 2, 12], [3, 2], 1, end));
+                nan_propagates_in(case([1, 16, 12], [16, 4], 1, end));
+            }
         });
     }
 }
 
-fn nan_propagates_after(end: End) {
-    let case = case([1, 2, 12], [3, 2], 1, end);
+fn nan_propagates_in(case: Case) {
     let device = Device::flex();
     let (x, weights, bias) = case.tensors(&device);
     let mut broken = values(x);
     broken[4] = f32::NAN;
     let x = Tensor::from_data(TensorData::new(broken, case.x), &device);
     let out = values(conv(x, weights, bias, case.options));
-    assert!(out.iter().any(|value| value.is_nan()), "{end:?}");
+    assert!(out.iter().any(|value| value.is_nan()), "{:?}", case.options);
 }
 
 #[test]

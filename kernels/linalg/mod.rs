@@ -20,6 +20,8 @@ mod indexed;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 use crate::simd::{self, Kind, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -82,6 +84,11 @@ macro_rules! kernels {
                         Kind::Avx2 => return unsafe { avx2($($argument),*) },
                         Kind::Portable => {}
                     }
+                }
+                #[cfg(target_arch = "aarch64")]
+                if $self.0 == Kind::Neon {
+                    // SAFETY: the target has NEON, and the dimensions were checked above.
+                    return unsafe { $generic::<Neon, 4>($($argument),*) };
                 }
                 // SAFETY: the dimensions were checked above.
                 unsafe { $generic::<Portable, 4>($($argument),*) }

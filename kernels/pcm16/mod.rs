@@ -26,24 +26,26 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::simd::{Kernel, Simd, Width};
 
-/// Writes the little-endian 16-bit samples in `bytes`, times `scale`, to the beginning of `out`.
+/// Appends the little-endian 16-bit samples in `bytes`, times `scale`, to `out`.
+///
+/// Appending instead of overwriting spares a caller with a new buffer the pass that clears it.
 ///
 /// # Panics
-/// If the last sample is incomplete, or `out` is too short.
-pub fn convert(bytes: &[u8], scale: f32, out: &mut [f32]) {
+/// If the last sample is incomplete.
+pub fn convert(bytes: &[u8], scale: f32, out: &mut Vec<f32>) {
     convert_with(Width::best(), bytes, scale, out);
 }
 
-fn convert_with(width: Width, bytes: &[u8], scale: f32, out: &mut [f32]) {
+fn convert_with(width: Width, bytes: &[u8], scale: f32, out: &mut Vec<f32>) {
     let (stored, rest) = bytes.as_chunks();
     assert!(rest.is_empty(), "{} bytes are not a whole number of 16-bit samples", bytes.len());
-    width.run(Convert { stored, scale, out: &mut out[..stored.len()] });
+    width.run(Convert { stored, scale, out });
 }
 
 struct Convert<'a> {
     stored: &'a [[u8; 2]],
     scale: f32,
-    out: &'a mut [f32],
+    out: &'a mut Vec<f32>,
 }
 
 impl Kernel for Convert<'_> {
@@ -52,9 +54,8 @@ impl Kernel for Convert<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         // The compiler vectorises this loop for the instructions of `S`.
-        for (out, stored) in self.out.iter_mut().zip(self.stored) {
-            *out = f32::from(i16::from_le_bytes(*stored)) * self.scale;
-        }
+        let sample = |stored: &[u8; 2]| f32::from(i16::from_le_bytes(*stored)) * self.scale;
+        self.out.extend(self.stored.iter().map(sample));
     }
 }
 

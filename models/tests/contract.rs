@@ -210,6 +210,7 @@ fn stays_finite(case: &Case, device: &Device) {
 /// Networks whose layers have GPU kernels.
 #[cfg(feature = "wgpu")]
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn contract_holds_on_gpus() {
     let networks =
         |case: &Case| matches!(case.config, ModelConfig::Tagger(_) | ModelConfig::LatentNet(_));

@@ -72,13 +72,6 @@ fn metadata_is_in_the_file() {
     assert_eq!((file.metadata_props[0].key.as_str(), file.ir_version), ("tonotopy", 8));
 }
 
-/// A Python with onnx and onnxruntime: `TONOTOPY_PYTHON`, or `python3`.
-fn python() -> Option<String> {
-    let python = std::env::var("TONOTOPY_PYTHON").unwrap_or_else(|_| "python3".into());
-    let found = Command::new(&python).args(["-c", "import onnx, onnxruntime"]).output();
-    found.ok().filter(|found| found.status.success()).map(|_| python)
-}
-
 fn write(path: &Path, values: &[f32]) {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     std::fs::write(path, bytes).unwrap();
@@ -117,11 +110,10 @@ fn expected(
 /// The checker of onnx accepts every file, and onnxruntime computes our outputs for several batch sizes and for
 /// lengths below, at and above one excerpt.
 #[test]
+#[ignore = "needs Python with onnx and onnxruntime"]
 fn onnxruntime_computes_the_same() {
-    let Some(python) = python() else {
-        println!("skipped: no Python with onnx and onnxruntime (TONOTOPY_PYTHON names one)");
-        return;
-    };
+    // TONOTOPY_PYTHON names the one with models/tests/requirements.txt.
+    let python = std::env::var("TONOTOPY_PYTHON").unwrap_or_else(|_| "python3".into());
     let folder = tempfile::tempdir().unwrap();
     for (number, case) in cases().iter().enumerate() {
         let model = model(case);

@@ -50,6 +50,7 @@ use super::hash_index::{HashIndex, hex};
 use super::limits::Limits;
 use super::resample::{RESAMPLER, StreamingResampler};
 use super::source::SourceInfo;
+use crate::io::files::persist;
 
 /// Samples of one track that are kept in memory during decoding (32 MiB); longer tracks use a temporary file.
 const IN_MEMORY: usize = 1 << 23;
@@ -155,7 +156,9 @@ impl CachedAudio {
             None => {
                 let mut bytes = Vec::new();
                 self.stored(start, out.len(), &mut bytes)?;
-                kernels::pcm16::convert(&bytes, self.scale, out);
+                let mut samples = Vec::with_capacity(out.len());
+                kernels::pcm16::convert(&bytes, self.scale, &mut samples);
+                out.copy_from_slice(&samples);
             }
         }
         Ok(())
@@ -224,11 +227,17 @@ fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
 }
 
-#[cfg(not(unix))]
-fn read_exact_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    use std::io::{Read, Seek, SeekFrom};
-    file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(bytes)
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes = &mut bytes[count..];
+        offset += count as u64;
+    }
+    Ok(())
 }
 
 /// A track in the cache, and how it got there.
@@ -355,7 +364,9 @@ impl AudioCache {
         {
             let now = fs::metadata(path).map(|metadata| self.hashes.stamp(&metadata).0);
             let is_same = now.ok() == Some(stamp)
-                || self.key(audio, sample_rate, policy.limits, true).is_ok_and(|now| now.key == key);
+                || self
+                    .key(audio, sample_rate, policy.limits, true)
+                    .is_ok_and(|now| now.key == key);
             if !is_same {
                 // The entry may hold the new content under the key of the old content.
                 let entry = self.path(&key);
@@ -531,7 +542,7 @@ impl AudioCache {
         let mut file = temporary_file(&temporary, "entry-").map_err(failed())?;
         let header =
             buffer.write(file.as_file_mut(), sample_rate, source, *key).map_err(failed())?;
-        file.persist(&path).map_err(|error| failed()(error.error))?;
+        persist(file, &path).map_err(failed())?;
         Ok((header, buffer.content_hash()))
     }
 
@@ -578,7 +589,7 @@ fn prepare(folder: &Path) -> io::Result<()> {
         let text = "Signature: 8a477f597d28d172789f06886806bc55\n# Audio decoded by tonotopy.\n";
         let mut file = temporary_file(&temporary, "tag-")?;
         file.write_all(text.as_bytes())?;
-        file.persist(&tag).map_err(|error| error.error)?;
+        persist(file, &tag)?;
     }
     Ok(())
 }

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::io::files::{WRITING, persist};
+
 /// Size, times and inode of a file, as text without spaces.
 pub(super) type Stamp = String;
 
@@ -50,11 +52,18 @@ pub(super) struct HashIndex {
 }
 
 impl HashIndex {
-    /// Reads the index, which is empty if the file does not exist.
+    /// Reads the index, which is empty if the file does not exist or belongs to a user who does not share it.
     pub fn open(path: PathBuf, settled: Duration) -> io::Result<HashIndex> {
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::debug!(
+                    "cannot read {}: {error}; all files are read again",
+                    path.display()
+                );
+                String::new()
+            }
             Err(error) => return Err(error),
         };
         let mut facts = Facts::default();
@@ -79,14 +88,18 @@ impl HashIndex {
             return Ok(());
         }
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(WRITING);
+        // Temporary files are private by default, but a cache may be shared.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
         let mut text = String::new();
         for ((kind, id), (stamp, hash)) in facts {
             text += &line(*kind, id, stamp, hash);
         }
         file.write_all(text.as_bytes())?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        Ok(())
+        persist(file, &self.path)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Facts> {
@@ -166,21 +179,37 @@ impl HashIndex {
     /// The stamp, and whether it is old enough to be stored.
     pub fn stamp(&self, metadata: &Metadata) -> (Stamp, bool) {
         let modified = metadata.modified().ok();
-        let mut stamp = format!("{}:{}", metadata.len(), nanoseconds(modified));
-        let mut newest = modified;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let nanoseconds = metadata.ctime_nsec();
-            stamp += &format!(":{}.{nanoseconds}:{}", metadata.ctime(), metadata.ino());
-            let since = Duration::new(metadata.ctime().max(0) as u64, nanoseconds.max(0) as u32);
-            newest = newest.max(UNIX_EPOCH.checked_add(since));
-        }
+        let stamp = format!("{}:{}", metadata.len(), nanoseconds(modified));
+        let (stamp, newest) = with_inode(stamp, modified, metadata);
         let settled = newest.is_some_and(|newest| {
             SystemTime::now().duration_since(newest).is_ok_and(|age| age >= self.settled)
         });
         (stamp, settled)
     }
+}
+
+/// The stamp with the number and the change time of the inode, and the later of both times.
+#[cfg(unix)]
+fn with_inode(
+    stamp: String,
+    modified: Option<SystemTime>,
+    metadata: &Metadata,
+) -> (Stamp, Option<SystemTime>) {
+    use std::os::unix::fs::MetadataExt;
+    let nanoseconds = metadata.ctime_nsec();
+    let stamp = format!("{stamp}:{}.{nanoseconds}:{}", metadata.ctime(), metadata.ino());
+    let since = Duration::new(metadata.ctime().max(0) as u64, nanoseconds.max(0) as u32);
+    (stamp, modified.max(UNIX_EPOCH.checked_add(since)))
+}
+
+/// Other systems have no inodes.
+#[cfg(not(unix))]
+fn with_inode(
+    stamp: String,
+    modified: Option<SystemTime>,
+    _: &Metadata,
+) -> (Stamp, Option<SystemTime>) {
+    (stamp, modified)
 }
 
 fn nanoseconds(time: Option<SystemTime>) -> i128 {
@@ -290,5 +319,23 @@ mod tests {
         let hashes = index(folder.path());
         assert_eq!(hashes.get(Kind::File, &[1; 32], &"11999:0".into()), Some([2; 32]));
         assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 1);
+    }
+
+    /// A cache directory may be shared by the users of a machine.
+    #[cfg(unix)]
+    #[test]
+    fn rewritten_index_can_be_read_by_other_users() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode =
+            |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        // What the umask of this process leaves of an ordinary file.
+        fs::write(folder.path().join("ordinary"), "").unwrap();
+        let lines: String =
+            (0..12_000).map(|n| line(Kind::File, &[1; 32], &format!("{n}:0"), &[2; 32])).collect();
+        fs::write(folder.path().join("index.log"), lines).unwrap();
+        index(folder.path());
+        assert_eq!(fs::read_to_string(folder.path().join("index.log")).unwrap().lines().count(), 1);
+        assert_eq!(mode("index.log"), mode("ordinary"));
     }
 }

@@ -16,7 +16,7 @@ use crate::experiment::{Experiment, is_experiment};
 use crate::inference::embeddings::embed;
 use crate::inference::ensemble::Ensemble;
 use crate::inference::predictor::Predictor;
-use crate::io::files::{check_writable, write_together};
+use crate::io::files::{check_absent, check_writable, write_together};
 use crate::io::npy;
 use crate::listening::catalogue::VectorKind;
 use crate::listening::matrix::Matrix;
@@ -70,12 +70,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             out.display()
         )));
     }
-    if !arguments.force && out.exists() {
-        return Err(Error::Config(format!(
-            "{} exists; choose another --out, or replace it with --force",
-            out.display()
-        )));
-    }
+    let lines = out.with_extension("txt");
+    check_absent(&[out, &lines], arguments.force)?;
     check_writable(out)?;
     let dataset = dataset(arguments)?;
     let device = context.open_device()?;
@@ -93,7 +89,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let mut bytes = Vec::new();
     npy::write(&mut bytes, &[vectors.rows(), vectors.columns()], vectors.data())
         .expect("writing to a vector cannot fail");
-    let lines = out.with_extension("txt");
     let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
     write_together(&[(out, &bytes), (&lines, text.as_bytes())])?;
 

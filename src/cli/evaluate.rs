@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::evaluation::metrics::Scores;
 use crate::evaluation::metrics::retrieval::RecommendationScores;
 use crate::evaluation::recommendation::Recommendation;
+use crate::report::format::count;
 use crate::runs::checkpoint::Which;
 use crate::runs::evaluate::{Evaluated, evaluate};
 use crate::runs::folder::RunFolder;
@@ -70,6 +71,13 @@ fn recommendation(found: &Recommendation) -> String {
     add("predicted", &found.scores);
     add("upper bound", &found.upper_bound);
     found.random.iter().for_each(|random| add("random", random));
+    let left_out = found.scores.n_users_without_factors;
+    if left_out > 0 {
+        text += &format!(
+            "\nleft out: {} without factors, since none of their plays was used to compute them\n",
+            count(left_out, "user")
+        );
+    }
     text
 }
 

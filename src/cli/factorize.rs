@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::{Context, print, print_json};
 use crate::data::directories::from_dataset;
 use crate::error::Result;
-use crate::listening::factorization_job::{LogLine, Observer, factorize};
+use crate::listening::factorization_job::{LogLine, Observer, factorize, solver_of_interrupted};
 use crate::progress::Bar;
 use crate::report::format::duration;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Table of user, item and play count (CSV or TSV), or directory of HetRec or the Taste Profile.
+    /// Table of user, item and play count (CSV, TSV or JSON lines, also compressed with gzip), listens of ListenBrainz, or
+    /// directory of HetRec or the Taste Profile.
     interactions: PathBuf,
     /// Number of factors per user and item.
     #[arg(long, default_value_t = 50, value_name = "N")]
@@ -32,9 +33,10 @@ pub struct Arguments {
     /// Weight of the squared factors in the objective.
     #[arg(long, default_value_t = 1e-5, value_name = "LAMBDA")]
     regularization: f64,
-    /// Solver: cholesky is exact; cg performs three conjugate gradient steps from the previous sweep.
-    #[arg(long, default_value = "cholesky", value_name = "cholesky|cg")]
-    solver: Solver,
+    /// Solver: cg performs three conjugate gradient steps from the previous sweep, which is faster; cholesky is exact
+    /// [default: cg, or with --resume the one that it began with].
+    #[arg(long, value_name = "cg|cholesky")]
+    solver: Option<Solver>,
     /// Add a bias for every user and every item.
     #[arg(long)]
     bias: bool,
@@ -83,13 +85,17 @@ impl Observer for Show {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
+    let begun = match arguments.resume {
+        true => solver_of_interrupted(&arguments.out)?,
+        false => None,
+    };
     let config = WmfConfig {
         factors: arguments.factors,
         iterations: arguments.iterations,
         alpha: arguments.alpha,
         epsilon: arguments.epsilon,
         regularization: arguments.regularization,
-        solver: arguments.solver,
+        solver: arguments.solver.or(begun).unwrap_or(Solver::Cg),
         bias: arguments.bias,
         seed: arguments.seed,
     };
@@ -122,10 +128,14 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         return print_json(&result);
     }
     let mut text = format!(
-        "{users} users, {items} items, {count} interactions: {} factors in {} ({} sweeps)\n",
+        "{users} users, {items} items, {count} interactions: {} factors in {} ({} sweeps, {})\n",
         result.config.factors,
         duration(result.seconds),
         result.sweeps.len(),
+        match result.config.solver {
+            Solver::Cg => "conjugate gradients",
+            Solver::Cholesky => "exact",
+        },
     );
     for note in &result.notes {
         text += &format!("{note}\n");

@@ -46,6 +46,8 @@ struct MapSummary {
     tracks: usize,
     perplexity: f32,
     kl_divergence: f64,
+    /// Whether all tracks have the same vector, so that positions mean nothing.
+    equal_points: bool,
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
@@ -64,6 +66,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let by = arguments.by.unwrap_or(VectorKind::preferred(predicts_factors));
     let catalogue = items::catalogue(&session, &folder, by, arguments.checkpoint)?;
     let Catalogue { items, vectors } = catalogue.in_split(arguments.split);
+    let equal_points = map::are_equal(&vectors);
     let config = TsneConfig {
         perplexity: arguments.perplexity,
         seed: arguments.seed,
@@ -80,6 +83,17 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             arguments.perplexity,
             items.len(),
             fitted.perplexity
+        );
+    }
+    if equal_points {
+        tracing::warn!(
+            "the network computes the same {} for all {} tracks, so that their positions on the map mean nothing; train \
+             longer or with another learning rate, and look whether the loss decreases",
+            match by {
+                VectorKind::Factors => "factors",
+                VectorKind::Embedding => "last hidden layer",
+            },
+            items.len()
         );
     }
 
@@ -103,9 +117,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         VectorKind::Factors => "Latent factors predicted by the network of",
         VectorKind::Embedding => "Last hidden layer of the network of",
     };
+    let equal = match equal_points {
+        true => " It is the same for all tracks: their positions mean nothing.",
+        false => "",
+    };
     let note = format!(
         "{what} {name}, averaged over each track. t-SNE with perplexity {:.1}, Kullback-Leibler \
-         divergence {:.3}.",
+         divergence {:.3}.{equal}",
         fitted.perplexity, fitted.kl_divergence
     );
     let about = Page { title: &title, note: &note };
@@ -116,6 +134,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             tracks: titles.len(),
             perplexity: fitted.perplexity,
             kl_divergence: fitted.kl_divergence,
+            equal_points,
         });
     }
     print(&format!("map of {} tracks: {}\n", titles.len(), out.display()))

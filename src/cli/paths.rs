@@ -61,11 +61,10 @@ pub fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn directories_are_searched_and_links_to_them_are_not() {
         let folder = tempfile::tempdir().unwrap();

@@ -245,9 +245,9 @@ fn pictures(out: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let name = |file: &PathBuf| {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut name = format!("{stem}.svg");
-        // Files in different directories can have the same name.
+        // Files in different directories can have the same name; some systems ignore case.
         for number in 2.. {
-            if taken.insert(name.clone()) {
+            if taken.insert(name.to_lowercase()) {
                 break;
             }
             name = format!("{stem}-{number}.svg");

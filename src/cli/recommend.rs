@@ -1,8 +1,9 @@
 //! `recommend`: recommend items to users, or new songs to their listeners.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
-use datasets::Split;
+use datasets::{Interactions, Split};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -17,16 +18,19 @@ use crate::listening::item_lists::ItemLists;
 use crate::listening::matrix::{Matrix, products};
 use crate::listening::top_k::{Measure, top_k};
 use crate::listening::users::Users;
+use crate::report::format::count;
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "With --user, lists the items with the highest scores, per user. With --audio, ranks a new song among the \
-                        items for all users or for those of --user, and lists the users who would like it best.\n\n\
+                        items for all users or for those of --user, and lists the users who would like it best. Users without \
+                        factors (all are 0, since none of their plays was used) are left out and counted. Among items \
+                        with the same score, the rank is the mean over all their orders.\n\n\
                         JSON: {\"users\": [{\"user\", \"recommended\": [{\"id\", \"file\", \"score\", \"tags\"}]}], \
-                        \"songs\": [{\"file\", \"items\", \"users\", \"median_rank\", \"share_in_top\", \"top\", \
-                        \"listeners\": [{\"user\", \"score\", \"rank\"}]}]}"
+                        \"songs\": [{\"file\", \"items\", \"users\", \"users_without_factors\", \"median_rank\", \
+                        \"share_in_top\", \"top\", \"listeners\": [{\"user\", \"score\", \"rank\"}]}]}"
 )]
 pub struct Arguments {
     /// Run that was trained on listening data, or directory of factors.
@@ -89,9 +93,12 @@ struct Song {
     items: usize,
     /// Number of users for whom the song is ranked.
     users: usize,
+    /// Number of users who are left out because all their factors are 0.
+    users_without_factors: usize,
     /// From 1.
     median_rank: f64,
-    /// Share of these users for whom the song is among the `top` best.
+    /// Share of these users for whom the song is among the `top` best. A song that ties with others around this rank
+    /// counts with the share of their orders in which it is.
     share_in_top: f64,
     top: usize,
     /// The users who would like the song best, or those of `--user`.
@@ -102,7 +109,19 @@ struct Song {
 struct Listener {
     user: String,
     score: f32,
-    rank: usize,
+    #[serde(serialize_with = "whole_if_possible")]
+    rank: f64,
+}
+
+/// Writes a rank without decimals unless it is between two.
+fn whole_if_possible<S: serde::Serializer>(
+    rank: &f64,
+    out: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match rank.fract() == 0.0 {
+        true => out.serialize_u64(*rank as u64),
+        false => out.serialize_f64(*rank),
+    }
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
@@ -120,7 +139,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         return Err(Error::Data(format!("{} has no users", arguments.from.display())));
     }
     let rows: Vec<usize> =
-        arguments.user.iter().map(|id| users.position(id)).collect::<Result<_>>()?;
+        arguments.user.iter().map(|id| users.position_with_factors(id)).collect::<Result<_>>()?;
     let mut output = Output { users: Vec::new(), songs: Vec::new() };
     match arguments.audio.is_empty() {
         true => output.users = for_users(arguments, &catalogue, &users, &rows)?,
@@ -163,7 +182,76 @@ fn from_factors(arguments: &Arguments) -> Result<Sources> {
         _ => {}
     }
     let users = Users::new(tables.users, width, folder, plays.as_ref())?;
+    if let Some(plays) = plays.as_ref().filter(|_| !arguments.include_heard) {
+        check_plays(arguments, plays, &users, &catalogue)?;
+    }
+    let (catalogue, others) = catalogue.with_vectors();
+    if let Some(first) = others.first() {
+        tracing::warn!(
+            "{} of the {} items have no factors (all are 0) and are not recommended, such as {:?}",
+            others.len(),
+            others.len() + catalogue.items.len(),
+            first.id
+        );
+    }
     Ok((catalogue, users, Matrix::new(0, width, Vec::new())?))
+}
+
+/// Checks that the plays can be of the users and items with factors: with other ids, no item would be left out.
+fn check_plays(
+    arguments: &Arguments,
+    plays: &Interactions,
+    users: &Users,
+    catalogue: &Catalogue,
+) -> Result<()> {
+    let known: HashMap<&str, usize> =
+        plays.users().iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
+    if !users.ids.iter().any(|id| known.contains_key(id.as_str())) {
+        let example = |ids: &[String]| ids.first().cloned().unwrap_or_default();
+        return Err(Error::Data(format!(
+            "--interactions: none of its {} users is a user of {}: its ids look like {:?}, those of the factors like \
+             {:?}; both must use the same ids",
+            plays.users().len(),
+            arguments.from.display(),
+            example(plays.users()),
+            example(&users.ids),
+        )));
+    }
+    // An id that does not exist is reported later.
+    for id in arguments.user.iter().filter(|id| users.ids.contains(id)) {
+        let Some(&row) = known.get(id.as_str()) else {
+            let other = plays.users().iter().find(|other| plain(other) == plain(id));
+            if let Some(other) = other {
+                return Err(Error::Data(format!(
+                    "--interactions has no plays of user {id:?}, but of {other:?}; write the id in the same way in both"
+                )));
+            }
+            tracing::warn!(
+                "--interactions has no plays of user {id:?}: items that this user has played are recommended too"
+            );
+            continue;
+        };
+        let (items, _) = plays.of_user(row);
+        let id_of = |item: &u32| plays.items()[*item as usize].as_str();
+        if let Some(first) = items.first()
+            && items.iter().all(|item| catalogue.position(id_of(item)).is_none())
+        {
+            tracing::warn!(
+                "--interactions: none of the {} items that user {id:?} has played has factors, such as {:?}; if they have \
+                 other ids there, use the same in both",
+                items.len(),
+                id_of(first)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// An id without blanks, case and the decimals that a number gets in some tables.
+fn plain(id: &str) -> String {
+    let id = id.trim();
+    let whole = id.strip_suffix(".0").filter(|whole| whole.bytes().all(|c| c.is_ascii_digit()));
+    whole.unwrap_or(id).to_lowercase()
 }
 
 fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
@@ -234,29 +322,44 @@ fn for_songs(
     songs: &Matrix,
 ) -> Result<Vec<Song>> {
     let users: Vec<u32> = match rows {
-        [] => (0..all.ids.len() as u32).collect(),
+        [] => all.with_factors(),
         rows => rows.iter().map(|&user| user as u32).collect(),
     };
+    if users.is_empty() {
+        return Err(Error::Data(format!(
+            "all factors of all {} users are 0: no play was used to compute them, so that no song can be ranked",
+            all.ids.len()
+        )));
+    }
+    if let Some(song) = (0..songs.rows()).find(|&song| songs.is_zero(song)) {
+        return Err(Error::Data(format!(
+            "the network predicts no factors for {} (all are 0): every user has the same score for it, so that it cannot \
+             be ranked",
+            arguments.audio[song].display()
+        )));
+    }
+    let without_factors = if rows.is_empty() { all.ids.len() - users.len() } else { 0 };
     let factors = all.factors.gather(&users);
-    let ranks = ranks(&factors, &catalogue.vectors, songs);
-    let count = arguments.top.max(rows.len());
-    let best = top_k(songs, &factors, count, Measure::InnerProduct, None)?;
+    let places = places(&factors, &catalogue.vectors, songs);
+    let listed = arguments.top.max(rows.len());
+    let best = top_k(songs, &factors, listed, Measure::InnerProduct, None)?;
     let songs = arguments.audio.iter().zip(best).enumerate().map(|(song, (file, best))| {
-        let mut sorted: Vec<usize> = ranks.iter().map(|ranks| ranks[song]).collect();
-        sorted.sort_unstable();
+        let mut sorted: Vec<f64> = places.iter().map(|places| places[song].rank()).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
         let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
-        let in_top = sorted.partition_point(|&rank| rank <= arguments.top);
+        let in_top: f64 = places.iter().map(|places| places[song].share_in(arguments.top)).sum();
         let listeners = best.iter().map(|hit| Listener {
             user: all.ids[users[hit.item as usize] as usize].clone(),
             score: hit.score,
-            rank: ranks[hit.item as usize][song],
+            rank: places[hit.item as usize][song].rank(),
         });
         Song {
             file: file.display().to_string(),
             items: catalogue.items.len(),
             users: users.len(),
-            median_rank: (low + high) as f64 / 2.0,
-            share_in_top: in_top as f64 / users.len() as f64,
+            users_without_factors: without_factors,
+            median_rank: (low + high) / 2.0,
+            share_in_top: in_top / users.len() as f64,
             top: arguments.top,
             listeners: listeners.collect(),
         }
@@ -264,31 +367,53 @@ fn for_songs(
     Ok(songs.collect())
 }
 
-/// The rank of each song for each user, `[user][song]`: one more than the number of items with a higher score.
-fn ranks(users: &Matrix, items: &Matrix, songs: &Matrix) -> Vec<Vec<usize>> {
+/// Where a song is among the items of a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Place {
+    /// Number of items with a higher score.
+    better: usize,
+    /// Number of items with the same score.
+    equal: usize,
+}
+
+impl Place {
+    /// The rank from 1, as the mean over all orders of the items with the same score.
+    fn rank(self) -> f64 {
+        1.0 + self.better as f64 + 0.5 * self.equal as f64
+    }
+
+    /// The share of these orders in which the song is among the `top` best.
+    fn share_in(self, top: usize) -> f64 {
+        (top.saturating_sub(self.better) as f64 / (self.equal + 1) as f64).min(1.0)
+    }
+}
+
+/// The place of each song for each user, `[user][song]`.
+fn places(users: &Matrix, items: &Matrix, songs: &Matrix) -> Vec<Vec<Place>> {
     /// Items whose scores are in memory at once.
     const ITEMS: usize = 4096;
     /// Users per task of a thread.
     const USERS: usize = 16;
     let width = users.columns();
-    let block = |users: &[f32]| -> Vec<Vec<usize>> {
+    let block = |users: &[f32]| -> Vec<Vec<Place>> {
         let count = users.len() / width;
         let mut own = vec![0.0; count * songs.rows()];
         products(users, songs.data(), width, &mut own);
-        let mut ranks = vec![vec![1; songs.rows()]; count];
+        let mut places = vec![vec![Place::default(); songs.rows()]; count];
         let mut scores = Vec::new();
         for items in items.data().chunks(ITEMS * width) {
             let n = items.len() / width;
             scores.resize(count * n, 0.0);
             products(users, items, width, &mut scores);
             for (user, scores) in scores.chunks_exact(n).enumerate() {
-                for (song, rank) in ranks[user].iter_mut().enumerate() {
+                for (song, place) in places[user].iter_mut().enumerate() {
                     let own = own[user * songs.rows() + song];
-                    *rank += scores.iter().filter(|score| **score > own).count();
+                    place.better += scores.iter().filter(|score| **score > own).count();
+                    place.equal += scores.iter().filter(|score| **score == own).count();
                 }
             }
         }
-        ranks
+        places
     };
     users.data().par_chunks(USERS * width).flat_map_iter(block).collect()
 }
@@ -315,6 +440,12 @@ fn text(output: &Output) -> String {
             song.top,
             100.0 * song.share_in_top,
         );
+        if song.users_without_factors > 0 {
+            text += &format!(
+                "  left out: {} without factors, since none of their plays was used to compute them\n",
+                count(song.users_without_factors, "user")
+            );
+        }
         for Listener { user, score, rank } in &song.listeners {
             text += &format!("  {score:>7.3}  {user}  rank {rank}\n");
         }
@@ -335,17 +466,42 @@ mod tests {
             products(users.row(user), row, 6, &mut out);
             out[0]
         };
-        let ranks = ranks(&users, &items, &songs);
-        assert_eq!(ranks.len(), 37);
-        for (user, ranks) in ranks.iter().enumerate() {
-            for (song, rank) in ranks.iter().enumerate() {
+        let places = places(&users, &items, &songs);
+        assert_eq!(places.len(), 37);
+        for (user, places) in places.iter().enumerate() {
+            for (song, place) in places.iter().enumerate() {
                 let mut all: Vec<f32> =
                     (0..5_000).map(|item| score(user, items.row(item))).collect();
                 let own = score(user, songs.row(song));
                 all.push(own);
                 all.sort_unstable_by(|a, b| b.total_cmp(a));
-                assert_eq!(all.iter().position(|score| *score == own), Some(rank - 1));
+                let rank = all.iter().position(|score| *score == own).unwrap() + 1;
+                assert_eq!(place.rank(), rank as f64);
+                assert_eq!(place.share_in(rank - 1), 0.0);
+                assert_eq!(place.share_in(rank), 1.0);
             }
+        }
+    }
+
+    /// The mean over all orders of the tied items.
+    #[test]
+    fn tied_items_share_their_ranks() {
+        let matrix = |values: &[f32]| Matrix::new(values.len(), 1, values.to_vec()).unwrap();
+        let places = places(&matrix(&[1.0]), &matrix(&[3.0, 2.0, 1.0, 2.0, 2.0]), &matrix(&[2.0]));
+        // The song is second, third, fourth or fifth.
+        assert_eq!(places, [[Place { better: 1, equal: 3 }]]);
+        assert_eq!(places[0][0].rank(), 3.5);
+        let shares = [1, 2, 3, 4, 5, 6].map(|top| places[0][0].share_in(top));
+        assert_eq!(shares, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn ids_that_differ_in_form_only_are_recognised() {
+        for (a, b) in [("1", "1.0"), (" anna", "anna "), ("Anna", "anna"), ("1", "1")] {
+            assert_eq!(plain(a), plain(b));
+        }
+        for (a, b) in [("1", "1.5"), ("1", "10"), ("v.0", "v")] {
+            assert_ne!(plain(a), plain(b));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `run`: train, evaluate and compare experiments.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -52,6 +53,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             }
         }
     }
+    check_names(&experiments)?;
     let device = context.open_device()?;
     let session = context.session(&device);
     let mut done = Vec::new();
@@ -125,6 +127,21 @@ fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Re
     let is_scored = experiment.cross_validation.is_some() || folder.is_scored(Which::Best)?;
     if !is_scored {
         evaluate(session, folder, datasets::Split::Test, Which::Best)?;
+    }
+    Ok(())
+}
+
+/// Checks that no two names differ only in case: macOS and Windows would give both experiments the same directory.
+fn check_names(experiments: &[Experiment]) -> Result<()> {
+    let mut names = BTreeMap::new();
+    for Experiment { name, .. } in experiments {
+        let known = names.entry(name.to_lowercase()).or_insert(name);
+        if *known != name {
+            return Err(Error::Config(format!(
+                "the names {known:?} and {name:?} differ only in case, so their runs would share a directory on macOS and \
+                 Windows; rename one"
+            )));
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::{Context, print, print_json};
 use crate::error::{Error, Result};
 use crate::inference::items;
 use crate::inference::predictor::Predictor;
-use crate::listening::catalogue::{Catalogue, VectorKind};
+use crate::listening::catalogue::{Catalogue, Item, VectorKind};
 use crate::listening::factors::{self, is_factors};
 use crate::listening::item_lists::ItemLists;
 use crate::listening::matrix::Matrix;
@@ -117,8 +117,17 @@ fn from_factors(arguments: &Arguments) -> Result<Sources> {
     let width = tables.n_factors;
     let users = Users::new(tables.users, width, folder, None)?.factors;
     let catalogue = Catalogue::from_table(tables.items, width, folder)?.in_usage_space(&users);
+    let (catalogue, others) = catalogue.with_vectors();
+    warn_of(&others, "factors");
     let row = |query: &String| {
         catalogue.position(query).map(|row| row as u32).ok_or_else(|| {
+            if others.iter().any(|item| item.id == *query) {
+                return without_vector(
+                    query,
+                    "factors",
+                    "nobody played it when they were computed",
+                );
+            }
             Error::Data(format!(
                 "{} has no item {query:?}; its items are listed in {}",
                 folder.display(),
@@ -131,6 +140,24 @@ fn from_factors(arguments: &Arguments) -> Result<Sources> {
     Ok(Sources { catalogue, itself: rows.into_iter().map(|row| vec![row]).collect(), queries })
 }
 
+/// Warns of items that cannot be similar to others.
+fn warn_of(others: &[Item], what: &str) {
+    if let Some(first) = others.first() {
+        tracing::warn!(
+            "{} items have no {what} (all values are 0) and are left out, such as {:?}",
+            others.len(),
+            first.id
+        );
+    }
+}
+
+/// The error of a query that is similar to nothing.
+fn without_vector(query: &str, what: &str, reason: &str) -> Error {
+    Error::Data(format!(
+        "{query:?} has no {what} (all values are 0), since {reason}: nothing is similar to it; choose another"
+    ))
+}
+
 fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
     let folder = RunFolder::open(&arguments.from)?;
     let predicts_factors = folder.experiment()?.predicts_factors();
@@ -139,12 +166,12 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
     let session = context.session(&device);
     let mut catalogue = items::catalogue(&session, &folder, by, arguments.checkpoint)?;
     let mut predictor = None;
-    let (mut rows, mut itself) = (Vec::new(), Vec::new());
+    let (mut rows, mut tracks) = (Vec::new(), Vec::new());
     for query in &arguments.queries {
         let path = Path::new(query);
         if let Some(track) = catalogue.position(query) {
             rows.extend_from_slice(catalogue.vectors.row(track));
-            itself.push(vec![track as u32]);
+            tracks.push(Some(query));
         } else if path.exists() {
             let predictor = match &mut predictor {
                 Some(predictor) => predictor,
@@ -158,7 +185,7 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
                 VectorKind::Embedding => predictor.embed_file(path)?,
                 VectorKind::Factors => predictor.predict_file(path)?,
             });
-            itself.push(Vec::new());
+            tracks.push(None);
         } else {
             return Err(Error::Data(format!(
                 "{query:?} is neither a track of {} nor an audio file; the tracks are listed in {}",
@@ -178,5 +205,14 @@ fn from_run(context: &Context, arguments: &Arguments) -> Result<Sources> {
             catalogue = catalogue.in_usage_space(&users);
         }
     }
+    if let Some(zero) = (0..queries.rows()).find(|&query| queries.is_zero(query)) {
+        let reason = "the network computes only zeros for it";
+        return Err(without_vector(&arguments.queries[zero], by.name(), reason));
+    }
+    let (catalogue, others) = catalogue.with_vectors();
+    warn_of(&others, by.name());
+    let position = |id: &Option<&String>| id.and_then(|id| catalogue.position(id));
+    let itself = tracks.iter().map(|id| position(id).map(|row| row as u32).into_iter().collect());
+    let itself = itself.collect();
     Ok(Sources { catalogue, itself, queries })
 }

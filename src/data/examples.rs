@@ -145,18 +145,20 @@ impl Examples {
                 BatchInputs::Int16 { words, scales, samples: *samples }
             }
             (TrackInputs::Audio { tracks, samples, cache }, _) => {
-                let mut values = vec![0.0; rows * samples];
-                for (excerpt, row) in excerpts.iter().zip(values.chunks_exact_mut(*samples)) {
+                let mut values = Vec::with_capacity(rows * samples);
+                for (row, excerpt) in excerpts.iter().enumerate() {
                     let audio = &tracks[excerpt.track];
                     match audio.features(excerpt.start, *samples) {
-                        Some(features) => row[..features.len()].copy_from_slice(&features),
+                        Some(features) => values.extend_from_slice(&features),
                         None => cache
                             .read(excerpt.track, audio, excerpt.start, *samples, |stored| {
-                                pcm16::convert(stored, audio.scale(), row);
+                                pcm16::convert(stored, audio.scale(), &mut values);
                             })
                             .map_err(|error| self.unreadable(excerpt, error))?,
                     }
+                    values.resize((row + 1) * samples, 0.0);
                 }
+                values.resize(rows * samples, 0.0);
                 BatchInputs::Float32(values)
             }
         };

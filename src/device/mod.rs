@@ -159,12 +159,24 @@ pub fn open(choice: DeviceChoice) -> Result<DeviceInfo> {
 }
 
 fn cpu_name() -> String {
-    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_string())
-    });
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let model = cpu_model().filter(|model| !model.is_empty());
     format!("{}, {cores} cores", model.unwrap_or_else(|| std::env::consts::ARCH.to_string()))
+}
+
+/// The name of the processor, from where the system keeps it.
+fn cpu_model() -> Option<String> {
+    if cfg!(windows) {
+        return std::env::var("PROCESSOR_IDENTIFIER").ok();
+    }
+    if cfg!(target_os = "macos") {
+        let mut sysctl = std::process::Command::new("/usr/sbin/sysctl");
+        let output = sysctl.args(["-n", "machdep.cpu.brand_string"]).output().ok()?;
+        return Some(String::from_utf8(output.stdout).ok()?.trim().to_string());
+    }
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_string())
 }
 
 #[cfg(test)]

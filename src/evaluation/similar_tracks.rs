@@ -29,6 +29,10 @@ pub struct SimilarTracks {
     pub by_chance: f64,
     /// The most played tracks with their neighbours.
     pub examples: Vec<Example>,
+    /// Number of tracks that are left out because no user with factors played them, so that all tracks are
+    /// equally similar to them. 0 in runs of earlier versions, which compared them.
+    #[serde(default)]
+    pub n_tracks_left_out: usize,
 }
 
 /// A track and its neighbours, nearest first.
@@ -58,6 +62,16 @@ pub fn compare(
     ids: &[String],
     plays: &[usize],
 ) -> Result<Option<SimilarTracks>> {
+    let has_factors = |track: &u32| !listening.is_zero(*track as usize);
+    let kept: Vec<u32> = (0..ids.len() as u32).filter(has_factors).collect();
+    if kept.len() < ids.len() {
+        let of = |matrix: &Matrix| matrix.gather(&kept);
+        let ids_kept: Vec<String> = kept.iter().map(|&at| ids[at as usize].clone()).collect();
+        let plays_kept: Vec<usize> = kept.iter().map(|&at| plays[at as usize]).collect();
+        let found = compare(users, &of(listening), &of(predicted), &ids_kept, &plays_kept)?;
+        let n_tracks_left_out = ids.len() - kept.len();
+        return Ok(found.map(|found| SimilarTracks { n_tracks_left_out, ..found }));
+    }
     let count = ids.len();
     if count <= NEAREST + 1 {
         return Ok(None);
@@ -92,6 +106,7 @@ pub fn compare(
         shared: shared as f64 / (count * NEAREST) as f64,
         by_chance: NEAREST as f64 / (count - 1) as f64,
         examples: examples.collect(),
+        n_tracks_left_out: 0,
     }))
 }
 
@@ -141,6 +156,22 @@ mod tests {
         assert_eq!(found.examples[0].by_listening, names);
         let same = compare(&users, &listening, &listening, &ids, &plays).unwrap().unwrap();
         assert_eq!((same.shared, same.by_chance), (1.0, 5.0 / 24.0));
+        // Tracks without factors change nothing, wherever they are.
+        let with_zeros = |matrix: &Matrix| {
+            let zeros = [0.0; 4];
+            let data = [&zeros[..], matrix.data(), &zeros].concat();
+            Matrix::new(27, 4, data).unwrap()
+        };
+        let more_ids = [&["first".to_string()][..], &ids, &["last".to_string()]].concat();
+        let more_plays = [&[90][..], &plays, &[91]].concat();
+        let more = compare(
+            &users,
+            &with_zeros(&listening),
+            &with_zeros(&predicted),
+            &more_ids,
+            &more_plays,
+        );
+        assert_eq!(more.unwrap(), Some(SimilarTracks { n_tracks_left_out: 2, ..found.clone() }));
         let few = compare(&users, &noise(2, 6, 4), &noise(3, 6, 4), &ids[..6], &plays[..6]);
         assert_eq!(few.unwrap(), None);
     }

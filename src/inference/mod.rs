@@ -4,6 +4,7 @@ pub mod embeddings;
 pub mod ensemble;
 pub mod export;
 pub mod import;
+pub mod imported;
 pub mod items;
 pub mod model_file;
 pub mod predictor;

@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -27,7 +29,7 @@ pub fn write_together(files: &[(&Path, &[u8])]) -> Result<()> {
     let temporary = files.iter().map(|(path, bytes)| write_temporary(path, bytes, needed));
     let temporary = temporary.collect::<Result<Vec<_>>>()?;
     for (file, (path, _)) in temporary.into_iter().zip(files) {
-        file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
+        persist(file, path).map_err(Error::io("write", path))?;
     }
     let mut folders: Vec<&Path> = files.iter().map(|(path, _)| folder_of(path)).collect();
     folders.dedup();
@@ -47,7 +49,7 @@ fn write_temporary(path: &Path, bytes: &[u8], needed: usize) -> Result<tempfile:
     })?;
     file.as_file_mut()
         .write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
+        .and_then(|()| if_supported(file.as_file().sync_all()))
         .map_err(|error| Error::io("write", path)(with_needed_bytes(error, needed)))?;
     Ok(file)
 }
@@ -82,6 +84,20 @@ pub fn check_writable(path: &Path) -> Result<()> {
     write_temporary(path, &[], 0).map(drop)
 }
 
+/// Checks, before long work, that its results replace no file unless `force` is set.
+///
+/// # Errors
+/// [`Error::Config`] with the first path that exists.
+pub fn check_absent(paths: &[&Path], force: bool) -> Result<()> {
+    match paths.iter().find(|path| !force && path.exists()) {
+        Some(path) => Err(Error::Config(format!(
+            "{} exists; choose another --out, or replace it with --force",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Creates a directory atomically: `fill` writes into a temporary directory beside it, which is then renamed.
 ///
 /// # Errors
@@ -99,7 +115,7 @@ pub fn create_folder_atomic(folder: &Path, fill: impl FnOnce(&Path) -> Result<()
         .map_err(|error| Error::io("create a directory in", parent)(without_path(error)))?;
     fill(temporary.path()).map_err(|error| with_path_in(error, temporary.path(), folder))?;
     sync_folder(temporary.path())?;
-    fs::rename(temporary.path(), folder).map_err(Error::io("write", folder))?;
+    rename(temporary.path(), folder)?;
     // The temporary name no longer exists, so there is nothing to remove.
     let _ = temporary.keep();
     sync_folder(parent)
@@ -116,7 +132,7 @@ pub(crate) fn with_path_in(error: Error, temporary: &Path, folder: &Path) -> Err
     }
 }
 
-/// Makes a rename inside `folder` durable.
+/// Makes a rename inside `folder` durable, where the file system can.
 ///
 /// # Errors
 /// [`Error::Io`] if the directory cannot be opened or synced.
@@ -124,9 +140,76 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     // Windows cannot open directories and does not need this.
     if cfg!(unix) {
         let handle = File::open(folder).map_err(Error::io("open", folder))?;
-        handle.sync_all().map_err(Error::io("sync", folder))?;
+        if_supported(handle.sync_all()).map_err(Error::io("sync", folder))?;
     }
     Ok(())
+}
+
+/// Success instead of the error of a file system that cannot sync (`EINVAL`, `ENOTSUP`, `ENOSYS`): network and user-space
+/// file systems refuse it for directories, and macOS for all files of some disks.
+fn if_supported(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(error) if [ErrorKind::InvalidInput, ErrorKind::Unsupported].contains(&error.kind()) => {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+/// Renames a temporary file to its final name.
+///
+/// # Errors
+/// As [`retried`].
+pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    // The file must be closed: Windows does not rename files that other programs may write.
+    let mut closed = Some(file.into_temp_path());
+    retried(|| match closed.take().map(|file| file.persist(path)) {
+        Some(Err(failed)) => {
+            closed = Some(failed.path);
+            Err(failed.error)
+        }
+        _ => Ok(()),
+    })
+}
+
+/// Renames a file or directory.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be renamed.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    retried(|| fs::rename(from, to)).map_err(Error::io("write", to))
+}
+
+/// Removes a directory with all files in it. `action` names the purpose in errors.
+///
+/// # Errors
+/// [`Error::Io`] if something in it cannot be removed.
+pub fn remove_folder(action: &'static str, folder: &Path) -> Result<()> {
+    retried(|| fs::remove_dir_all(folder)).map_err(Error::io(action, folder))
+}
+
+/// Repeats an operation for up to a second while another program has a file open. Only Windows refuses it then; indexers and
+/// virus scanners open every new file for a moment.
+///
+/// # Errors
+/// The last error.
+fn retried(mut operation: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match operation() {
+            Err(error) if is_in_use(&error) && pause < Duration::from_millis(600) => {
+                thread::sleep(pause);
+                pause *= 2;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether an operation failed because another program has a file open: access denied, a sharing violation, a lock
+/// violation or a directory that is not empty yet. Elsewhere than on Windows, such errors have other causes.
+fn is_in_use(error: &io::Error) -> bool {
+    cfg!(windows) && error.raw_os_error().is_some_and(|code| [5, 32, 33, 145].contains(&code))
 }
 
 /// Removes the temporary files that killed processes left in `folder`. No other process may be writing there.
@@ -144,11 +227,12 @@ pub fn sweep_abandoned(folder: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with(WRITING) {
             tracing::debug!("removed {}, which was only partly written", path.display());
-            let removed = match path.is_dir() {
-                true => fs::remove_dir_all(&path),
-                false => fs::remove_file(&path),
-            };
-            removed.map_err(Error::io("remove", &path))?;
+            match path.is_dir() {
+                true => remove_folder("remove", &path)?,
+                false => {
+                    retried(|| fs::remove_file(&path)).map_err(Error::io("remove", &path))?;
+                }
+            }
         }
     }
     Ok(())
@@ -184,6 +268,31 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let error = write_atomic(&folder.path().join("no/such/file"), b"").unwrap_err();
         assert!(error.to_string().contains("no/such"));
+    }
+
+    #[test]
+    fn file_system_that_cannot_sync_is_not_an_error() {
+        for kind in [ErrorKind::InvalidInput, ErrorKind::Unsupported] {
+            assert!(if_supported(Err(kind.into())).is_ok());
+        }
+        let failed = if_supported(Err(io::Error::other("the disk is gone")));
+        assert_eq!(failed.unwrap_err().to_string(), "the disk is gone");
+        // fsync of a directory of procfs gives EINVAL.
+        if cfg!(target_os = "linux") {
+            assert!(File::open("/proc").unwrap().sync_all().is_err());
+            sync_folder(Path::new("/proc")).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_windows_repeats_an_operation_that_is_refused() {
+        let mut calls = 0;
+        let refused = retried(|| {
+            calls += 1;
+            // ERROR_SHARING_VIOLATION on Windows, EPIPE elsewhere.
+            if calls < 3 { Err(io::Error::from_raw_os_error(32)) } else { Ok(()) }
+        });
+        assert_eq!((refused.is_ok(), calls), if cfg!(windows) { (true, 3) } else { (false, 1) });
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `.lock`: lets one process at a time write to a directory.
 //!
-//! The file is locked through the operating system and names the process that holds it. The system releases the lock
-//! when that process ends, however it ends, so a killed process blocks nobody.
+//! The file is locked through the operating system (`flock` on Unix, the share mode on Windows) and names the process that
+//! holds it, which others can read. The system releases the lock when that process ends, however it ends, so a killed
+//! process blocks nobody.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ pub struct Lock {
     /// Directories that [`Lock::take`] created, the deepest first.
     created: Vec<PathBuf>,
     /// Locked as long as it is open.
-    _file: File,
+    file: Option<File>,
 }
 
 /// The process that holds a lock.
@@ -54,36 +55,20 @@ impl Lock {
         create_folder(folder)?;
         let path = folder.join(LOCK);
         loop {
-            let mut options = OpenOptions::new();
-            let mut file =
-                match options.read(true).write(true).create(true).truncate(false).open(&path) {
-                    Ok(file) => file,
-                    // The previous holder removed the directory, which was empty.
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
-                        create_folder(folder)?;
-                        continue;
-                    }
-                    Err(error) => return Err(Error::io("open", &path)(error)),
-                };
-            let mut text = String::new();
-            // A file that is not text names no holder.
-            let _ = file.read_to_string(&mut text);
-            let holder = Holder::parse(&text);
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(in_use(folder, holder.as_ref())),
-                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
-                    tracing::warn!(
-                        "{}: its file system does not support locks; make sure that only one process writes there",
-                        folder.display()
-                    );
+            let (mut file, text) = match open_locked(&path) {
+                Ok(Attempt::Locked(file, text)) => (file, text),
+                Ok(Attempt::Held(text)) => {
+                    return Err(in_use(folder, Holder::parse(&text).as_ref()));
                 }
-                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
-            }
-            if !is_same_file(&file, &path) {
-                // The previous holder removed it after it was opened here.
-                continue;
-            }
+                Ok(Attempt::Outdated) => continue,
+                // The previous holder removed the directory, which was empty.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    create_folder(folder)?;
+                    continue;
+                }
+                Err(error) => return Err(Error::io("lock", &path)(error)),
+            };
+            let holder = Holder::parse(&text);
             if let Some(Holder { pid, host }) = holder {
                 tracing::info!(
                     "{}: process {pid} on {host}, which had locked it, is gone",
@@ -97,7 +82,7 @@ impl Lock {
                 .and_then(|()| file.rewind())
                 .and_then(|()| file.write_all(text.as_bytes()));
             // Constructed first, so that an error below drops it and removes the file.
-            let lock = Lock { folder: folder.to_owned(), created, _file: file };
+            let lock = Lock { folder: folder.to_owned(), created, file: Some(file) };
             written
                 .map_err(|error| Error::io("write", &path)(with_needed_bytes(error, text.len())))?;
             return Ok(lock);
@@ -107,6 +92,11 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // On Unix, a file is removed while it is locked, so that nobody locks a file that is about to be removed. Windows
+        // removes no file that is open without sharing its removal, neither here nor in a process that locked it meanwhile.
+        if cfg!(windows) {
+            self.file = None;
+        }
         // A file that remains does no harm, as nobody holds its lock.
         let _ = fs::remove_file(self.folder.join(LOCK));
         // Removes the directories that are still empty.
@@ -126,6 +116,77 @@ fn in_use(folder: &Path, holder: Option<&Holder>) -> Error {
     Error::Data(format!("{} is in use by {by}: {remedy}", folder.display()))
 }
 
+/// The result of an attempt to lock a file.
+enum Attempt {
+    /// Locked, with the previous content.
+    Locked(File, String),
+    /// Another process holds the lock; the content names it.
+    Held(String),
+    /// The previous holder removed the file after it was opened here.
+    Outdated,
+}
+
+/// The text of a file; empty if it cannot be read: then it names no holder.
+fn text_of(mut file: &File) -> String {
+    let mut text = String::new();
+    match file.read_to_string(&mut text) {
+        Ok(_) => text,
+        Err(_) => String::new(),
+    }
+}
+
+/// Opens a file and locks it, if nobody holds its lock.
+#[cfg(unix)]
+fn open_locked(path: &Path) -> io::Result<Attempt> {
+    use std::fs::TryLockError;
+
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let text = text_of(&file);
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(Attempt::Held(text)),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+            tracing::warn!(
+                "{}: its file system does not support locks; make sure that only one process writes there",
+                path.display()
+            );
+        }
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    match is_same_file(&file, path) {
+        true => Ok(Attempt::Locked(file, text)),
+        false => Ok(Attempt::Outdated),
+    }
+}
+
+/// As on Unix. The lock is that no other process may open the file for writing or remove it (the share mode). A lock of its
+/// range would also keep others from reading who holds it.
+#[cfg(windows)]
+fn open_locked(path: &Path) -> io::Result<Attempt> {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    const SHARE_READ: u32 = 1;
+    const SHARE_ALL: u32 = 7;
+    /// `ERROR_SHARING_VIOLATION`.
+    const IN_USE: i32 = 32;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).share_mode(SHARE_READ);
+    match options.open(path) {
+        Ok(file) => {
+            let text = text_of(&file);
+            Ok(Attempt::Locked(file, text))
+        }
+        Err(error) if error.raw_os_error() == Some(IN_USE) => {
+            match OpenOptions::new().read(true).share_mode(SHARE_ALL).open(path) {
+                Ok(file) => Ok(Attempt::Held(text_of(&file))),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Attempt::Outdated),
+                Err(_) => Ok(Attempt::Held(String::new())),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether the path still leads to the open file.
 #[cfg(unix)]
 fn is_same_file(file: &File, path: &Path) -> bool {
@@ -134,12 +195,6 @@ fn is_same_file(file: &File, path: &Path) -> bool {
         (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
         _ => false,
     }
-}
-
-/// Always true: Windows does not remove open files.
-#[cfg(not(unix))]
-fn is_same_file(_: &File, _: &Path) -> bool {
-    true
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! NumPy's `.npy` files, versions 1 to 3 (NumPy Enhancement Proposal 1).
 //!
 //! A file holds magic bytes, a version, the length of a header, the header (a Python dictionary of `descr`,
-//! `fortran_order` and `shape`) and the values of one array. This module writes float32 and reads float32 and float64 of
-//! either byte order.
+//! `fortran_order` and `shape`) and the values of one array. This module writes float32 and reads float16, float32 and
+//! float64 of either byte order.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
+
+use burn::tensor::f16;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -98,12 +100,24 @@ fn parse(text: &str) -> Option<Header> {
         _ => return None,
     };
     let (shape, _) = value("shape")?.strip_prefix('(')?.split_once(')')?;
-    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+    // Python 2 writes long integers with an `L`.
+    let plain = |size| str::strip_suffix(size, "L").unwrap_or(size);
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty()).map(plain);
     let shape: Option<Vec<usize>> = sizes.map(|size| size.parse().ok()).collect();
     Some(Header { descr, fortran_order, shape: shape? })
 }
 
-/// Reads `count` values; float64 is rounded to float32. `None` if `descr` is another type.
+/// The bytes per value of a type that [`read_values`] reads; `None` for others.
+pub fn bytes_per_value(descr: &str) -> Option<usize> {
+    match descr {
+        "<f2" | ">f2" => Some(2),
+        "<f4" | ">f4" => Some(4),
+        "<f8" | ">f8" => Some(8),
+        _ => None,
+    }
+}
+
+/// Reads `count` values as float32; float64 is rounded. `None` if `descr` is another type.
 ///
 /// The caller bounds `count` by the size of the file, because memory is allocated first.
 ///
@@ -124,6 +138,8 @@ pub fn read_values(file: &mut impl Read, descr: &str, count: usize) -> Option<Re
         Ok(values)
     }
     Some(match descr {
+        "<f2" => all(file, count, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        ">f2" => all(file, count, |bytes| f16::from_be_bytes(bytes).to_f32()),
         "<f4" => all(file, count, f32::from_le_bytes),
         ">f4" => all(file, count, f32::from_be_bytes),
         "<f8" => all(file, count, |bytes| f64::from_le_bytes(bytes) as f32),
@@ -160,6 +176,48 @@ mod tests {
             assert_eq!(written.len() % ALIGNMENT, 0);
             assert!(String::from_utf8_lossy(&written).contains(&format!("'shape': {text}, ")));
             assert_eq!(read_header(&mut &written[..]).unwrap().shape, shape);
+        }
+    }
+
+    /// Sign, exponent and fraction by the definition of IEEE 754 binary16; subnormal numbers and infinity included.
+    #[test]
+    fn float16_is_read_in_both_byte_orders() {
+        let bits = [0x3c00_u16, 0xc000, 0x7bff, 0x0001, 0x03ff, 0x0400, 0x3555, 0x8000, 0x7c00];
+        let by_definition = |bits: u16| {
+            let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+            let (exponent, fraction) =
+                (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+            sign * match exponent {
+                0 => fraction * 2.0_f64.powi(-14),
+                31 => f64::INFINITY,
+                _ => (1.0 + fraction) * 2.0_f64.powi(exponent - 15),
+            }
+        };
+        let little: Vec<u8> = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        let big: Vec<u8> = bits.iter().flat_map(|bits| bits.to_be_bytes()).collect();
+        for (descr, bytes) in [("<f2", little), (">f2", big)] {
+            assert_eq!(bytes_per_value(descr), Some(2));
+            let values = read_values(&mut &bytes[..], descr, bits.len()).unwrap().unwrap();
+            for (value, bits) in values.iter().zip(bits) {
+                assert_eq!(f64::from(*value), by_definition(bits), "{bits:#x}");
+            }
+        }
+        assert_eq!(by_definition(0x3c00), 1.0);
+    }
+
+    /// Output of `numpy.save` in Python 2, where sizes can be long integers.
+    #[test]
+    fn headers_of_python_2_are_read() {
+        for (text, shape) in [
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (9L, 4L), }", &[9, 4][..]),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (9L,), }", &[9]),
+            ("{'descr': '<f8', 'fortran_order': False, 'shape': (9, 4L), }", &[9, 4]),
+        ] {
+            assert_eq!(parse(text).unwrap().shape, shape, "{text}");
+        }
+        for shape in ["(9M, 4)", "(L, 4)", "(9LL, 4)", "(9 L, 4)", "(-9L, 4)"] {
+            let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+            assert_eq!(parse(&text), None, "{shape}");
         }
     }
 

@@ -121,6 +121,22 @@ impl Catalogue {
         Catalogue { vectors: self.vectors.gather(&rows), items }
     }
 
+    /// The items whose vectors are not 0, and those without a vector: a vector of zeros has the same score for every
+    /// query.
+    pub fn with_vectors(self) -> (Catalogue, Vec<Item>) {
+        let (mut rows, mut kept, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, item) in self.items.into_iter().enumerate() {
+            match self.vectors.is_zero(row) {
+                true => others.push(item),
+                false => {
+                    rows.push(row as u32);
+                    kept.push(item);
+                }
+            }
+        }
+        (Catalogue { vectors: self.vectors.gather(&rows), items: kept }, others)
+    }
+
     /// The same items with their usage patterns as vectors; see [`crate::listening::usage_space`].
     pub fn in_usage_space(self, users: &Matrix) -> Catalogue {
         Catalogue { vectors: usage_space(users, &self.vectors), ..self }

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use datasets::listening::interactions::{Interactions, Parts};
 use kernels::csr::Csr;
-use models::factorization::wmf::{Factors, Wmf, WmfConfig};
+use models::factorization::wmf::{Factors, Solver, Wmf, WmfConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::io::files::{folder_of, read_text, sweep_abandoned, sync_folder, write_atomic};
+use crate::io::files::{
+    folder_of, read_text, remove_folder, rename, sweep_abandoned, sync_folder, write_atomic,
+};
 use crate::io::lock::Lock;
 use crate::listening::factors::{self, FactorTable, FactorTables};
 use crate::listening::latent_factors::wmf_error;
@@ -114,6 +116,25 @@ pub fn partial(out: &Path) -> PathBuf {
     out.with_file_name(name)
 }
 
+/// The solver of the interrupted factorization into `out`; `None` if there is none, or it has no settings yet.
+///
+/// # Errors
+/// If its settings cannot be read.
+pub fn solver_of_interrupted(out: &Path) -> Result<Option<Solver>> {
+    Ok(read_about(&partial(out))?.map(|about| about.config.solver))
+}
+
+/// The settings of the factorization in the directory `partial`; `None` before they are written.
+fn read_about(partial: &Path) -> Result<Option<About>> {
+    let path = partial.join(ABOUT);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let about = serde_json::from_str(&read_text(&path)?)
+        .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
+    Ok(Some(about))
+}
+
 /// Factorizes into the directory `out`, from the start or, with `resume`, from the last checkpoint of an interrupted
 /// factorization. Returns the log.
 ///
@@ -207,10 +228,10 @@ pub fn factorize(
     // The rename makes the result appear complete.
     write_log(&last, &log)?;
     write_atomic(&last.join(ABOUT), text.as_bytes())?;
-    fs::rename(&last, out).map_err(Error::io("write", out))?;
+    rename(&last, out)?;
     sync_folder(folder_of(out))?;
     drop(lock);
-    fs::remove_dir_all(&partial).map_err(Error::io("remove", &partial))?;
+    remove_folder("remove", &partial)?;
     Ok(log)
 }
 
@@ -250,7 +271,7 @@ fn save(partial: &Path, sweep: usize, tables: &FactorTables) -> Result<PathBuf> 
     others.retain(|(other, _)| *other != sweep);
     others.pop_if(|(other, _)| *other < sweep);
     for (_, folder) in others {
-        fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+        remove_folder("remove", &folder)?;
     }
     Ok(path)
 }
@@ -299,12 +320,7 @@ fn read_log(path: &Path) -> Result<Vec<LogLine>> {
 
 /// The factors of the last undamaged checkpoint and the log up to it; `None` before the first checkpoint.
 fn load(partial: &Path, about: &About, parts: &Parts) -> Result<Option<(Factors, Vec<LogLine>)>> {
-    let path = partial.join(ABOUT);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let before: About = serde_json::from_str(&read_text(&path)?)
-        .map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
+    let Some(before) = read_about(partial)? else { return Ok(None) };
     let differences = about.differences(&before);
     if !differences.is_empty() {
         return Err(Error::Config(format!(
@@ -328,7 +344,7 @@ fn load(partial: &Path, about: &About, parts: &Parts) -> Result<Option<(Factors,
             Ok(tables) => break (sweep, folder, tables),
             Err(error) => {
                 tracing::warn!("{error}; using the checkpoint before it");
-                fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+                remove_folder("remove", &folder)?;
             }
         }
     };
@@ -341,7 +357,7 @@ fn load(partial: &Path, about: &About, parts: &Parts) -> Result<Option<(Factors,
         return Err(Error::Data(format!(
             "{}: users, items or shapes do not match {}; remove it",
             folder.display(),
-            path.display()
+            partial.join(ABOUT).display()
         )));
     }
     let mut log = read_log(&partial.join(LOG))?;

@@ -214,7 +214,7 @@ pub fn write_items(folder: &Path, ids: &[String], factors: &[f32]) -> Result<()>
     Checksums::of_files(folder, &[ITEMS, ITEM_FACTORS])?.write()
 }
 
-/// Reads a directory of factors. float64 is rounded to float32.
+/// Reads a directory of factors in float16, float32 or float64, which is rounded to float32.
 ///
 /// # Errors
 /// [`Error::Data`] or [`Error::Io`] if a file is missing or damaged, shapes do not match the lists of ids or each
@@ -319,10 +319,9 @@ fn read_array(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
         let remedy = "the array is in Fortran order; save numpy.ascontiguousarray(array) instead";
         return Err(wrong(path, remedy.into()));
     }
-    let size = match descr.as_str() {
-        "<f4" | ">f4" => 4,
-        _ => 8,
-    };
+    let other_type =
+        || wrong(path, format!("values are {descr}; they must be float16, float32 or float64"));
+    let size = npy::bytes_per_value(&descr).ok_or_else(other_type)?;
     // A damaged header must not allocate more memory than the file can fill.
     let count = shape.iter().try_fold(1, |product: usize, &n| product.checked_mul(n));
     let count =
@@ -334,7 +333,7 @@ fn read_array(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
         ));
     };
     let Some(values) = npy::read_values(&mut file, &descr, count) else {
-        return Err(wrong(path, format!("values are {descr}; they must be float32 or float64")));
+        return Err(other_type());
     };
     let values = values.map_err(damaged(path))?;
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {

@@ -83,6 +83,14 @@ impl Matrix {
         self.rows_at(row..row + 1)
     }
 
+    /// Whether all values of a row are 0, as are the factors of a user or an item without plays.
+    ///
+    /// # Panics
+    /// If `row` is not below [`Matrix::rows`].
+    pub fn is_zero(&self, row: usize) -> bool {
+        self.row(row).iter().all(|value| *value == 0.0)
+    }
+
     /// The values of consecutive rows.
     pub(crate) fn rows_at(&self, rows: Range<usize>) -> &[f32] {
         &self.data[rows.start * self.columns..rows.end * self.columns]

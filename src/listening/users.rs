@@ -56,6 +56,29 @@ impl Users {
         )))
     }
 
+    /// The row of a user with factors.
+    ///
+    /// # Errors
+    /// If the id does not exist, or all its factors are 0.
+    pub fn position_with_factors(&self, id: &str) -> Result<usize> {
+        let row = self.position(id)?;
+        match self.factors.is_zero(row) {
+            false => Ok(row),
+            true => Err(Error::Data(format!(
+                "user {id:?} has no factors (all are 0), because none of its plays was used to compute them: every item \
+                 has the same score for it, so that nothing can be recommended; choose another user"
+            ))),
+        }
+    }
+
+    /// The users with factors: `[row]`, ascending.
+    pub fn with_factors(&self) -> Vec<u32> {
+        (0..self.ids.len())
+            .filter(|&row| !self.factors.is_zero(row))
+            .map(|row| row as u32)
+            .collect()
+    }
+
     /// Rows of the items that a user has played, in ascending order.
     pub fn played(&self, user: usize, items: &[Item]) -> Vec<u32> {
         let Some(played) = self.played.get(&self.ids[user]) else { return Vec::new() };

@@ -195,6 +195,8 @@ fn whole(points: &Matrix) -> Vec<u16> {
 /// The URL of a file: relative to the page, or `file://` with the absolute path.
 fn address(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
+    // What Windows puts before a path with resolved links.
+    let bytes = if cfg!(windows) { bytes.strip_prefix(br"\\?\").unwrap_or(bytes) } else { bytes };
     let mut address = String::with_capacity(bytes.len() + 8);
     address.push_str(match (path.is_absolute(), bytes.first()) {
         (true, Some(b'/')) => "file://",
@@ -230,7 +232,11 @@ mod tests {
             "./50%25%20%22quoted%22%20%231%3F%3Cb%3E%0A.ogg"
         );
         assert_eq!(of("é"), "./%C3%A9");
-        if cfg!(unix) {
+        if cfg!(windows) {
+            for path in [r"C:\music\x y.mp3", r"\\?\C:\music\x y.mp3", "C:/music/x y.mp3"] {
+                assert_eq!(of(path), "file:///C:/music/x%20y.mp3");
+            }
+        } else {
             assert_eq!(of("/music/x.mp3"), "file:///music/x.mp3");
         }
     }

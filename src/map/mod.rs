@@ -28,7 +28,7 @@ pub use map_page::{Page, page, render};
 pub use tsne::{Tsne, TsneConfig, tsne};
 
 use crate::listening::item_lists::ItemListError;
-use crate::listening::matrix::MatrixError;
+use crate::listening::matrix::{Matrix, MatrixError};
 use crate::listening::top_k::TopKError;
 
 /// Why a map cannot be made.
@@ -51,6 +51,20 @@ pub enum MapError {
     Lists(#[from] ItemListError),
     #[error(transparent)]
     File(#[from] crate::error::Error),
+}
+
+/// Largest difference of equal values, relative to the largest value: what rounding to float32 leaves.
+const ROUNDING: f32 = 1e-5;
+
+/// Whether there are several points, and all are the same up to rounding. t-SNE gives them different positions, which
+/// mean nothing.
+pub fn are_equal(points: &Matrix) -> bool {
+    let largest = points.data().iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+    let equals_first = |row: usize| {
+        let pairs = points.row(row).iter().zip(points.row(0));
+        pairs.into_iter().all(|(a, b)| (a - b).abs() <= ROUNDING * largest)
+    };
+    points.rows() > 1 && (1..points.rows()).all(equals_first)
 }
 
 #[cfg(test)]

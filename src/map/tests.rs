@@ -155,6 +155,22 @@ fn few_and_equal_points_have_a_map() {
 }
 
 #[test]
+fn equal_points_are_recognised() {
+    let equal = |rows, values: &[f32]| {
+        are_equal(&Matrix::new(rows, values.len() / rows, values.to_vec()).unwrap())
+    };
+    assert!(equal(3, &[7.5, -1.0, 7.5, -1.0, 7.5, -1.0]));
+    assert!(equal(3, &[0.0; 6]));
+    assert!(equal(2, &[1000.0, 1e-4, 1000.001, 2e-4]));
+    assert!(!equal(2, &[1e-7, 2e-7, 1e-7, 1e-7]));
+    assert!(!equal(3, &[7.5, -1.0, 7.5, -1.0, 7.5, -1.001]));
+    // One point alone is where it is.
+    assert!(!equal(1, &[7.5, -1.0]));
+    assert!(!are_equal(&noise(1, 50, 5)));
+    assert!(!are_equal(&Matrix::new(0, 5, vec![]).unwrap()));
+}
+
+#[test]
 fn errors_name_the_value_and_the_place() {
     let config = TsneConfig::default();
     let fails = |points: &Matrix, config| tsne(points, &config, |_| ()).unwrap_err().to_string();

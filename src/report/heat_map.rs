@@ -1,4 +1,4 @@
-//! Heat maps as BMP images in data URIs.
+//! Heat maps as PNG images in data URIs.
 
 use data_encoding::BASE64;
 
@@ -15,26 +15,25 @@ pub const DARK: [Rgb; 5] =
 pub const DIVERGING: [Rgb; 5] =
     [[33, 102, 172], [146, 197, 222], [247, 247, 247], [244, 165, 130], [178, 24, 43]];
 
-/// An image as `data:image/bmp;base64,...`: `[height, width]` values, row-major, from 0, the first
-/// colour, to 255, the last; colours between `stops` are interpolated.
+/// An image as `data:image/png;base64,...`: `[height, width]` values, row-major, from 0, the first
+/// colour, to 255, the last; colours between `stops` are interpolated. Without pixels, `data:,`.
 ///
-/// BMP stores such an image as a header, a palette and the values, so that no encoder is needed.
+/// # Panics
+/// If the number of values is not `width * height`.
 pub fn data_uri(width: usize, height: usize, values: &[u8], stops: &[Rgb]) -> String {
-    /// Two headers (BITMAPFILEHEADER, BITMAPINFOHEADER) and a palette of 256 colours.
-    const PIXELS_AT: u32 = 14 + 40 + 4 * 256;
-    let row_bytes = width.next_multiple_of(4);
-    let file_bytes = PIXELS_AT + (row_bytes * height) as u32;
-    let mut file = b"BM".to_vec();
-    let sizes = [file_bytes, 0, PIXELS_AT, 40, width as u32, height as u32];
-    file.extend(sizes.into_iter().flat_map(u32::to_le_bytes));
-    // One plane, 8 bits per pixel; uncompressed, the palette's size by default.
-    file.extend([1, 0, 8, 0].into_iter().chain([0; 24]));
-    file.extend(ramp(stops).into_iter().flat_map(|[red, green, blue]| [blue, green, red, 0]));
-    // Rows from bottom to top.
-    for row in values.chunks_exact(width.max(1)).take(height).rev() {
-        file.extend(row.iter().copied().chain(std::iter::repeat_n(0, row_bytes - width)));
+    if width * height == 0 {
+        return "data:,".into();
     }
-    format!("data:image/bmp;base64,{}", BASE64.encode(&file))
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_palette(ramp(stops).concat());
+    let written = encoder.write_header().and_then(|mut image| {
+        image.write_image_data(values)?;
+        image.finish()
+    });
+    written.expect("an image in memory has as many values as pixels");
+    format!("data:image/png;base64,{}", BASE64.encode(&file))
 }
 
 /// 256 colours through `stops` at equal distances.
@@ -55,20 +54,25 @@ fn ramp(stops: &[Rgb]) -> Vec<Rgb> {
 mod tests {
     use super::*;
 
-    /// The layout of the file format's definition.
     #[test]
     fn an_image_holds_its_values_and_colours() {
         let stops = [[0, 0, 0], [255, 0, 10]];
         let uri = data_uri(3, 2, &[0, 1, 2, 255, 128, 7], &stops);
-        let file = BASE64.decode(uri.split(',').nth(1).unwrap().as_bytes()).unwrap();
-        let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
-        assert_eq!((&file[..2], number(2) as usize), (&b"BM"[..], file.len()));
-        let pixels = number(10) as usize;
-        assert_eq!((number(14), number(18), number(22)), (40, 3, 2));
-        assert_eq!((file[26], file[28], number(30)), (1, 8, 0));
-        assert_eq!(file[54 + 4 * 255..pixels], [10, 0, 255, 0]);
-        // Two rows of four bytes, the lower one first.
-        assert_eq!(file[pixels..], [255, 128, 7, 0, 0, 1, 2, 0]);
+        let file = BASE64.decode(uri.strip_prefix("data:image/png;base64,").unwrap().as_bytes());
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(file.unwrap()));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut image = decoder.read_info().unwrap();
+        let mut colours = [0; 3 * 3 * 2];
+        image.next_frame(&mut colours).unwrap();
+        assert_eq!((image.info().width, image.info().height), (3, 2));
+        let red: Vec<u8> = colours.iter().step_by(3).copied().collect();
+        let blue: Vec<u8> = colours.iter().skip(2).step_by(3).copied().collect();
+        assert_eq!((&red[..], &blue[..]), (&[0, 1, 2, 255, 128, 7][..], &[0, 0, 0, 10, 5, 0][..]));
+    }
+
+    #[test]
+    fn an_image_without_pixels_is_empty() {
+        assert_eq!(data_uri(0, 2, &[], &DIVERGING), "data:,");
     }
 
     #[test]

@@ -254,7 +254,7 @@ fn comparison(section: &Section) -> Markup {
             "Mean ± sample standard deviation over seeds. "
             @if let Some((scored, all)) = section.users {
                 "Held-out tracks are ranked for " (format::count(scored, "user")) " of " (all)
-                ", those who played at least one of them; scores are means over users. An AUC of 0.5 is chance."
+                ", those who have factors and played at least one of them; scores are means over users. An AUC of 0.5 is chance."
             } @else {
                 "Macro averages are over the "
                 (section.n_tags_scored) " of " (format::count(section.n_tags, "tag"))

@@ -446,6 +446,7 @@ fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> Evalu
         n_users: 30,
         n_users_scored: 20,
         n_users_auc: 20,
+        n_users_without_factors: 0,
     };
     let auc = |step: f64, positives| TagAuc {
         listening: listening - step,
@@ -483,6 +484,7 @@ fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> Evalu
                 shared: 0.2,
                 by_chance: 5.0 / 89.0,
                 examples: vec![example],
+                n_tracks_left_out: 0,
             }),
         }),
         example_tags: BTreeMap::from([("<i>track 2</i>".into(), vec!["<u>odd</u>".into()])]),

@@ -263,11 +263,32 @@ fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// `VmHWM` on Linux, in bytes.
+/// The largest resident memory of this process, in bytes.
 pub(crate) fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    if cfg!(target_os = "linux") {
+        // `getrusage` would count the program that started this one.
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        return Some(kilobytes * 1024);
+    }
+    // mimalloc asks `getrusage` on macOS and the process status API on Windows.
+    let mut values = [0_usize; 8];
+    let [elapsed, user, system, resident, peak, committed, most_committed, faults] = &mut values;
+    // SAFETY: every pointer is valid for one value.
+    unsafe {
+        libmimalloc_sys::mi_process_info(
+            elapsed,
+            user,
+            system,
+            resident,
+            peak,
+            committed,
+            most_committed,
+            faults,
+        );
+    }
+    Some(values[4] as u64).filter(|bytes| *bytes > 0)
 }
 
 #[cfg(test)]
@@ -283,8 +304,9 @@ mod tests {
 
     #[test]
     fn peak_memory_is_measured() {
-        if cfg!(target_os = "linux") {
-            assert!(peak_memory().is_some_and(|bytes| bytes > 1 << 20));
-        }
+        let touched = vec![1_u8; 64 << 20];
+        assert!(touched.iter().map(|byte| u64::from(*byte)).sum::<u64>() == 64 << 20);
+        let peak = peak_memory().unwrap();
+        assert!((64 << 20..1 << 40).contains(&peak), "{peak}");
     }
 }

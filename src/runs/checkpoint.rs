@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::io::checksums;
 use crate::io::files::{
-    WRITING, create_folder, read_text, sweep_abandoned, sync_folder, with_path_in, write_atomic,
+    WRITING, create_folder, read_text, remove_folder, rename, sweep_abandoned, sync_folder,
+    with_path_in, write_atomic,
 };
 use crate::training::state::LoopState;
 
@@ -89,7 +90,7 @@ impl Checkpoints {
         let target = self.folder.join(&name);
         let staging = self.folder.join(format!("{WRITING}{name}"));
         if staging.exists() {
-            fs::remove_dir_all(&staging).map_err(Error::io("clear", &staging))?;
+            remove_folder("clear", &staging)?;
         }
         create_folder(&staging)?;
         if let Err(error) = write_files(&staging, &target, model, optimizer, state) {
@@ -99,9 +100,9 @@ impl Checkpoints {
         }
 
         if target.exists() {
-            fs::remove_dir_all(&target).map_err(Error::io("replace", &target))?;
+            remove_folder("replace", &target)?;
         }
-        fs::rename(&staging, &target).map_err(Error::io("write", &target))?;
+        rename(&staging, &target)?;
         sync_folder(&self.folder)?;
         write_atomic(&self.folder.join("last"), name.as_bytes())?;
         if state.best.is_some_and(|best| best.step == state.step) {
@@ -252,8 +253,7 @@ impl Checkpoints {
         let (kept, above) = names.split_at(end);
         let old = kept.iter().rev().skip(keep.max(1)).filter(|name| **name != best);
         for name in old.chain(above) {
-            let path = self.folder.join(name);
-            fs::remove_dir_all(&path).map_err(Error::io("delete the old checkpoint", &path))?;
+            remove_folder("delete the old checkpoint", &self.folder.join(name))?;
         }
         Ok(())
     }

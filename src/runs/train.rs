@@ -244,7 +244,7 @@ fn run_loop(
 }
 
 /// Scores the validation split and updates the best value in `state`.
-fn validation(
+pub(crate) fn validation(
     session: &Session<'_>,
     experiment: &Experiment,
     data: &Prepared,

@@ -17,7 +17,7 @@ use datasets::tracks::synthetic::SyntheticConfig;
 use tonotopy::audio::{AudioCache, Limits, decode};
 use tonotopy::evaluation::predictions::Predictions;
 use tonotopy::experiment::Experiment;
-use tonotopy::inference::import::Imported;
+use tonotopy::inference::imported::Imported;
 use tonotopy::inference::model_file::{Card, safetensors};
 use tonotopy::io::checksums::{self, Checksums};
 use tonotopy::listening::factors;

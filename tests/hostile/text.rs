@@ -52,8 +52,8 @@ fn escaped(finished: Finished) -> Finished {
     finished
 }
 
-/// The DOM of a page in Chromium; `None` if it is not installed.
-fn dom_of(page: &Path) -> Option<String> {
+/// The DOM of a page in Chromium.
+fn dom_of(page: &Path) -> String {
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new(chromium)
@@ -62,14 +62,10 @@ fn dom_of(page: &Path) -> Option<String> {
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args(["--virtual-time-budget=3000", "--dump-dom"])
         .arg(format!("file://{}", page.display()))
-        .output();
-    match output {
-        Ok(output) if output.status.success() => Some(String::from_utf8(output.stdout).unwrap()),
-        _ => {
-            println!("skipped: Chromium is missing");
-            None
-        }
-    }
+        .output()
+        .expect("CHROMIUM, or chromium, runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -97,16 +93,21 @@ fn names_are_escaped_in_all_outputs() {
         let svg = std::fs::read_to_string(picture.unwrap().path()).unwrap();
         assert!(!svg.contains("<script") && !svg.contains("<img") && !svg.contains("<b>"), "{svg}");
     }
-    let pages = ["runs/report-set/index.html", &format!("{run}/map.html")];
-    for page in pages {
+}
+
+/// The pages' own scripts would set the title if a name were markup.
+#[test]
+#[ignore = "needs Chromium"]
+fn names_are_text_in_a_browser() {
+    let place = hostile();
+    place.run("--device cpu run set").ok();
+    let run = "runs/set-own-s1";
+    place.run(&format!("--device cpu map {run} --perplexity 3")).ok();
+    for page in ["runs/report-set/index.html", &format!("{run}/map.html")] {
         let page = place.path(page);
-        let Some(dom) = dom_of(&page) else { continue };
+        let dom = dom_of(&page);
         let title = dom.split("<title>").nth(1).unwrap().split("</title>").next().unwrap();
-        assert!(
-            !title.contains("owned") || title.contains("&lt;script"),
-            "{}: {title}",
-            page.display()
-        );
+        assert_ne!(title, "owned", "{}", page.display());
         assert!(
             dom.contains("&lt;script&gt;document.title='owned'&lt;/script&gt;"),
             "{}",
@@ -172,12 +173,7 @@ fn paths_in_a_model_file_are_not_opened() {
     forged.extend(&bytes[8 + length..]);
     place.write("forged.safetensors", forged);
     for verb in ["verify forged.safetensors", "predict forged.safetensors tone.wav"] {
-        let finished = place.run(&format!("--device cpu {verb}"));
-        assert_eq!(finished.code, 3, "{}", finished.err);
-        assert!(
-            !finished.err.contains("trap") || !finished.err.contains("No such file"),
-            "{}",
-            finished.err
-        );
+        let finished = place.run(&format!("--device cpu {verb}")).fails(3, &["forged.safetensors"]);
+        assert!(!finished.err.contains("trap"), "{}", finished.err);
     }
 }

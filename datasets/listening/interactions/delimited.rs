@@ -1,78 +1,47 @@
 //! Reads delimited tables of user, item and count row by row.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::borrow::Cow;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use csv::ByteRecord;
-use indexmap::IndexSet;
 
-use super::{Interactions, Play};
+use super::Interactions;
+use super::columns::{Columns, FirstLine};
+use super::counts::{Counts, is_number};
+use super::rows::Rows;
 use crate::DatasetError;
 use crate::error::{line_at, quoted};
-use crate::text_files::require_file;
-
-/// Known names of the user column, reduced to letters in lower case; so the next two.
-const USER: &[&str] = &[
-    "user",
-    "userid",
-    "uid",
-    "listener",
-    "listenerid",
-    "username",
-    "person",
-    "customer",
-    "member",
-];
-const ITEM: &[&str] = &[
-    "item", "itemid", "track", "trackid", "song", "songid", "artist", "artistid", "album",
-    "albumid", "id", "iid",
-];
-const COUNT: &[&str] = &[
-    "count",
-    "counts",
-    "plays",
-    "playcount",
-    "listens",
-    "listencount",
-    "weight",
-    "rating",
-    "value",
-];
+use crate::text_files::open;
 
 /// Longest first line in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// Indices of the columns.
-struct Columns {
-    user: usize,
-    item: usize,
-    /// `None` if every row is one play.
-    count: Option<usize>,
+pub(super) fn read(path: &Path) -> Result<Interactions, DatasetError> {
+    read_as(path, None)
 }
 
-pub(super) fn read(path: &Path) -> Result<Interactions, DatasetError> {
+/// Reads the table. `forced` says what the first line is; `None` finds it out.
+fn read_as(path: &Path, forced: Option<FirstLine>) -> Result<Interactions, DatasetError> {
     let table = |problem: String| DatasetError::content(path, problem);
     let io = DatasetError::io("read", path);
-    require_file(
-        path,
-        "write a table with a row user,item,count for every song that a user played",
-    )?;
     let first = first_line(path).map_err(io)?;
     let delimiter = delimiter(&first);
+    let values = Values::new(&first, delimiter);
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .quoting(delimiter != b'\t')
         .has_headers(false)
         .flexible(true)
         .buffer_capacity(1 << 18)
-        .from_path(path)
-        .map_err(|error| table(error.to_string()))?;
+        .from_reader(open(path).map_err(io)?);
 
     let mut record = ByteRecord::new();
-    let mut rows = Rows::default();
-    let mut columns: Option<(Columns, usize)> = None;
-    let mut header = false;
+    let (mut rows, mut counts) = (Rows::default(), Counts::new(delimiter == b','));
+    let mut layout: Option<Layout> = None;
+    let (mut named_instead, mut nameless) = (0, 0);
+    // Of a table of two columns: whether the values of the first row, and all others, are numbers.
+    let (mut first_numbers, mut numbers) = ([true; 2], [true; 2]);
     while reader.read_byte_record(&mut record).map_err(|error| table(error.to_string()))? {
         let wrong = |problem: String| {
             let byte = record.position().map_or(0, csv::Position::byte);
@@ -81,191 +50,209 @@ pub(super) fn read(path: &Path) -> Result<Interactions, DatasetError> {
                 Err(source) => io(source),
             }
         };
-        let (columns, width) = match &columns {
-            Some((columns, width)) => (columns, *width),
+        let layout = match &layout {
+            Some(layout) => layout,
             None => {
-                let found = columns_of(&record).map_err(wrong)?;
-                header = found.1;
-                let (columns, width) = columns.insert((found.0, record.len()));
-                if header {
+                let found = Layout::of(&record, &values, forced).map_err(wrong)?;
+                let found = layout.insert(found);
+                if found.kind != FirstLine::Play {
                     continue;
                 }
-                (&*columns, *width)
+                &*found
             }
         };
-        if record.len() != width {
-            return Err(wrong(format!(
-                "the row has {} values, the first line has {width}: put values that contain a separator in \
-                 quotes, close every quote, and write decimals with a point",
-                record.len()
-            )));
+        if record.len() != layout.names.len() {
+            let row_number =
+                rows.len() == 0 && values.of(record.get(0).unwrap_or_default())[..] == *b"1";
+            return Err(wrong(layout.wrong_width(record.len(), row_number)));
         }
-        rows.take(&record, columns).map_err(wrong)?;
+        let Columns { user, item, instead, count } = &layout.columns;
+        let value = |at: usize| values.of(record.get(at).unwrap_or_default());
+        let (user, mut item) = (value(*user), value(*item));
+        if layout.names.len() == 2 {
+            let now = [&user, &item].map(|id| is_number(&String::from_utf8_lossy(id)));
+            match rows.len() {
+                0 => first_numbers = now,
+                _ => numbers = [0, 1].map(|at| numbers[at] && now[at]),
+            }
+        }
+        if !instead.is_empty() && item.trim_ascii().is_empty() {
+            let parts: Vec<Cow<'_, [u8]>> = instead.iter().map(|&at| value(at)).collect();
+            if parts.iter().all(|part| part.trim_ascii().is_empty()) {
+                nameless += 1;
+                continue;
+            }
+            item = parts.join(&b" - "[..]).into();
+            named_instead += 1;
+        }
+        if let Some(problem) = [&user, &item].into_iter().find_map(|id| values.escaped_quote(id)) {
+            return Err(wrong(problem));
+        }
+        let count = count.map_or(Ok(1.0), |at| counts.parse(&value(at))).map_err(wrong)?;
+        rows.add(&user, &item, count).map_err(wrong)?;
     }
-    let counted = columns.as_ref().is_some_and(|(columns, _)| columns.count.is_some());
-    if rows.plays.is_empty() {
-        return Err(table(match header {
-            true => "the table has no rows below the header: add rows of user, item and count",
-            false => "the file is empty: write a row user,item,count for every song that a user played",
+    let number = rows.len();
+    let Some(layout) = layout.filter(|_| number > 0) else {
+        return Err(table(match number {
+            0 if first.is_empty() => {
+                "the file is empty: write a row user,item,count for every song that a user played"
+            }
+            _ => "the table has no rows below the header: add rows of user, item and count",
         }
         .into()));
+    };
+    let is_pair = layout.kind == FirstLine::Play && layout.names.len() == 2;
+    let differs = |at: usize| numbers[at] && !first_numbers[at];
+    if is_pair && number > 1 && (differs(0) || differs(1)) {
+        return read_as(path, Some(FirstLine::LikelyHeader));
     }
-    let number = rows.plays.len();
-    let mut interactions =
-        Interactions::from_plays(rows.users.into_vec(), rows.items.into_vec(), rows.plays);
+    let may_be_header = is_pair && number > 2 && first_numbers == [false; 2];
+    let may_be_header = may_be_header && rows.first_row_is_alone();
+    let mut interactions = rows.into_interactions();
     if interactions.is_empty() {
         return Err(table(format!(
             "all {number} counts are 0: select another column, or write only rows of songs that were played"
         )));
     }
-    if !counted {
-        let note = format!("the table has no counts: each of the {number} rows is one play");
-        interactions.notes.insert(0, note);
+    let names = quoted(&layout.names.join(", "));
+    let mut notes = Vec::new();
+    if layout.columns.count.is_none() {
+        notes.push(format!("the table has no counts: each of the {number} rows is one play"));
     }
+    if layout.kind == FirstLine::LikelyHeader {
+        notes.push(format!(
+            "the first line, {names}, is taken as a header, and the columns as {}",
+            if layout.columns.user < layout.columns.item {
+                "user and item"
+            } else {
+                "item and user"
+            }
+        ));
+    }
+    if may_be_header {
+        notes.push(format!(
+            "the first line, {names}, is counted as a play; if it is a header, rename its columns to user and item"
+        ));
+    }
+    notes.extend(counts.notes());
+    crate::note_count(
+        &mut notes,
+        "items named by their text because their id is empty",
+        named_instead,
+    );
+    crate::note_count(
+        &mut notes,
+        "rows skipped because neither id nor text names their item",
+        nameless,
+    );
+    interactions.notes.splice(0..0, notes);
     Ok(interactions)
 }
 
-/// The plays of a table; users and items are numbered in order of appearance.
-#[derive(Default)]
-struct Rows {
-    users: Ids,
-    items: Ids,
-    plays: Vec<Play>,
+/// What the first line says about the table.
+struct Layout {
+    columns: Columns,
+    kind: FirstLine,
+    /// The values of the first line.
+    names: Vec<String>,
 }
 
-impl Rows {
-    fn take(&mut self, record: &ByteRecord, columns: &Columns) -> Result<(), String> {
-        let field = |index: usize| record.get(index).unwrap_or_default();
-        let user = self.users.index("user", field(columns.user))?;
-        let item = self.items.index("item", field(columns.item))?;
-        let count = columns.count.map_or(Ok(1.0), |index| count(field(index)))?;
-        self.plays.push(Play { user, item, count });
-        Ok(())
-    }
-}
-
-/// Ids in order of appearance.
-#[derive(Default)]
-struct Ids {
-    ids: IndexSet<String>,
-    /// Index of the preceding row's id. Tables are often sorted by user, so this saves many look-ups.
-    last: usize,
-}
-
-impl Ids {
-    fn into_vec(self) -> Vec<String> {
-        self.ids.into_iter().collect()
-    }
-
-    /// The index of an id, which is added if it is new; `what` ("user") is for error messages.
-    fn index(&mut self, what: &str, id: &[u8]) -> Result<u32, String> {
-        if self.ids.get_index(self.last).is_none_or(|last| last.as_bytes() != id) {
-            let text = std::str::from_utf8(id).map_err(|_| {
-                let text = String::from_utf8_lossy(id);
-                format!("the {what} {} is not UTF-8: save the file as UTF-8", quoted(&text))
-            })?;
-            self.last = match self.ids.get_index_of(text) {
-                Some(index) => index,
-                None if text.trim().is_empty() => {
-                    return Err(format!("the {what} is empty: give every {what} an id"));
-                }
-                // An unclosed quote turns all following lines into one value.
-                None if text.contains(char::is_control) => {
-                    return Err(format!(
-                        "the {what} {} contains a line break or another control character: remove it, \
-                         or close the quote",
-                        quoted(text)
-                    ));
-                }
-                None => self.ids.insert_full(text.to_owned()).0,
-            };
-        }
-        u32::try_from(self.last)
-            .map_err(|_| format!("the table has more than {} {what}s", u32::MAX))
-    }
-}
-
-/// Parses a play count.
-fn count(field: &[u8]) -> Result<f32, String> {
-    let text = std::str::from_utf8(field).unwrap_or("\u{fffd}").trim();
-    let wrong = |what: &str| {
-        format!("the count {} is {what}: write a number of plays, at least 0", quoted(text))
-    };
-    match text.parse::<f32>() {
-        Err(_) if text.contains(',') => Err(wrong("not a number: write decimals with a point")),
-        Err(_) => Err(wrong("not a number")),
-        Ok(count) if !count.is_finite() => Err(wrong("not finite")),
-        Ok(count) if count < 0.0 => Err(wrong("negative")),
-        Ok(count) => Ok(count),
-    }
-}
-
-/// Finds the columns from the first line; the flag tells whether it is a header.
-fn columns_of(first: &ByteRecord) -> Result<(Columns, bool), String> {
-    let fields: Vec<String> =
-        first.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
-    let width = fields.len();
-    if width < 2 {
-        let problem = "the first line has one value: separate user, item and count by commas, semicolons or tabs";
-        return Err(problem.into());
-    }
-    let names: Vec<String> = fields
-        .iter()
-        .map(|name| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase())
-        .collect();
-    let find = |known: &[&str]| -> Result<Option<usize>, String> {
-        let found: Vec<usize> =
-            (0..width).filter(|&i| known.contains(&names[i].as_str())).collect();
-        match found[..] {
-            [] => Ok(None),
-            [column] => Ok(Some(column)),
-            [a, b, ..] => Err(format!(
-                "the columns {} and {} are both names for {}: rename one of them",
-                quoted(&fields[a]),
-                quoted(&fields[b]),
-                known[0]
-            )),
-        }
-    };
-    let is_header = match width {
-        2 => {
-            let known =
-                |name: &String| [USER, ITEM].iter().any(|list| list.contains(&name.as_str()));
-            names.iter().any(known)
-        }
-        _ => {
-            names.iter().any(|name| USER.contains(&name.as_str()))
-                || fields.iter().all(|field| field.trim().parse::<f64>().is_err())
-        }
-    };
-    if !is_header {
-        return match width {
-            2 => Ok((Columns { user: 0, item: 1, count: None }, false)),
-            3 => Ok((Columns { user: 0, item: 1, count: Some(2) }, false)),
-            _ => Err(format!(
-                "the table has {width} columns and no header: add a header that names user, item and count, \
-                 or keep only these three columns"
-            )),
+impl Layout {
+    fn of(
+        first: &ByteRecord,
+        values: &Values,
+        forced: Option<FirstLine>,
+    ) -> Result<Layout, String> {
+        let text = |field| String::from_utf8_lossy(&values.of(field)).trim().to_owned();
+        let names: Vec<String> = first.iter().map(text).collect();
+        let (columns, kind) = match forced {
+            Some(kind) => (Columns::pair(), kind),
+            None => Columns::of_first_line(&names)?,
         };
+        Ok(Layout { columns, kind, names })
     }
-    let missing = |what: &str| {
+
+    /// The message for a row of another width; `row_number` if it begins with its own number.
+    fn wrong_width(&self, width: usize, row_number: bool) -> String {
+        let expected = self.names.len();
+        if row_number && self.kind != FirstLine::Play && width == expected + 1 {
+            return format!(
+                "the row has {width} values, the header has {expected}: if R wrote the names of the rows, write the \
+                 table with row.names = FALSE"
+            );
+        }
         format!(
-            "the header {} has no {what} column: name the columns user, item and count",
-            quoted(&fields.join(", "))
+            "the row has {width} values, the first line has {expected}: put values that contain a separator in \
+             quotes, close every quote, and write decimals with a point and thousands without a separator"
         )
-    };
-    let user = find(USER)?.ok_or_else(|| missing("user"))?;
-    let item = find(ITEM)?.ok_or_else(|| missing("item"))?;
-    let count = find(COUNT)?;
-    if count.is_none() && width > 2 {
-        return Err(missing("count"));
     }
-    Ok((Columns { user, item, count }, true))
+}
+
+/// How the values of a table are written.
+struct Values {
+    tabs: bool,
+    /// Whether text is in quotes between tabs, as R and others write it.
+    quotes: bool,
+}
+
+impl Values {
+    fn new(first_line: &[u8], delimiter: u8) -> Values {
+        let tabs = delimiter == b'\t';
+        let line = first_line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first_line).trim_ascii_end();
+        // In published files between tabs, quotes are a part of some names.
+        let mut texts = line
+            .split(|c| *c == b'\t')
+            .filter(|field| !is_number(&String::from_utf8_lossy(field)))
+            .peekable();
+        let quotes = tabs && texts.peek().is_some() && texts.all(|field| inside(field).is_some());
+        Values { tabs, quotes }
+    }
+
+    /// A value without the quotes around it.
+    fn of<'a>(&self, field: &'a [u8]) -> Cow<'a, [u8]> {
+        // The CSV reader removes quotes, but not behind a blank.
+        let may_have_quotes = match self.tabs {
+            true => self.quotes,
+            false => field.starts_with(b" "),
+        };
+        match inside(field.trim_ascii()).filter(|_| may_have_quotes) {
+            None => field.into(),
+            Some(inside) if !inside.contains(&b'"') => inside.into(),
+            Some(inside) => {
+                // A quote within is doubled, or follows a backslash.
+                let mut text = Vec::with_capacity(inside.len());
+                let mut rest = inside;
+                while let [first, others @ ..] = rest {
+                    let escapes = matches!(first, b'"' | b'\\') && others.first() == Some(&b'"');
+                    text.push(if escapes { b'"' } else { *first });
+                    rest = &others[usize::from(escapes)..];
+                }
+                text.into()
+            }
+        }
+    }
+
+    /// A message if the CSV reader took a quote behind a backslash for the end of a value.
+    fn escaped_quote(&self, id: &[u8]) -> Option<String> {
+        let broken =
+            !self.tabs && id.ends_with(b"\"") && !id.starts_with(b"\"") && id.contains(&b'\\');
+        broken.then(|| {
+            format!(
+                "{} has a backslash before a quote: double the quote instead (in R, qmethod = \"double\")",
+                quoted(&String::from_utf8_lossy(id))
+            )
+        })
+    }
+}
+
+/// The bytes between two quotes.
+fn inside(field: &[u8]) -> Option<&[u8]> {
+    field.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
 /// The first line that is not empty.
 fn first_line(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = BufReader::new(File::open(path)?.take(LONGEST_LINE));
+    let mut file = open(path)?.take(LONGEST_LINE);
     let mut line = Vec::new();
     while file.read_until(b'\n', &mut line)? > 0 && matches!(line[..], [b'\n'] | [b'\r', b'\n']) {
         line.clear();
@@ -273,7 +260,8 @@ fn first_line(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The delimiter of a line: a tab if it has one, else the more frequent of semicolon and comma. Quoted text does
+/// The delimiter of a line: a tab if it has one, else the more frequent of semicolon and comma, and of equally many the semicolon if there are
+/// several. Quoted text does
 /// not count.
 fn delimiter(line: &[u8]) -> u8 {
     let (mut tabs, mut semicolons, mut commas) = (0_usize, 0_usize, 0_usize);
@@ -291,13 +279,14 @@ fn delimiter(line: &[u8]) -> u8 {
     if tabs > 0 || quoted && line.contains(&b'\t') {
         return b'\t';
     }
-    if semicolons > commas { b';' } else { b',' }
+    // In a count with two commas, these separate thousands.
+    if semicolons > commas || semicolons >= 2 && semicolons == commas { b';' } else { b',' }
 }
 
 /// The line, from 1, of the record that begins at a byte; needed only for error messages.
 fn line_of(path: &Path, byte: u64) -> std::io::Result<u64> {
     let mut text = Vec::new();
-    let mut file = BufReader::new(File::open(path)?);
+    let mut file = open(path)?;
     let (mut line, mut rest) = (0, byte);
     const BLOCK: u64 = 1 << 24;
     while rest > BLOCK {

@@ -1,12 +1,18 @@
 //! Play counts as a sparse matrix with one row per user and one column per item.
 
+mod columns;
+mod counts;
 mod delimited;
+mod format;
+mod json_lines;
+mod rows;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
 use crate::DatasetError;
+use crate::text_files::require_file;
 
 /// Play counts. Rows are in the order in which the users first appear, columns in the order of the items.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,20 +56,34 @@ pub struct Parts {
 }
 
 impl Interactions {
-    /// Reads a table of user, item and count (`.csv`, `.tsv` or any other name).
+    /// Reads a table of user, item and count. The name of the file does not matter; gzip is decompressed.
     ///
     /// - Commas, semicolons or tabs separate the values, whichever the first line contains. Values may be in
-    ///   double quotes unless tabs separate them.
+    ///   double quotes; between tabs only if all text in the first line is.
     /// - The first line is a header if it names a user column, or if it has at least three values and none is
-    ///   a number. Columns are then found by name (`user`, `item`, `count` or a common synonym), and other
-    ///   columns are ignored. Without a header the columns are user, item and count, in this order.
-    /// - In a table of two columns every row is one play.
-    /// - Ids are any text. Rows of the same user and item are summed; rows with a count of 0 are skipped.
+    ///   a number; in a table of two columns, if it names user and item, or if a column has numbers only below it.
+    ///   Columns are then found by name (`user`, `item`, `count` or a common synonym; types as in RecBole's
+    ///   `user_id:token` are ignored), and other columns are ignored. Without a header the columns are user, item
+    ///   and count, in this order, or those of the Last.fm data sets 360K and 1K.
+    /// - In a table of two columns, and in a log with a column of times and no counts, every row is one play.
+    /// - Ids are any text without line breaks; blanks around them are removed. Rows of the same user and item are
+    ///   summed; rows with a count of 0 are skipped. Separators between thousands are removed if they cannot be
+    ///   decimal points.
+    ///
+    /// JSON lines are read as well: objects with keys for user, item and count, or listens of ListenBrainz, of which
+    /// each is one play.
     ///
     /// # Errors
-    /// If the file cannot be read, or a line is wrong.
+    /// If the file cannot be read or has another format, or a line is wrong.
     pub fn read(path: &Path) -> Result<Interactions, DatasetError> {
-        delimited::read(path)
+        require_file(
+            path,
+            "write a table with a row user,item,count for every song that a user played",
+        )?;
+        match format::format_of(path)? {
+            format::Format::Delimited => delimited::read(path),
+            format::Format::JsonLines => json_lines::read(path),
+        }
     }
 
     /// Builds the matrix. Plays of the same user and item are summed, plays with a count of 0 are skipped; the

@@ -107,7 +107,8 @@ fn errors_name_line_value_and_remedy() {
         ("1,2,3,4\n", 1, "4 columns and no header"),
         ("user,song,artist,count\n", 1, "are both names for item"),
         ("user,thing,count\na,x,1\n", 1, "no item column"),
-        ("user,item,when\na,x,1\n", 1, "no count column"),
+        ("user,item,genre\na,x,1\n", 1, "no count column"),
+        ("user,item,genre\na,x,1\n", 1, "keep only user and item"),
         ("abc\n", 1, "one value"),
     ] {
         let error = read(text).unwrap_err().to_string();
@@ -137,6 +138,291 @@ fn errors_name_line_value_and_remedy() {
     }
     let error = Interactions::read(Path::new("/nowhere/plays.csv")).unwrap_err().to_string();
     assert!(error.contains("/nowhere/plays.csv is missing"), "{error}");
+}
+
+/// Users, items and counts of a table, and its notes.
+fn read_with_notes(text: impl AsRef<[u8]>) -> (Vec<(String, String, f32)>, String) {
+    let found = read(text).unwrap();
+    (triplets(&found), found.notes.join("; "))
+}
+
+fn owned(expected: &[(&str, &str, f32)]) -> Vec<(String, String, f32)> {
+    expected.iter().map(|(u, i, c)| (u.to_string(), i.to_string(), *c)).collect()
+}
+
+#[test]
+fn columns_are_found_by_the_words_of_their_names() {
+    let pairs = owned(&[("anna", "x", 1.0), ("ben", "x", 1.0)]);
+    for header in [
+        "pid,track_uri",
+        "playlist_id,trackURI",
+        "account,piece",
+        "listenerHash,recording_mbid",
+        "user_id:token,item_id:token",
+        "visitorid,itemid",
+        "member_id,Titles",
+        "user,whatever",
+        "SESSION ID,Song Name",
+    ] {
+        assert_eq!(
+            triplets(&read(format!("{header}\nanna,x\nben,x\n")).unwrap()),
+            pairs,
+            "{header}"
+        );
+    }
+    let swapped = read("spotify_track_uri,profile\nx,anna\nx,ben\n").unwrap();
+    assert_eq!(triplets(&swapped), pairs);
+    let counted = owned(&[("anna", "x", 3.0), ("ben", "y", 2.0)]);
+    for header in [
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float",
+        "listener\trecording_msid\tnum_plays\tlisted_at",
+        "user_name\tartist_id\tscrobbles\tartist_name",
+        "account\ttitle\tfrequency\tnotes",
+        "userid\tartistid\tplays\tartist",
+    ] {
+        let table = format!("{header}\nanna\tx\t3\t1\nben\ty\t2\t1\n");
+        assert_eq!(triplets(&read(table).unwrap()), counted, "{header}");
+    }
+    // A log of plays has no counts.
+    let (plays, notes) = read_with_notes(
+        "user_id:token\titem_id:token\ttimestamp:float\na\tx\t1\na\tx\t2\nb\tx\t9\n",
+    );
+    assert_eq!(plays, owned(&[("a", "x", 2.0), ("b", "x", 1.0)]));
+    assert!(notes.contains("each of the 3 rows is one play"), "{notes}");
+    for ambiguous in ["user,artist_id,track,plays\n", "user,song_id,artist_id,plays\n"] {
+        let error = read(ambiguous).unwrap_err().to_string();
+        assert!(error.contains("are both names for item: rename one of them"), "{error}");
+    }
+}
+
+#[test]
+fn header_in_unknown_words_is_not_a_play() {
+    let (plays, notes) = read_with_notes("hoerer;stueck\n1;10\n1;11\n2;10\n");
+    assert_eq!(plays, owned(&[("1", "10", 1.0), ("1", "11", 1.0), ("2", "10", 1.0)]));
+    assert!(notes.contains("\"hoerer, stueck\", is taken as a header"), "{notes}");
+    let (plays, notes) = read_with_notes("hoerer,stueck\nanna,10\nben,11\n");
+    assert_eq!(plays.len(), 2);
+    assert!(notes.contains("is taken as a header"), "{notes}");
+    // Nothing tells this header from a play: the note says what was done.
+    let (plays, notes) = read_with_notes("hoerer,stueck\nanna,x\nben,x\nben,y\n");
+    assert_eq!(plays.len(), 4);
+    assert!(notes.contains("is counted as a play; if it is a header"), "{notes}");
+    // A play of which neither the user nor the item is unique.
+    let (_, notes) = read_with_notes("anna,x\nben,x\nben,y\n");
+    assert!(!notes.contains("header"), "{notes}");
+}
+
+#[test]
+fn quotes_between_tabs_are_removed_where_all_text_has_them() {
+    let expected = owned(&[("anna", "3", 33.0), ("be \"n\"", "AC\\DC", 2.0), ("ben", "x\"", 1.0)]);
+    let rows = "\"anna\"\t\"3\"\t33\n\"be \\\"n\\\"\"\t\"AC\\DC\"\t2\n\"ben\"\t\"x\"\"\"\t1\n";
+    assert_eq!(triplets(&read(rows).unwrap()), expected);
+    let header = format!("\"user\"\t\"item\"\t\"count\"\n{rows}");
+    assert_eq!(triplets(&read(&header).unwrap()), expected);
+    assert_eq!(triplets(&read(header.replace('\n', "\r\n")).unwrap()), expected);
+    assert_eq!(triplets(&read(format!("\u{feff}{header}")).unwrap()), expected);
+    // Only the header is quoted, and a name within the table has quotes of its own.
+    let some = read("\"user\"\t\"item\"\t\"count\"\na\t\"weird\" al\t3\n").unwrap();
+    assert_eq!(some.items(), ["\"weird\" al"]);
+
+    // Names of rows that R writes by default: behind an empty name in CSV, without a name otherwise.
+    let named = read("\"\",\"user\",\"item\",\"count\"\n\"1\",\"anna\",\"x\",3\n").unwrap();
+    assert_eq!(triplets(&named), owned(&[("anna", "x", 3.0)]));
+    let error = read("\"user\"\t\"item\"\t\"count\"\n\"1\"\t\"anna\"\t\"x\"\t3\n").unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("line 2") && error.contains("row.names = FALSE"), "{error}");
+    let error =
+        read("\"user\" \"item\" \"count\"\n\"1\" \"anna\" \"x\" 3\n").unwrap_err().to_string();
+    assert!(
+        error.contains("separate user, item and count") && error.contains("write.csv"),
+        "{error}"
+    );
+    let error = read("user,item,count\n\"anna\",\"12\\\" single\",3\n").unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("qmethod"), "{error}");
+    // Blanks behind the separator.
+    let (plays, notes) = read_with_notes("user, item, count\nanna, \"x y\", 3\nanna ,x y, 1\n");
+    assert_eq!(plays, owned(&[("anna", "x y", 4.0)]));
+    assert!(notes.contains("ids without the blanks around them: 1"), "{notes}");
+}
+
+#[test]
+fn control_characters_are_part_of_an_id_and_line_breaks_are_not() {
+    let table = "user\titem\tcount\nanna\tDon\u{92}t Stop\t3\nben\tDon\u{92}t Stop\t2\nb\u{1b}en\tWait\u{85}\t1\n";
+    let plays = read(table).unwrap();
+    assert_eq!(plays.items(), ["Don\u{92}t Stop", "Wait\u{85}"]);
+    assert_eq!(plays.users()[2], "b\u{1b}en");
+    let error = read("user,item,count\nanna,\"a\nb\",1\n").unwrap_err().to_string();
+    assert!(error.contains("contains a line break"), "{error}");
+    let error = read("user,item,count\nanna,a\0b,1\n").unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("zero byte"), "{error}");
+}
+
+#[test]
+fn thousands_separators_are_removed_or_named() {
+    for (table, expected) in [
+        ("user,item,count\na,x,\"33,000\"\na,y,7\n", 33_000.0),
+        ("a,x,\"33,000\"\na,y,7\n", 33_000.0),
+        ("a,x,\"1,234,567\"\na,y,7\n", 1_234_567.0),
+        ("a,x,\"1,234.5\"\na,y,7\n", 1_234.5),
+        ("a;x;1,234,567\na;y;7\n", 1_234_567.0),
+        ("a;x;1.234.567\na;y;7\n", 1_234_567.0),
+        ("a\tx\t33 000\na\ty\t7\n", 33_000.0),
+        ("a\tx\t33\u{202f}000\na\ty\t7\n", 33_000.0),
+        ("a\tx\t1'033'000\na\ty\t7\n", 1_033_000.0),
+    ] {
+        let (plays, notes) = read_with_notes(table);
+        assert_eq!(plays, owned(&[("a", "x", expected), ("a", "y", 7.0)]), "{table}");
+        assert!(notes.contains("counts with thousands separators: 1 ("), "{table}: {notes}");
+    }
+    // Behind a tab or a semicolon it could be a decimal comma.
+    for table in ["user\titem\tcount\na\tx\t33,000\n", "user;item;count\na;x;33,000\n"] {
+        let error = read(table).unwrap_err().to_string();
+        for words in
+            ["line 2", "\"33,000\"", "write 33000", "thousands separator", "decimals with a point"]
+        {
+            assert!(error.contains(words), "{error}");
+        }
+    }
+    let error = read("a,x,1\na,x,33,000\n").unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("thousands without a separator"), "{error}");
+    for wrong in ["0,500", "1,23", "12,34,567", "1,2345", ",500", "1 2", "-33,000"] {
+        let error = read(format!("a,x,1\na,y,\"{wrong}\"\n")).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("not a number"), "{wrong}: {error}");
+    }
+    // Points that could separate thousands are named, unless another count shows that they do not.
+    let (plays, notes) = read_with_notes("a;x;33.000\na;y;7\n");
+    assert_eq!(plays[0].2, 33.0);
+    assert!(
+        notes.contains("such as 33.000: if the point separates thousands, remove it"),
+        "{notes}"
+    );
+    let (_, notes) = read_with_notes("a;x;33.000\na;y;0.500\n");
+    assert_eq!(notes, "");
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    file.write_all(bytes).unwrap();
+    file.finish().unwrap()
+}
+
+#[test]
+fn gzip_is_decompressed() {
+    let table = "user,item,count\nanna,x,3\nben,y,1\n";
+    let plain = read(table).unwrap();
+    let packed = gzip(table.as_bytes());
+    assert_eq!(read(&packed).unwrap(), plain);
+    let error = read(gzip(b"user,item,count\nanna,x,3\nben,y,often\n")).unwrap_err().to_string();
+    assert!(error.contains("line 3") && error.contains("\"often\""), "{error}");
+    let error = read(&packed[..packed.len() - 9]).unwrap_err().to_string();
+    assert!(error.contains("the gzip file is damaged or cut off"), "{error}");
+    let lines = "{\"user\": 1, \"item\": \"x\", \"count\": 3}\n";
+    assert_eq!(triplets(&read(gzip(lines.as_bytes())).unwrap()), owned(&[("1", "x", 3.0)]));
+}
+
+#[test]
+fn other_formats_are_named() {
+    let mut tar = vec![b'a'; 600];
+    tar[257..262].copy_from_slice(b"ustar");
+    for (bytes, words) in [
+        (&b"PK\x03\x04rest"[..], "zip archive or a spreadsheet"),
+        (b"\xfd7zXZ\0rest", "xz"),
+        (b"PAR1rest", "Parquet"),
+        (b"\xff\xfeu\0s\0", "UTF-16"),
+        (b"\x93NUMPY\x01\0", "NumPy"),
+        (b"[\n  {\"user\": 1}]", "jq -c '.[]'"),
+        (&tar, "tar archive"),
+        (&gzip(&tar), "tar archive"),
+        (&gzip(b"RDX3\nX\n"), "row.names = FALSE"),
+    ] {
+        let error = read(bytes).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("is not read: "), "{error}");
+    }
+}
+
+#[test]
+fn json_lines_are_read() {
+    let (plays, notes) = read_with_notes(
+        "{\"user\":\"anna\",\"item\":3,\"count\":2.5}\n\n{\"count\":\"1\",\"user\":\"ben\",\"item\":\"x\"}\n",
+    );
+    assert_eq!(plays, owned(&[("anna", "3", 2.5), ("ben", "x", 1.0)]));
+    assert_eq!(notes, "");
+    let (plays, notes) = read_with_notes(
+        "{\"listener\":7,\"track_uri\":\"x\"}\n{\"listener\":7,\"track_uri\":\"x\"}\n",
+    );
+    assert_eq!(plays, owned(&[("7", "x", 2.0)]));
+    assert!(notes.contains("each of the 2 lines is one play"), "{notes}");
+    for (text, words) in [
+        ("{\n\"user\": 1}", "one object per line"),
+        ("{\"user\":1,\"item\":2,\"count\":1}\n[1]\n", "line 2: the line is not a JSON object"),
+        (
+            "{\"user\":1,\"item\":2,\"count\":1}\n{\"user\":1,\"item\":2}\n",
+            "line 2: the object has no count",
+        ),
+        ("{\"user\":1,\"item\":2,\"count\":-1}\n", "negative"),
+        ("{\"user\":1,\"item\":null,\"count\":1}\n", "item is \"null\""),
+        ("{\"name\":1,\"thing\":2,\"count\":1}\n", "has no user key"),
+        ("{\"payload\":{\"listens\":[]}}\n", "jq -c '.payload.listens[]'"),
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+}
+
+#[test]
+fn listens_of_listenbrainz_are_counted() {
+    let listen = |more: &str, metadata: &str| {
+        format!(
+            "{{\"user_name\":\"anna\",\"listened_at\":1400000000{more},\"track_metadata\":\
+             {{\"artist_name\":\"x, y\",\"track_name\":\"3\"{metadata}}}}}\n"
+        )
+    };
+    let text = [
+        listen(",\"recording_msid\":null", ""),
+        listen("", ""),
+        listen(",\"recording_msid\":\"m1\"", ""),
+        listen("", ",\"additional_info\":{\"recording_msid\":\"m1\",\"recording_mbid\":\"\"}"),
+        listen(",\"recording_msid\":\"m1\"", ",\"mbid_mapping\":{\"recording_mbid\":\"b1\"}"),
+        listen("", ",\"additional_info\":{\"recording_mbid\":\"b1\"}").replace("anna", "ben"),
+    ];
+    let (plays, notes) = read_with_notes(text.concat());
+    let expected =
+        [("anna", "x, y - 3", 2.0), ("anna", "m1", 2.0), ("anna", "b1", 1.0), ("ben", "b1", 1.0)];
+    assert_eq!(plays, owned(&expected));
+    for words in ["2 by MusicBrainz id", "2 by MessyBrainz id", "2 by artist and title"] {
+        assert!(notes.contains(words), "{notes}");
+    }
+    let error = read(listen("", "").replace("user_name", "name")).unwrap_err().to_string();
+    assert!(error.contains("line 1: the listen has no user_name"), "{error}");
+    let error = read(listen("", "").replace("track_name", "name")).unwrap_err().to_string();
+    assert!(error.contains("the listen has no recording"), "{error}");
+}
+
+#[test]
+fn lastfm_data_sets_without_header_are_read() {
+    let user = "0123456789abcdef0123456789abcdef01234567";
+    let id = "3bd73256-3905-4f3a-97e2-8b341527f805";
+    let (plays, notes) = read_with_notes(format!(
+        "{user}\t{id}\tbetty blowtorch\t2137\n{user}\t\t\"\t957\nsep 20, 2008\t{id}\tbetty blowtorch\t12\n\
+         {user}\t\t\t5\n"
+    ));
+    assert_eq!(
+        plays,
+        owned(&[(user, id, 2137.0), (user, "\"", 957.0), ("sep 20, 2008", id, 12.0)])
+    );
+    assert!(notes.contains("named by their text because their id is empty: 1"), "{notes}");
+    assert!(notes.contains("neither id nor text names their item: 1"), "{notes}");
+    // A first line without an artist's id.
+    let (plays, _) = read_with_notes(format!("{user}\t\tthe \"x\"\t3\n{user}\t{id}\ty\t2\n"));
+    assert_eq!(plays, owned(&[(user, "the \"x\"", 3.0), (user, id, 2.0)]));
+    let time = "2009-05-04T23:08:57Z";
+    let (plays, _) = read_with_notes(format!(
+        "user_000001\t{time}\t{id}\tSome Band\t\tSome Song\nuser_000001\t{time}\t{id}\tx\t{id}\ty\n\
+         user_000001\t{time}\t{id}\tx\t{id}\ty\n"
+    ));
+    let expected = [("user_000001", "Some Band - Some Song", 1.0), ("user_000001", id, 2.0)];
+    assert_eq!(plays, owned(&expected));
 }
 
 /// Replaces every byte of a valid table, and cuts it off there: the result is an error of one line or a valid matrix.

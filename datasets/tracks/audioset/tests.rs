@@ -485,8 +485,9 @@ fn wrong_label_tables_are_refused() {
 
 /// `reference.py` reads the same files in Python.
 #[test]
+#[ignore = "needs audioset_music below TONOTOPY_SHARED"]
 fn real_features_have_the_counts_of_another_reader() {
-    let Some(root) = shared("audioset_music") else { return };
+    let root = shared("audioset_music");
     let reference: serde_json::Value =
         serde_json::from_str(include_str!("reference.json")).unwrap();
     let numbers = |value: &serde_json::Value| -> Vec<u64> {

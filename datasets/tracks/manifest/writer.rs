@@ -109,7 +109,7 @@ impl Base {
     /// The path of a file in the manifest; `None` if it is not UTF-8.
     fn name(&self, path: &Path) -> Option<String> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let Base::Directory(bases) = self else { return absolute.to_str().map(str::to_owned) };
+        let Base::Directory(bases) = self else { return portable(&absolute) };
         let below = |path: &Path| {
             bases.iter().find_map(|base| path.strip_prefix(base).ok().map(Path::to_owned))
         };
@@ -124,8 +124,15 @@ impl Base {
             .or_else(resolved)
             // A missing directory cannot be resolved.
             .or_else(|| below(&absolute).filter(|name| stays_below(name)));
-        name.unwrap_or(absolute).to_str().map(str::to_owned)
+        portable(&name.unwrap_or(absolute))
     }
+}
+
+/// A path with `/` between its parts, as all systems read it; `None` if it is not UTF-8.
+fn portable(path: &Path) -> Option<String> {
+    let text = path.to_str()?;
+    // Elsewhere, a file name may contain a backslash.
+    Some(if cfg!(windows) { text.replace('\\', "/") } else { text.to_owned() })
 }
 
 /// Whether a relative path never leaves the directory in which it begins.
@@ -150,4 +157,16 @@ fn replace(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_are_separated_by_slashes() {
+        let path: PathBuf = ["jazz", "a\\b.wav"].iter().collect();
+        let expected = if cfg!(windows) { "jazz/a/b.wav" } else { "jazz/a\\b.wav" };
+        assert_eq!(portable(&path).as_deref(), Some(expected));
+    }
 }

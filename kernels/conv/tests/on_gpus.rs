@@ -38,6 +38,7 @@ fn gpu_cases() -> Vec<Case> {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn values_equal_the_definition() {
     for device in adapters() {
         for (number, case) in gpu_cases().iter().enumerate() {
@@ -59,6 +60,7 @@ fn values_equal_the_definition() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn gradients_equal_those_of_plain_operations() {
     for device in adapters() {
         for (number, case) in gpu_cases().iter().enumerate() {
@@ -81,6 +83,7 @@ fn gradients_equal_those_of_plain_operations() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn gradients_equal_finite_differences() {
     for device in adapters() {
         differences_agree(&device);
@@ -89,6 +92,7 @@ fn gradients_equal_finite_differences() {
 
 /// Partial sums of the gradient of the weights are always added in the same order.
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn results_are_bit_identical_in_a_second_run() {
     let case = case([5, 16, 131], [40, 3], 1, pooled(2, true));
     assert!(cube::Partition::new(&case.geometry()).parts > 1);
@@ -100,6 +104,7 @@ fn results_are_bit_identical_in_a_second_run() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn nan_propagates() {
     for device in adapters() {
         for end in [End::Linear, pooled(1, false), pooled(3, false)] {
@@ -115,6 +120,7 @@ fn nan_propagates() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn convolutions_work_among_other_operations() {
     let case = case([4, 5, 23], [6, 4], 1, pooled(2, false));
     let run = |operation: fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>,
@@ -147,6 +153,7 @@ fn convolutions_work_among_other_operations() {
 
 /// Inputs without `require_grad` get no gradient, and the others still do.
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn each_gradient_can_be_computed_alone() {
     let case = case([2, 3, 40], [5, 4], 1, pooled(2, false));
     for device in adapters() {
@@ -177,6 +184,7 @@ fn each_gradient_can_be_computed_alone() {
 
 /// More cubes than one dimension of the grid allows.
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn inputs_may_exceed_one_dimension_of_the_grid() {
     let frames = 70_000 * 64;
     let case = case([1, 1, frames], [1, 1], 1, End::Linear);

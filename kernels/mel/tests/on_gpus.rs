@@ -41,6 +41,7 @@ const ENDS: [(Exponent, Option<f32>); 4] = [
 ];
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn values_equal_the_definition_and_the_composite() {
     // Batches and frames that do not fill the last cube.
     let sizes = [
@@ -78,6 +79,7 @@ fn values_equal_the_definition_and_the_composite() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn other_lengths_use_the_composite() {
     for device in adapters() {
         for (n_fft, hop) in [(1, 1), (4, 2), (15, 5), (75, 30), (384, 128), (1000, 250)] {
@@ -98,6 +100,7 @@ fn other_lengths_use_the_composite() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn results_are_independent_of_units_and_cubes() {
     for device in adapters() {
         for (n_fft, units) in [(64, 100), (1024, 32), (2048, 128)] {
@@ -118,6 +121,7 @@ fn results_are_independent_of_units_and_cubes() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn spectrograms_work_among_other_operations() {
     let operations = |operation: Operation, device: &Device, plan: &Arc<MelPlan>| {
         let source = tensor(&noise(10, 5 * 900), 900, device);
@@ -137,6 +141,7 @@ fn spectrograms_work_among_other_operations() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn silence_is_zero_and_nan_propagates() {
     for device in adapters() {
         for (exponent, compression) in ENDS {
@@ -157,6 +162,7 @@ fn silence_is_zero_and_nan_propagates() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn tracked_waveforms_have_gradients_and_untracked_ones_use_the_kernel() {
     let device_and_back = |device: Device, operation: Operation, plan: &Arc<MelPlan>| {
         let device = device.autodiff();
@@ -200,6 +206,7 @@ fn tracked_waveforms_have_gradients_and_untracked_ones_use_the_kernel() {
 }
 
 #[test]
+#[ignore = "needs a GPU, or Mesa's software renderer"]
 fn threads_can_share_a_plan() {
     for device in adapters() {
         let plan = plan(256, 100, Exponent::Power, Some(10.0));

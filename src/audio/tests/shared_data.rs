@@ -1,6 +1,5 @@
 //! Real music, if it is available.
 
-use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -20,17 +19,13 @@ fn audio_below(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
+#[ignore = "needs rendered, nsynth and soundtracks below TONOTOPY_SHARED"]
 fn real_music_is_usable() {
     let shared = std::env::var_os("TONOTOPY_SHARED").map_or("../shared/data".into(), PathBuf::from);
     let mut paths = Vec::new();
     for name in ["rendered", "nsynth", "soundtracks"] {
         let folder = shared.join(name);
-        match folder.is_dir() {
-            true => audio_below(&folder, &mut paths),
-            false => {
-                let _ = writeln!(std::io::stderr(), "skipped: {} does not exist", folder.display());
-            }
-        }
+        audio_below(&folder, &mut paths);
     }
     paths.sort();
     let tracks: Vec<Track> = paths

@@ -6,8 +6,11 @@
 //! other candidates are the negatives.
 //!
 //! Conventions:
-//! - **Ranks** start at 1 for the highest score; of equal scores, the item with the lower index comes
-//!   first. mAP, nDCG and recall use the ranks up to `k`.
+//! - **Ranks** start at 1 for the highest score. mAP, nDCG and recall use the ranks up to `k`. With
+//!   equal scores, every metric is its expected value over all orders of the tied items, so that
+//!   results do not depend on the order of the items.
+//! - **Users without factors**, whose factors are all 0, score every item the same. They are left out and
+//!   counted: as ties, each would count one half in AUC, whatever the items' factors are.
 //! - **AP@k** is the sum of the precision at the rank of each positive up to rank `k`, divided by the
 //!   smaller of `k` and the number of positives.
 //! - **nDCG@k** is the sum of `1 / log2(rank + 1)` over the same positives, divided by its value with
@@ -18,8 +21,7 @@
 //! - **Means** are unweighted, over the users with at least one positive; for AUC, over those who also
 //!   have a negative. Both numbers of users are part of the result.
 //!
-//! scikit-learn's `roc_auc_score` and `ndcg_score` compute the same (`ndcg_score` averages the
-//! discounts of tied items, so it differs with ties around rank `k`); `retrieval/reference.json` holds
+//! scikit-learn's `roc_auc_score` and `ndcg_score` compute the same; `retrieval/reference.json` holds
 //! its values for the tests.
 //!
 //! Only the positives of a user are sorted, and scores are computed in blocks of users and items, so
@@ -28,7 +30,9 @@
 //! # References
 //! van den Oord, Dieleman, Schrauwen: "Deep content-based music recommendation", NIPS 2013, section
 //! 5 (mAP with a cut-off at 500, and AUC). The cut-off is from McFee, Bertin-Mahieux, Ellis,
-//! Lanckriet: "The Million Song Dataset Challenge", AdMIRe 2012.
+//! Lanckriet: "The Million Song Dataset Challenge", AdMIRe 2012. Expected values with ties: McSherry,
+//! Najork: "Computing information retrieval performance measures efficiently in the presence of tied
+//! scores", ECIR 2008.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -75,6 +79,8 @@ pub struct UserScores {
     pub recall: Option<f64>,
     /// AUC; `None` without a positive or without a negative.
     pub auc: Option<f64>,
+    /// Whether the user has held-out items but no factors. Nothing else is computed then.
+    pub without_factors: bool,
 }
 
 /// Means over users. The keys in JSON contain `k`: `map@500`, `ndcg@500`, `recall@500`.
@@ -92,10 +98,13 @@ pub struct RecommendationScores {
     pub auc: Option<f64>,
     /// Number of users, with and without positives.
     pub n_users: usize,
-    /// Number of users with at least one positive.
+    /// Number of users with at least one positive, and factors.
     pub n_users_scored: usize,
     /// Number of users with at least one positive and one negative.
     pub n_users_auc: usize,
+    /// Number of users with held-out items whose factors are all 0; they are left out. 0 in runs of
+    /// earlier versions, which scored them.
+    pub n_users_without_factors: usize,
 }
 
 /// Why factors cannot be scored.
@@ -129,8 +138,8 @@ pub enum RecommendationError {
     NotFinite { user: usize, item: u32, score: f32 },
 }
 
-/// Ranks the candidates for every user with a held-out item and scores the ranks: one result per user,
-/// in the order of the users. Results do not depend on the number of threads.
+/// Ranks the candidates for every user with a held-out item and factors, and scores the ranks: one result
+/// per user, in the order of the users. Results do not depend on the number of threads.
 ///
 /// # Shapes
 /// - `users`: `[user, factor]`, `items`: `[item, factor]`, `held_out`: one list per user
@@ -144,8 +153,9 @@ pub fn score_users(
     options: &Options,
 ) -> Result<Vec<UserScores>, RecommendationError> {
     let task = Task::new(users, items, held_out, options)?;
-    let active: Vec<usize> =
-        (0..users.rows()).filter(|&user| !held_out.row(user).is_empty()).collect();
+    let (active, without_factors): (Vec<usize>, Vec<usize>) = (0..users.rows())
+        .filter(|&user| !held_out.row(user).is_empty())
+        .partition(|&user| !users.is_zero(user));
     let blocks: Vec<_> = active.par_chunks(USERS).map(|block| task.score(block)).collect();
     let mut scores = vec![UserScores::default(); users.rows()];
     for (block, users) in blocks.into_iter().zip(active.chunks(USERS)) {
@@ -153,6 +163,7 @@ pub fn score_users(
             scores[user] = result;
         }
     }
+    without_factors.iter().for_each(|&user| scores[user].without_factors = true);
     Ok(scores)
 }
 
@@ -182,13 +193,14 @@ impl RecommendationScores {
             n_users: users.len(),
             n_users_scored: users.iter().filter(|user| user.positives > 0).count(),
             n_users_auc: users.iter().filter(|user| user.auc.is_some()).count(),
+            n_users_without_factors: users.iter().filter(|user| user.without_factors).count(),
         }
     }
 }
 
 impl Serialize for RecommendationScores {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(7))?;
+        let mut map = serializer.serialize_map(Some(8))?;
         map.serialize_entry(&format!("map@{}", self.k), &self.map)?;
         map.serialize_entry("auc", &self.auc)?;
         map.serialize_entry(&format!("ndcg@{}", self.k), &self.ndcg)?;
@@ -196,6 +208,7 @@ impl Serialize for RecommendationScores {
         map.serialize_entry("n_users", &self.n_users)?;
         map.serialize_entry("n_users_scored", &self.n_users_scored)?;
         map.serialize_entry("n_users_auc", &self.n_users_auc)?;
+        map.serialize_entry("n_users_without_factors", &self.n_users_without_factors)?;
         map.end()
     }
 }
@@ -223,6 +236,10 @@ impl<'de> Deserialize<'de> for RecommendationScores {
             n_users: count("n_users")? as usize,
             n_users_scored: count("n_users_scored")? as usize,
             n_users_auc: count("n_users_auc")? as usize,
+            n_users_without_factors: match keys.contains_key("n_users_without_factors") {
+                true => count("n_users_without_factors")? as usize,
+                false => 0,
+            },
         })
     }
 }
@@ -254,8 +271,7 @@ struct Task<'a> {
 
 /// Counts of one user's negatives above and at the scores of the positives.
 struct Counter {
-    /// Positive candidates in ascending order, and their scores.
-    positives: Vec<u32>,
+    /// Scores of the positives.
     scores: Vec<f32>,
     /// Candidates that are not negatives, in ascending order: positive and excluded ones.
     masked: Vec<u32>,
@@ -264,8 +280,6 @@ struct Counter {
     /// Number of negatives above each threshold, and at it.
     above: Vec<u64>,
     tied: Vec<u64>,
-    /// For each positive, the number of negatives with the same score and a lower index.
-    tied_before: Vec<u64>,
 }
 
 impl<'a> Task<'a> {
@@ -404,13 +418,13 @@ impl<'a> Task<'a> {
             };
             return Err(RecommendationError::NotACandidate { user, item, why });
         }
+        let rows = self.candidates.gather(&positives);
         let mut masked = positives.clone();
         let excluded = excluded.iter().map(|&item| self.candidate(item));
         masked.extend(excluded.filter(|&candidate| candidate != NO_CANDIDATE));
         masked.sort_unstable();
 
         let mut scores = vec![0.0; positives.len()];
-        let rows = self.candidates.gather(&positives);
         products(self.users.row(user), rows.data(), rows.columns(), &mut scores);
         self.check_finite(user, &scores, |at| positives[at])?;
         let mut thresholds = scores.clone();
@@ -418,29 +432,36 @@ impl<'a> Task<'a> {
         thresholds.sort_unstable_by(|a, b| a.partial_cmp(b).expect("finite"));
         thresholds.dedup();
         let (above, tied) = (vec![0; thresholds.len()], vec![0; thresholds.len()]);
-        let tied_before = vec![0; positives.len()];
-        Ok(Counter { positives, scores, masked, thresholds, above, tied, tied_before })
+        Ok(Counter { scores, masked, thresholds, above, tied })
     }
 
     fn finish(&self, counter: Counter) -> UserScores {
-        let p = counter.positives.len();
+        let p = counter.scores.len();
         let negatives = self.candidates.rows() - counter.masked.len();
-        // In descending order of score; the stable sort keeps equal scores in the order of the items.
-        let mut order: Vec<usize> = (0..p).collect();
-        order.sort_by(|&a, &b| counter.scores[b].partial_cmp(&counter.scores[a]).expect("finite"));
-        let (mut precisions, mut gain, mut hits) = (0.0, 0.0, 0usize);
-        let mut twice_lost: u128 = 0;
-        for (before, &positive) in order.iter().enumerate() {
-            let score = counter.scores[positive];
-            let threshold = counter.thresholds.partition_point(|&threshold| threshold < score);
-            let above = counter.above[threshold];
-            twice_lost += u128::from(2 * above + counter.tied[threshold]);
-            let rank = above + counter.tied_before[positive] + before as u64 + 1;
-            if rank <= self.k as u64 {
-                hits += 1;
-                precisions += hits as f64 / rank as f64;
-                gain += discount(rank);
+        let mut positives = vec![0_u64; counter.thresholds.len()];
+        for &score in &counter.scores {
+            positives[counter.thresholds.partition_point(|&threshold| threshold < score)] += 1;
+        }
+        let (mut precisions, mut gain, mut found) = (0.0, 0.0, 0.0);
+        // Positives above the threshold, and twice the lost pairs.
+        let (mut hits, mut twice_lost) = (0_u64, 0_u128);
+        for at in (0..counter.thresholds.len()).rev() {
+            let (own, above, tied) = (positives[at], counter.above[at], counter.tied[at]);
+            twice_lost += u128::from(own) * u128::from(2 * above + tied);
+            // The tied items take the ranks after `before` in any order: each is a positive with the
+            // probability `share`, and each before a positive in them with `share_before`.
+            let (before, block) = (above + hits, own + tied);
+            let share = own as f64 / block as f64;
+            let share_before = (own - 1) as f64 / (block - 1).max(1) as f64;
+            let ranks = block.min((self.k as u64).saturating_sub(before));
+            for place in 0..ranks {
+                let rank = before + place + 1;
+                let expected_hits = (hits + 1) as f64 + place as f64 * share_before;
+                precisions += share * expected_hits / rank as f64;
+                gain += share * discount(rank);
             }
+            found += share * ranks as f64;
+            hits += own;
         }
         let twice_pairs = 2 * p as u128 * negatives as u128;
         UserScores {
@@ -448,8 +469,9 @@ impl<'a> Task<'a> {
             negatives,
             average_precision: Some(precisions / p.min(self.k) as f64),
             ndcg: Some(gain / self.ideal[p.min(self.k)]),
-            recall: Some(hits as f64 / p as f64),
+            recall: Some(found / p as f64),
             auc: (negatives > 0).then(|| (twice_pairs - twice_lost) as f64 / twice_pairs as f64),
+            without_factors: false,
         }
     }
 }
@@ -479,43 +501,23 @@ impl Counter {
                     reached += u32::from(score >= threshold);
                 }
                 self.above[at] += u64::from(above);
-                if reached > above {
-                    self.count_ties(at, row, range.start);
-                }
+                self.tied[at] += u64::from(reached - above);
             }
         } else {
             // The number of scores per number of passed thresholds; their sum from the end is the
             // number of scores above each threshold.
             let mut passed = vec![0u64; self.thresholds.len() + 1];
-            let mut tied = vec![false; self.thresholds.len()];
             for &score in row.iter() {
                 let below = self.thresholds.partition_point(|&threshold| threshold < score);
                 passed[below] += 1;
                 if let Some(threshold) = self.thresholds.get(below) {
-                    tied[below] |= *threshold == score;
+                    self.tied[below] += u64::from(*threshold == score);
                 }
             }
             let mut above = 0;
             for at in (0..self.thresholds.len()).rev() {
                 above += passed[at + 1];
                 self.above[at] += above;
-                if tied[at] {
-                    self.count_ties(at, row, range.start);
-                }
-            }
-        }
-    }
-
-    /// Counts the scores in `row` that equal threshold `at`; `start` is the candidate of the first score.
-    fn count_ties(&mut self, at: usize, row: &[f32], start: usize) {
-        let threshold = self.thresholds[at];
-        let ties: Vec<usize> =
-            (0..row.len()).filter(|&i| row[i] == threshold).map(|i| start + i).collect();
-        self.tied[at] += ties.len() as u64;
-        for (positive, &score) in self.scores.iter().enumerate() {
-            if score == threshold {
-                let candidate = self.positives[positive] as usize;
-                self.tied_before[positive] += ties.partition_point(|&tie| tie < candidate) as u64;
             }
         }
     }

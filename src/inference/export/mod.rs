@@ -16,7 +16,7 @@ use crate::inference::model_file::test_signals::Signal;
 use crate::inference::model_file::{Card, TestVector, safetensors};
 use crate::inference::predictor::Predictor;
 use crate::inference::weights;
-use crate::io::files::{write_atomic, write_together};
+use crate::io::files::{check_absent, write_atomic, write_together};
 pub use verify::{Deviation, verify};
 
 /// A format of exported models.
@@ -69,18 +69,24 @@ pub fn tested_card(predictor: &Predictor, licence: Option<String>) -> Result<Car
 /// Writes a model. Returns the written files, the model first.
 ///
 /// # Errors
-/// If `out` exists and `force` is not set, cannot be written, or the format does not support the model.
+/// If a file exists and `force` is not set, cannot be written, or the format does not support the model.
 pub fn export(
     predictor: &Predictor,
     format: Format,
     out: &Path,
     options: &Options,
 ) -> Result<Vec<PathBuf>> {
-    if !options.force && out.exists() {
-        return Err(Error::Config(format!(
-            "{} exists; choose another --out, or replace it with --force",
-            out.display()
-        )));
+    let beside = out.with_extension("json");
+    match format {
+        Format::Burnpack if beside == out => {
+            return Err(Error::Config(format!(
+                "--out {}: the model card of a burnpack is written to this name; choose another ending, such as {}",
+                out.display(),
+                out.with_extension("bpk").display()
+            )));
+        }
+        Format::Burnpack => check_absent(&[out, &beside], options.force)?,
+        _ => check_absent(&[out], options.force)?,
     }
     let card = tested_card(predictor, options.licence.clone())?;
     let (model, fitted) = predictor.parts();
@@ -104,7 +110,6 @@ pub fn export(
                 Error::Data(format!("the model cannot be written as a burnpack: {error}"))
             };
             let bytes = model.clone().into_record().into_bytes().map_err(broken)?;
-            let beside = out.with_extension("json");
             write_together(&[(out, &bytes), (&beside, card.to_json().as_bytes())])?;
             Ok(vec![out.to_owned(), beside])
         }

@@ -270,9 +270,11 @@ fn other_files_are_refused_with_a_reason() {
     let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
     let bare = serialize([("x", view)], None).unwrap();
     assert!(refused(&at("bare.safetensors", &bare)).contains("tonotopy import"));
-    let half = TensorView::new(Dtype::F16, vec![1], &[0; 2]).unwrap();
-    let half = serialize([("x", half)], None).unwrap();
-    assert!(refused(&at("half.safetensors", &half)).contains("only float32"));
+    for (kind, bytes) in [(Dtype::F16, 2), (Dtype::I64, 8)] {
+        let view = TensorView::new(kind, vec![1], &[0; 8][..bytes]).unwrap();
+        let other = serialize([("x", view)], None).unwrap();
+        assert!(refused(&at("other.safetensors", &other)).contains("tonotopy import"));
+    }
     assert!(refused(folder.path()).contains("not a run"));
     assert!(refused(&folder.path().join("none.safetensors")).contains("none.safetensors"));
 }

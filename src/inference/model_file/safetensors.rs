@@ -10,11 +10,12 @@ use std::io::Read;
 use std::path::Path;
 
 use ::safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use burn::tensor::DType;
 use models::Fitted;
-use models::fitted::Array;
 
 use super::card::Card;
 use crate::error::{Error, Result};
+use crate::inference::imported::to_f32;
 use crate::inference::weights::Weights;
 
 /// Prefix of the names of fitted arrays.
@@ -35,6 +36,8 @@ pub struct Contents {
     pub weights: Weights,
     /// The fitted arrays, without the prefix `fitted.`.
     pub fitted: Fitted,
+    /// The types of tensors that are not floating-point, by name; their values are not read.
+    pub others: BTreeMap<String, String>,
     /// Only in files that this program wrote.
     pub card: Option<Card>,
 }
@@ -81,10 +84,10 @@ fn checksum<'a>(
     hasher.finalize().to_hex().to_string()
 }
 
-/// Reads a file that this or another program wrote.
+/// Reads a file that this or another program wrote. float16, bfloat16 and float64 become float32.
 ///
 /// # Errors
-/// If the file is not in the safetensors format, is damaged, or contains types other than float32.
+/// If the file is not in the safetensors format, or is damaged.
 pub fn read(path: &Path) -> Result<Contents> {
     let place = path.display();
     if path.extension().is_some_and(|ending| ending == "toml") {
@@ -118,17 +121,24 @@ pub fn read(path: &Path) -> Result<Contents> {
     };
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(broken)?;
-    let mut contents = Contents { weights: Weights::new(), fitted: Fitted::default(), card: None };
+    let mut contents = Contents {
+        weights: Weights::new(),
+        fitted: Fitted::default(),
+        others: BTreeMap::new(),
+        card: None,
+    };
     for (name, view) in tensors.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(data(format!(
-                "contains {name:?} as {:?}, but only float32 can be read; convert it first",
-                view.dtype()
-            )));
-        }
-        let values = view.data().chunks_exact(4);
-        let values = values.map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
-        let array = Array { shape: view.shape().to_vec(), values: values.collect() };
+        let float = match view.dtype() {
+            Dtype::F32 => DType::F32,
+            Dtype::F64 => DType::F64,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            other => {
+                contents.others.insert(name.to_string(), format!("{other:?}"));
+                continue;
+            }
+        };
+        let array = to_f32(view.data().to_vec(), view.shape(), float);
         match name.strip_prefix(FITTED) {
             Some(name) => contents.fitted.arrays.insert(name.to_string(), array),
             None => contents.weights.insert(name.to_string(), array),

@@ -60,7 +60,7 @@ fn npy(header: &str, values: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn float64_is_read_and_other_types_are_refused() {
+fn float16_and_float64_are_read_and_other_types_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("factors");
     write(&folder, &tables(false)).unwrap();
@@ -75,6 +75,12 @@ fn float64_is_read_and_other_types_are_refused() {
     let read_back = read(&folder).unwrap().users.factors;
     assert_eq!(read_back, (0..12).map(|i| i as f32).collect::<Vec<_>>());
 
+    // Half precision: 1 is 0x3c00, and the exponent of 2^k is k higher.
+    let halves: Vec<u8> = (0..12_u16).flat_map(|k| (0x3c00 + (k << 10)).to_le_bytes()).collect();
+    fs::write(&path, npy(&header("<f2", "False", "(4L, 3L)"), &halves)).unwrap();
+    let read_back = read(&folder).unwrap().users.factors;
+    assert_eq!(read_back, (0..12).map(|k| 2.0_f32.powi(k)).collect::<Vec<_>>());
+
     let refused = |bytes: &[u8], part: &str| {
         fs::write(&path, bytes).unwrap();
         let error = read(&folder).unwrap_err();
@@ -88,6 +94,7 @@ fn float64_is_read_and_other_types_are_refused() {
     refused(&npy(&header("<f8", "False", "(3, 4)"), &doubles), "3 rows, but");
     refused(&npy(&header("<f8", "False", "(4, 2)"), &doubles[..64]), "2 factors per row");
     refused(&npy(&header("<f8", "False", "(4, 3)"), &doubles[..80]), "not a complete .npy");
+    refused(&npy(&header("<f2", "False", "(4, 3)"), &halves[..22]), "not a complete .npy");
     refused(&npy(&header("<f8", "False", "(4, 99999999999)"), &doubles), "shorter");
     refused(b"not numpy", "not a complete .npy");
     let mut bad = doubles.clone();

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::process::Command;
 
 use serde::Deserialize;
@@ -200,19 +199,9 @@ struct Checked {
 }
 
 #[test]
+#[ignore = "needs Python with tensorboard"]
 fn tensorboard_reads_it_and_forgets_what_was_done_again() {
-    let Some(python) = std::env::var_os("TONOTOPY_PYTHON") else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: TONOTOPY_PYTHON names no Python with tensorboard"
-        );
-        return;
-    };
-    let has_tensorboard = Command::new(&python).args(["-c", "import tensorboard"]).output();
-    if !has_tensorboard.is_ok_and(|output| output.status.success()) {
-        let _ = writeln!(std::io::stderr(), "skipped: {} has no tensorboard", python.display());
-        return;
-    }
+    let python = std::env::var_os("TONOTOPY_PYTHON").unwrap_or_else(|| "python3".into());
     let folder = tempfile::tempdir().unwrap();
     let mut first = EventWriter::create(folder.path(), None).unwrap();
     for step in [1, 2, 3, 4, 5] {

@@ -1,32 +1,42 @@
 """Prints reference.json: scikit-learn's and the definitions' scores of small sets of factors.
 
-Run: python reference.py > reference.json   (needs numpy and scikit-learn)
+Run: python reference.py > reference.json   (needs numpy, scipy and scikit-learn)
 
 Factors are multiples of 1/2048 below 1 in four columns, so that every product is exact in float32
 and equal scores are equal for everybody. AUC and nDCG are scikit-learn's; AP@k has no peer there
 with a cut-off, so it is written out, and held against scikit-learn's average precision where the
-cut-off is no cut-off.
+cut-off is no cut-off. With ties, AP@k and recall@k are expected values over the orders of the tied
+items: the positives before a place in a tie have a hypergeometric distribution. Users whose factors
+are all 0 are left out.
 """
 
 import json
 
 import numpy as np
+from scipy.stats import hypergeom
 from sklearn import metrics
 
 rng = np.random.default_rng(20131205)
 FACTORS = 4
 
 
-def ap_at(k, truth, scores):
-    order = np.lexsort((np.arange(len(scores)), -scores))  # ties by index
-    hits = truth[order]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    return float(np.sum((precision * hits)[:k]) / min(k, hits.sum()))
-
-
-def recall_at(k, truth, scores):
-    order = np.lexsort((np.arange(len(scores)), -scores))
-    return float(truth[order][:k].sum() / truth.sum())
+def expected(k, truth, scores):
+    """AP@k and recall@k as means over all orders of items with equal scores."""
+    precisions, found, before, hits = 0.0, 0.0, 0, 0
+    for score in np.unique(scores)[::-1]:
+        tied = scores == score
+        n, positives = int(tied.sum()), int(truth[tied].sum())
+        for place in range(n):
+            rank = before + place + 1
+            if rank > k or positives == 0:
+                break
+            earlier = np.arange(place + 1)
+            # The places before, if this one has a positive.
+            chances = hypergeom.pmf(earlier, n - 1, positives - 1, place) if place else np.ones(1)
+            precisions += positives / n * float(np.sum(chances * (hits + earlier + 1))) / rank
+            found += positives / n
+        before, hits = before + n, hits + positives
+    return precisions / min(k, hits), found / hits
 
 
 def case(name, users, items, rate, k, coarse=False, candidates=None, exclude=0.0):
@@ -44,19 +54,18 @@ def case(name, users, items, rate, k, coarse=False, candidates=None, exclude=0.0
         positives = left[rng.random(len(left)) < rate * (1 + np.tanh(4 * y[left] @ x[u]))]
         held_out.append(positives.tolist())
         excluded.append(out.tolist())
-        if len(positives) == 0:
+        if len(positives) == 0 or not x[u].any():
             per_user.append(None)
             continue
         scores, truth = y[left] @ x[u], np.isin(left, positives).astype(int)
         distinct = len(np.unique(scores)) == len(scores)
-        ap = ap_at(k, truth, scores)
+        ap, recall = expected(k, truth, scores)
         if distinct and k >= len(left):
             assert abs(ap - metrics.average_precision_score(truth, scores)) < 1e-12
         per_user.append({
             "ap": ap,
-            "recall": recall_at(k, truth, scores),
-            # Ties are averaged there.
-            "ndcg": float(metrics.ndcg_score([truth], [scores], k=k)) if distinct and len(left) > 1 else None,
+            "recall": recall,
+            "ndcg": float(metrics.ndcg_score([truth], [scores], k=k)) if len(left) > 1 else None,
             "auc": float(metrics.roc_auc_score(truth, scores)) if truth.sum() < len(truth) else None,
         })
     return {

@@ -25,7 +25,7 @@ struct Case {
 struct Theirs {
     ap: f64,
     recall: f64,
-    /// Null where items tie.
+    /// Null with one item.
     ndcg: Option<f64>,
     auc: Option<f64>,
 }
@@ -63,7 +63,9 @@ fn users_score_as_in_scikit_learn() {
         for (user, (ours, theirs)) in scores.iter().zip(&case.per_user).enumerate() {
             let what = format!("{}, user {user}", case.name);
             let Some(theirs) = theirs else {
-                assert_eq!(*ours, UserScores::default(), "{what}");
+                let without_factors = users.is_zero(user) && !case.held_out[user].is_empty();
+                let nothing = UserScores { without_factors, ..UserScores::default() };
+                assert_eq!(*ours, nothing, "{what}");
                 continue;
             };
             assert_eq!(ours.positives, case.held_out[user].len(), "{what}");
@@ -85,22 +87,37 @@ fn users_score_as_in_scikit_learn() {
 
 /// The definitions of the module documentation, applied to given scores.
 fn by_definition(scores: &[(u32, f32)], positives: &[u32], k: usize) -> UserScores {
-    let mut ranked = scores.to_vec();
-    ranked.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
     let p = positives.len();
     let is_positive = |item: u32| positives.contains(&item);
-    let (mut ap, mut gain, mut hits) = (0.0, 0.0, 0);
-    for (place, &(item, _)) in ranked.iter().enumerate().take(k) {
-        if is_positive(item) {
-            hits += 1;
-            ap += hits as f64 / (place + 1) as f64;
-            gain += 1.0 / ((place + 2) as f64).log2();
+    let (mut ap, mut gain, mut recall) = (0.0, 0.0, 0.0);
+    // A positive takes each rank of its tie with the same probability, and another positive of the tie takes each rank
+    // before that with the same probability.
+    let marked: Vec<(bool, f32)> =
+        scores.iter().map(|(item, score)| (is_positive(*item), *score)).collect();
+    for (at, &(_, score)) in marked.iter().enumerate().filter(|(_, (positive, _))| *positive) {
+        let (mut above, mut hits, mut tied, mut tied_hits) = (0_usize, 0_usize, 0_usize, 0_usize);
+        for (_, &(positive, theirs)) in marked.iter().enumerate().filter(|(other, _)| *other != at)
+        {
+            above += usize::from(theirs > score);
+            hits += usize::from(theirs > score && positive);
+            tied += usize::from(theirs == score);
+            tied_hits += usize::from(theirs == score && positive);
+        }
+        let chance = 1.0 / (tied + 1) as f64;
+        for before in 0..=tied {
+            let rank = above + before + 1;
+            if rank <= k {
+                let earlier = tied_hits as f64 * before as f64 / tied.max(1) as f64;
+                ap += chance * (hits as f64 + earlier + 1.0) / rank as f64;
+                gain += chance / (rank as f64 + 1.0).log2();
+                recall += chance;
+            }
         }
     }
     let ideal: f64 = (0..p.min(k)).map(|place| 1.0 / ((place + 2) as f64).log2()).sum();
     let (mut won, mut pairs) = (0.0, 0);
-    for &(_, ours) in scores.iter().filter(|(item, _)| is_positive(*item)) {
-        for &(_, theirs) in scores.iter().filter(|(item, _)| !is_positive(*item)) {
+    for &(_, ours) in marked.iter().filter(|(positive, _)| *positive) {
+        for &(_, theirs) in marked.iter().filter(|(positive, _)| !*positive) {
             won += if ours > theirs { 1.0 } else { f64::from(u8::from(ours == theirs)) / 2.0 };
             pairs += 1;
         }
@@ -110,8 +127,9 @@ fn by_definition(scores: &[(u32, f32)], positives: &[u32], k: usize) -> UserScor
         negatives: scores.len() - p,
         average_precision: Some(ap / p.min(k) as f64),
         ndcg: Some(gain / ideal),
-        recall: Some(hits as f64 / p as f64),
+        recall: Some(recall / p as f64),
         auc: (pairs > 0).then(|| won / f64::from(pairs)),
+        without_factors: false,
     }
 }
 
@@ -188,26 +206,130 @@ fn results_do_not_depend_on_the_number_of_threads() {
     }
 }
 
-/// Perfect factors, reversed factors, and equal scores.
+/// All orders of a list.
+fn orders(items: &[usize]) -> Vec<Vec<usize>> {
+    if items.is_empty() {
+        return vec![Vec::new()];
+    }
+    let with_first = |first: usize| {
+        let mut rest = items.to_vec();
+        let item = rest.remove(first);
+        orders(&rest).into_iter().map(move |order| [vec![item], order].concat())
+    };
+    (0..items.len()).flat_map(with_first).collect()
+}
+
+/// Every order of tied items is ranked without ties, and the scores are averaged.
+#[test]
+fn ties_score_as_the_mean_over_all_their_orders() {
+    let user = Matrix::new(1, 1, vec![1.0]).unwrap();
+    let values = [2.0, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0];
+    for (positives, k) in [
+        (vec![0, 1, 4], 3),
+        (vec![1, 2], 2),
+        (vec![3], 4),
+        (vec![1, 2, 3, 5, 6], 500),
+        (vec![4, 5], 5),
+        (vec![6], 6),
+    ] {
+        let options = Options { k, ..Options::default() };
+        let held_out = lists(std::slice::from_ref(&positives));
+        let score = |values: &[f32]| {
+            let items = Matrix::new(values.len(), 1, values.to_vec()).unwrap();
+            score_users(&user, &items, &held_out, &options).unwrap()[0]
+        };
+        let ours = score(&values);
+        let mut sums = [0.0; 4];
+        let mut count = 0.0;
+        for order in orders(&[0, 1, 2, 3, 4, 5, 6]) {
+            // Tied items are moved apart by less than the distance to the others.
+            let apart: Vec<f32> = values
+                .iter()
+                .zip(&order)
+                .map(|(value, place)| value - 0.01 * *place as f32)
+                .collect();
+            let one = score(&apart);
+            let all = [one.average_precision, one.ndcg, one.recall, one.auc];
+            sums.iter_mut().zip(all).for_each(|(sum, value)| *sum += value.unwrap());
+            count += 1.0;
+        }
+        assert_eq!(count, 5040.0);
+        let what = format!("{positives:?} up to {k}");
+        assert_near(ours.average_precision, sums[0] / count, &what);
+        assert_near(ours.ndcg, sums[1] / count, &what);
+        assert_near(ours.recall, sums[2] / count, &what);
+        assert_near(ours.auc, sums[3] / count, &what);
+    }
+}
+
+#[test]
+fn scores_do_not_depend_on_the_order_of_items() {
+    let round = |matrix: Matrix| {
+        let data = matrix.data().iter().map(|value| value.round()).collect();
+        Matrix::new(matrix.rows(), matrix.columns(), data).unwrap()
+    };
+    let (users, items) = (round(noise(1, 40, 3)), round(noise(2, 300, 3)));
+    assert!((0..40).any(|user| users.is_zero(user)) && (0..300).any(|item| items.is_zero(item)));
+    let held_out: Vec<Vec<u32>> = (0..40).map(|user| draw(user, 300, user as usize % 9)).collect();
+    let options = Options { k: 20, ..Options::default() };
+    let scores = score_recommendation(&users, &items, &lists(&held_out), &options).unwrap();
+    // The item at position `i` is moved to `place[i]`.
+    let order = draw(7, 300, 300);
+    let mut place = vec![0; 300];
+    order.iter().enumerate().for_each(|(at, &item)| place[item as usize] = at as u32);
+    let moved: Vec<Vec<u32>> =
+        held_out.iter().map(|row| row.iter().map(|&item| place[item as usize]).collect()).collect();
+    let other =
+        score_recommendation(&users, &items.gather(&order), &lists(&moved), &options).unwrap();
+    for (ours, theirs) in [
+        (scores.map, other.map),
+        (scores.ndcg, other.ndcg),
+        (scores.recall, other.recall),
+        (scores.auc, other.auc),
+    ] {
+        assert_near(ours, theirs.unwrap(), "another order");
+    }
+    assert_eq!(scores.n_users_without_factors, other.n_users_without_factors);
+    assert!(scores.n_users_without_factors > 0);
+}
+
+/// Perfect factors, reversed factors, equal scores, and no factors.
 #[test]
 fn extreme_rankings_have_extreme_scores() {
-    let users = Matrix::new(3, 1, vec![1.0, -1.0, 0.0]).unwrap();
-    let items = Matrix::new(4, 1, vec![4.0, 3.0, 2.0, 1.0]).unwrap();
-    let held_out = lists(&[vec![1, 0], vec![0, 1], vec![3, 2]]);
+    let users = Matrix::new(4, 2, vec![1.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0]).unwrap();
+    let items = Matrix::new(4, 2, vec![4.0, 1.0, 3.0, 1.0, 2.0, 1.0, 1.0, 1.0]).unwrap();
+    let held_out = lists(&[vec![1, 0], vec![0, 1], vec![3, 2], vec![0, 1]]);
     let options = Options { k: 2, ..Options::default() };
     let scores = score_users(&users, &items, &held_out, &options).unwrap();
     let all = |user: &UserScores| (user.average_precision, user.ndcg, user.recall, user.auc);
     assert_eq!(all(&scores[0]), (Some(1.0), Some(1.0), Some(1.0), Some(1.0)));
     assert_eq!(all(&scores[1]), (Some(0.0), Some(0.0), Some(0.0), Some(0.0)));
-    // Ties are ranked by item, and the positives are last.
-    assert_eq!(all(&scores[2]), (Some(0.0), Some(0.0), Some(0.0), Some(0.5)));
+    // The first two ranks have 12 orders: in 2 both are positives (AP 1), in 4 only the first is (1 / 2), in 4 only the
+    // second (1 / 4).
+    assert_near(scores[2].average_precision, (2.0 * 1.0 + 4.0 * 0.5 + 4.0 * 0.25) / 12.0, "ties");
+    assert_near(scores[2].recall, 0.5, "ties");
+    assert_near(scores[2].ndcg, 0.5, "ties");
+    assert_eq!(scores[2].auc, Some(0.5));
+    // Without factors, a user is left out instead of counting one half.
+    assert_eq!(scores[3], UserScores { without_factors: true, ..UserScores::default() });
     let means = RecommendationScores::of(&scores, 2);
-    assert_eq!((means.map, means.auc), (Some(1.0 / 3.0), Some(0.5)));
-    assert_eq!((means.n_users, means.n_users_scored, means.n_users_auc), (3, 3, 3));
-    let json = serde_json::to_value(means).unwrap();
-    assert_eq!(json["map@2"], 1.0 / 3.0);
-    assert!(json["recall@2"].is_number() && json["ndcg@2"].is_number());
+    assert_eq!(means.auc, Some(0.5));
+    assert_near(means.recall, 0.5, "means");
+    assert_eq!((means.n_users, means.n_users_scored, means.n_users_auc), (4, 3, 3));
+    assert_eq!(means.n_users_without_factors, 1);
+    let mut json = serde_json::to_value(means).unwrap();
+    assert_eq!(json["n_users_without_factors"], 1);
+    assert!(
+        json["map@2"].is_number() && json["recall@2"].is_number() && json["ndcg@2"].is_number()
+    );
+    assert_eq!(serde_json::from_value::<RecommendationScores>(json.clone()).unwrap(), means);
+    // Runs of earlier versions did not count them.
+    json.as_object_mut().unwrap().remove("n_users_without_factors");
+    let read: RecommendationScores = serde_json::from_value(json).unwrap();
+    assert_eq!(read, RecommendationScores { n_users_without_factors: 0, ..means });
 
+    let users = Matrix::new(3, 1, vec![1.0, -1.0, 0.5]).unwrap();
+    let items = Matrix::new(4, 1, vec![4.0, 3.0, 2.0, 1.0]).unwrap();
     // Without negatives, AUC is not defined; without users or held-out items, no metric is.
     let every = lists(&[vec![0, 1, 2, 3], vec![], vec![]]);
     let scores = score_recommendation(&users, &items, &every, &Options::default()).unwrap();
