@@ -11,6 +11,7 @@ pub mod magnatagatune;
 pub mod manifest;
 pub mod msd;
 pub mod synthetic;
+pub(crate) mod tag_notes;
 #[cfg(test)]
 mod tests;
 pub mod unique;

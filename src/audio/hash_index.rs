@@ -2,10 +2,10 @@
 //!
 //! `index.log` in the cache directory has one line per fact; of several lines about a file, the last one counts.
 //! `file ID STAMP HASH CRC` gives the hash of a file, and `entry KEY STAMP HASH CRC` says that the checksum of a cache entry
-//! was verified and gives the hash of its content. `ID` is the BLAKE3 hash of the canonical path. `STAMP` is the size and modification time, on Unix also the
-//! inode's number and change time: a file with the same stamp is assumed to have the same content. A stamp younger than two
-//! seconds is not stored, because a file can change twice within one tick of the clock. `CRC` is the CRC-32C of the rest of
-//! the line. A line with a wrong CRC is ignored, which costs one more read of the file.
+//! was verified and gives the hash of its content. `ID` is the BLAKE3 hash of the canonical path. `STAMP` is the size and
+//! modification time, on Unix also the inode's number and change time: a file with the same stamp is assumed to have the same
+//! content. A stamp younger than two seconds is not stored, because a file can change twice within one tick of the clock.
+//! `CRC` is the CRC-32C of the rest of the line. A line with a wrong CRC is ignored, which costs one more read of the file.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use datasets::{Collection, DatasetConfig, Interactions, InteractionsConfig};
+use datasets::{Collection, DatasetConfig, Interactions, InteractionsConfig, locate};
 
 use crate::audio::AudioCache;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Where data sets and the audio cache are on this machine. Experiments must not depend on it.
 #[derive(Clone, Debug, Default)]
 pub struct DataDirectories {
-    /// Prefix of relative data set roots.
+    /// Prefix of relative data set roots; absolute ones that do not exist are looked up in it (see [`locate`]).
     pub data: Option<PathBuf>,
     /// The audio cache; a directory in the user's cache directory if `None`.
     pub cache: Option<PathBuf>,
@@ -36,8 +36,7 @@ impl DataDirectories {
 
     /// Resolves a path of an experiment on this machine.
     pub fn at(&self, path: &Path) -> PathBuf {
-        // `join` keeps absolute paths.
-        self.data.as_deref().map_or_else(|| path.to_owned(), |data| data.join(path))
+        locate(self.data.as_deref(), path)
     }
 
     /// Loads listening data; simulated listeners play the tracks of `collection`.

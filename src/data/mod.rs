@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod directories;
 pub mod examples;
+pub mod identical_audio;
 pub mod prefetch;
 pub mod prepare;
 pub mod sampler;

@@ -7,13 +7,15 @@ use std::sync::atomic::AtomicBool;
 
 use datasets::{Collection, Interactions, Split, Track};
 use models::NetworkConfig;
+use rayon::prelude::*;
 
 use crate::audio::{AudioError, CachedAudio, QuarantineEntry, ScanOptions, ScanProgress, scan};
 use crate::data::directories::DataDirectories;
 use crate::data::examples::{Examples, TrackInputs};
+use crate::data::identical_audio::{IdenticalAudio, identical_audio};
 use crate::data::track_cache::TrackCache;
 use crate::error::{Error, Result};
-use crate::experiment::{Experiment, Factorization};
+use crate::experiment::{Experiment, Factorization, Loss};
 use crate::listening::factors;
 use crate::listening::latent_factors::LatentFactors;
 use crate::listening::track_plays::unplayed;
@@ -41,6 +43,10 @@ pub struct Prepared {
     pub quarantine: Vec<QuarantineEntry>,
     /// Notes on what was left out or cannot be scored.
     pub notes: Vec<String>,
+    /// The note on identical audio in different splits, which is also in the notes.
+    pub leak: Option<String>,
+    /// The hash of the listening data, if there is any; see [`hash_of_plays`].
+    pub plays: Option<String>,
 }
 
 impl Prepared {
@@ -53,6 +59,17 @@ impl Prepared {
     pub fn positions(&self, split: Split) -> Vec<usize> {
         let tracks = self.collection.tracks.iter().enumerate();
         tracks.filter(|(_, track)| track.split == Some(split)).map(|(at, _)| at).collect()
+    }
+
+    /// Logs the notes.
+    pub fn log_notes(&self) {
+        let name = &self.collection.name;
+        for note in &self.notes {
+            match self.leak.as_ref() == Some(note) {
+                true => tracing::warn!("{name}: {note}"),
+                false => tracing::info!("{name}: {note}"),
+            }
+        }
     }
 
     /// Replaces the audio of a split by a model's fixed features.
@@ -97,8 +114,14 @@ pub fn prepare(
         }
         None => None,
     };
+    if experiment.training.loss == Loss::CrossEntropy {
+        check_classes(&collection)?;
+    }
     let (audio, quarantine) =
         decode(experiment, directories, &mut collection, stop, progress, &mut notes)?;
+    let IdenticalAudio { notes: identical, leak } =
+        identical_audio(&collection.tracks, &collection.tags, &audio);
+    notes.extend(identical.into_iter().chain(leak.clone()));
     let latent = match &plays {
         Some(plays) => {
             let tracks = &collection.tracks;
@@ -130,7 +153,70 @@ pub fn prepare(
     };
     let [train, valid, test] = select_all(select)?;
     collection.notes.clone_from(&notes);
-    Ok(Prepared { collection, audio, train, valid, test, latent, quarantine, notes })
+    let plays = plays.as_ref().map(hash_of_plays);
+    Ok(Prepared {
+        collection,
+        audio,
+        train,
+        valid,
+        test,
+        latent,
+        quarantine,
+        notes,
+        leak,
+        plays,
+    })
+}
+
+/// The BLAKE3 hash of listening data in hexadecimal; it does not depend on the order of users, items and rows.
+pub fn hash_of_plays(plays: &Interactions) -> String {
+    let items = plays.items();
+    let mut sorted: Vec<u32> = (0..items.len() as u32).collect();
+    sorted.par_sort_unstable_by(|&a, &b| items[a as usize].cmp(&items[b as usize]));
+    let mut rank = vec![0_u32; items.len()];
+    (0..).zip(&sorted).for_each(|(place, &item)| rank[item as usize] = place);
+    let of_user = |user: usize| {
+        let (played, counts) = plays.of_user(user);
+        let mut plays: Vec<(u32, f32)> =
+            played.iter().map(|&item| rank[item as usize]).zip(counts.iter().copied()).collect();
+        plays.sort_unstable_by_key(|(rank, _)| *rank);
+        (user, plays)
+    };
+    let mut users: Vec<[u8; 32]> = (0..plays.users().len())
+        .into_par_iter()
+        .map(of_user)
+        .filter(|(_, played)| !played.is_empty())
+        .map(|(user, played)| {
+            let mut hasher = blake3::Hasher::new();
+            let mut text = |text: &str| {
+                hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+            };
+            text(&plays.users()[user]);
+            played.iter().for_each(|(rank, _)| text(&items[sorted[*rank as usize] as usize]));
+            for (_, count) in &played {
+                hasher.update(&count.to_le_bytes());
+            }
+            *hasher.finalize().as_bytes()
+        })
+        .collect();
+    users.par_sort_unstable();
+    blake3::hash(users.as_flattened()).to_hex().to_string()
+}
+
+/// Checks that every track has exactly one tag, as the cross-entropy of classes needs.
+fn check_classes(collection: &Collection) -> Result<()> {
+    let Collection { name, tags, tracks, .. } = collection;
+    let wrong: Vec<&Track> = tracks.iter().filter(|track| track.tags.len() != 1).collect();
+    let Some(first) = wrong.first() else { return Ok(()) };
+    let named: Vec<&str> = first.tags.iter().map(|&tag| tags[tag].as_str()).collect();
+    Err(Error::Data(format!(
+        "training.loss is \"cross_entropy\", which needs exactly one tag per track, but {} of {} tracks of {name} have \
+         none or several (first: track {} has {}): correct their tags, or use \"binary_cross_entropy\"",
+        wrong.len(),
+        tracks.len(),
+        first.id,
+        if named.is_empty() { "none".to_string() } else { named.join(", ") }
+    )))
 }
 
 fn select_all<T>(mut select: impl FnMut(Split) -> Result<T>) -> Result<[T; 3]> {
@@ -326,4 +412,33 @@ fn tags_without_tracks(
             many.join(", ")
         )),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use datasets::Interactions;
+
+    use super::hash_of_plays;
+
+    fn hash(rows: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plays.csv");
+        std::fs::write(&path, format!("user,item,count\n{rows}")).unwrap();
+        hash_of_plays(&Interactions::read(&path).unwrap())
+    }
+
+    #[test]
+    fn hash_of_plays_depends_on_the_plays_and_not_on_their_order() {
+        let plain = hash("a,x,1\na,y,2\nb,x,3\n");
+        assert_eq!(hash("b,x,3\na,y,2\na,x,1\n"), plain);
+        for other in [
+            "a,x,1\na,y,2\nb,x,4\n",
+            "a,x,2\na,y,1\nb,x,3\n",
+            "a,x,1\na,y,2\nc,x,3\n",
+            "a,x,1\na,z,2\nb,x,3\n",
+            "a,x,1\nb,x,3\n",
+        ] {
+            assert_ne!(hash(other), plain, "{other}");
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! Lists the audio files in the directories of a root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::DatasetError;
 use crate::error::quoted;
+use crate::{DatasetError, Split};
 
 /// Extensions of audio files, in lower case. They select the files in a directory; decoding depends only on the
 /// content.
@@ -14,6 +14,9 @@ pub const EXTENSIONS: [&str; 16] = [
     "aac", "aif", "aifc", "aiff", "au", "flac", "m4a", "m4b", "mp1", "mp2", "mp3", "mp4", "oga",
     "ogg", "wav", "wave",
 ];
+
+/// Files that `tonotopy scan` writes beside the directories.
+const WRITTEN_BY_SCAN: [&str; 2] = ["manifest-scanned.csv", "quarantine.csv"];
 
 /// An audio file.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ struct Skipped {
     hidden: usize,
     links_to_directories: usize,
     broken_links: usize,
+    /// Names whose text another name has already.
+    ambiguous: usize,
     /// Pipes, sockets and devices.
     special: usize,
     empty: Vec<String>,
@@ -69,14 +74,12 @@ pub(crate) fn list(
                 if files.is_empty() {
                     skipped.empty.push(entry.name);
                 } else if entry.name.trim() != entry.name || entry.name.contains('|') {
-                    return Err(content(format!(
-                        "the directory {} cannot be a tag: rename it without | and without spaces at the ends",
-                        quoted(&entry.name)
-                    )));
+                    return Err(content(not_a_tag(&entry.name)));
                 } else {
                     directories.push(Directory { name: entry.name, files });
                 }
             }
+            Kind::File if WRITTEN_BY_SCAN.contains(&entry.name.as_str()) => {}
             Kind::File => {
                 let (count, first) = skipped.beside.get_or_insert((0, entry.name.clone()));
                 *count += 1;
@@ -87,12 +90,6 @@ pub(crate) fn list(
         }
     }
     directories.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(pair) = directories.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        let name = quoted(&pair[0].name);
-        let problem =
-            format!("two directories have the name {name} (one is not UTF-8): rename one");
-        return Err(content(problem));
-    }
     if directories.is_empty() {
         return Err(content(format!(
             "no directory contains audio files ({}): put the files of every tag into a directory, as in \
@@ -103,8 +100,26 @@ pub(crate) fn list(
     Ok((directories, skipped.notes()))
 }
 
+/// The split that a directory is named after.
+pub(super) fn split_named(name: &str) -> Option<Split> {
+    match name.to_lowercase().as_str() {
+        "train" | "training" => Some(Split::Train),
+        "valid" | "validation" | "val" | "dev" => Some(Split::Valid),
+        "test" | "testing" => Some(Split::Test),
+        _ => None,
+    }
+}
+
+/// The problem of a directory whose name cannot be a tag.
+pub(super) fn not_a_tag(name: &str) -> String {
+    format!(
+        "the directory {} cannot be a tag: rename it without | and without spaces at the ends",
+        quoted(name)
+    )
+}
+
 /// Whether at least two directories directly below `root` contain audio, in them or one directory further down
-/// (albums).
+/// (albums); below a split's directory, albums are one directory further down.
 pub(crate) fn is_root(root: &Path) -> bool {
     let inside = |path: &Path| {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
@@ -114,8 +129,13 @@ pub(crate) fn is_root(root: &Path) -> bool {
         let by_name = |path: &PathBuf| path.file_name().is_some_and(|n| is_audio(&text(n).0));
         inside(directory).any(|path| by_name(&path) && path.is_file())
     };
-    let or_its_albums =
-        |path: &PathBuf| has_audio(path) || inside(path).any(|album| has_audio(&album));
+    let in_albums = |path: &Path| has_audio(path) || inside(path).any(|album| has_audio(&album));
+    let is_split = |path: &Path| {
+        path.file_name().is_some_and(|name| split_named(&name.to_string_lossy()).is_some())
+    };
+    let or_its_albums = |path: &PathBuf| {
+        in_albums(path) || (is_split(path) && inside(path).any(|tag| in_albums(&tag)))
+    };
     inside(root).filter(|path| path.is_dir()).filter(or_its_albums).nth(1).is_some()
 }
 
@@ -152,16 +172,7 @@ fn files_below(directory: &Path, skipped: &mut Skipped) -> Result<Vec<File>, Dat
         }
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    match files.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        None => Ok(files),
-        Some(pair) => Err(DatasetError::content(
-            &pair[0].path,
-            format!(
-                "two files have the name {} (one is not UTF-8): rename one",
-                quoted(&pair[0].name)
-            ),
-        )),
-    }
+    Ok(files)
 }
 
 enum Kind {
@@ -212,7 +223,26 @@ fn entries(directory: &Path, skipped: &mut Skipped) -> Result<Vec<Entry>, Datase
         }
         entries.push(Entry { name, path, kind });
     }
+    distinguish(&mut entries, skipped);
     Ok(entries)
+}
+
+/// Gives a name that is not UTF-8 and reads like the name beside it, with escapes in place of its bytes: `Caf\xe9`.
+fn distinguish(entries: &mut [Entry], skipped: &mut Skipped) {
+    let known: HashSet<String> = entries
+        .iter()
+        .filter(|entry| entry.path.file_name().is_some_and(|name| name.to_str().is_some()))
+        .map(|entry| entry.name.clone())
+        .collect();
+    for entry in entries {
+        let Some(name) = entry.path.file_name().filter(|name| name.to_str().is_none()) else {
+            continue;
+        };
+        if known.contains(&entry.name) {
+            skipped.ambiguous += 1;
+            entry.name = name.as_encoded_bytes().escape_ascii().to_string();
+        }
+    }
 }
 
 /// A name as text, and whether it is UTF-8. Any other name is read as Latin-1, the encoding of old archives, so
@@ -261,7 +291,8 @@ impl Skipped {
             ("links to directories skipped", self.links_to_directories),
             ("broken links skipped", self.broken_links),
             ("pipes, sockets and devices skipped", self.special),
-            ("names that are not UTF-8, read as Latin-1", self.latin_1),
+            ("names that are not UTF-8, read as Latin-1", self.latin_1 - self.ambiguous),
+            ("names that are not UTF-8, written with escapes", self.ambiguous),
         ] {
             crate::note_count(&mut notes, what, count);
         }

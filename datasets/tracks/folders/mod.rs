@@ -4,23 +4,29 @@
 //! file is. Every track has one tag, so the task is classification. Tracks with several tags need a
 //! [manifest](crate::tracks::manifest).
 //!
+//! If all directories below the root are named after splits (`train`, `valid`, `test` or a common synonym), they are the
+//! splits, and the directories below them are the tags: `music/train/jazz/01.mp3`.
+//!
 //! Files with one of the [`EXTENSIONS`] are audio. All others are skipped, and the notes count them. Links to
 //! files and links to directories directly below the root are followed; links to directories further below are
 //! not, because they can form cycles.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::quoted;
-use crate::{Audio, Collection, DatasetError, Track, assign_splits, split};
+use crate::tracks::tag_notes;
+use crate::{Audio, Collection, DatasetError, Split, Track, assign_splits, split};
 
 mod listing;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use listing::EXTENSIONS;
-pub(crate) use listing::{extension, is_root, list};
+use listing::split_named;
+pub(crate) use listing::{Directory, extension, is_root, list};
 
 /// The place of the artist in a file's path.
 #[derive(
@@ -47,7 +53,8 @@ pub struct FoldersConfig {
     /// `folder` (the directory below the tag's). Default: `none`.
     pub artist: ArtistSource,
     /// The split, `artist:8/1/1` or `random:8/1/1` (shares of train, valid and test); empty for none. A random
-    /// split divides artists and albums, so its scores are too optimistic. Default: `random:8/1/1`.
+    /// split divides artists and albums, so its scores are too optimistic. Not used if the directories below the
+    /// root are `train`, `valid` and `test`. Default: `random:8/1/1`.
     pub split: String,
     /// Seed of the split. Default: 1.
     pub split_seed: u64,
@@ -94,16 +101,33 @@ pub(crate) fn load(
 ) -> Result<Collection, DatasetError> {
     let spec = split::parse_setting(dataset, split.0)?;
     let (directories, mut notes) = list(root, remedy)?;
-    let (mut tags, mut tracks) = (Vec::new(), Vec::new());
-    for (tag, directory) in directories.into_iter().enumerate() {
-        tracks.extend(directory.files.into_iter().map(|file| Track {
-            id: format!("{}/{}", directory.name, file.name),
-            artist: artist(&file.name, artists),
-            audio: Audio::file(file.path),
-            split: None,
-            tags: vec![tag],
-        }));
-        tags.push(directory.name);
+    let splits = split_directories(root, &directories, &mut notes)?;
+    let names = |directory: &Directory| match &splits {
+        None => vec![directory.name.clone()],
+        Some(_) => directory.files.iter().filter_map(|file| tag_below(&file.name)).collect(),
+    };
+    let tags: BTreeSet<String> = directories.iter().flat_map(names).collect();
+    let tags: Vec<String> = tags.into_iter().collect();
+    notes.extend(tag_notes::of(&tags));
+    let mut tracks = Vec::new();
+    for directory in directories {
+        let split = splits.is_some().then(|| split_named(&directory.name)).flatten();
+        for file in directory.files {
+            let (tag, rest) = match (split, file.name.split_once('/')) {
+                (None, _) => (directory.name.as_str(), file.name.as_str()),
+                (Some(_), Some(parts)) => parts,
+                // Counted in a note.
+                (Some(_), None) => continue,
+            };
+            let tag = tags.binary_search_by(|known| known.as_str().cmp(tag));
+            tracks.push(Track {
+                id: format!("{}/{}", directory.name, file.name),
+                artist: artist(rest, artists),
+                audio: Audio::file(file.path),
+                split,
+                tags: tag.into_iter().collect(),
+            });
+        }
     }
     let unknown = tracks.iter().filter(|track| track.artist.is_none()).count();
     let reason = match artists {
@@ -120,10 +144,51 @@ pub(crate) fn load(
     }
     let mut collection = Collection { name: dataset.to_owned(), tags, tracks, notes };
     finish(&mut collection);
-    if let Some(spec) = spec {
+    if let Some(spec) = spec.filter(|_| splits.is_none()) {
         assign_splits(&mut collection, &spec, split.1)?;
     }
     Ok(collection)
+}
+
+/// The directory directly below a split's, which is the tag of a file with this name below the split's.
+fn tag_below(name: &str) -> Option<String> {
+    name.split_once('/').map(|(tag, _)| tag.to_owned())
+}
+
+/// The splits of the directories if all of them are named after splits, at least two of them different, one of them
+/// train. Adds notes on what that means.
+fn split_directories(
+    root: &Path,
+    directories: &[Directory],
+    notes: &mut Vec<String>,
+) -> Result<Option<BTreeSet<Split>>, DatasetError> {
+    let splits: Option<BTreeSet<Split>> =
+        directories.iter().map(|directory| split_named(&directory.name)).collect();
+    let Some(splits) = splits.filter(|splits| splits.len() > 1 && splits.contains(&Split::Train))
+    else {
+        return Ok(None);
+    };
+    let names: Vec<&str> = directories.iter().map(|directory| directory.name.as_str()).collect();
+    let names = names.join(", ");
+    let files = || directories.iter().flat_map(|directory| &directory.files);
+    let without = files().filter(|file| tag_below(&file.name).is_none()).count();
+    if without == files().count() {
+        return Err(DatasetError::content(
+            root,
+            format!(
+                "the directories {names} are splits, but their files are in no directory of a tag: sort them, as in \
+                 train/jazz/01.mp3"
+            ),
+        ));
+    }
+    let unfit = |tag: &String| tag.trim() != tag || tag.contains('|');
+    if let Some(tag) = files().filter_map(|file| tag_below(&file.name)).find(unfit) {
+        return Err(DatasetError::content(root, listing::not_a_tag(&tag)));
+    }
+    notes.push(format!("the directories {names} are the splits; those in them are the tags"));
+    let what = "files skipped because they are in a split's directory, but not in a tag's";
+    crate::note_count(notes, what, without);
+    Ok(Some(splits))
 }
 
 /// The artist of a file from its path below the tag's directory.

@@ -120,13 +120,74 @@ fn names_that_are_not_utf_8_are_read_as_latin_1() {
     let all = load(directory.path(), ArtistSource::None);
     assert_eq!(ids(&all), ["a/Café.mp3", "a/x.mp3"]);
     assert_eq!(all.notes, ["names that are not UTF-8, read as Latin-1: 1"]);
+    // Different names stay different.
     touch(directory.path(), ["a/Café.mp3"]);
-    refused(directory.path(), &["two files", "Café.mp3", "not UTF-8", "rename one"]);
-    std::fs::remove_file(latin_1(b"a/Caf\xe9.mp3")).unwrap();
     std::fs::create_dir(latin_1(b"Caf\xe9")).unwrap();
     std::fs::write(latin_1(b"Caf\xe9/1.mp3"), "").unwrap();
     touch(directory.path(), ["Café/2.mp3"]);
-    refused(directory.path(), &["two directories", "Café", "rename one"]);
+    let all = load(directory.path(), ArtistSource::None);
+    let escaped = [r"Caf\xe9/1.mp3", "Café/2.mp3", r"a/Caf\xe9.mp3", "a/Café.mp3", "a/x.mp3"];
+    assert_eq!(ids(&all), escaped);
+    assert_eq!(all.tags, [r"Caf\xe9", "Café", "a"]);
+    assert_eq!(all.notes, ["names that are not UTF-8, written with escapes: 2"]);
+}
+
+#[test]
+fn directories_named_after_splits_are_the_splits() {
+    let directory = tempfile::tempdir().unwrap();
+    let songs = [
+        "Training/jazz/1.mp3",
+        "Training/rock/album/2.mp3",
+        "test/jazz/1.mp3",
+        "validation/rock/3.mp3",
+        "test/stray.mp3",
+        "manifest-scanned.csv",
+        "quarantine.csv",
+    ];
+    touch(directory.path(), songs);
+    assert!(is_root(directory.path()));
+    let config = FoldersConfig {
+        root: directory.path().to_owned(),
+        artist: ArtistSource::Folder,
+        ..FoldersConfig::default()
+    };
+    let all = config.load(None).unwrap();
+    assert_eq!(all.tags, ["jazz", "rock"]);
+    let found: Vec<_> = all
+        .tracks
+        .iter()
+        .map(|track| (track.id.as_str(), track.split.unwrap(), track.tags[0]))
+        .collect();
+    let expected = [
+        (songs[0], Split::Train, 0),
+        (songs[1], Split::Train, 1),
+        (songs[2], Split::Test, 0),
+        (songs[3], Split::Valid, 1),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(all.tracks[1].artist.as_deref(), Some("album"));
+    let notes = all.notes.join("; ");
+    for words in
+        ["Training, test, validation are the splits", "not in a tag's: 1", "tracks without"]
+    {
+        assert!(notes.contains(words), "{notes}");
+    }
+    assert_eq!(all.notes.len(), 3, "{notes}");
+
+    // Without directories of tags nothing is known about the files.
+    let bare = tempfile::tempdir().unwrap();
+    touch(bare.path(), ["train/1.mp3", "test/2.mp3"]);
+    refused(bare.path(), &["train", "test", "are splits", "train/jazz/01.mp3"]);
+    touch(bare.path(), ["train/a|b/1.mp3"]);
+    refused(bare.path(), &["\"a|b\" cannot be a tag"]);
+    // Beside other directories, a split's name is a tag like any other.
+    let other = tempfile::tempdir().unwrap();
+    touch(other.path(), ["train/jazz/1.mp3", "test/jazz/2.mp3", "horn/3.mp3"]);
+    assert_eq!(load(other.path(), ArtistSource::None).tags, ["horn", "test", "train"]);
+    // Directories that are three levels deep are found too.
+    let deep = tempfile::tempdir().unwrap();
+    touch(deep.path(), ["train/jazz/album/1.mp3", "test/jazz/album/2.mp3"]);
+    assert!(is_root(deep.path()));
 }
 
 #[cfg(unix)]

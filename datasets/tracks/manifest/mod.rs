@@ -1,8 +1,8 @@
 //! Your own music: a CSV file with one row per track.
 //!
 //! The columns are `id,path,split,tags,artist,offset_s,duration_s`, in any order; the last three are optional.
-//! Tags are separated by `|`, paths are relative to the manifest and stay below its directory, and `split` is
-//! train, valid, test or empty. The file is UTF-8, with or without a byte order mark, with any line ends.
+//! Tags are separated by `|`, paths are relative to the manifest and stay below its directory (unless the
+//! settings allow others), and `split` is train, valid, test or empty. The file is UTF-8, with or without a byte order mark, with any line ends.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::quoted;
+use crate::tracks::tag_notes;
 use crate::{Audio, Collection, DatasetError, Track};
 
 mod reader;
@@ -37,6 +38,10 @@ pub struct ManifestConfig {
     pub tags: Vec<String>,
     /// Smallest number of tracks per tag; rarer tags are dropped. Default: 0.
     pub min_count: usize,
+    /// Whether paths may be absolute or lead outside the manifest's directory, as for audio on a read-only disk.
+    /// Default: false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub absolute_paths: bool,
 }
 
 impl ManifestConfig {
@@ -48,9 +53,10 @@ impl ManifestConfig {
         let remedy = "name the CSV file, or a directory with a manifest.csv";
         let path = crate::resolve(data_dir, ("manifest", "root", &self.root), remedy)?;
         let path = if path.is_dir() { path.join(FILE_NAME) } else { path };
-        let rows = reader::read(&path)?;
+        let rows = reader::read(&path, self.absolute_paths)?;
         let mut notes = Vec::new();
         let tags = self.vocabulary(&path, &rows, &mut notes)?;
+        notes.extend(tag_notes::of(&tags));
         notes.extend(shared_files(&rows));
         let index_of: HashMap<&str, usize> =
             tags.iter().enumerate().map(|(index, tag)| (tag.as_str(), index)).collect();

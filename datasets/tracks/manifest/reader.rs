@@ -22,11 +22,12 @@ pub(super) struct ManifestRow {
     pub duration_s: Option<f64>,
 }
 
-/// Reads all rows.
-pub(super) fn read(path: &Path) -> Result<Vec<ManifestRow>, DatasetError> {
+/// Reads all rows. With `anywhere`, audio files may be outside the manifest's directory.
+pub(super) fn read(path: &Path, anywhere: bool) -> Result<Vec<ManifestRow>, DatasetError> {
     let bytes = read_file(path, "write a CSV file with the columns id,path,split,tags")?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut paths = PathCheck::new(directory_of(path)).map_err(DatasetError::io("read", path))?;
+    let mut paths =
+        PathCheck::new(directory_of(path), anywhere).map_err(DatasetError::io("read", path))?;
     let mut reader = csv::Reader::from_reader(bytes);
     let table = |problem: String| DatasetError::content(path, problem);
 
@@ -154,18 +155,20 @@ struct PathCheck {
     resolved: PathBuf,
     /// Whether a directory with audio files is below it; missing ones are.
     known: HashMap<PathBuf, bool>,
+    /// Whether other paths are allowed too.
+    anywhere: bool,
 }
 
 impl PathCheck {
-    fn new(directory: &Path) -> std::io::Result<PathCheck> {
-        let resolved = directory.canonicalize()?;
-        Ok(PathCheck { directory: directory.to_owned(), resolved, known: HashMap::new() })
+    fn new(directory: &Path, anywhere: bool) -> std::io::Result<PathCheck> {
+        let (directory, resolved) = (directory.to_owned(), directory.canonicalize()?);
+        Ok(PathCheck { directory, resolved, known: HashMap::new(), anywhere })
     }
 
     /// The path of a row's audio file.
     fn check(&mut self, text: &str) -> Result<PathBuf, String> {
         let outside = |why: &str| {
-            let remedy = "put the file below the manifest's directory";
+            let remedy = "put the file below the manifest's directory, or set absolute_paths = true in [dataset]";
             Err(format!("the path {} {why}: {remedy}", quoted(text)))
         };
         if text.trim().is_empty() {
@@ -182,9 +185,10 @@ impl PathCheck {
                     depth -= 1;
                     goes_up = true;
                 }
+                Component::RootDir | Component::Prefix(_) if self.anywhere => {}
                 Component::RootDir | Component::Prefix(_) => return outside("is absolute"),
             }
-            if depth < 0 {
+            if depth < 0 && !self.anywhere {
                 return outside("leads outside");
             }
         }
@@ -192,6 +196,9 @@ impl PathCheck {
             return Err(format!("the path {} is a directory: name the audio file", quoted(text)));
         }
         let joined = self.directory.join(path);
+        if self.anywhere {
+            return Ok(joined);
+        }
         // Looking at every file is slow on a network: directories are resolved once, and files only if they are
         // links or their path contains `..`.
         let is_inside = match joined.parent() {

@@ -12,7 +12,8 @@ use crate::{Audio, Collection, DatasetError};
 /// The form of the paths in a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paths<'a> {
-    /// Absolute. Such a manifest documents the location of the files; it cannot be loaded.
+    /// Absolute, with replacement characters where they are not UTF-8. Such a manifest documents the location of the
+    /// files.
     Absolute,
     /// Relative to this directory for files below it, absolute for others.
     RelativeTo(&'a Path),
@@ -35,8 +36,8 @@ pub fn write_manifest(collection: &Collection, path: &Path) -> Result<(), Datase
 /// The bytes of a manifest.
 ///
 /// # Errors
-/// If the directory of relative paths does not exist, a path is not UTF-8, or a tag is empty or contains `|` or a
-/// control character.
+/// If the directory of relative paths does not exist, a path to load is not UTF-8, or a tag is empty or contains `|`
+/// or a control character.
 pub fn to_csv(collection: &Collection, paths: Paths<'_>) -> Result<Vec<u8>, DatasetError> {
     let base = Base::new(paths)?;
     let name = Path::new(&collection.name);
@@ -109,7 +110,9 @@ impl Base {
     /// The path of a file in the manifest; `None` if it is not UTF-8.
     fn name(&self, path: &Path) -> Option<String> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let Base::Directory(bases) = self else { return portable(&absolute) };
+        let Base::Directory(bases) = self else {
+            return portable(Path::new(&*absolute.to_string_lossy()));
+        };
         let below = |path: &Path| {
             bases.iter().find_map(|base| path.strip_prefix(base).ok().map(Path::to_owned))
         };
