@@ -52,7 +52,7 @@ pub struct Training {
     pub keep_checkpoints: usize,
     /// Length in seconds below which a track is quarantined.
     pub min_track_seconds: f64,
-    /// Number of extra threads that prefetch batches; with 0, the computing threads load them.
+    /// Accepted for old experiments; it has no effect. The computing threads load the batches.
     pub loader_threads: usize,
     /// Most decoded audio of training tracks that is kept in memory after its first use instead of being read from
     /// the cache again, in MiB.
