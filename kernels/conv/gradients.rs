@@ -345,9 +345,6 @@ pub(super) fn input(
             }
         }
     });
-    if let Some(tiled) = geometry.winograd_gradient().filter(|tiled| tiled.length == 1) {
-        return winograd::input_gradient(geometry, &tiled, &rows, gradient, width);
-    }
     let mut out = vec![0.0; batch * geometry.item()];
     let block = geometry.pools_per_block();
     out.par_chunks_exact_mut(geometry.item()).enumerate().for_each(|(item, out)| {

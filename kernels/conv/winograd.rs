@@ -25,7 +25,7 @@ use rayon::prelude::*;
 use super::Geometry;
 use super::gradients::{OutputGradient, window_products};
 use super::packed::Packed;
-use super::product::{finish, tile};
+use super::product::{CUT_OFF, finish, tile};
 use crate::precision::Precision;
 use crate::simd::{Kernel, Simd, Width};
 
@@ -66,7 +66,6 @@ const G: [[f32; TAPS]; POINTS] = [
     [0.0, 0.0, 0.0, 1.0],
 ];
 
-const B_TRANSPOSED: [[f32; POINTS]; POINTS] = transposed(B);
 const A_TRANSPOSED: [[f32; OUTPUTS]; POINTS] = transposed(A);
 const G_TRANSPOSED: [[f32; POINTS]; TAPS] = transposed(G);
 
@@ -88,15 +87,18 @@ impl Geometry {
     /// more precise.
     pub fn winograd(&self) -> Option<Geometry> {
         let taps = self.length / self.stride;
+        let tiles = self.windows.div_ceil(OUTPUTS);
         let fits = self.length.is_multiple_of(self.stride)
             && taps.is_multiple_of(TAPS)
             && self.precision == Precision::Single
             && self.hop().is_multiple_of(16)
             && self.filters >= 16
             // Windows beyond the end are computed too: at most three quarters of the products must remain.
-            && POINTS * self.windows.div_ceil(OUTPUTS) <= 3 * self.windows;
+            && POINTS * tiles <= 3 * self.windows
+            // With fewer rows, transforming the weights takes as long as the products that it saves.
+            && self.batch * tiles >= 40;
         fits.then(|| {
-            let (windows, length) = (self.windows.div_ceil(OUTPUTS), taps / TAPS);
+            let (windows, length) = (tiles, taps / TAPS);
             Geometry {
                 channels: self.hop(),
                 frames: windows + length - 1,
@@ -111,9 +113,10 @@ impl Geometry {
         })
     }
 
-    /// The same for gradients. Those of larger pools are so sparse that sums over the windows with a gradient are faster.
+    /// The same for the gradient of the weights. With pools it is sparse, and sums over the windows with a gradient are
+    /// faster.
     pub fn winograd_gradient(&self) -> Option<Geometry> {
-        self.winograd().filter(|_| self.pool <= 2)
+        self.winograd().filter(|_| self.pool == 1)
     }
 }
 
@@ -520,115 +523,6 @@ pub(super) fn weights_gradient(
     (out, bias)
 }
 
-/// The gradient of the input, for filters of four strides.
-///
-/// # Shapes
-/// - `rows`: `[filter, frame, channel]`
-/// - returns: `[batch, frame, channel]`
-pub(super) fn input_gradient(
-    geometry: &Geometry,
-    tiled: &Geometry,
-    rows: &[f32],
-    gradient: OutputGradient<'_>,
-    width: Width,
-) -> Vec<f32> {
-    assert_eq!(tiled.length, 1);
-    let (filters, hop, columns) = (geometry.filters, tiled.channels, 2 * width.lanes());
-    let products = products_gradient(geometry, tiled, gradient, width);
-    // `[panel, point, filter, value of the panel]`
-    let panels = hop.div_ceil(columns);
-    let mut weights = vec![0.0; panels * POINTS * filters * columns];
-    weights.par_chunks_exact_mut(POINTS * filters * columns).enumerate().for_each(
-        |(panel, out)| {
-            let first = panel * columns;
-            let count = columns.min(hop - first);
-            let mut planes = split::<POINTS>(out).map(|plane| plane.chunks_exact_mut(columns));
-            for row in rows.chunks_exact(TAPS * hop) {
-                let from = std::array::from_fn(|tap: usize| &row[tap * hop + first..][..count]);
-                let to =
-                    planes.each_mut().map(|plane| &mut plane.next().unwrap_or_default()[..count]);
-                width.run(Rows { matrix: &G, from, to });
-            }
-        },
-    );
-    let mut out = vec![0.0; geometry.batch * geometry.item()];
-    let tasks = Tasks::new(tiled, filters, tiled.windows, panels);
-    let shared = Shared(out.as_mut_ptr());
-    tasks.run(tiled, panels, |scratch, [items, _, panels]| {
-        let (products, weights, out) = (&products, &weights, &shared);
-        width.run(Inputs { geometry, tiled, products, weights, items, panels, scratch, out });
-    });
-    out
-}
-
-/// The input gradient of some items, for some panels of the values of a row.
-struct Inputs<'a> {
-    geometry: &'a Geometry,
-    tiled: &'a Geometry,
-    /// `[point, batch, tile, filter]`
-    products: &'a [f32],
-    /// `[panel, point, filter, value of the panel]`
-    weights: &'a [f32],
-    items: Range<usize>,
-    panels: Range<usize>,
-    scratch: &'a mut Vec<f32>,
-    /// `[batch, frame, channel]`
-    out: &'a Shared<f32>,
-}
-
-impl Kernel for Inputs<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Self { geometry, tiled, items, scratch, .. } = self;
-        let (filters, hop, columns) = (geometry.filters, tiled.channels, 2 * S::LANES);
-        let rows = items.len() * tiled.frames;
-        let size = rows * columns;
-        scratch.resize(POINTS * (size + columns), 0.0);
-        let (planes, row) = scratch.split_at_mut(POINTS * size);
-        for panel in self.panels {
-            let weights = &self.weights[panel * POINTS * filters * columns..];
-            for point in 0..POINTS {
-                let first = (point * tiled.batch + items.start) * tiled.frames * filters;
-                let x = &self.products[first..][..rows * filters];
-                let weights = &weights[point * filters * columns..][..filters * columns];
-                // SAFETY: the caller's; `x` has `rows` rows of `filters` values.
-                unsafe {
-                    let out = &mut planes[point * size..][..size];
-                    product::<S>(x.as_ptr(), filters, weights, out);
-                }
-            }
-            let first = panel * columns;
-            let count = columns.min(hop - first);
-            for (number, item) in items.clone().enumerate() {
-                for tile in 0..tiled.windows {
-                    let from = std::array::from_fn(|point| {
-                        planes[point * size + (number * tiled.frames + tile) * columns..][..columns]
-                            .as_ptr()
-                    });
-                    let to: [_; POINTS] =
-                        std::array::from_fn(|tap| row[tap * columns..][..columns].as_mut_ptr());
-                    // SAFETY: the caller's; all slices have `columns` values.
-                    unsafe { transform::<S, _, _>(&B_TRANSPOSED, from, to, columns) };
-                    for (tap, values) in row.chunks_exact(columns).enumerate() {
-                        let at = (OUTPUTS * tile + tap) * hop + first;
-                        // Rows beyond the end have no gradient.
-                        if at + count > geometry.item() {
-                            break;
-                        }
-                        // SAFETY: within the item; other tasks write other items or panels.
-                        let out = unsafe { self.out.slice(item * geometry.item() + at, count) };
-                        for (out, value) in out.iter_mut().zip(values) {
-                            *out += value;
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The gradients of the products: `[point, batch, tile, filter]`.
 fn products_gradient(
     geometry: &Geometry,
@@ -641,15 +535,15 @@ fn products_gradient(
     by_items(&mut products, tiled.frames * filters, geometry.batch, |item, planes| {
         let values = &gradient.values[item * size..][..size];
         let argmax = gradient.argmax.get(item * size..(item + 1) * size).unwrap_or_default();
-        width.run(Products { geometry, values, argmax, planes });
+        width.run(Products { values, argmax, filters, planes });
     });
     products
 }
 
 /// [`products_gradient`] of one item.
 struct Products<'a> {
-    geometry: &'a Geometry,
-    /// `[pool, filter]`, like `argmax` unless that is empty.
+    filters: usize,
+    /// `[window, filter]`, like `argmax` unless that is empty.
     values: &'a [f32],
     argmax: &'a [u32],
     /// `[tile, filter]` each
@@ -661,22 +555,19 @@ impl Kernel for Products<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
-        let &Geometry { filters, pool, .. } = self.geometry;
+        let filters = self.filters;
         let tiles = self.planes[0].len() / filters;
         let mut rows = vec![0.0; OUTPUTS * filters];
         let mut out = self.planes.each_mut().map(|plane| plane.as_mut_ptr().cast::<f32>());
         for tile in 0..tiles {
             for (row, window) in rows.chunks_exact_mut(filters).zip(OUTPUTS * tile..) {
-                let (at, offset) = (window / pool * filters, (window % pool) as u32);
-                let values = self.values.get(at..at + filters);
-                match (values, self.argmax.get(at..at + filters)) {
-                    (Some(values), None) => row.copy_from_slice(values),
-                    (Some(values), Some(argmax)) => {
-                        for ((to, value), index) in row.iter_mut().zip(values).zip(argmax) {
-                            *to = if *index == offset { *value } else { 0.0 };
-                        }
-                    }
-                    (None, _) => row.fill(0.0),
+                let at = window * filters..(window + 1) * filters;
+                match self.values.get(at.clone()) {
+                    Some(values) => row.copy_from_slice(values),
+                    None => row.fill(0.0),
+                }
+                for (value, index) in row.iter_mut().zip(self.argmax.get(at).unwrap_or_default()) {
+                    *value = if *index == CUT_OFF { 0.0 } else { *value };
                 }
             }
             let from = std::array::from_fn(|row| rows[row * filters..][..filters].as_ptr());
