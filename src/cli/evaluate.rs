@@ -7,7 +7,7 @@ use datasets::Split;
 use super::{Context, number, print, print_json};
 use crate::error::Result;
 use crate::evaluation::metrics::Scores;
-use crate::evaluation::metrics::retrieval::RecommendationScores;
+use crate::evaluation::metrics::retrieval::{CUTOFF, RecommendationScores};
 use crate::evaluation::recommendation::Recommendation;
 use crate::runs::checkpoint::Which;
 use crate::runs::evaluate::{Evaluated, evaluate};
@@ -46,7 +46,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
 
 /// A table of recommendation scores, with those of a perfect and of a random model.
 fn recommendation(found: &Recommendation) -> String {
-    let k = found.scores.k;
     let mut text = format!(
         "{} {}: {} tracks, {} of {} users scored\n\n{:12}  {:>8}  {:>8}  {:>8}  {:>8}\n",
         found.dataset,
@@ -55,10 +54,10 @@ fn recommendation(found: &Recommendation) -> String {
         found.scores.n_users_scored,
         found.scores.n_users,
         "",
-        format!("mAP@{k}"),
+        format!("mAP@{CUTOFF}"),
         "AUC",
-        format!("nDCG@{k}"),
-        format!("recall@{k}"),
+        format!("nDCG@{CUTOFF}"),
+        format!("recall@{CUTOFF}"),
     );
     let mut add = |name: &str, scores: &RecommendationScores| {
         text += &format!("{name:12}");

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::prepare::Prepared;
 use crate::error::{Error, Result};
-use crate::evaluation::metrics::retrieval::{Options, RecommendationScores, score_recommendation};
+use crate::evaluation::metrics::retrieval::{RecommendationScores, score_recommendation};
 use crate::evaluation::similar_tracks::{self, SimilarTracks};
 use crate::evaluation::tag_probe::{self, TagProbe};
 use crate::evaluation::track_predictions::Outcome;
@@ -160,8 +160,7 @@ fn score(
         Error::Data(format!("the recommendations cannot be scored: {error}"))
     };
     let played = latent.played(tracks).map_err(|error| unscored(&error))?;
-    score_recommendation(users, factors, &played, &Options::default())
-        .map_err(|error| unscored(&error))
+    score_recommendation(users, factors, &played).map_err(|error| unscored(&error))
 }
 
 /// For each track of the train split, its nearest neighbours by usage patterns: the tracks that its

@@ -1,19 +1,18 @@
 //! Retrieval metrics of factors: mean average precision, AUC, nDCG and recall of held-out items.
 //!
 //! The score of an item for a user is the inner product of their factors. For every user with a
-//! held-out item, the candidates are ranked: the items of [`Options::candidates`] without those that
-//! [`Options::exclude`] lists for the user. The held-out items of the user are the positives; all
-//! other candidates are the negatives.
+//! held-out item, all items are ranked. The held-out items of the user are the positives; all other
+//! items are the negatives.
 //!
 //! Conventions:
 //! - **Ranks** start at 1 for the highest score; of equal scores, the item with the lower index comes
-//!   first. mAP, nDCG and recall use the ranks up to `k`.
+//!   first. mAP, nDCG and recall use the ranks up to `k`, which is [`CUTOFF`].
 //! - **AP@k** is the sum of the precision at the rank of each positive up to rank `k`, divided by the
 //!   smaller of `k` and the number of positives.
 //! - **nDCG@k** is the sum of `1 / log2(rank + 1)` over the same positives, divided by its value with
 //!   all positives at the first ranks.
 //! - **Recall@k** is the share of the positives at ranks up to `k`.
-//! - **AUC** uses all candidates: the share of (positive, negative) pairs in which the positive has the
+//! - **AUC** uses all items: the share of (positive, negative) pairs in which the positive has the
 //!   higher score; a tie counts one half.
 //! - **Means** are unweighted, over the users with at least one positive; for AUC, over those who also
 //!   have a negative. Both numbers of users are part of the result.
@@ -30,42 +29,24 @@
 //! 5 (mAP with a cut-off at 500, and AUC). The cut-off is from McFee, Bertin-Mahieux, Ellis,
 //! Lanckriet: "The Million Song Dataset Challenge", AdMIRe 2012.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
-use serde::de::Error as _;
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::mean;
-use crate::listening::item_lists::{ItemListError, ItemLists};
+use crate::listening::item_lists::ItemLists;
 use crate::listening::matrix::{Matrix, MatrixError, products};
 
-/// Which items are ranked, and up to which rank.
-#[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
-    /// The last rank of mAP, nDCG and recall.
-    pub k: usize,
-    /// Items to rank, in any order; `None` for all.
-    pub candidates: Option<&'a [u32]>,
-    /// Items to leave out per user, usually those of the training data.
-    pub exclude: Option<&'a ItemLists>,
-}
-
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Self { k: 500, candidates: None, exclude: None }
-    }
-}
+/// The last rank of mAP, nDCG and recall.
+pub const CUTOFF: usize = 500;
 
 /// Scores of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UserScores {
     /// Number of held-out items.
     pub positives: usize,
-    /// Number of other candidates; 0 for a user without positives.
+    /// Number of other items; 0 for a user without positives.
     pub negatives: usize,
     /// AP@k; `None` without a positive, as are nDCG and recall.
     pub average_precision: Option<f64>,
@@ -77,19 +58,21 @@ pub struct UserScores {
     pub auc: Option<f64>,
 }
 
-/// Means over users. The keys in JSON contain `k`: `map@500`, `ndcg@500`, `recall@500`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Means over users.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecommendationScores {
-    /// See [`Options::k`].
-    pub k: usize,
-    /// Mean of AP@k; `None` if no user has a positive, as are nDCG and recall.
+    /// Mean of AP@[`CUTOFF`]; `None` if no user has a positive, as are nDCG and recall.
+    #[serde(rename = "map@500", deserialize_with = "Option::deserialize")]
     pub map: Option<f64>,
-    /// Mean of nDCG@k.
-    pub ndcg: Option<f64>,
-    /// Mean of recall@k.
-    pub recall: Option<f64>,
     /// Mean AUC; `None` if no user has both a positive and a negative.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub auc: Option<f64>,
+    /// Mean of nDCG@[`CUTOFF`].
+    #[serde(rename = "ndcg@500", deserialize_with = "Option::deserialize")]
+    pub ndcg: Option<f64>,
+    /// Mean of recall@[`CUTOFF`].
+    #[serde(rename = "recall@500", deserialize_with = "Option::deserialize")]
+    pub recall: Option<f64>,
     /// Number of users, with and without positives.
     pub n_users: usize,
     /// Number of users with at least one positive.
@@ -102,26 +85,17 @@ pub struct RecommendationScores {
 #[allow(missing_docs, reason = "the message of a variant describes it")]
 #[derive(Debug, thiserror::Error)]
 pub enum RecommendationError {
-    #[error("k is 0; mAP, nDCG and recall need at least one rank (500 is usual)")]
-    NoRanks,
     #[error(transparent)]
     Matrix(#[from] MatrixError),
     #[error(
-        "{what} of {lists} users do not match factors of {users}; every user needs a list, which \
-         may be empty"
+        "held-out items of {lists} users do not match factors of {users}; every user needs a list, \
+         which may be empty"
     )]
-    Users { what: &'static str, lists: usize, users: usize },
-    #[error(transparent)]
-    Lists(#[from] ItemListError),
-    #[error("duplicate candidate {item}; each must be unique")]
-    CandidateTwice { item: u32 },
-    #[error("{whose}: item {item} does not exist; there are factors of {items} items")]
-    NoSuchItem { whose: String, item: u32, items: usize },
+    Users { lists: usize, users: usize },
     #[error(
-        "user {user}: the held-out item {item} is {why}, so it cannot be recommended; remove it \
-         from one of the two lists"
+        "user {user}, held-out items: item {item} does not exist; there are factors of {items} items"
     )]
-    NotACandidate { user: usize, item: u32, why: &'static str },
+    NoSuchItem { user: usize, item: u32, items: usize },
     #[error(
         "the score of user {user} for item {item} is {score}; only finite numbers can be ranked: \
          look for factors that have diverged"
@@ -129,21 +103,15 @@ pub enum RecommendationError {
     NotFinite { user: usize, item: u32, score: f32 },
 }
 
-/// Ranks the candidates for every user with a held-out item and scores the ranks: one result per user,
-/// in the order of the users. Results do not depend on the number of threads.
-///
-/// # Shapes
-/// - `users`: `[user, factor]`, `items`: `[item, factor]`, `held_out`: one list per user
-///
-/// # Errors
-/// If the arguments do not match, a held-out item is not a candidate, or a score is not finite.
-pub fn score_users(
+/// Ranks the items for every user with a held-out item and scores the ranks: one result per user, in
+/// the order of the users. Results do not depend on the number of threads. `k` is at least 1.
+fn score_users(
     users: &Matrix,
     items: &Matrix,
     held_out: &ItemLists,
-    options: &Options,
+    k: usize,
 ) -> Result<Vec<UserScores>, RecommendationError> {
-    let task = Task::new(users, items, held_out, options)?;
+    let task = Task::new(users, items, held_out, k)?;
     let active: Vec<usize> =
         (0..users.rows()).filter(|&user| !held_out.row(user).is_empty()).collect();
     let blocks: Vec<_> = active.par_chunks(USERS).map(|block| task.score(block)).collect();
@@ -156,74 +124,32 @@ pub fn score_users(
     Ok(scores)
 }
 
-/// The means of [`score_users`] for the same arguments.
+/// Scores how factors rank the held-out items of every user among all items.
+///
+/// # Shapes
+/// - `users`: `[user, factor]`, `items`: `[item, factor]`, `held_out`: one list per user
 ///
 /// # Errors
-/// As [`score_users`].
+/// If the arguments do not match, or a score is not finite.
 pub fn score_recommendation(
     users: &Matrix,
     items: &Matrix,
     held_out: &ItemLists,
-    options: &Options,
 ) -> Result<RecommendationScores, RecommendationError> {
-    let scores = score_users(users, items, held_out, options)?;
-    Ok(RecommendationScores::of(&scores, options.k))
+    Ok(RecommendationScores::of(&score_users(users, items, held_out, CUTOFF)?))
 }
 
 impl RecommendationScores {
-    /// The means of scores that were computed with this `k`.
-    pub fn of(users: &[UserScores], k: usize) -> Self {
+    fn of(users: &[UserScores]) -> Self {
         Self {
-            k,
             map: mean(users.iter().filter_map(|user| user.average_precision)),
+            auc: mean(users.iter().filter_map(|user| user.auc)),
             ndcg: mean(users.iter().filter_map(|user| user.ndcg)),
             recall: mean(users.iter().filter_map(|user| user.recall)),
-            auc: mean(users.iter().filter_map(|user| user.auc)),
             n_users: users.len(),
             n_users_scored: users.iter().filter(|user| user.positives > 0).count(),
             n_users_auc: users.iter().filter(|user| user.auc.is_some()).count(),
         }
-    }
-}
-
-impl Serialize for RecommendationScores {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(7))?;
-        map.serialize_entry(&format!("map@{}", self.k), &self.map)?;
-        map.serialize_entry("auc", &self.auc)?;
-        map.serialize_entry(&format!("ndcg@{}", self.k), &self.ndcg)?;
-        map.serialize_entry(&format!("recall@{}", self.k), &self.recall)?;
-        map.serialize_entry("n_users", &self.n_users)?;
-        map.serialize_entry("n_users_scored", &self.n_users_scored)?;
-        map.serialize_entry("n_users_auc", &self.n_users_auc)?;
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for RecommendationScores {
-    /// Other keys are ignored: `scores.json` contains more than these scores.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let keys = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
-        let k = keys.keys().find_map(|key| key.strip_prefix("map@")?.parse().ok());
-        let k: usize = k.ok_or_else(|| D::Error::missing_field("map@..."))?;
-        let wrong = |key: &str| D::Error::custom(format!("invalid value of {key}"));
-        let value = |key: &str| match keys.get(key) {
-            Some(serde_json::Value::Null) => Ok(None),
-            Some(value) => value.as_f64().map(Some).ok_or_else(|| wrong(key)),
-            None => Err(wrong(key)),
-        };
-        let count =
-            |key: &str| keys.get(key).and_then(|value| value.as_u64()).ok_or_else(|| wrong(key));
-        Ok(Self {
-            k,
-            map: value(&format!("map@{k}"))?,
-            ndcg: value(&format!("ndcg@{k}"))?,
-            recall: value(&format!("recall@{k}"))?,
-            auc: value("auc")?,
-            n_users: count("n_users")? as usize,
-            n_users_scored: count("n_users_scored")? as usize,
-            n_users_auc: count("n_users_auc")? as usize,
-        })
     }
 }
 
@@ -235,30 +161,21 @@ const ITEMS: usize = 2048;
 /// threshold is found by binary search.
 const FEW_THRESHOLDS: usize = 64;
 
-/// Marks an item that is not a candidate.
-const NO_CANDIDATE: u32 = u32::MAX;
-
 /// The data that all users share.
 struct Task<'a> {
     users: &'a Matrix,
-    /// Factors of the candidates, in the order of the items.
-    candidates: Cow<'a, Matrix>,
-    /// Maps items to candidates, and candidates to items; `None` if all items are candidates.
-    maps: Option<(Vec<u32>, Vec<u32>)>,
+    items: &'a Matrix,
     held_out: &'a ItemLists,
-    exclude: Option<&'a ItemLists>,
     k: usize,
     /// Sums of the discounts of the first ranks, by their number.
     ideal: Vec<f64>,
 }
 
 /// Counts of one user's negatives above and at the scores of the positives.
-struct Counter {
-    /// Positive candidates in ascending order, and their scores.
-    positives: Vec<u32>,
+struct Counter<'a> {
+    /// Positive items in ascending order, and their scores.
+    positives: &'a [u32],
     scores: Vec<f32>,
-    /// Candidates that are not negatives, in ascending order: positive and excluded ones.
-    masked: Vec<u32>,
     /// Distinct scores of the positives, ascending.
     thresholds: Vec<f32>,
     /// Number of negatives above each threshold, and at it.
@@ -273,11 +190,8 @@ impl<'a> Task<'a> {
         users: &'a Matrix,
         items: &'a Matrix,
         held_out: &'a ItemLists,
-        options: &Options<'a>,
+        k: usize,
     ) -> Result<Self, RecommendationError> {
-        if options.k == 0 {
-            return Err(RecommendationError::NoRanks);
-        }
         if users.columns() != items.columns() {
             return Err(RecommendationError::Matrix(MatrixError::Columns {
                 what: "user factors",
@@ -292,62 +206,24 @@ impl<'a> Task<'a> {
         }
         users.check_finite("user factors")?;
         items.check_finite("item factors")?;
-        let lists = [("held-out items", Some(held_out)), ("excluded items", options.exclude)];
-        for (what, lists) in lists {
-            let Some(lists) = lists else { continue };
-            if lists.users() != users.rows() {
-                let (lists, users) = (lists.users(), users.rows());
-                return Err(RecommendationError::Users { what, lists, users });
-            }
-            // Lists are sorted: the last item is the highest.
-            for user in 0..lists.users() {
-                if let Some(&item) = lists.row(user).last()
-                    && item as usize >= items.rows()
-                {
-                    let whose = format!("user {user}, {what}");
-                    let items = items.rows();
-                    return Err(RecommendationError::NoSuchItem { whose, item, items });
-                }
+        if held_out.users() != users.rows() {
+            let (lists, users) = (held_out.users(), users.rows());
+            return Err(RecommendationError::Users { lists, users });
+        }
+        // Lists are sorted: the last item is the highest.
+        for user in 0..held_out.users() {
+            if let Some(&item) = held_out.row(user).last()
+                && item as usize >= items.rows()
+            {
+                return Err(RecommendationError::NoSuchItem { user, item, items: items.rows() });
             }
         }
-        let (candidates, maps) = match options.candidates {
-            None => (Cow::Borrowed(items), None),
-            Some(candidates) => {
-                let mut candidates = candidates.to_vec();
-                candidates.sort_unstable();
-                if let Some(&item) = candidates.last()
-                    && item as usize >= items.rows()
-                {
-                    let whose = "candidates".to_owned();
-                    let items = items.rows();
-                    return Err(RecommendationError::NoSuchItem { whose, item, items });
-                }
-                if let Some(pair) = candidates.windows(2).find(|pair| pair[0] == pair[1]) {
-                    return Err(RecommendationError::CandidateTwice { item: pair[0] });
-                }
-                let mut candidate_of = vec![NO_CANDIDATE; items.rows()];
-                for (candidate, &item) in candidates.iter().enumerate() {
-                    candidate_of[item as usize] = candidate as u32;
-                }
-                let matrix = items.gather(&candidates);
-                (Cow::Owned(matrix), Some((candidate_of, candidates)))
-            }
-        };
         let most = (0..held_out.users()).map(|user| held_out.row(user).len()).max().unwrap_or(0);
         let mut ideal = vec![0.0];
-        for rank in 1..=most.min(options.k) {
+        for rank in 1..=most.min(k) {
             ideal.push(ideal[rank - 1] + discount(rank as u64));
         }
-        let (k, exclude) = (options.k, options.exclude);
-        Ok(Self { users, candidates, maps, held_out, exclude, k, ideal })
-    }
-
-    fn candidate(&self, item: u32) -> u32 {
-        self.maps.as_ref().map_or(item, |(candidate_of, _)| candidate_of[item as usize])
-    }
-
-    fn item(&self, candidate: u32) -> u32 {
-        self.maps.as_ref().map_or(candidate, |(_, items)| items[candidate as usize])
+        Ok(Self { users, items, held_out, k, ideal })
     }
 
     /// The scores of a block of users, each with at least one positive.
@@ -357,74 +233,37 @@ impl<'a> Task<'a> {
         let mut counters = counters.collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<f32> = block.iter().flat_map(|&user| self.users.row(user)).copied().collect();
         let mut scores = vec![0.0; block.len() * ITEMS];
-        for start in (0..self.candidates.rows()).step_by(ITEMS) {
-            let range = start..(start + ITEMS).min(self.candidates.rows());
+        for start in (0..self.items.rows()).step_by(ITEMS) {
+            let range = start..(start + ITEMS).min(self.items.rows());
             let scores = &mut scores[..block.len() * range.len()];
-            products(&rows, self.candidates.rows_at(range.clone()), factors, scores);
+            products(&rows, self.items.rows_at(range.clone()), factors, scores);
             let by_user = scores.chunks_exact_mut(range.len());
             for ((row, counter), &user) in by_user.zip(&mut counters).zip(block) {
-                self.check_finite(user, row, |at| (range.start + at) as u32)?;
+                check_finite(user, row, |at| (range.start + at) as u32)?;
                 counter.count(row, range.clone());
             }
         }
         Ok(counters.into_iter().map(|counter| self.finish(counter)).collect())
     }
 
-    fn check_finite(
-        &self,
-        user: usize,
-        scores: &[f32],
-        candidate: impl Fn(usize) -> u32,
-    ) -> Result<(), RecommendationError> {
-        // Counting vectorizes; a search that stops early does not.
-        if scores.iter().map(|score| u32::from(!score.is_finite())).sum::<u32>() == 0 {
-            return Ok(());
-        }
-        let at = scores.iter().position(|score| !score.is_finite()).unwrap_or(0);
-        Err(RecommendationError::NotFinite {
-            user,
-            item: self.item(candidate(at)),
-            score: scores[at],
-        })
-    }
-
-    fn counter(&self, user: usize) -> Result<Counter, RecommendationError> {
-        let excluded = self.exclude.map_or(&[][..], |exclude| exclude.row(user));
-        let held_out = self.held_out.row(user);
-        let mut positives = Vec::with_capacity(held_out.len());
-        for &item in held_out {
-            let candidate = self.candidate(item);
-            let why = if candidate == NO_CANDIDATE {
-                "not among the candidates"
-            } else if excluded.binary_search(&item).is_ok() {
-                "excluded for this user"
-            } else {
-                positives.push(candidate);
-                continue;
-            };
-            return Err(RecommendationError::NotACandidate { user, item, why });
-        }
-        let mut masked = positives.clone();
-        let excluded = excluded.iter().map(|&item| self.candidate(item));
-        masked.extend(excluded.filter(|&candidate| candidate != NO_CANDIDATE));
-        masked.sort_unstable();
-
+    fn counter(&self, user: usize) -> Result<Counter<'a>, RecommendationError> {
+        let positives = self.held_out.row(user);
         let mut scores = vec![0.0; positives.len()];
-        let rows = self.candidates.gather(&positives);
+        let rows = self.items.gather(positives);
         products(self.users.row(user), rows.data(), rows.columns(), &mut scores);
-        self.check_finite(user, &scores, |at| positives[at])?;
+        check_finite(user, &scores, |at| positives[at])?;
         let mut thresholds = scores.clone();
         // Finite scores compare, and -0.0 equals 0.0.
         thresholds.sort_unstable_by(|a, b| a.partial_cmp(b).expect("finite"));
         thresholds.dedup();
         let (above, tied) = (vec![0; thresholds.len()], vec![0; thresholds.len()]);
         let tied_before = vec![0; positives.len()];
-        Ok(Counter { positives, scores, masked, thresholds, above, tied, tied_before })
+        Ok(Counter { positives, scores, thresholds, above, tied, tied_before })
     }
 
-    fn finish(&self, counter: Counter) -> UserScores {
+    fn finish(&self, counter: Counter<'_>) -> UserScores {
         let p = counter.positives.len();
-        let negatives = self.candidates.rows() - counter.masked.len();
+        let negatives = self.items.rows() - p;
         // In descending order of score; the stable sort keeps equal scores in the order of the items.
         let mut order: Vec<usize> = (0..p).collect();
         order.sort_by(|&a, &b| counter.scores[b].partial_cmp(&counter.scores[a]).expect("finite"));
@@ -454,21 +293,35 @@ impl<'a> Task<'a> {
     }
 }
 
+/// `item` is that of each score.
+fn check_finite(
+    user: usize,
+    scores: &[f32],
+    item: impl Fn(usize) -> u32,
+) -> Result<(), RecommendationError> {
+    // Counting vectorizes; a search that stops early does not.
+    if scores.iter().map(|score| u32::from(!score.is_finite())).sum::<u32>() == 0 {
+        return Ok(());
+    }
+    let at = scores.iter().position(|score| !score.is_finite()).unwrap_or(0);
+    Err(RecommendationError::NotFinite { user, item: item(at), score: scores[at] })
+}
+
 /// The discounted gain of a positive at `rank`.
 fn discount(rank: u64) -> f64 {
     1.0 / (rank as f64 + 1.0).log2()
 }
 
-impl Counter {
-    /// Counts the negatives among the candidates `range`, whose finite scores are `row`.
+impl Counter<'_> {
+    /// Counts the negatives among the items `range`, whose finite scores are `row`.
     fn count(&mut self, row: &mut [f32], range: Range<usize>) {
-        let first = self.masked.partition_point(|&candidate| (candidate as usize) < range.start);
-        for &candidate in &self.masked[first..] {
-            if candidate as usize >= range.end {
+        let first = self.positives.partition_point(|&item| (item as usize) < range.start);
+        for &item in &self.positives[first..] {
+            if item as usize >= range.end {
                 break;
             }
             // Below every threshold, because these are finite.
-            row[candidate as usize - range.start] = f32::NEG_INFINITY;
+            row[item as usize - range.start] = f32::NEG_INFINITY;
         }
         if self.thresholds.len() <= FEW_THRESHOLDS {
             for at in 0..self.thresholds.len() {
@@ -506,7 +359,7 @@ impl Counter {
         }
     }
 
-    /// Counts the scores in `row` that equal threshold `at`; `start` is the candidate of the first score.
+    /// Counts the scores in `row` that equal threshold `at`; `start` is the item of the first score.
     fn count_ties(&mut self, at: usize, row: &[f32], start: usize) {
         let threshold = self.thresholds[at];
         let ties: Vec<usize> =
@@ -514,8 +367,8 @@ impl Counter {
         self.tied[at] += ties.len() as u64;
         for (positive, &score) in self.scores.iter().enumerate() {
             if score == threshold {
-                let candidate = self.positives[positive] as usize;
-                self.tied_before[positive] += ties.partition_point(|&tie| tie < candidate) as u64;
+                let item = self.positives[positive] as usize;
+                self.tied_before[positive] += ties.partition_point(|&tie| tie < item) as u64;
             }
         }
     }

@@ -16,8 +16,6 @@ struct Case {
     users: Vec<i32>,
     items: Vec<i32>,
     held_out: Vec<Vec<u32>>,
-    candidates: Option<Vec<u32>>,
-    exclude: Option<Vec<Vec<u32>>>,
     per_user: Vec<Option<Theirs>>,
 }
 
@@ -52,13 +50,7 @@ fn users_score_as_in_scikit_learn() {
     let (mut gains, mut areas) = (0, 0);
     for case in cases {
         let (users, items) = (matrix(&case.users), matrix(&case.items));
-        let exclude = case.exclude.as_deref().map(lists);
-        let options = Options {
-            k: case.k,
-            candidates: case.candidates.as_deref(),
-            exclude: exclude.as_ref(),
-        };
-        let scores = score_users(&users, &items, &lists(&case.held_out), &options).unwrap();
+        let scores = score_users(&users, &items, &lists(&case.held_out), case.k).unwrap();
         assert_eq!(scores.len(), case.per_user.len());
         for (user, (ours, theirs)) in scores.iter().zip(&case.per_user).enumerate() {
             let what = format!("{}, user {user}", case.name);
@@ -137,16 +129,10 @@ fn scores_follow_their_definitions() {
             Matrix::new(matrix.rows(), factors, data).unwrap()
         };
         let (users, items) = (round(noise(1, n_users, factors)), round(noise(2, n_items, factors)));
-        let pools: Vec<Vec<u32>> =
-            (0..n_users).map(|user| draw(user as u64, n_items as u32, 900)).collect();
         let count = |user: usize| [0, 1, 3, 40, FEW_THRESHOLDS + 36, 400][user % 6];
         let positives: Vec<Vec<u32>> =
-            pools.iter().enumerate().map(|(user, pool)| pool[..count(user)].to_vec()).collect();
-        let excluded: Vec<Vec<u32>> =
-            pools.iter().enumerate().map(|(user, pool)| pool[400..400 + user].to_vec()).collect();
-        let (held_out, exclude) = (lists(&positives), lists(&excluded));
-        let options = Options { k: 300, candidates: None, exclude: Some(&exclude) };
-        let ours = score_users(&users, &items, &held_out, &options).unwrap();
+            (0..n_users).map(|user| draw(user as u64, n_items as u32, count(user))).collect();
+        let ours = score_users(&users, &items, &lists(&positives), 300).unwrap();
 
         let mut scores = vec![0.0; n_users * n_items];
         products(users.data(), items.data(), factors, &mut scores);
@@ -157,12 +143,9 @@ fn scores_follow_their_definitions() {
                 continue;
             }
             let row = &scores[user * n_items..][..n_items];
-            let candidates: Vec<(u32, f32)> = (0..n_items as u32)
-                .filter(|item| !excluded[user].contains(item))
-                .map(|item| (item, row[item as usize]))
-                .collect();
-            ties += candidates.iter().filter(|(_, score)| *score == candidates[0].1).count() - 1;
-            let theirs = by_definition(&candidates, &positives[user], 300);
+            let ranked: Vec<(u32, f32)> = (0..).zip(row.iter().copied()).collect();
+            ties += row.iter().filter(|score| **score == row[0]).count() - 1;
+            let theirs = by_definition(&ranked, &positives[user], 300);
             let what = format!("user {user}, coarse {coarse}");
             assert_eq!(ours[user].positives, theirs.positives, "{what}");
             assert_eq!(ours[user].negatives, theirs.negatives, "{what}");
@@ -180,7 +163,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let (users, items) = (noise(3, 300, 20), noise(4, 3000, 20));
     let rows: Vec<Vec<u32>> = (0..300).map(|user| draw(user, 3000, user as usize % 70)).collect();
     let held_out = lists(&rows);
-    let score = || score_users(&users, &items, &held_out, &Options::default()).unwrap();
+    let score = || score_users(&users, &items, &held_out, CUTOFF).unwrap();
     let expected = score();
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -194,31 +177,38 @@ fn extreme_rankings_have_extreme_scores() {
     let users = Matrix::new(3, 1, vec![1.0, -1.0, 0.0]).unwrap();
     let items = Matrix::new(4, 1, vec![4.0, 3.0, 2.0, 1.0]).unwrap();
     let held_out = lists(&[vec![1, 0], vec![0, 1], vec![3, 2]]);
-    let options = Options { k: 2, ..Options::default() };
-    let scores = score_users(&users, &items, &held_out, &options).unwrap();
+    let scores = score_users(&users, &items, &held_out, 2).unwrap();
     let all = |user: &UserScores| (user.average_precision, user.ndcg, user.recall, user.auc);
     assert_eq!(all(&scores[0]), (Some(1.0), Some(1.0), Some(1.0), Some(1.0)));
     assert_eq!(all(&scores[1]), (Some(0.0), Some(0.0), Some(0.0), Some(0.0)));
     // Ties are ranked by item, and the positives are last.
     assert_eq!(all(&scores[2]), (Some(0.0), Some(0.0), Some(0.0), Some(0.5)));
-    let means = RecommendationScores::of(&scores, 2);
+    let means = RecommendationScores::of(&scores);
     assert_eq!((means.map, means.auc), (Some(1.0 / 3.0), Some(0.5)));
     assert_eq!((means.n_users, means.n_users_scored, means.n_users_auc), (3, 3, 3));
     let json = serde_json::to_value(means).unwrap();
-    assert_eq!(json["map@2"], 1.0 / 3.0);
-    assert!(json["recall@2"].is_number() && json["ndcg@2"].is_number());
+    assert_eq!(json["map@500"], 1.0 / 3.0);
+    assert!(json["recall@500"].is_number() && json["ndcg@500"].is_number());
+    let without = |key: &str| {
+        let mut json = json.clone();
+        json.as_object_mut().unwrap().remove(key).unwrap();
+        serde_json::from_value::<RecommendationScores>(json)
+    };
+    for key in ["map@500", "auc", "ndcg@500", "recall@500", "n_users"] {
+        assert!(without(key).unwrap_err().to_string().contains(key));
+    }
 
     // Without negatives, AUC is not defined; without users or held-out items, no metric is.
     let every = lists(&[vec![0, 1, 2, 3], vec![], vec![]]);
-    let scores = score_recommendation(&users, &items, &every, &Options::default()).unwrap();
+    let scores = score_recommendation(&users, &items, &every).unwrap();
     assert_eq!((scores.map, scores.auc), (Some(1.0), None));
     assert_eq!((scores.n_users, scores.n_users_scored, scores.n_users_auc), (3, 1, 0));
     let nobody = Matrix::new(0, 1, vec![]).unwrap();
     let none = lists(&[]);
-    let scores = score_recommendation(&nobody, &items, &none, &Options::default()).unwrap();
+    let scores = score_recommendation(&nobody, &items, &none).unwrap();
     assert_eq!((scores.map, scores.ndcg, scores.recall, scores.auc), (None, None, None, None));
     let silent = lists(&[vec![], vec![], vec![]]);
-    let scores = score_recommendation(&users, &items, &silent, &Options::default()).unwrap();
+    let scores = score_recommendation(&users, &items, &silent).unwrap();
     assert_eq!((scores.map, scores.n_users, scores.n_users_scored), (None, 3, 0));
 }
 
@@ -227,38 +217,26 @@ fn errors_name_the_value_and_the_place() {
     let users = Matrix::new(2, 1, vec![1.0, 2.0]).unwrap();
     let items = Matrix::new(3, 1, vec![1.0, 2.0, 3.0]).unwrap();
     let held_out = lists(&[vec![0], vec![1]]);
-    let fails = |users: &Matrix, items: &Matrix, held_out: &ItemLists, options: Options| {
-        score_users(users, items, held_out, &options).unwrap_err().to_string()
+    let fails = |users: &Matrix, items: &Matrix, held_out: &ItemLists| {
+        score_recommendation(users, items, held_out).unwrap_err().to_string()
     };
-    let usual = Options::default();
-    let error = fails(&users, &items, &held_out, Options { k: 0, ..usual });
-    assert!(error.starts_with("k is 0"), "{error}");
     let wide = Matrix::new(3, 2, vec![0.0; 6]).unwrap();
-    let error = fails(&users, &wide, &held_out, usual);
+    let error = fails(&users, &wide, &held_out);
     assert!(error.starts_with("the user factors have 1 columns, the item factors 2"), "{error}");
-    let error = fails(&users, &items, &lists(&[vec![0]]), usual);
+    let error = fails(&users, &items, &lists(&[vec![0]]));
     assert!(error.starts_with("held-out items of 1 users do not match factors of 2"), "{error}");
-    let error = fails(&users, &items, &lists(&[vec![0], vec![3]]), usual);
+    let error = fails(&users, &items, &lists(&[vec![0], vec![3]]));
     assert!(error.starts_with("user 1, held-out items: item 3 does not exist"), "{error}");
-    let error = fails(&users, &items, &held_out, Options { candidates: Some(&[0, 7]), ..usual });
-    assert!(error.starts_with("candidates: item 7 does not exist"), "{error}");
-    let error = fails(&users, &items, &held_out, Options { candidates: Some(&[2, 0, 2]), ..usual });
-    assert!(error.starts_with("duplicate candidate 2"), "{error}");
-    let error = fails(&users, &items, &held_out, Options { candidates: Some(&[0]), ..usual });
-    assert!(error.starts_with("user 1: the held-out item 1 is not among"), "{error}");
-    let exclude = lists(&[vec![1], vec![1]]);
-    let error = fails(&users, &items, &held_out, Options { exclude: Some(&exclude), ..usual });
-    assert!(error.starts_with("user 1: the held-out item 1 is excluded"), "{error}");
 
-    let error = fails(&Matrix::new(2, 1, vec![1.0, f32::NAN]).unwrap(), &items, &held_out, usual);
+    let error = fails(&Matrix::new(2, 1, vec![1.0, f32::NAN]).unwrap(), &items, &held_out);
     assert!(error.starts_with("row 1, column 0 of the user factors is NaN"), "{error}");
     // Finite factors whose products are not.
     let two = |a: f32, b: f32| Matrix::new(2, 2, vec![1.0, 0.0, a, b]).unwrap();
     let large = Matrix::new(3, 2, vec![0.0, 0.0, 0.0, 0.0, f32::MAX, -f32::MAX]).unwrap();
-    let error = fails(&two(f32::MAX, 1.0), &large, &held_out, usual);
+    let error = fails(&two(f32::MAX, 1.0), &large, &held_out);
     assert!(error.starts_with("the score of user 1 for item 2 is inf"), "{error}");
-    let error = fails(&two(f32::MAX, f32::MAX), &large, &held_out, usual);
+    let error = fails(&two(f32::MAX, f32::MAX), &large, &held_out);
     assert!(error.starts_with("the score of user 1 for item 2 is "), "{error}");
-    let error = fails(&two(f32::MAX, 1.0), &large, &lists(&[vec![], vec![2]]), usual);
+    let error = fails(&two(f32::MAX, 1.0), &large, &lists(&[vec![], vec![2]]));
     assert!(error.starts_with("the score of user 1 for item 2 is inf"), "{error}");
 }
