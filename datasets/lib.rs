@@ -19,7 +19,6 @@ pub use error::DatasetError;
 pub use listening::interactions::Interactions;
 pub use listening::{InteractionsConfig, read_interactions};
 pub use split::{Split, SplitReport, SplitSpec, assign_splits};
-pub use tracks::manifest::write_manifest;
 pub use tracks::{Audio, Collection, DatasetConfig, Frames, Track, discover};
 
 /// The configured path, relative to `data_dir` if given.
