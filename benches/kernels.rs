@@ -16,7 +16,6 @@ use kernels::optimizer::{
 };
 use kernels::pcm16;
 use tonotopy::device::open;
-use tonotopy::rng::philox;
 
 /// The device to measure.
 fn device() -> Device {
@@ -33,9 +32,7 @@ fn done<T>(device: &Device, work: impl FnOnce() -> T) -> T {
 }
 
 fn noise<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
-    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64)
-        .map(|i| (philox([1, 99], [i, 0, 0, 0])[0] >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
-        .collect();
+    let values = tonotopy_benches::noise(shape.iter().product());
     Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape)
 }
 

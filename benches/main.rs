@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use models::{Fitted, Network};
 use tonotopy::data::sampler::ExcerptSampler;
-use tonotopy::evaluation::metrics::retrieval::{Options, score_recommendation};
+use tonotopy::evaluation::metrics::retrieval::score_recommendation;
 use tonotopy::evaluation::metrics::{Targets, score};
 use tonotopy::evaluation::predictions::Predictions;
 use tonotopy::experiment::Experiment;
@@ -19,6 +19,7 @@ use tonotopy::listening::top_k::{Index, Measure};
 use tonotopy::map::{TsneConfig, tsne};
 use tonotopy::rng::philox;
 use tonotopy::runs::model::initial;
+use tonotopy_benches::noise;
 
 const BATCH: usize = 10;
 const SECONDS: f64 = 3.0;
@@ -39,13 +40,6 @@ fn experiment(front_end: &str) -> Experiment {
          [training]\nexcerpt_seconds = {SECONDS}\nbatch_size = {BATCH}"
     );
     Experiment::parse(&text, &[]).expect("valid experiment")
-}
-
-/// Uniform values in `[-1, 1)`.
-fn noise(count: usize) -> Vec<f32> {
-    (0..count as u64)
-        .map(|i| (philox([1, 99], [i, 0, 0, 0])[0] >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
-        .collect()
 }
 
 /// A training step of P3's networks (forward, backward, update) on 10 excerpts of 3 s, on the CPU.
@@ -139,7 +133,7 @@ fn recommendation(c: &mut Criterion) {
     let mut group = c.benchmark_group("recommendation");
     group.sample_size(10).throughput(Throughput::Elements(users as u64));
     group.bench_function("2000 users x 50000 items x 50", |b| {
-        b.iter(|| score_recommendation(&x, &y, &lists, &Options::default()).expect("finite"));
+        b.iter(|| score_recommendation(&x, &y, &lists).expect("finite"));
     });
 }
 

@@ -19,7 +19,6 @@ pub use error::DatasetError;
 pub use listening::interactions::Interactions;
 pub use listening::{InteractionsConfig, read_interactions};
 pub use split::{Split, SplitReport, SplitSpec, assign_splits};
-pub use tracks::manifest::write_manifest;
 pub use tracks::{Audio, Collection, DatasetConfig, Frames, Track, discover};
 
 /// A configured path on this machine. Relative paths are below `data_dir` if given. An absolute path that does not

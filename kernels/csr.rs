@@ -122,21 +122,6 @@ impl Csr {
         (&self.columns[range.clone()], &self.values[range])
     }
 
-    /// `n_rows + 1` values: row `r` has the entries `offsets[r]..offsets[r + 1]`.
-    pub fn offsets(&self) -> &[usize] {
-        &self.offsets
-    }
-
-    /// The column of every entry, in the order of rows.
-    pub fn columns(&self) -> &[u32] {
-        &self.columns
-    }
-
-    /// The value of every entry, in the order of rows; all are finite.
-    pub fn values(&self) -> &[f32] {
-        &self.values
-    }
-
     /// The transpose.
     ///
     /// # References
@@ -254,7 +239,7 @@ mod tests {
     fn mapped_values_are_checked() {
         let matrix = example(5, 6);
         let doubled = matrix.map_values(|value| 2.0 * value).unwrap();
-        assert!(matrix.values().iter().zip(doubled.values()).all(|(a, b)| 2.0 * a == *b));
+        assert!(matrix.values.iter().zip(&doubled.values).all(|(a, b)| 2.0 * a == *b));
         assert!(matrix.map_values(|_| f32::INFINITY).is_err());
     }
 }

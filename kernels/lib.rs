@@ -4,8 +4,8 @@
 //! as a kernel for one kind of device. Tests compare values and gradients of both.
 //!
 //! Besides tensor operations: sparse and dense matrices for factorization ([`csr`], [`linalg`]), 16-bit audio ([`pcm16`]),
-//! random numbers ([`philox`]), the precision of products ([`precision`]) and the memory of a device
-//! ([`memory`](mod@memory)).
+//! random numbers ([`philox`]), the precision of products ([`precision`]), the memory of a device ([`memory`](mod@memory))
+//! and constants per device ([`per_device`]).
 
 pub mod bands;
 pub mod conv;
@@ -18,6 +18,7 @@ pub mod mel;
 pub mod memory;
 pub mod optimizer;
 pub mod pcm16;
+pub mod per_device;
 pub mod philox;
 pub mod precision;
 mod simd;

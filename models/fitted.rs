@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use kernels::per_device::PerDevice;
 
 use crate::{Model, ModelError};
 
@@ -75,7 +76,7 @@ impl Fitted {
 pub struct Constant<const D: usize> {
     values: Arc<Vec<f32>>,
     shape: [usize; D],
-    on_device: Arc<Mutex<Vec<(Device, Tensor<D>)>>>,
+    on_device: Arc<PerDevice<Tensor<D>>>,
 }
 
 impl<const D: usize> fmt::Debug for Constant<D> {
@@ -104,19 +105,9 @@ impl<const D: usize> Constant<D> {
 
     /// The tensor on `device`.
     pub fn on(&self, device: &Device) -> Tensor<D> {
-        let plain = device.clone().without_autodiff();
-        // A poisoned lock is harmless: an entry is pushed in one step.
-        let mut made = self.on_device.lock().unwrap_or_else(PoisonError::into_inner);
-        let tensor = match made.iter().find(|(known, _)| *known == plain) {
-            Some((_, tensor)) => tensor.clone(),
-            None => {
-                let data = TensorData::new(self.values.to_vec(), self.shape);
-                let tensor = Tensor::from_data(data, &plain);
-                made.push((plain, tensor.clone()));
-                tensor
-            }
-        };
-        drop(made);
+        let tensor = self.on_device.get(device, |device| {
+            Tensor::from_data(TensorData::new(self.values.to_vec(), self.shape), device)
+        });
         tensor.to_device(device)
     }
 }

@@ -21,6 +21,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::artists1517::Artists1517Config;
+use self::audioset::AudiosetConfig;
+use self::folders::FoldersConfig;
+use self::gtzan::GtzanConfig;
+use self::magnatagatune::MagnatagatuneConfig;
+use self::manifest::ManifestConfig;
+use self::msd::MsdConfig;
+use self::synthetic::SyntheticConfig;
+use self::unique::UniqueConfig;
 use crate::{DatasetError, Split};
 
 /// The source of a track's samples.
@@ -90,23 +99,23 @@ pub struct Collection {
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum DatasetConfig {
     /// Synthetic music; needs no files.
-    Synthetic(synthetic::SyntheticConfig),
+    Synthetic(SyntheticConfig),
     /// Your own files, listed in a `manifest.csv` with the columns id, path, split, tags and artist.
-    Manifest(manifest::ManifestConfig),
+    Manifest(ManifestConfig),
     /// MagnaTagATune: 25 863 clips with 188 tags, from its own tables.
-    Magnatagatune(magnatagatune::MagnatagatuneConfig),
+    Magnatagatune(MagnatagatuneConfig),
     /// Million Song Dataset: tracks by their ids, with tags or genres of your choice.
-    Msd(msd::MsdConfig),
+    Msd(MsdConfig),
     /// Your own files, sorted into directories: `jazz/01.mp3` has the tag `jazz`.
-    Folders(folders::FoldersConfig),
+    Folders(FoldersConfig),
     /// GTZAN: 1000 excerpts of 30 s in 10 genres, complete or fault-filtered.
-    Gtzan(gtzan::GtzanConfig),
+    Gtzan(GtzanConfig),
     /// 1517-Artists: 3180 songs in 19 genres, one directory per genre.
-    Artists1517(artists1517::Artists1517Config),
+    Artists1517(Artists1517Config),
     /// Unique: 3115 excerpts of 30 s in 14 genres, one directory per genre.
-    Unique(unique::UniqueConfig),
+    Unique(UniqueConfig),
     /// AudioSet's music: features of 10 s clips (no audio) with up to 150 labels.
-    Audioset(audioset::AudiosetConfig),
+    Audioset(AudiosetConfig),
 }
 
 impl DatasetConfig {
@@ -176,34 +185,23 @@ pub fn discover(root: &Path) -> Result<DatasetConfig, DatasetError> {
     let is_csv = root.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let has = |name: &str| root.join(name).is_file();
     let config = if has(magnatagatune::ANNOTATIONS) {
-        let default = magnatagatune::MagnatagatuneConfig::default();
-        DatasetConfig::Magnatagatune(magnatagatune::MagnatagatuneConfig {
-            root: absolute,
-            ..default
-        })
+        DatasetConfig::Magnatagatune(MagnatagatuneConfig { root: absolute, ..Default::default() })
     } else if has(msd::TRACKS) {
         let annotations = msd::annotations_in(root);
-        DatasetConfig::Msd(msd::MsdConfig { root: absolute, annotations, ..Default::default() })
+        DatasetConfig::Msd(MsdConfig { root: absolute, annotations, ..Default::default() })
     } else if is_csv || has(manifest::FILE_NAME) {
-        DatasetConfig::Manifest(manifest::ManifestConfig { root: absolute, ..Default::default() })
+        DatasetConfig::Manifest(ManifestConfig { root: absolute, ..Default::default() })
     } else if has(audioset::LABELS) && has(audioset::ONTOLOGY) {
-        DatasetConfig::Audioset(audioset::AudiosetConfig { root: absolute, ..Default::default() })
+        DatasetConfig::Audioset(AudiosetConfig { root: absolute, ..Default::default() })
     } else if gtzan::is_root(root) {
-        DatasetConfig::Gtzan(gtzan::GtzanConfig { root: absolute, ..Default::default() })
+        DatasetConfig::Gtzan(GtzanConfig { root: absolute, ..Default::default() })
     } else if artists1517::is_root(root) {
-        DatasetConfig::Artists1517(artists1517::Artists1517Config {
-            root: absolute,
-            ..Default::default()
-        })
+        DatasetConfig::Artists1517(Artists1517Config { root: absolute, ..Default::default() })
     } else if folders::is_root(root) {
         // Tested last, because any music collection is directories of audio. Its artists are unknown, so it is
         // not split by default.
         let split = String::new();
-        DatasetConfig::Folders(folders::FoldersConfig {
-            root: absolute,
-            split,
-            ..Default::default()
-        })
+        DatasetConfig::Folders(FoldersConfig { root: absolute, split, ..Default::default() })
     } else {
         let remedy = "a dataset is a manifest (a .csv file), or a directory with manifest.csv (your own music), \
                       annotations_final.csv (MagnaTagATune), unique_tracks.txt (Million Song Dataset), \

@@ -548,13 +548,9 @@ unsafe fn apply_transposed<S: Simd, const R: usize>(
                     tile::<S, 1, 4, SET>(w, (0, 1), right, ld, depth, to, 0);
                     4
                 }
-                left @ 2.. => {
+                left => {
                     tile_of::<S, 1, SET>(left, w, (0, 1), right, ld, depth, to, 0);
                     left
-                }
-                _ => {
-                    tile::<S, 1, 1, SET>(w, (0, 1), right, ld, depth, to, 0);
-                    1
                 }
             }
         };

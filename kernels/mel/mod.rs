@@ -23,12 +23,13 @@ mod flex;
 mod vectorized;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use burn::backend::DispatchDevice;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
+use crate::per_device::PerDevice;
 pub use composite::log_mel_composite;
 
 /// Added to `|X|^2` before the root if the exponent is 1, because the derivative of the root is infinite at 0. It changes a
@@ -78,27 +79,6 @@ pub struct MelPlan {
     /// Constants of the GPU kernel.
     #[cfg(feature = "wgpu")]
     on_gpus: PerDevice<cube::Constants>,
-}
-
-/// Values that are created on first use, once per device.
-struct PerDevice<T>(Mutex<Vec<(Device, T)>>);
-
-impl<T: Clone> PerDevice<T> {
-    fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
-    }
-
-    fn get(&self, device: &Device, make: impl FnOnce(&Device) -> T) -> T {
-        let device = device.clone().without_autodiff();
-        // A panic elsewhere cannot leave an incomplete entry, so poisoning is ignored.
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, values)) = made.iter().find(|(known, _)| *known == device) {
-            return values.clone();
-        }
-        let values = make(&device);
-        made.push((device, values.clone()));
-        values
-    }
 }
 
 impl fmt::Debug for MelPlan {
@@ -168,9 +148,9 @@ impl MelPlan {
             forward: planner.plan_fft_forward(n_fft),
             inverse: planner.plan_fft_inverse(n_fft),
             tables: fft::Tables::new(n_fft),
-            constants: PerDevice::new(),
+            constants: PerDevice::default(),
             #[cfg(feature = "wgpu")]
-            on_gpus: PerDevice::new(),
+            on_gpus: PerDevice::default(),
         })
     }
 

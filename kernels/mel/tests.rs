@@ -5,7 +5,7 @@ mod on_gpus;
 
 use super::*;
 use crate::testing::{error, noise, values, wide};
-use burn::tensor::TensorData;
+use burn::tensor::{Device, TensorData};
 
 /// Plans for all cases that the code distinguishes: odd and even lengths, powers of two, and hops that divide the length, do
 /// not divide it, or exceed it.

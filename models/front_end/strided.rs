@@ -97,6 +97,14 @@ pub enum PoolKind {
 }
 
 impl PoolKind {
+    /// The name in reports.
+    pub fn title(self) -> &'static str {
+        match self {
+            PoolKind::L2 => "L2",
+            PoolKind::Max => "max",
+        }
+    }
+
     fn pooling(self) -> FeaturePooling {
         match self {
             PoolKind::L2 => FeaturePooling::L2 { floor: ROOT_FLOOR as f32 },
@@ -166,11 +174,7 @@ impl StridedConfig {
     pub fn describe(&self) -> String {
         let Self { filters, length, stride, sample_rate, .. } = self;
         let pool = self.pool.map_or_else(String::new, |FeaturePool { kind, size }| {
-            let kind = match kind {
-                PoolKind::L2 => "L2",
-                PoolKind::Max => "max",
-            };
-            format!(", {kind} pools of {size}")
+            format!(", {} pools of {size}", kind.title())
         });
         let activation = match self.activation {
             Activation::Relu => "relu".into(),

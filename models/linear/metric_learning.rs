@@ -154,10 +154,10 @@ impl MetricLearningConfig {
         let mut iterations = Vec::new();
         loop {
             let (loss, constraint) = task.most_violated(&problem.metric)?;
-            let slack = problem.slack();
+            let slack = problem.slack_of(&problem.metric);
             let violation = loss - inner(&problem.metric, &constraint) - slack;
             let iteration = Iteration {
-                objective: problem.objective(),
+                objective: problem.objective_of(&problem.metric),
                 lower_bound: problem.lower_bound,
                 loss,
                 violation,
@@ -400,17 +400,9 @@ impl Problem {
         violations.map(|(loss, m)| loss - inner(metric, m)).fold(0.0, f64::max)
     }
 
-    fn slack(&self) -> f64 {
-        self.slack_of(&self.metric)
-    }
-
     fn objective_of(&self, metric: &Mat<f64>) -> f64 {
         let trace: f64 = (0..metric.nrows()).map(|at| metric[(at, at)]).sum();
         trace + self.c * self.slack_of(metric)
-    }
-
-    fn objective(&self) -> f64 {
-        self.objective_of(&self.metric)
     }
 
     /// Adds a constraint and solves the problem again.
@@ -434,7 +426,7 @@ impl Problem {
     fn solve(&mut self) -> Result<(), MetricLearningError> {
         let n = self.metric.nrows();
         let mut z = self.metric.clone();
-        let (mut best, mut best_value) = (self.metric.clone(), self.objective());
+        let (mut best, mut best_value) = (self.metric.clone(), self.objective_of(&self.metric));
         self.lower_bound = 0.0;
         for round in 0..ROUNDS {
             // W: a quadratic programme over the weights of the constraints.

@@ -20,23 +20,16 @@ use faer::linalg::solvers::Solve;
 use faer::{Accum, Col, ColRef, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
-use crate::ModelError;
-use crate::error::{NotFinite, all_finite, in_range};
+use crate::error::{NotFinite, all_finite};
 use crate::unsupervised::moments::add_gram;
 
 /// Settings of the classifier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SvmConfig {
-    /// `C`: weight of the loss relative to the regularisation.
+    /// `C`: weight of the loss relative to the regularisation, above 0.
     pub cost: f64,
     /// Length of the gradient at which Newton's method stops, relative to its length at weights of 0.
     pub tolerance: f64,
-}
-
-impl Default for SvmConfig {
-    fn default() -> Self {
-        Self { cost: 1.0, tolerance: 1e-9 }
-    }
 }
 
 /// Largest number of Newton steps per class; about ten are usual.
@@ -59,8 +52,6 @@ pub struct Svm {
 #[allow(missing_docs, reason = "the messages describe the variants")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SvmError {
-    #[error(transparent)]
-    Config(#[from] ModelError),
     #[error("the training set has no rows")]
     NoRows,
     #[error(transparent)]
@@ -86,13 +77,6 @@ pub struct SvmRows {
 }
 
 impl SvmConfig {
-    /// # Errors
-    /// Names the first invalid value.
-    pub fn validate(&self) -> Result<(), ModelError> {
-        in_range("cost", self.cost, 1e-12, 1e12)?;
-        in_range("tolerance", self.tolerance, 1e-14, 0.1)
-    }
-
     /// Trains a classifier. A class without rows has weights of 0 and a bias of -1, so that it is never
     /// predicted.
     ///
@@ -100,7 +84,7 @@ impl SvmConfig {
     /// - `rows`: `[row, column]`; `classes`: `[row]`, below `n_classes`
     ///
     /// # Errors
-    /// If a setting is invalid, a value is not finite, or all rows are of the same class.
+    /// If a value is not finite, or all rows are of the same class.
     pub fn fit(
         &self,
         rows: &[f32],
@@ -116,7 +100,6 @@ impl SvmConfig {
     /// # Errors
     /// As [`SvmConfig::fit`].
     pub fn fit_rows(&self, rows: &SvmRows, from: Option<&Svm>) -> Result<Svm, SvmError> {
-        self.validate()?;
         let d = rows.x.ncols();
         let found: Vec<Result<Binary, SvmError>> = (0..rows.n_classes)
             .into_par_iter()
@@ -166,7 +149,7 @@ impl SvmConfig {
             .map(|own| if *own as usize == class { 1.0 } else { -1.0 })
             .collect();
         // At weights of 0 all rows violate the margin.
-        let start = 2.0 * c * norm((x.transpose() * ColRef::from_slice(&y)).as_ref());
+        let start = 2.0 * c * (x.transpose() * ColRef::from_slice(&y)).norm_l2();
         let mut f = x * &w;
         let mut violating = vec![false; n];
         // Gram matrix of the rows that violate the margin, lower triangle.
@@ -179,7 +162,7 @@ impl SvmConfig {
             let pull = x.transpose() * &residual;
             let gradient = Col::from_fn(d, |i| w[i] - 2.0 * c * pull[i]);
             // With NaN the loop runs to its last step.
-            let done = norm(gradient.as_ref()) <= self.tolerance * start;
+            let done = gradient.norm_l2() <= self.tolerance * start;
             if done || step == STEPS {
                 return Ok(Binary { weights: Some(w), objective: value, done });
             }
@@ -207,7 +190,7 @@ impl SvmConfig {
             }
             // If rounding hides any progress, this is the minimum.
             if next_value >= value {
-                let done = norm(gradient.as_ref()) <= 1e-6 * start;
+                let done = gradient.norm_l2() <= 1e-6 * start;
                 return Ok(Binary { weights: Some(w), objective: value, done });
             }
             // Updates of f accumulate rounding errors.
@@ -224,10 +207,6 @@ struct Binary {
     weights: Option<Col<f64>>,
     objective: f64,
     done: bool,
-}
-
-fn norm(x: ColRef<'_, f64>) -> f64 {
-    x.norm_l2()
 }
 
 fn objective(w: &Col<f64>, f: &Col<f64>, y: &[f64], cost: f64) -> f64 {

@@ -30,6 +30,7 @@ pub use crate::layers::pool::Pool;
 use crate::layers::windows::{self, windows};
 use crate::networks::stages::check_length;
 use crate::onnx::{Graph, Lower, Lowered, Value, numbers};
+use crate::unsupervised::affine::Affine;
 use crate::unsupervised::encoding::Encoding;
 use crate::unsupervised::even_sample::EvenSample;
 use crate::unsupervised::kmeans::{KMeansConfig, RowWeight};
@@ -390,14 +391,7 @@ impl NetworkConfig for MultiscaleConfig {
         }
 
         let features = self.features(excerpt_samples, &fitted, device)?;
-        let mut moments = Moments::new(features.count());
-        corpus.progress("sizes of features").map_err(FitError::Corpus)?;
-        corpus
-            .excerpts(&mut |waveforms, _| {
-                let rows = numbers(features.forward(waveforms));
-                rows.chunks_exact(features.count()).for_each(|row| moments.add(row));
-            })
-            .map_err(FitError::Corpus)?;
+        let moments = Moments::of_features(corpus, |waveforms| features.forward(waveforms))?;
         let (mean, deviation) = moments.finish();
         let single = |values: Vec<f64>| values.iter().map(|value| *value as f32).collect();
         fitted.insert(FEATURE_MEAN, &[mean.len()], single(mean));
@@ -446,39 +440,6 @@ impl NetworkConfig for MultiscaleConfig {
 /// The end of the names of a level's arrays.
 fn suffix(level: usize) -> String {
     format!("_{level}")
-}
-
-/// `x . matrix + offset`
-#[derive(Clone, Debug)]
-struct Affine {
-    /// `[column, feature]`
-    matrix: Constant<2>,
-    /// `[1, feature]`
-    offset: Constant<2>,
-}
-
-impl Affine {
-    fn new((matrix, offset): (Vec<f32>, Vec<f32>)) -> Self {
-        let features = offset.len();
-        let columns = matrix.len() / features;
-        Self {
-            matrix: Constant::new(matrix, [columns, features]),
-            offset: Constant::new(offset, [1, features]),
-        }
-    }
-
-    fn features(&self) -> usize {
-        self.matrix.shape()[1]
-    }
-
-    fn apply(&self, rows: Tensor<2>) -> Tensor<2> {
-        let device = rows.device();
-        rows.matmul(self.matrix.on(&device)) + self.offset.on(&device)
-    }
-
-    fn lower(&self, graph: &mut Graph, name: &str, rows: &Value) -> Value {
-        graph.affine(name, rows, self.matrix.values(), Some(self.offset.values()))
-    }
 }
 
 /// The map from the windows of a level to features.

@@ -18,7 +18,7 @@ use crate::error::{ensure, in_range};
 use crate::fitted::{Constant, Corpus, FitError, Fitted};
 use crate::front_end::FrontEndConfig;
 use crate::layers::dense::{Dense, DenseConfig};
-use crate::onnx::{Graph, Lower, Lowered, Value, numbers};
+use crate::onnx::{Graph, Lower, Lowered, Value};
 use crate::unsupervised::moments::Moments;
 use crate::{Example, Model, ModelConfig, ModelError, Network, NetworkConfig, TaggerConfig};
 
@@ -158,20 +158,8 @@ impl NetworkConfig for TransferredConfig {
         for (name, array) in own.arrays {
             fitted.arrays.insert(format!("{SOURCE}{name}"), array);
         }
-        let mut moments: Option<Moments> = None;
-        corpus.progress("sizes of features").map_err(FitError::Corpus)?;
-        corpus
-            .excerpts(&mut |waveforms, _| {
-                let features = self.of.features(&source, waveforms);
-                let [_, width] = features.dims();
-                let moments = moments.get_or_insert_with(|| Moments::new(width));
-                numbers(features).chunks_exact(width).for_each(|row| moments.add(row));
-            })
-            .map_err(FitError::Corpus)?;
-        let Some(moments) = moments else {
-            return Err(FitError::Data("the training set is empty".into()));
-        };
-        let (mean, deviation) = moments.finish();
+        let features = |waveforms| self.of.features(&source, waveforms);
+        let (mean, deviation) = Moments::of_features(corpus, features)?.finish();
         if mean.iter().any(|mean| !mean.is_finite()) {
             let problem =
                 "a feature is not finite: the audio or the weights of the source contain NaN";

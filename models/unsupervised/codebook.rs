@@ -23,6 +23,7 @@ use crate::fitted::{Constant, Corpus, FitError, Fitted};
 use crate::front_end::{FrontEnd, FrontEndConfig, MfccConfig};
 use crate::layers::windows::{self, windows};
 use crate::onnx::{Graph, Value, numbers, transposed};
+use crate::unsupervised::affine::Affine;
 use crate::unsupervised::even_sample::EvenSample;
 use crate::unsupervised::kmeans::KMeansConfig;
 use crate::unsupervised::moments::Moments;
@@ -121,15 +122,15 @@ impl CodebookConfig {
         let names = ("words", "frames");
         let means = kmeans.fit_to_corpus(&rows, bands, device, corpus, "words", names)?;
         let mut fitted = Fitted::default();
-        quantiser(&means, &mean, &deviation, &mut fitted);
+        insert_quantiser(&means, &mean, &deviation, &mut fitted);
 
-        let words = Words::from_fitted(self, &fitted)?;
+        let words = self.quantiser(&fitted)?;
         let mut pca = PcaFit::new(self.words);
         let mut broken = None;
         corpus.progress("counts").map_err(FitError::Corpus)?;
         corpus
             .excerpts(&mut |waveforms, _| {
-                let counts = words.counts(front_end.forward(waveforms));
+                let counts = shares(&words, front_end.forward(waveforms));
                 if let Err(error) = pca.add(&numbers(counts)) {
                     broken.get_or_insert(error);
                 }
@@ -185,10 +186,19 @@ impl CodebookConfig {
         let mean: Constant<1> = fitted.get(MEAN, [Some(self.words)])?;
         Ok(Codebook {
             front_end: self.front_end.init(device)?,
-            words: Words::from_fitted(self, fitted)?,
+            words: self.quantiser(fitted)?,
             mean: Constant::new(mean.values().to_vec(), [1, self.words]),
             components: fitted.get(COMPONENTS, [None, Some(self.words)])?,
             samples: excerpt_samples,
+        })
+    }
+
+    /// Scores of a frame, `[band]` to `[word]`; the largest is that of the nearest codeword.
+    fn quantiser(&self, fitted: &Fitted) -> Result<Affine, ModelError> {
+        let (bands, words) = (self.front_end.bands(), self.words);
+        Ok(Affine {
+            matrix: fitted.get(PROJECTION, [Some(bands), Some(words)])?,
+            offset: fitted.get(OFFSET, [Some(1), Some(words)])?,
         })
     }
 
@@ -212,7 +222,7 @@ struct Sample {
 
 /// Nearest codeword as a linear function: the mean nearest to `(x - mean) / deviation` is the one with the
 /// largest `x' projection + offset`.
-fn quantiser(means: &[f32], mean: &[f64], deviation: &[f64], fitted: &mut Fitted) {
+fn insert_quantiser(means: &[f32], mean: &[f64], deviation: &[f64], fitted: &mut Fitted) {
     let bands = mean.len();
     let words = means.len() / bands;
     let mut projection = vec![0.0; bands * words];
@@ -230,40 +240,18 @@ fn quantiser(means: &[f32], mean: &[f64], deviation: &[f64], fitted: &mut Fitted
     fitted.insert(OFFSET, &[1, words], offsets);
 }
 
-/// The codewords.
-#[derive(Clone, Debug)]
-struct Words {
-    /// `[band, word]`
-    projection: Constant<2>,
-    /// `[1, word]`
-    offset: Constant<2>,
-}
-
-impl Words {
-    fn from_fitted(config: &CodebookConfig, fitted: &Fitted) -> Result<Self, ModelError> {
-        let (bands, words) = (config.front_end.bands(), config.words);
-        Ok(Self {
-            projection: fitted.get(PROJECTION, [Some(bands), Some(words)])?,
-            offset: fitted.get(OFFSET, [Some(1), Some(words)])?,
-        })
-    }
-
-    /// The share of frames that are nearest to each codeword.
-    ///
-    /// # Shapes
-    /// - `frames`: `[batch, band, frame]`
-    /// - returns: `[batch, word]`, each row of sum 1
-    fn counts(&self, frames: Tensor<3>) -> Tensor<2> {
-        let device = frames.device();
-        let [batch, _, count] = frames.dims();
-        let [_, words] = self.projection.shape();
-        let scores =
-            windows(frames, 1).matmul(self.projection.on(&device)) + self.offset.on(&device);
-        let nearest: Tensor<2, Int> = scores.argmax(1).reshape([batch, count]);
-        let ones = Tensor::<2>::ones([batch, count], &device);
-        let counts = Tensor::<2>::zeros([batch, words], &device);
-        counts.scatter(1, nearest, ones, IndexingUpdateOp::Add).div_scalar(count as f32)
-    }
+/// The share of frames that are nearest to each codeword.
+///
+/// # Shapes
+/// - `frames`: `[batch, band, frame]`
+/// - returns: `[batch, word]`, each row of sum 1
+fn shares(words: &Affine, frames: Tensor<3>) -> Tensor<2> {
+    let device = frames.device();
+    let [batch, _, count] = frames.dims();
+    let nearest: Tensor<2, Int> = words.apply(windows(frames, 1)).argmax(1).reshape([batch, count]);
+    let ones = Tensor::<2>::ones([batch, count], &device);
+    let counts = Tensor::<2>::zeros([batch, words.features()], &device);
+    counts.scatter(1, nearest, ones, IndexingUpdateOp::Add).div_scalar(count as f32)
 }
 
 /// Waveforms to bags of words; see the module documentation. Has no parameters, so a record does not contain it.
@@ -271,7 +259,7 @@ impl Words {
 pub struct Codebook {
     front_end: FrontEnd,
     #[module(skip)]
-    words: Words,
+    words: Affine,
     /// Mean counts, `[1, word]`.
     #[module(skip)]
     mean: Constant<2>,
@@ -298,7 +286,7 @@ impl Codebook {
         let [_, samples] = waveforms.dims();
         assert_eq!(samples, self.samples, "the model was built for excerpts of another length");
         let device = waveforms.device();
-        let counts = self.words.counts(self.front_end.forward(waveforms));
+        let counts = shares(&self.words, self.front_end.forward(waveforms));
         let centred = counts - self.mean.on(&device);
         centred.matmul(self.components.on(&device).transpose())
     }
@@ -307,8 +295,7 @@ impl Codebook {
     pub(crate) fn lower(&self, graph: &mut Graph, waveforms: &Value) -> Value {
         let frames = self.front_end.lower(graph, waveforms);
         let rows = windows::lower(graph, &frames, 1);
-        let Words { projection, offset } = &self.words;
-        let scores = graph.affine("words", &rows, projection.values(), Some(offset.values()));
+        let scores = self.words.lower(graph, "words", &rows);
         let counts = graph.shares_of_largest(&scores);
         let [_, words] = self.components.shape();
         let mean = graph.weights("count_means", &[words], self.mean.values());

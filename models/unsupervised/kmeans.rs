@@ -124,6 +124,15 @@ impl KMeansConfig {
         ensure(weighted, "weight", "product", "needs spherical K-means", remedy)
     }
 
+    /// The number of rows, if the config is valid and they are enough.
+    fn count(&self, rows: &[f32], columns: usize) -> Result<usize, KMeansError> {
+        self.validate()?;
+        match rows.len().checked_div(columns).unwrap_or(0) {
+            rows if rows < self.means => Err(KMeansError::TooFewRows { rows, means: self.means }),
+            rows => Ok(rows),
+        }
+    }
+
     /// Finds the means of `rows`, starting from randomly chosen rows. Products of rows and means are computed on
     /// `device`, everything else on the CPU. `progress` can stop the algorithm.
     ///
@@ -139,11 +148,7 @@ impl KMeansConfig {
         device: &Device,
         progress: impl FnMut(&Iteration) -> ControlFlow<()>,
     ) -> Result<KMeans, KMeansError> {
-        self.validate()?;
-        let count = rows.len().checked_div(columns).unwrap_or(0);
-        if count < self.means {
-            return Err(KMeansError::TooFewRows { rows: count, means: self.means });
-        }
+        let count = self.count(rows, columns)?;
         let mut means = Vec::with_capacity(self.means * columns);
         for row in distinct(count, self.means, self.seed) {
             means.extend_from_slice(&rows[row * columns..][..columns]);
@@ -197,13 +202,9 @@ impl KMeansConfig {
         device: &Device,
         progress: impl FnMut(&Iteration) -> ControlFlow<()>,
     ) -> Result<KMeans, KMeansError> {
-        self.validate()?;
-        let count = rows.len().checked_div(columns).unwrap_or(0);
+        let count = self.count(rows, columns)?;
         assert_eq!(count * columns, rows.len(), "whole rows");
         assert_eq!(means.len(), self.means * columns, "initial means of the same width");
-        if count < self.means {
-            return Err(KMeansError::TooFewRows { rows: count, means: self.means });
-        }
         all_finite(rows.iter().copied(), columns)?;
         if self.spherical {
             means.chunks_exact_mut(columns).for_each(normalise);

@@ -1,9 +1,13 @@
 //! Statistics of the columns of a matrix in one pass: mean and standard deviation (Welford 1962), and the Gram
 //! matrix.
 
+use burn::tensor::Tensor;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
+
+use crate::fitted::{Corpus, FitError};
+use crate::onnx::numbers;
 
 /// Columns of the Gram matrix per task.
 const STRIP: usize = 64;
@@ -44,6 +48,24 @@ pub(crate) struct Moments {
 impl Moments {
     pub(crate) fn new(columns: usize) -> Self {
         Self { count: 0.0, mean: vec![0.0; columns], squares: vec![0.0; columns] }
+    }
+
+    /// Those of the features of all training excerpts, `[batch, feature]`.
+    pub(crate) fn of_features<C: Corpus>(
+        corpus: &C,
+        features: impl Fn(Tensor<2>) -> Tensor<2>,
+    ) -> Result<Self, FitError<C::Error>> {
+        let mut moments: Option<Self> = None;
+        corpus.progress("sizes of features").map_err(FitError::Corpus)?;
+        corpus
+            .excerpts(&mut |waveforms, _| {
+                let features = features(waveforms);
+                let [_, width] = features.dims();
+                let moments = moments.get_or_insert_with(|| Self::new(width));
+                numbers(features).chunks_exact(width).for_each(|row| moments.add(row));
+            })
+            .map_err(FitError::Corpus)?;
+        moments.ok_or_else(|| FitError::Data("the training set is empty".into()))
     }
 
     pub(crate) fn add(&mut self, row: &[f32]) {

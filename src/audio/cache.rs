@@ -143,27 +143,6 @@ impl CachedAudio {
         }
     }
 
-    /// Fills `out` with samples, starting at index `start`.
-    ///
-    /// # Errors
-    /// As [`CachedAudio::stored`].
-    pub fn read(&self, start: usize, out: &mut [f32]) -> Result<(), AudioError> {
-        match self.features(start, out.len()) {
-            Some(values) => {
-                self.check(start, out.len())?;
-                out.copy_from_slice(&values);
-            }
-            None => {
-                let mut bytes = Vec::new();
-                self.stored(start, out.len(), &mut bytes)?;
-                let mut samples = Vec::with_capacity(out.len());
-                kernels::pcm16::convert(&bytes, self.scale, &mut samples);
-                out.copy_from_slice(&samples);
-            }
-        }
-        Ok(())
-    }
-
     /// Up to `count` values from index `start` on, fewer at the end of the track; `None` for audio.
     pub fn features(&self, start: usize, count: usize) -> Option<Vec<f32>> {
         let Storage::Frames(frames) = &self.storage else { return None };

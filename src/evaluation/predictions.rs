@@ -193,10 +193,6 @@ impl Predictions {
     /// As [`Predictions::write`].
     pub fn to_writer(&self, writer: impl Write) -> Result<(), PredictionsError> {
         self.check_probabilities()?;
-        self.rows_to(writer)
-    }
-
-    fn rows_to(&self, writer: impl Write) -> Result<(), PredictionsError> {
         let mut csv = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(writer);
         csv.write_field("id")?;
         csv.write_record(&self.tags)?;

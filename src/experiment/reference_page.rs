@@ -46,8 +46,8 @@ with a TOML language server (Taplo, Even Better TOML) complete and check keys wi
 file names it, as above.
 
 `tonotopy train FILE.toml` trains one experiment and `tonotopy run FILE.toml` also evaluates it. Both accept
-`--set KEY=VALUE`, which changes a key by its dotted path: `--set training.optimizer.learning_rate=0.01`. Every
-run saves its experiment with all defaults filled in as `experiment.toml`.
+`--set KEY=VALUE`, which changes a key by its dotted path: `--set training.optimizer.learning_rate=0.01`.
+Every run saves its experiment with all defaults filled in as `experiment.toml`.
 
 `[grid]` states many experiments in one file:
 
@@ -58,8 +58,8 @@ run saves its experiment with all defaults filled in as `experiment.toml`.
 ```
 
 Each combination is a row, named `n_mels-64-learning_rate-0.001` and so on. `tonotopy run FILE.toml` runs all
-rows. Every command that reads an experiment accepts one row as `FILE.toml#ROW`, or as `DIRECTORY/ROW.toml`, as
-if each row were a file beside the grid's.
+rows. Every command that reads an experiment accepts one row as `FILE.toml#ROW`, or as `DIRECTORY/ROW.toml`,
+as if each row were a file beside the grid's.
 "##;
 
 /// The page as Markdown: a section per table, an entry per key.

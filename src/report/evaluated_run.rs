@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use models::front_end::strided::FeaturePool;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::bootstrap::BootstrapError;
@@ -102,17 +103,8 @@ pub struct Filters {
     pub length: usize,
     /// `[filter, tap]`, row-major.
     pub weights: Vec<f32>,
-    /// Pooling over groups of consecutive filters.
-    pub pool: Option<Pool>,
-}
-
-/// Pooling over filters: filters `0..size` are the first pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// `l2` or `max`.
-    pub kind: String,
-    /// Filters per pool.
-    pub size: usize,
+    /// Pooling over groups of consecutive filters: filters `0..size` are the first pool.
+    pub pool: Option<FeaturePool>,
 }
 
 /// Settings of a model of multiscale features, and its K-means centroids.
@@ -170,6 +162,4 @@ pub enum ReportError {
          the number of filters"
     )]
     PoolSize { run: String, filters: usize, size: usize },
-    #[error("run {run}: computing the spectra of its filters failed: {message}")]
-    Fourier { run: String, message: String },
 }

@@ -109,9 +109,7 @@ pub fn difference_plot(difference: &Difference) -> Markup {
         ..Frame::new(400.0, 30.0 + 44.0 + pitch * (rows.len() + 2) as f64)
     };
     let mut x = Axis::new("difference in ROC-AUC", low, high, true, 4);
-    // The rows have no scale; the axis only spans the grid.
-    let mut y = Axis::new("", 0.0, 1.0, false, 1);
-    y.clear_ticks();
+    let mut y = Axis::of_rows();
     frame.fit(&mut x, &mut y);
     let row = |name: &str, e: Estimate, row: f64, class: &str| {
         // The colour of the better group; none if the interval contains 0.

@@ -33,7 +33,7 @@ pub fn section(
     learned: &Filters,
 ) -> Result<Markup, ReportError> {
     let bank = FilterBank::new(&run.name, learned)?;
-    let fits = bank.pool_fits(&run.name)?;
+    let fits = bank.pool_fits();
     let silent = bank.order().iter().filter(|&&filter| bank.dominant(filter).is_none()).count();
     let milliseconds = learned.length as f64 * 1000.0 / f64::from(learned.sample_rate);
     Ok(html! {
@@ -80,9 +80,7 @@ fn spectra_note(bank: &FilterBank) -> Markup {
 }
 
 fn pool_note(fits: &PoolFits, learned: &Filters) -> Markup {
-    let (kind, size) =
-        learned.pool.as_ref().map_or(("", 0), |pool| (pool.kind.as_str(), pool.size));
-    let kind = if kind == "l2" { "L2" } else { kind };
+    let (kind, size) = learned.pool.map_or(("", 0), |pool| (pool.kind.title(), pool.size));
     html! {
         (format::count(fits.pools.len(), &format!("{kind} pool"))) " of " (size) " filters. Similarity is the maximum of the "
         "normalised cross-correlation over all shifts, averaged over the filters of a pool relative to the filter with "

@@ -71,10 +71,7 @@ impl FilterBank {
         for taps in filters.weights.chunks_exact(length) {
             input.fill(0.0);
             input[..length].copy_from_slice(taps);
-            transform.process(&mut input, &mut output).map_err(|error| ReportError::Fourier {
-                run: run.to_owned(),
-                message: error.to_string(),
-            })?;
+            transform.process(&mut input, &mut output).expect("buffers of this transform");
             let mut row: Vec<f32> = output.iter().map(|value| value.norm()).collect();
             let hertz = f64::from(filters.sample_rate) / points as f64;
             let peak = normalise(&mut row);
@@ -139,15 +136,9 @@ impl FilterBank {
     }
 
     /// Similarity of the filters of each pool; `None` where filters are not pooled.
-    ///
-    /// # Errors
-    /// If the transform fails.
-    pub fn pool_fits(&self, run: &str) -> Result<Option<PoolFits>, ReportError> {
-        let Some(pool) = self.filters.pool.as_ref().filter(|pool| pool.size > 1) else {
-            return Ok(None);
-        };
-        let mut aligner = Aligner::new(self)
-            .map_err(|message| ReportError::Fourier { run: run.to_owned(), message })?;
+    pub fn pool_fits(&self) -> Option<PoolFits> {
+        let pool = self.filters.pool.filter(|pool| pool.size > 1)?;
+        let mut aligner = Aligner::new(self);
         let mut pools = Vec::with_capacity(self.len() / pool.size);
         for first in (0..self.len()).step_by(pool.size) {
             let members: Vec<usize> = (first..first + pool.size).collect();
@@ -166,7 +157,7 @@ impl FilterBank {
             key(b).total_cmp(&key(a)).then(a.anchor.cmp(&b.anchor))
         });
         let chance = self.chance(pool.size, &mut aligner);
-        Ok(Some(PoolFits { pools, chance }))
+        Some(PoolFits { pools, chance })
     }
 
     /// Median similarity of filters from different pools.
@@ -267,7 +258,7 @@ struct Aligner {
 }
 
 impl Aligner {
-    fn new(bank: &FilterBank) -> Result<Self, String> {
+    fn new(bank: &FilterBank) -> Self {
         let length = bank.filters.length;
         // Twice the length, so that the correlation is not circular.
         let points = (2 * length).next_power_of_two();
@@ -288,11 +279,11 @@ impl Aligner {
                 }
             }
             let mut output = forward.make_output_vec();
-            forward.process(&mut input, &mut output).map_err(|error| error.to_string())?;
+            forward.process(&mut input, &mut output).expect("buffers of this transform");
             spectra.push(output);
         }
         let (product, correlation) = (inverse.make_input_vec(), inverse.make_output_vec());
-        Ok(Self { spectra, norms, length, inverse, product, correlation })
+        Self { spectra, norms, length, inverse, product, correlation }
     }
 
     fn align(&mut self, anchor: usize, filter: usize) -> Aligned {

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use models::front_end::strided::PoolKind;
 use models::front_end::{FrontEndConfig, PyramidKind};
 use models::{ModelConfig, Network, NetworkConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::analysis::Analysis;
-use super::evaluated_run::{EvaluatedRun, Filters, Multiscale, Patches, Pool, ReportError, Task};
+use super::evaluated_run::{EvaluatedRun, Filters, Multiscale, Patches, ReportError, Task};
 use super::multiscale_figures::MAX_CENTROIDS;
 use super::{report_page, settings};
 use crate::error::{Error, Result};
@@ -243,13 +242,7 @@ fn filters(folder: &RunFolder, experiment: &Experiment) -> Result<Option<Filters
         sample_rate: experiment.model.sample_rate(),
         length: filters.length,
         weights: filters.weights,
-        pool: filters.pool.map(|pool| Pool {
-            kind: match pool.kind {
-                PoolKind::L2 => "l2".into(),
-                PoolKind::Max => "max".into(),
-            },
-            size: pool.size,
-        }),
+        pool: filters.pool,
     }))
 }
 

@@ -32,7 +32,7 @@ pub mod taggram;
 
 pub use analysis::{Analysis, Bound, Difference, Group, Metric, ScoredTag, Section};
 pub use evaluated_run::{
-    EvaluatedRun, Filters, Multiscale, Patches, Pool, QuarantinedFile, ReportError, Task,
+    EvaluatedRun, Filters, Multiscale, Patches, QuarantinedFile, ReportError, Task,
 };
 pub use load::{Comparison, write};
 pub use report_page::{render, text};

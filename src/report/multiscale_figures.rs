@@ -120,9 +120,7 @@ fn dot_plot(title: &str, series: &[String], rows: &[(&str, Vec<f64>)]) -> Markup
     let left = 232.0;
     let frame = Frame { left, top: 8.0, ..Frame::new(760.0, 52.0 + PITCH * rows.len() as f64) };
     let mut x = Axis::new("ROC-AUC", low, high, true, 6);
-    // The rows have no scale; the axis only spans the grid.
-    let mut y = Axis::new("", 0.0, 1.0, false, 1);
-    y.clear_ticks();
+    let mut y = Axis::of_rows();
     frame.fit(&mut x, &mut y);
     let ring = series.len() - 1;
     let content = html! {

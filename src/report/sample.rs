@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use datasets::tracks::magnatagatune::TOP_50;
+use models::front_end::strided::{FeaturePool, PoolKind};
 
-use super::evaluated_run::{EvaluatedRun, Filters, Pool, QuarantinedFile, Task};
+use super::evaluated_run::{EvaluatedRun, Filters, QuarantinedFile, Task};
 use super::filters::mel_centre;
 use crate::evaluation::metrics::Targets;
 use crate::evaluation::predictions::Predictions;
@@ -103,7 +104,7 @@ pub fn filters(count: usize, length: usize, pool: Option<usize>, seed: u64) -> F
             weights.push((0.1 * value) as f32);
         }
     }
-    let pool = pool.map(|size| Pool { kind: "l2".into(), size });
+    let pool = pool.map(|size| FeaturePool { kind: PoolKind::L2, size });
     Filters { sample_rate: SAMPLE_RATE, length, weights, pool }
 }
 

@@ -49,9 +49,9 @@ impl Axis {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// Removes the ticks, for an axis without a scale.
-    pub fn clear_ticks(&mut self) {
-        self.ticks.clear();
+    /// An axis of rows, which have no scale: it only spans the grid.
+    pub fn of_rows() -> Self {
+        Self { ticks: Vec::new(), ..Self::new("", 0.0, 1.0, false, 1) }
     }
 
     fn text(&self, tick: f64) -> String {

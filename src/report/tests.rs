@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
+use models::front_end::strided::{FeaturePool, PoolKind};
+
 use super::filters::{FilterBank, mel_centre};
 use super::sample::{self, SAMPLE_RATE};
 use super::*;
@@ -149,9 +151,9 @@ fn shifted_copies_have_similarity_1_and_their_shift() {
             weights[filter * length + at + tap] = gain * value;
         }
     }
-    let pool = Some(Pool { kind: "l2".into(), size: 4 });
+    let pool = Some(FeaturePool { kind: PoolKind::L2, size: 4 });
     let filters = Filters { sample_rate: SAMPLE_RATE, length, weights, pool };
-    let fits = FilterBank::new("r", &filters).unwrap().pool_fits("r").unwrap().unwrap();
+    let fits = FilterBank::new("r", &filters).unwrap().pool_fits().unwrap();
     let [fit] = fits.pools.as_slice() else { panic!("one pool") };
     assert_eq!(fit.anchor, 0);
     let shifts: Vec<isize> = fit.members[..3].iter().map(|member| member.shift).collect();
@@ -177,7 +179,7 @@ fn shifted_copies_have_similarity_1_and_their_shift() {
 #[test]
 fn pools_of_copies_are_more_similar_than_other_pairs() {
     let bank = FilterBank::new("r", &sample::filters(64, 256, Some(4), 3)).unwrap();
-    let fits = bank.pool_fits("r").unwrap().unwrap();
+    let fits = bank.pool_fits().unwrap();
     assert_eq!(fits.pools.len(), 16);
     assert!(fits.pools.windows(2).all(|pair| pair[0].similarity >= pair[1].similarity));
     assert!(fits.median().unwrap() > 2.0 * fits.chance.unwrap(), "{:?}", fits.chance);
@@ -197,7 +199,7 @@ fn weights_that_do_not_fit_their_shape_are_an_error() {
         assert!(error.contains("run-s1") && error.contains("weights"), "{error}");
     }
     for size in [0, 3, 16] {
-        let pool = Some(Pool { kind: "max".into(), size });
+        let pool = Some(FeaturePool { kind: PoolKind::Max, size });
         let error = FilterBank::new("r", &Filters { pool, ..good.clone() }).unwrap_err();
         assert!(error.to_string().contains("must divide"), "{error}");
     }
@@ -438,7 +440,6 @@ fn genre_groups_are_ordered_by_accuracy() {
 /// A run that recommends; the AUC of its first tag is `listening` and `predicted`, of its second 0.1 less.
 fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> EvaluatedRun {
     let scores = RecommendationScores {
-        k: 500,
         map: Some(predicted / 2.0),
         ndcg: Some(predicted),
         recall: Some(predicted),

@@ -17,12 +17,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message as _;
 
-/// How much is lost at most if the program is killed.
-const FLUSH_EVERY: Duration = Duration::from_secs(10);
 const PREFIX: &str = "events.out.tfevents.";
 /// Size of the write buffer, in bytes.
 const BUFFER: usize = 1 << 16;
@@ -30,9 +28,7 @@ const BUFFER: usize = 1 << 16;
 /// Writes one event file.
 #[derive(Debug)]
 pub struct EventWriter {
-    path: PathBuf,
     file: BufWriter<File>,
-    flushed: Instant,
 }
 
 impl EventWriter {
@@ -47,9 +43,8 @@ impl EventWriter {
     /// # Errors
     /// If the folder cannot be read or written to.
     pub fn create(dir: &Path, resume_step: Option<i64>) -> io::Result<Self> {
-        let (path, file) = create_file(dir)?;
-        let file = BufWriter::with_capacity(BUFFER, file);
-        let mut writer = Self { path, file, flushed: Instant::now() };
+        let (_, file) = create_file(dir)?;
+        let mut writer = Self { file: BufWriter::with_capacity(BUFFER, file) };
         writer.write(&version_event(wall_time()))?;
         if let Some(step) = resume_step {
             // TensorBoard discards the step of the start event too.
@@ -59,28 +54,15 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// The path of the file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Adds the point (`step`, `value`) to the curve `tag`; `a/b` is shown as curve `b` of group `a`. TensorBoard marks
     /// NaN and infinity.
     ///
-    /// Points reach the disk on [`EventWriter::flush`], every ten seconds, and when the writer is dropped.
+    /// Points reach the disk on [`EventWriter::flush`], and when the writer is dropped.
     ///
     /// # Errors
-    /// If writing fails, or `tag` is empty.
+    /// If writing fails.
     pub fn scalar(&mut self, tag: &str, step: i64, value: f32) -> io::Result<()> {
-        if tag.is_empty() {
-            let message = format!("the curve of the value at step {step} has no name");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        self.write(&scalar_event(wall_time(), step, tag, value))?;
-        if self.flushed.elapsed() >= FLUSH_EVERY {
-            self.flush()?;
-        }
-        Ok(())
+        self.write(&scalar_event(wall_time(), step, tag, value))
     }
 
     /// Writes all points, so that a reader sees them.
@@ -88,7 +70,6 @@ impl EventWriter {
     /// # Errors
     /// If writing fails.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.flushed = Instant::now();
         self.file.flush()
     }
 

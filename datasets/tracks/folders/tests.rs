@@ -100,7 +100,7 @@ fn names_of_any_script_are_tags_and_ids() {
     assert_eq!(ids(&all), [songs[1], songs[0], songs[2], songs[3]]);
     assert_eq!(all.tracks[3].artist.as_deref(), Some("🎹"));
     let manifest = directory.path().join("manifest.csv");
-    crate::write_manifest(&all, &manifest).unwrap();
+    crate::tracks::manifest::tests::write_manifest(&all, &manifest).unwrap();
     let again = crate::tracks::manifest::ManifestConfig { root: manifest, ..Default::default() };
     let again = again.load(None).unwrap();
     assert_eq!((&again.tags, &again.tracks), (&all.tags, &all.tracks));

@@ -15,11 +15,11 @@ use crate::{Audio, Collection, DatasetError, Track};
 
 mod reader;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use reader::ManifestRow;
-pub use writer::{Paths, to_csv, write_manifest};
+pub use writer::{Paths, to_csv};
 
 /// The columns in the order of writing; the first four are required.
 pub const COLUMNS: [&str; 7] = ["id", "path", "split", "tags", "artist", "offset_s", "duration_s"];

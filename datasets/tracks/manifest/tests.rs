@@ -10,6 +10,12 @@ fn load(content: impl AsRef<[u8]>) -> Result<Collection, DatasetError> {
     ManifestConfig { root, ..ManifestConfig::default() }.load(None)
 }
 
+/// Writes a manifest whose paths are relative to its directory.
+pub(crate) fn write_manifest(collection: &Collection, path: &Path) -> Result<(), DatasetError> {
+    let csv = to_csv(collection, Paths::RelativeTo(path.parent().unwrap()))?;
+    fs::write(path, csv).map_err(DatasetError::io("write", path))
+}
+
 #[track_caller]
 fn refused(content: impl AsRef<[u8]>, words: &[&str]) {
     let error = load(content).unwrap_err().to_string();

@@ -1,11 +1,8 @@
 //! Writes a collection as a manifest.
 
-use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{COLUMNS, directory_of};
+use super::COLUMNS;
 use crate::error::quoted;
 use crate::{Audio, Collection, DatasetError};
 
@@ -19,21 +16,10 @@ pub enum Paths<'a> {
     RelativeTo(&'a Path),
 }
 
-/// Writes a collection as a manifest, atomically.
+/// A collection as a manifest.
 ///
-/// Paths are relative to the manifest for files below its directory, so that it can be loaded again, and absolute
-/// for others. Synthetic music has the path `synthetic:SEED:INDEX`. Loaded again, tracks are equal; the vocabulary
-/// is sorted and lacks tags without a track.
-///
-/// # Errors
-/// If the file cannot be written, or [`to_csv`] fails.
-pub fn write_manifest(collection: &Collection, path: &Path) -> Result<(), DatasetError> {
-    let directory = directory_of(path);
-    let bytes = to_csv(collection, Paths::RelativeTo(directory))?;
-    replace(directory, path, &bytes).map_err(DatasetError::io("write", path))
-}
-
-/// The bytes of a manifest.
+/// With [`Paths::RelativeTo`] the directory of the manifest, it can be loaded again: tracks are then equal; the
+/// vocabulary is sorted and lacks tags without a track. Synthetic music has the path `synthetic:SEED:INDEX`.
 ///
 /// # Errors
 /// If the directory of relative paths does not exist, a path to load is not UTF-8, or a tag is empty or contains `|`
@@ -145,21 +131,6 @@ fn stays_below(path: &Path) -> bool {
         depth += if part.as_os_str() == ".." { -1 } else { 1 };
         depth >= 0
     })
-}
-
-/// Writes a temporary file beside `path`, syncs it and renames it to `path`.
-fn replace(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let temporary = directory.join(format!(".manifest-{}-{number}.tmp", std::process::id()));
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 #[cfg(test)]

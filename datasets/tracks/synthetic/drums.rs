@@ -62,12 +62,8 @@ pub(super) fn pattern(grid: &Grid, stream: &mut Stream) -> (Pattern, Vec<Hit>) {
             }
             Pattern::FourOnTheFloor => {
                 events.push((at, Drum::Kick, 0.95, 1.0));
-                events.push((
-                    at + 0.5,
-                    if open { Drum::OpenHat } else { Drum::ClosedHat },
-                    0.6,
-                    1.0,
-                ));
+                let hat = if open { Drum::OpenHat } else { Drum::ClosedHat };
+                events.push((at + 0.5, hat, 0.6, 1.0));
                 events.push((at, Drum::Snare, 0.5, if beat % 2 == 1 && busy { 0.8 } else { 0.0 }));
             }
             Pattern::Shaker => {
@@ -77,14 +73,9 @@ pub(super) fn pattern(grid: &Grid, stream: &mut Stream) -> (Pattern, Vec<Hit>) {
                     events.push((at + 0.25, Drum::Shaker, 0.35, 0.9));
                     events.push((at + 0.75, Drum::Shaker, 0.35, 0.9));
                 }
-                let struck = [true, false, false, true][beat % 4];
-                events.push((at, Drum::Clave, 0.7, if clave && struck { 0.9 } else { 0.0 }));
-                events.push((
-                    at + 0.5,
-                    Drum::Clave,
-                    0.7,
-                    if clave && beat == 1 { 0.9 } else { 0.0 },
-                ));
+                let struck = |at: bool| if clave && at { 0.9 } else { 0.0 };
+                events.push((at, Drum::Clave, 0.7, struck([0, 3].contains(&(beat % 4)))));
+                events.push((at + 0.5, Drum::Clave, 0.7, struck(beat == 1)));
             }
         }
     }
@@ -197,12 +188,8 @@ impl Kit {
             Drum::ClosedHat | Drum::OpenHat => {
                 let (edge, closed, open) = self.hat;
                 let decay = if hit.drum == Drum::OpenHat { open } else { closed };
-                strike.hiss(
-                    Biquad::high_pass(edge * tune, 1.0, sample_rate),
-                    1e-3,
-                    decay,
-                    1.1 * gain,
-                );
+                let band = Biquad::high_pass(edge * tune, 1.0, sample_rate);
+                strike.hiss(band, 1e-3, decay, 1.1 * gain);
             }
             Drum::Shaker => {
                 let (centre, attack, decay) = self.shaker;

@@ -135,7 +135,6 @@ impl Instrument {
         let unevenness = s.range(1.0, 5.0);
         let uneven =
             (0..MOST_PARTIALS).map(|_| from_db(s.range(-unevenness, unevenness))).collect();
-        let still = Vibrato::default();
         let mut it = Self {
             family,
             rolloff: 1.0,
@@ -150,7 +149,7 @@ impl Instrument {
             release: 0.05,
             copies: 0,
             detune: 0.0,
-            vibrato: still,
+            vibrato: Vibrato::default(),
             breath: Breath { centre: 0.0, q: 1.0, level: 0.0, burst: 0.0, burst_time: 0.01 },
             vowels: [0, 0],
             formants: 1.0,
@@ -325,20 +324,16 @@ impl Instrument {
     /// Frequency ratio, initial level and final level of partial `i` (from 0); `None` if it does not exist.
     fn rule(&self, i: usize, frequency: f64) -> Option<(f64, f64, f64)> {
         let k = (i + 1) as f64;
+        let steady = |ratio, level| (ratio, level, level);
         Some(match self.family {
             Family::Plucked => {
                 let stiff = (1.0 + self.inharmonicity * k * k).sqrt();
-                let level = sin_turns(0.5 * k * self.shape).abs() * pow(k, -self.rolloff);
-                (k * stiff, level, level)
+                steady(k * stiff, sin_turns(0.5 * k * self.shape).abs() * pow(k, -self.rolloff))
             }
-            Family::Bowed | Family::Flute => {
-                let level = pow(k, -self.rolloff);
-                (k, level, level)
-            }
+            Family::Bowed | Family::Flute => steady(k, pow(k, -self.rolloff)),
             Family::Reed => {
                 let even = if i % 2 == 1 { self.shape } else { 1.0 };
-                let level = even * pow(k, -self.rolloff);
-                (k, level, level)
+                steady(k, even * pow(k, -self.rolloff))
             }
             Family::Organ => {
                 // Every stop has three harmonics.
@@ -348,19 +343,19 @@ impl Instrument {
                     return None;
                 }
                 let level = self.stops[i % STOPS.len()] * pow(harmonic, -self.rolloff - 1.0);
-                (stop * harmonic, level, level)
+                steady(stop * harmonic, level)
             }
             Family::Bell => {
                 let (ratio, level) = *BELL.get(i)?;
                 let deviation = 1.0 + self.inharmonicity * sin_turns(0.37 * k + self.ring);
-                (ratio * deviation, level, level)
+                steady(ratio * deviation, level)
             }
             Family::Mallet => {
                 // A bar with free ends, whose second partial is tuned to two octaves.
                 let ratio = *[1.0, 3.98, 9.6, 16.8].get(i)?;
                 let deviation = 1.0 + self.inharmonicity * sin_turns(0.29 * k + self.ring);
-                let level = pow(k, -2.0 * self.rolloff);
-                (if i == 0 { 1.0 } else { ratio * deviation }, level, level)
+                let ratio = if i == 0 { 1.0 } else { ratio * deviation };
+                steady(ratio, pow(k, -2.0 * self.rolloff))
             }
             Family::Voice => {
                 let source = pow(k, -self.rolloff);

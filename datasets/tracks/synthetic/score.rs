@@ -144,15 +144,12 @@ impl Score {
 
     /// Removes parts that hardly sound, so that tags describe only what is audible. At least one part remains.
     fn drop_absent(&mut self) {
-        let least = LEAST_PRESENCE * self.seconds;
-        let present = |part: &Part| presence(&part.notes, self.seconds);
+        let seconds = self.seconds;
+        let present = |part: &Part| presence(&part.notes, seconds);
         let most = self.parts.iter().map(present).fold(0.0, f64::max);
-        let mut keep: Vec<bool> =
-            self.parts.iter().map(|part| present(part) >= least.min(most)).collect();
-        let mut keep = keep.drain(..);
-        self.parts.retain(|_| keep.next().unwrap_or(true));
+        self.parts.retain(|part| present(part) >= most.min(LEAST_PRESENCE * seconds));
         if !self.parts.is_empty() {
-            let heard = |drums: &Drums| drums.hits.iter().any(|hit| sounds(hit.time, self.seconds));
+            let heard = |drums: &Drums| drums.hits.iter().any(|hit| sounds(hit.time, seconds));
             self.drums = self.drums.take().filter(heard);
         }
     }

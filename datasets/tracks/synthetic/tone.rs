@@ -115,6 +115,7 @@ pub(super) struct Tone {
 }
 
 /// The states of [`LANES`] partials.
+#[derive(Default)]
 struct Rotors {
     re: [f32; LANES],
     im: [f32; LANES],
@@ -135,18 +136,11 @@ struct Rotors {
 impl Rotors {
     fn new(tone: &Tone, partials: &[Partial], sample_rate: f64) -> Self {
         let mut rotors = Self {
-            re: [0.0; LANES],
-            im: [0.0; LANES],
-            angle: [0.0; LANES],
             cos: [1.0; LANES],
-            sin: [0.0; LANES],
-            amplitude: [0.0; LANES],
-            level: [0.0; LANES],
-            later: [0.0; LANES],
             left: [1.0; LANES],
             decay: [1.0; LANES],
             unswollen: [1.0; LANES],
-            swell: [0.0; LANES],
+            ..Self::default()
         };
         let block = BLOCK as f64 / sample_rate;
         for (i, partial) in partials.iter().enumerate() {

@@ -14,34 +14,18 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::pooling::{Pooling, response_gradient};
+use super::pooling::response_gradient;
 use super::tile::{
     DEPTH, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_of_sum, zeros,
 };
-use super::{Geometry, Layer, Sizes, used_windows};
+use super::{Geometry, GradientLayout, Layer, Sizes, used_windows};
 use crate::gpu::{empty, grid};
-
-/// What the kernel is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Layout {
-    tile: Tile,
-    length: usize,
-    stride: usize,
-    pooling: Pooling,
-}
-
-impl Layout {
-    /// The largest number of taps of a filter that reach one frame.
-    fn taps(self) -> usize {
-        self.length.div_ceil(self.stride)
-    }
-}
 
 /// The gradient `[batch, channel, frame]`, from the gradient of the outputs, argmax and slopes.
 pub fn of_input([weights, gradient, argmax, slopes]: [CubeTensor; 4], layer: &Layer) -> CubeTensor {
     let [weights, gradient, argmax, slopes] =
         [weights, gradient, argmax, slopes].map(into_contiguous);
-    let Geometry { batch, channels, frames, length, stride, .. } = layer.geometry;
+    let Geometry { batch, channels, frames, stride, .. } = layer.geometry;
     let out = empty(&weights, layer.input_shape(), weights.dtype);
     let rows = channels * stride;
     let tile = Tile::new(rows, 4);
@@ -57,7 +41,7 @@ pub fn of_input([weights, gradient, argmax, slopes]: [CubeTensor; 4], layer: &La
         slopes.into_buffer_arg(),
         out.clone().into_buffer_arg(),
         layer.sizes(used_windows(&layer.geometry)),
-        Layout { tile, length, stride, pooling: layer.pooling },
+        GradientLayout::new(tile, layer),
     );
     out
 }
@@ -70,12 +54,13 @@ fn product(
     slopes: &[f32],
     out: &mut [f32],
     sizes: Sizes,
-    #[comptime] layout: Layout,
+    #[comptime] layout: GradientLayout,
 ) {
     let tile = comptime!(layout.tile);
     let (height, width) = comptime!((tile.height(), tile.width()));
     let (length, stride) = comptime!((layout.length, layout.stride));
-    let taps = comptime!(layout.taps());
+    // The largest number of taps of a filter that reach one frame.
+    let taps = comptime!(length.div_ceil(stride));
     let rows = sizes.channels * stride;
     let blocks = sizes.frames.div_ceil(stride);
     let columns = sizes.batch * blocks;

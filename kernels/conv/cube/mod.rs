@@ -173,6 +173,22 @@ impl Layer {
     }
 }
 
+/// What the kernels of the gradients of weights and input are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct GradientLayout {
+    tile: tile::Tile,
+    length: usize,
+    stride: usize,
+    pooling: Pooling,
+}
+
+impl GradientLayout {
+    fn new(tile: tile::Tile, layer: &Layer) -> Self {
+        let Geometry { length, stride, .. } = layer.geometry;
+        Self { tile, length, stride, pooling: layer.pooling }
+    }
+}
+
 /// Windows per item that are part of an output.
 fn used_windows(geometry: &Geometry) -> usize {
     geometry.windows.min(geometry.pools * geometry.pool)

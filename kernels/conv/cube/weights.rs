@@ -10,26 +10,17 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::pooling::{Pooling, response_gradient};
+use super::pooling::response_gradient;
 use super::tile::{
     DEPTH, NONE, Tile, UNITS, column_at, column_of_sum, multiply, row_of_sum, zeros,
 };
-use super::{Geometry, Layer, Sizes, used_windows};
+use super::{Geometry, GradientLayout, Layer, Sizes, used_windows};
 use crate::gpu::{empty, grid, per_value};
 
 /// Cubes to launch if there is enough work.
 const CUBES: usize = 256;
 /// The smallest number of steps of [`DEPTH`] windows in a partial sum.
 const STEPS: usize = 4;
-
-/// What the kernel is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Layout {
-    tile: Tile,
-    length: usize,
-    stride: usize,
-    pooling: Pooling,
-}
 
 /// How the sum is split among cubes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +46,7 @@ impl Partition {
 /// The gradient of the weights `[filter, channel, length]`, from the gradient of the outputs, argmax and slopes.
 pub fn of_weights([x, gradient, argmax, slopes]: [CubeTensor; 4], layer: &Layer) -> CubeTensor {
     let [x, gradient, argmax, slopes] = [x, gradient, argmax, slopes].map(into_contiguous);
-    let Geometry { channels, filters, length, stride, .. } = layer.geometry;
+    let Geometry { channels, filters, length, .. } = layer.geometry;
     let Partition { tile, steps, parts } = Partition::new(&layer.geometry);
     let out = empty(&x, layer.weights_shape(), x.dtype);
     let sums = match parts {
@@ -76,7 +67,7 @@ pub fn of_weights([x, gradient, argmax, slopes]: [CubeTensor; 4], layer: &Layer)
         layer.sizes(used_windows(&layer.geometry)),
         steps,
         parts,
-        Layout { tile, length, stride, pooling: layer.pooling },
+        GradientLayout::new(tile, layer),
     );
     if parts > 1 {
         let (count, units) = per_value(&out, values);
@@ -123,7 +114,7 @@ fn product(
     sizes: Sizes,
     steps: usize,
     parts: usize,
-    #[comptime] layout: Layout,
+    #[comptime] layout: GradientLayout,
 ) {
     let tile = comptime!(layout.tile);
     let (height, width) = comptime!((tile.height(), tile.width()));

@@ -314,11 +314,6 @@ impl Wmf {
         Ok(Wmf { factors, sweep, ..Wmf::new(config, plays)? })
     }
 
-    /// The settings.
-    pub fn config(&self) -> &WmfConfig {
-        &self.config
-    }
-
     /// The factors after the last sweep.
     pub fn factors(&self) -> &Factors {
         &self.factors

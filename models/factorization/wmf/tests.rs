@@ -391,7 +391,8 @@ fn invalid_input_is_named() {
     let none = Csr::new(vec![0; 21], vec![], vec![], 15).unwrap();
     says(Wmf::new(&config, &none), "no plays: 20 users, 15 items");
     for bad in [0.0, -1.0] {
-        let plays = good.map_values(|r| if r == good.values()[7] { bad } else { r }).unwrap();
+        let seventh = (0..good.n_rows()).flat_map(|row| good.row(row).1).nth(7).unwrap();
+        let plays = good.map_values(|r| if r == *seventh { bad } else { r }).unwrap();
         says(Wmf::new(&config, &plays), "must be above 0");
     }
     // NaN does not even make a matrix.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::ranking::{Areas, Ranking};
 use super::{MetricError, Targets};
 use crate::evaluation::predictions::Predictions;
-use crate::io::files::{read_text, write_atomic};
+use crate::io::files::read_text;
 
 /// Contents of `scores.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,17 +165,6 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 impl Scores {
-    /// Writes `scores.json` atomically.
-    ///
-    /// # Errors
-    /// If writing fails.
-    pub fn write(&self, path: &Path) -> Result<(), MetricError> {
-        let mut text =
-            serde_json::to_vec_pretty(self).expect("names and numbers serialize as JSON");
-        text.push(b'\n');
-        Ok(write_atomic(path, &text)?)
-    }
-
     /// Reads a `scores.json`.
     ///
     /// # Errors

@@ -317,7 +317,7 @@ fn scores_json_has_its_documented_keys() {
     scores.accuracy = Some(0.5);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("scores.json");
-    scores.write(&path).unwrap();
+    std::fs::write(&path, serde_json::to_vec_pretty(&scores).unwrap()).unwrap();
     assert_eq!(Scores::read(&path).unwrap(), scores);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.find("tag1").unwrap() < text.find("tag0").unwrap());

@@ -129,6 +129,12 @@ fn bytes_are_tensorboards_own() {
     }
 }
 
+fn only_file(folder: &Path) -> PathBuf {
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    let [one] = files.as_slice() else { panic!("{files:?}") };
+    one.clone()
+}
+
 #[test]
 fn what_is_written_can_be_read() {
     // The check value of CRC-32C in the catalogues.
@@ -139,7 +145,7 @@ fn what_is_written_can_be_read() {
     writer.scalar("loss/train", 300, f32::NAN).unwrap();
     writer.scalar("größe", i64::MAX, -1.0).unwrap();
     writer.flush().unwrap();
-    let events = read(writer.path());
+    let events = read(&only_file(folder.path()));
     assert_eq!(events[..2], [Event::Version("brain.Event:2".into()), scalar(0, "loss/train", 0.7)]);
     assert!(matches!(&events[2], Event::Scalar { step: 300, value, .. } if value.is_nan()));
     assert_eq!(events[3], scalar(i64::MAX, "größe", -1.0));
@@ -149,13 +155,12 @@ fn what_is_written_can_be_read() {
 fn a_dropped_writer_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = EventWriter::create(folder.path(), Some(7)).unwrap();
-    let path = writer.path().to_owned();
     // More than the buffer holds, so that records are written on the way as well.
     for step in 0..5_000 {
         writer.scalar("loss", step, 1.0).unwrap();
     }
     drop(writer);
-    let events = read(&path);
+    let events = read(&only_file(folder.path()));
     assert_eq!(events.len(), 5_002);
     assert_eq!(events[1], Event::Start { step: 8 });
     assert_eq!(events[5_001], scalar(4_999, "loss", 1.0));
@@ -172,8 +177,8 @@ fn a_later_file_has_a_later_name() {
     }
     let mut last = format!("{PREFIX}{ahead}.zeus.99");
     for _ in 0..3 {
-        let writer = EventWriter::create(folder.path(), None).unwrap();
-        let name = writer.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let (path, _) = create_file(folder.path()).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(name > last, "{name} is not after {last}");
         assert!(name.ends_with(&std::process::id().to_string()));
         last = name;
@@ -186,9 +191,6 @@ fn what_cannot_be_written_is_an_error() {
     let absent = folder.path().join("absent");
     let error = EventWriter::create(&absent, None).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
-    let mut writer = EventWriter::create(folder.path(), None).unwrap();
-    let error = writer.scalar("", 17, 0.0).unwrap_err().to_string();
-    assert!(error.contains("step 17"), "{error}");
 }
 
 /// Printed by `check.py`.
