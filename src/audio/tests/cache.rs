@@ -16,7 +16,11 @@ fn read(audio: &CachedAudio, start: usize, out: &mut [f32]) -> Result<(), AudioE
     audio.stored(start, out.len(), &mut bytes)?;
     match audio.features(start, out.len()) {
         Some(values) => out.copy_from_slice(&values),
-        None => kernels::pcm16::convert(&bytes, audio.scale(), out),
+        None => {
+            let mut values = Vec::new();
+            kernels::pcm16::convert(&bytes, audio.scale(), &mut values);
+            out.copy_from_slice(&values);
+        }
     }
     Ok(())
 }
