@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::quoted;
-use crate::tracks::tag_notes;
+use crate::tracks::{folders, tag_notes};
 use crate::{Audio, Collection, DatasetError, Track};
 
 mod reader;
@@ -19,7 +19,7 @@ mod tests;
 mod writer;
 
 use reader::ManifestRow;
-pub use writer::{Paths, to_csv, write_manifest};
+pub use writer::{Paths, remove_unwritable, to_csv, write_manifest};
 
 /// The columns in the order of writing; the first four are required.
 pub const COLUMNS: [&str; 7] = ["id", "path", "split", "tags", "artist", "offset_s", "duration_s"];
@@ -122,6 +122,40 @@ impl ManifestConfig {
         crate::note_count(notes, &what, all - tags.len());
         Ok(tags)
     }
+}
+
+/// A note on the audio files below a manifest's directory that are not in the manifest; `collection` was loaded from it.
+///
+/// # Errors
+/// If a directory cannot be listed, or the name of a file contains a control character.
+pub fn unlisted(directory: &Path, collection: &Collection) -> Result<Option<String>, DatasetError> {
+    let listed: HashSet<PathBuf> = collection
+        .tracks
+        .iter()
+        .filter_map(|track| match &track.audio {
+            Audio::File { path, .. } => Some(resolved(path)),
+            _ => None,
+        })
+        .collect();
+    let files = folders::audio_below(directory)?;
+    let mut missing = files.iter().filter(|file| !listed.contains(&resolved(&file.path)));
+    let first = missing.next();
+    Ok(first.map(|first| {
+        format!(
+            "audio files below {} that are not in {FILE_NAME}: {} (first: {}); add them to it, or rename it to read the \
+             directories instead",
+            directory.display(),
+            1 + missing.count(),
+            quoted(&first.name)
+        )
+    }))
+}
+
+/// An absolute path; one with `..` without links, if it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let goes_up = path.components().any(|part| part.as_os_str() == "..");
+    let real = goes_up.then(|| path.canonicalize().ok()).flatten();
+    real.or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned())
 }
 
 /// The directory of a file; that of a bare file name is `.`.
