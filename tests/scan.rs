@@ -130,6 +130,31 @@ fn identical_audio_is_named_with_its_tags_and_splits() {
 }
 
 #[test]
+fn identical_audio_in_cross_validation_is_noted() {
+    let place = Workplace::new();
+    for at in 0..6 {
+        let genre = ["high", "low"][at % 2];
+        place
+            .write(&format!("tones/{genre}/{at}.wav"), tone(1.4, 16_000, 200.0 + 90.0 * at as f64));
+    }
+    place.write_experiment("base", &small(MEL));
+    place.run("--device cpu train base.toml").ok();
+    let text = "about = \"tones\"\n[dataset]\nname = \"folders\"\nroot = \"tones\"\n\
+                [model]\nname = \"transferred\"\nrun = \"base\"\n\
+                [training]\nexcerpt_seconds = 1.0\nloss = \"cross_entropy\"\nmetric = \"accuracy\"\n\
+                [cross_validation]\nfolds = 3\n";
+    place.write_experiment("x", text);
+    let told = place.run("--device cpu train x.toml").ok().err;
+    assert!(!told.contains("identical audio"), "{told}");
+    place.write("tones/low/copy.wav", with_text(1.4, 200.0));
+    place.write_experiment("y", text);
+    let told = place.run("--device cpu train y.toml").ok().err;
+    for words in ["identical audio with different tags", "different folds", "too high"] {
+        assert!(told.contains(words), "no {words:?} in:\n{told}");
+    }
+}
+
+#[test]
 fn tags_that_are_probably_several_are_noted() {
     let place = Workplace::new();
     let mut manifest = String::from("id,path,split,tags\n");
