@@ -99,10 +99,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         config.absolute_paths |= absolute_paths;
         absolute_paths = config.absolute_paths;
     }
-    let root = dataset.root().map(|root| match &context.directories.data {
-        Some(data) => data.join(root),
-        None => root.to_owned(),
-    });
+    let root = dataset.root().map(|root| context.directories.at(root));
     let out = match (&arguments.out, &root) {
         (Some(out), Some(root))
             if arguments.split.is_some() && !absolute_paths && !is_below(root, out) =>

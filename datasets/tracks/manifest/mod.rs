@@ -129,6 +129,14 @@ impl ManifestConfig {
 /// # Errors
 /// If a directory cannot be listed, or the name of a file contains a control character.
 pub fn unlisted(directory: &Path, collection: &Collection) -> Result<Option<String>, DatasetError> {
+    let real = directory.canonicalize().map_err(DatasetError::io("open", directory))?;
+    // A path with `..` is listed under the name that the directories have.
+    let resolved = |path: &Path| {
+        let goes_up = path.components().any(|part| part.as_os_str() == "..");
+        let found = goes_up.then(|| path.canonicalize().ok()).flatten();
+        let below = found.and_then(|path| path.strip_prefix(&real).map(Path::to_owned).ok());
+        below.map_or_else(|| path.to_owned(), |below| directory.join(below))
+    };
     let listed: HashSet<PathBuf> = collection
         .tracks
         .iter()
@@ -138,7 +146,7 @@ pub fn unlisted(directory: &Path, collection: &Collection) -> Result<Option<Stri
         })
         .collect();
     let files = folders::audio_below(directory)?;
-    let mut missing = files.iter().filter(|file| !listed.contains(&resolved(&file.path)));
+    let mut missing = files.iter().filter(|file| !listed.contains(&file.path));
     let first = missing.next();
     Ok(first.map(|first| {
         format!(
@@ -149,13 +157,6 @@ pub fn unlisted(directory: &Path, collection: &Collection) -> Result<Option<Stri
             quoted(&first.name)
         )
     }))
-}
-
-/// An absolute path; one with `..` without links, if it exists.
-fn resolved(path: &Path) -> PathBuf {
-    let goes_up = path.components().any(|part| part.as_os_str() == "..");
-    let real = goes_up.then(|| path.canonicalize().ok()).flatten();
-    real.or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned())
 }
 
 /// The directory of a file; that of a bare file name is `.`.
