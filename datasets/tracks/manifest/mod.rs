@@ -1,8 +1,9 @@
 //! Your own music: a CSV file with one row per track.
 //!
 //! The columns are `id,path,split,tags,artist,offset_s,duration_s`, in any order; the last three are optional.
-//! Tags are separated by `|`, paths are relative to the manifest and stay below its directory (unless the
-//! settings allow others), and `split` is train, valid, test or empty. The file is UTF-8, with or without a byte order mark, with any line ends.
+//! Tags are separated by `|`, paths are relative to the manifest and stay below its directory (unless
+//! [`absolute_paths`](ManifestConfig::absolute_paths) allows others), and `split` is train, valid, test or empty.
+//! The file is UTF-8, with or without a byte order mark, with any line ends.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
