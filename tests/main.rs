@@ -9,6 +9,7 @@ mod faults;
 mod hostile;
 mod layout;
 mod recommend;
+mod scan;
 mod small_data;
 mod support;
 mod training;

@@ -123,7 +123,7 @@ fn scan_reports_and_splits_your_own_music() {
     place.run("scan music --split artist:8/1/1 --out there").fails(2, &["--out there", "music"]);
     assert!(!place.path("there").exists());
     place.run("scan music --split artist:8/1/1 --out .").ok();
-    let above = place.read("manifest.csv");
+    let above = place.read("manifest-scanned.csv");
     assert!(above.contains("t0,music/0.wav,"), "{above}");
 
     // The written manifest can be used for training.

@@ -2,19 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use datasets::tracks::manifest::{Paths, to_csv};
-use datasets::{SplitSpec, assign_splits, discover};
+use datasets::tracks::manifest::{COLUMNS, Paths, remove_unwritable, to_csv, unlisted};
+use datasets::{DatasetConfig, SplitSpec, assign_splits, discover};
 use models::NetworkConfig;
 use serde::Serialize;
 
 use super::{Context, print, print_json};
 use crate::audio::{ScanOptions, quarantine_csv, scan};
 use crate::data::directories::from_dataset;
+use crate::data::identical_audio::{IdenticalAudio, identical_audio};
 use crate::error::{Error, Result};
 use crate::experiment::{Experiment, is_experiment};
 use crate::io::files::{check_writable, create_folder, write_atomic, write_together};
 use crate::report::format::duration;
 use crate::runs::transfer_source;
+
+/// The manifest that a scan writes. It never has the name of a manifest that the user wrote, which the next scan of the
+/// directory would read instead of the directory.
+const MANIFEST: &str = "manifest-scanned.csv";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -35,11 +40,20 @@ pub struct Arguments {
     /// Read every file again, even if its size and modification time have not changed.
     #[arg(long)]
     verify: bool,
-    /// Write manifest.csv and quarantine.csv to this directory [default: the directory of the dataset].
+    /// Write manifest-scanned.csv and quarantine.csv to this directory [default: the directory of the dataset].
     ///
-    /// In a directory that does not contain the audio, the manifest lists absolute paths and cannot be used for training.
+    /// In a directory that does not contain the audio, the manifest lists absolute paths. An experiment can use it with
+    /// `absolute_paths = true` in `[dataset]`.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Allow absolute paths in the manifest that is read and in the one that is written.
+    ///
+    /// For audio on a read-only disk, whose manifest is in another directory.
+    #[arg(long)]
+    absolute_paths: bool,
+    /// Directory in which runs are stored, for an experiment that uses another run.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    runs: PathBuf,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -61,11 +75,9 @@ struct Scanned {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
-    let (dataset, rate) = if is_experiment(&arguments.target) {
-        let experiment = transfer_source::resolved(
-            &Experiment::read(&arguments.target, &[])?,
-            Path::new("runs"),
-        )?;
+    let (mut dataset, rate) = if is_experiment(&arguments.target) {
+        let experiment =
+            transfer_source::resolved(&Experiment::read(&arguments.target, &[])?, &arguments.runs)?;
         (experiment.dataset.clone(), experiment.model.sample_rate())
     } else {
         (discover(&arguments.target).map_err(from_dataset)?, 16_000)
@@ -82,15 +94,19 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
             arguments.min_seconds
         )));
     }
-    let root = dataset.root().map(|root| match &context.directories.data {
-        Some(data) => data.join(root),
-        None => root.to_owned(),
-    });
+    let mut absolute_paths = arguments.absolute_paths;
+    if let DatasetConfig::Manifest(config) = &mut dataset {
+        config.absolute_paths |= absolute_paths;
+        absolute_paths = config.absolute_paths;
+    }
+    let root = dataset.root().map(|root| context.directories.at(root));
     let out = match (&arguments.out, &root) {
-        (Some(out), Some(root)) if arguments.split.is_some() && !is_below(root, out) => {
+        (Some(out), Some(root))
+            if arguments.split.is_some() && !absolute_paths && !is_below(root, out) =>
+        {
             return Err(Error::Config(format!(
-                "--out {}: a manifest with a split must be in a directory above its files; name a directory above {}, or \
-                 remove --out",
+                "--out {}: a manifest with a split must be in a directory above its files; name a directory above {}, \
+                 allow absolute paths with --absolute-paths, or remove --out",
                 out.display(),
                 root.display()
             )));
@@ -101,17 +117,21 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         (None, None) => PathBuf::from(format!("scan-{}", dataset.name())),
     };
     // Fail before decoding.
-    check_writable(&nearest(&out).join("manifest.csv")).map_err(|error| {
+    check_writable(&nearest(&out).join(MANIFEST)).map_err(|error| {
         Error::Data(format!(
-            "{error}; choose another directory for manifest.csv and quarantine.csv with --out DIR"
+            "{error}; choose another directory for {MANIFEST} and quarantine.csv with --out DIR"
         ))
     })?;
     let mut collection = context.directories.load(&dataset)?;
-    // Never overwrite a manifest that the user may have written.
-    let manifest = match out.join("manifest.csv") {
-        existing if existing.exists() => out.join("manifest-scanned.csv"),
-        free => free,
-    };
+    let manifest = out.join(MANIFEST);
+    if let (DatasetConfig::Manifest(_), Some(root)) = (&dataset, &root)
+        && root.is_dir()
+    {
+        let note = unlisted(root, &collection).unwrap_or_else(|error| {
+            Some(format!("audio files that are not in the manifest are not counted: {error}"))
+        });
+        collection.notes.extend(note);
+    }
     if arguments.split.is_none()
         && collection.tracks.iter().all(|track| track.split.is_none())
         && has_splits(&manifest)
@@ -138,12 +158,24 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let tracks = collection.tracks.len();
     let mut usable = report.audio.iter().map(Option::is_some);
     collection.tracks.retain(|_| usable.next().unwrap_or(false));
-    let mut notes = collection.notes.clone();
     let is_usable = !collection.tracks.is_empty();
     if let Some(spec) = arguments.split.as_ref().filter(|_| is_usable) {
+        let replaced = collection.tracks.iter().filter(|track| track.split.is_some()).count();
         let split = assign_splits(&mut collection, spec, arguments.seed).map_err(from_dataset)?;
-        notes.push(split.to_string());
+        if replaced > 0 {
+            collection.notes.push(format!(
+                "--split replaces the split that {replaced} tracks have in the dataset"
+            ));
+        }
+        collection.notes.push(split.to_string());
     }
+    let IdenticalAudio { notes: identical, leak } =
+        identical_audio(&collection.tracks, &collection.tags, report.audio.iter().flatten());
+    collection.notes.extend(identical);
+    collection.notes.extend(leak.map(|leak| format!("warning: {leak}")));
+    create_folder(&out)?;
+    remove_unwritable(&mut collection, Paths::RelativeTo(&out)).map_err(from_dataset)?;
+    let mut notes = std::mem::take(&mut collection.notes);
 
     let without = collection.tracks.iter().filter(|track| track.split.is_none()).count();
     if 0 < without && without < collection.tracks.len() {
@@ -153,10 +185,32 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
         ));
     }
 
-    create_folder(&out)?;
+    if is_usable && collection.tracks.is_empty() {
+        return Err(Error::Data(format!(
+            "none of the {tracks} tracks of {} can be written into a manifest: their file names are not UTF-8; rename the \
+             files",
+            collection.name
+        )));
+    }
     let quarantine = out.join("quarantine.csv");
     let csv = to_csv(&collection, Paths::RelativeTo(&out)).map_err(from_dataset)?;
+    if has_absolute_paths(&csv) {
+        notes.push(
+            "the manifest has absolute paths: an experiment needs absolute_paths = true in [dataset] to read it".into(),
+        );
+    }
     let quarantined = quarantine_csv(&report.quarantine);
+    let is_input = |path: &Path| root.as_ref().is_some_and(|root| is_same(root, path));
+    if is_usable && !report.quarantine.is_empty() && is_input(&manifest) {
+        write_atomic(&quarantine, &quarantined)?;
+        return Err(Error::Data(format!(
+            "{} is the manifest that was scanned, and would lose the {} tracks in {}: correct them, or choose another \
+             directory with --out DIR",
+            manifest.display(),
+            report.quarantine.len(),
+            quarantine.display()
+        )));
+    }
     match is_usable {
         true => write_together(&[(&manifest, &csv), (&quarantine, &quarantined)])?,
         false => {
@@ -220,10 +274,27 @@ fn has_splits(manifest: &Path) -> bool {
     reader.into_records().flatten().any(|row| filled(row).unwrap_or(false))
 }
 
+/// Whether a row of a manifest has an absolute path.
+fn has_absolute_paths(manifest: &[u8]) -> bool {
+    let mut reader = csv::Reader::from_reader(manifest);
+    let path = COLUMNS.iter().position(|column| *column == "path");
+    let mut paths = reader
+        .records()
+        .flatten()
+        .filter_map(|row| row.get(path?).map(|path| Path::new(path).is_absolute()));
+    paths.any(|is_absolute| is_absolute)
+}
+
 /// The directory, or its nearest parent that exists.
 fn nearest(folder: &Path) -> &Path {
     let above = folder.ancestors().filter(|above| !above.as_os_str().is_empty());
     above.into_iter().find(|above| above.exists()).unwrap_or(Path::new("."))
+}
+
+/// Whether both paths are the same existing file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 /// Whether `path` is `folder` or below it; links are followed.

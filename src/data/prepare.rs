@@ -121,6 +121,15 @@ pub fn prepare(
         decode(experiment, directories, &mut collection, stop, progress, &mut notes)?;
     let IdenticalAudio { notes: identical, leak } =
         identical_audio(&collection.tracks, &collection.tags, &audio);
+    // Folds replace the splits.
+    let is_in_folds = experiment.cross_validation.is_some() && !identical.is_empty();
+    let leak = leak.or_else(|| {
+        is_in_folds.then(|| {
+            "identical audio can be in different folds of the cross-validation, so that scores are too high: remove the \
+             copies"
+                .into()
+        })
+    });
     notes.extend(identical.into_iter().chain(leak.clone()));
     let latent = match &plays {
         Some(plays) => {
@@ -154,18 +163,7 @@ pub fn prepare(
     let [train, valid, test] = select_all(select)?;
     collection.notes.clone_from(&notes);
     let plays = plays.as_ref().map(hash_of_plays);
-    Ok(Prepared {
-        collection,
-        audio,
-        train,
-        valid,
-        test,
-        latent,
-        quarantine,
-        notes,
-        leak,
-        plays,
-    })
+    Ok(Prepared { collection, audio, train, valid, test, latent, quarantine, notes, leak, plays })
 }
 
 /// The BLAKE3 hash of listening data in hexadecimal; it does not depend on the order of users, items and rows.

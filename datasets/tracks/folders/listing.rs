@@ -153,6 +153,14 @@ fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
+/// The audio files below a directory, ordered by name; see [`list`] for what is skipped.
+///
+/// # Errors
+/// If a directory cannot be listed, or a name contains a control character.
+pub(crate) fn audio_below(directory: &Path) -> Result<Vec<File>, DatasetError> {
+    files_below(directory, &mut Skipped::default())
+}
+
 /// The audio files below a directory, ordered by name.
 fn files_below(directory: &Path, skipped: &mut Skipped) -> Result<Vec<File>, DatasetError> {
     let mut files = Vec::new();
@@ -216,7 +224,7 @@ fn entries(directory: &Path, skipped: &mut Skipped) -> Result<Vec<Entry>, Datase
         };
         let (name, is_utf_8) = text(&entry.file_name());
         skipped.latin_1 += usize::from(!is_utf_8);
-        if name.contains(char::is_control) {
+        if is_utf_8 && name.contains(char::is_control) {
             let problem = "contains a line break or another control character: rename it";
             let problem = format!("the name {} {problem}", quoted(&name));
             return Err(DatasetError::content(directory, problem));
@@ -227,7 +235,8 @@ fn entries(directory: &Path, skipped: &mut Skipped) -> Result<Vec<Entry>, Datase
     Ok(entries)
 }
 
-/// Gives a name that is not UTF-8 and reads like the name beside it, with escapes in place of its bytes: `Caf\xe9`.
+/// Gives a name that is not UTF-8 escapes in place of its bytes, `Caf\xe9`, if it reads like the name beside it or
+/// contains a control character, as every other encoding than Latin-1 makes likely.
 fn distinguish(entries: &mut [Entry], skipped: &mut Skipped) {
     let known: HashSet<String> = entries
         .iter()
@@ -238,7 +247,7 @@ fn distinguish(entries: &mut [Entry], skipped: &mut Skipped) {
         let Some(name) = entry.path.file_name().filter(|name| name.to_str().is_none()) else {
             continue;
         };
-        if known.contains(&entry.name) {
+        if known.contains(&entry.name) || entry.name.contains(char::is_control) {
             skipped.ambiguous += 1;
             entry.name = name.as_encoded_bytes().escape_ascii().to_string();
         }

@@ -26,7 +26,7 @@ pub(crate) mod tests;
 
 pub use listing::EXTENSIONS;
 use listing::split_named;
-pub(crate) use listing::{Directory, extension, is_root, list};
+pub(crate) use listing::{Directory, audio_below, extension, is_root, list};
 
 /// The place of the artist in a file's path.
 #[derive(

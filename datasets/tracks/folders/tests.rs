@@ -117,6 +117,12 @@ fn names_that_are_not_utf_8_are_read_as_latin_1() {
     if std::fs::write(latin_1(b"a/Caf\xe9.mp3"), "").is_err() {
         return;
     }
+    // The apostrophe of Windows-1252 is a control character of Latin-1.
+    std::fs::create_dir(directory.path().join("b")).unwrap();
+    std::fs::write(latin_1(b"b/it\x92s.mp3"), "").unwrap();
+    let all = load(directory.path(), ArtistSource::None);
+    assert_eq!(ids(&all), ["a/Café.mp3", "a/x.mp3", r"b/it\x92s.mp3"]);
+    std::fs::remove_dir_all(directory.path().join("b")).unwrap();
     let all = load(directory.path(), ArtistSource::None);
     assert_eq!(ids(&all), ["a/Café.mp3", "a/x.mp3"]);
     assert_eq!(all.notes, ["names that are not UTF-8, read as Latin-1: 1"]);

@@ -1,8 +1,9 @@
 //! Your own music: a CSV file with one row per track.
 //!
 //! The columns are `id,path,split,tags,artist,offset_s,duration_s`, in any order; the last three are optional.
-//! Tags are separated by `|`, paths are relative to the manifest and stay below its directory (unless the
-//! settings allow others), and `split` is train, valid, test or empty. The file is UTF-8, with or without a byte order mark, with any line ends.
+//! Tags are separated by `|`, paths are relative to the manifest and stay below its directory (unless
+//! [`absolute_paths`](ManifestConfig::absolute_paths) allows others), and `split` is train, valid, test or empty.
+//! The file is UTF-8, with or without a byte order mark, with any line ends.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::quoted;
-use crate::tracks::tag_notes;
+use crate::tracks::{folders, tag_notes};
 use crate::{Audio, Collection, DatasetError, Track};
 
 mod reader;
@@ -19,7 +20,7 @@ pub(crate) mod tests;
 mod writer;
 
 use reader::ManifestRow;
-pub use writer::{Paths, to_csv};
+pub use writer::{Paths, remove_unwritable, to_csv};
 
 /// The columns in the order of writing; the first four are required.
 pub const COLUMNS: [&str; 7] = ["id", "path", "split", "tags", "artist", "offset_s", "duration_s"];
@@ -122,6 +123,41 @@ impl ManifestConfig {
         crate::note_count(notes, &what, all - tags.len());
         Ok(tags)
     }
+}
+
+/// A note on the audio files below a manifest's directory that are not in the manifest; `collection` was loaded from it.
+///
+/// # Errors
+/// If a directory cannot be listed, or the name of a file contains a control character.
+pub fn unlisted(directory: &Path, collection: &Collection) -> Result<Option<String>, DatasetError> {
+    let real = directory.canonicalize().map_err(DatasetError::io("open", directory))?;
+    // A path with `..` is listed under the name that the directories have.
+    let resolved = |path: &Path| {
+        let goes_up = path.components().any(|part| part.as_os_str() == "..");
+        let found = goes_up.then(|| path.canonicalize().ok()).flatten();
+        let below = found.and_then(|path| path.strip_prefix(&real).map(Path::to_owned).ok());
+        below.map_or_else(|| path.to_owned(), |below| directory.join(below))
+    };
+    let listed: HashSet<PathBuf> = collection
+        .tracks
+        .iter()
+        .filter_map(|track| match &track.audio {
+            Audio::File { path, .. } => Some(resolved(path)),
+            _ => None,
+        })
+        .collect();
+    let files = folders::audio_below(directory)?;
+    let mut missing = files.iter().filter(|file| !listed.contains(&file.path));
+    let first = missing.next();
+    Ok(first.map(|first| {
+        format!(
+            "audio files below {} that are not in {FILE_NAME}: {} (first: {}); add them to it, or rename it to read the \
+             directories instead",
+            directory.display(),
+            1 + missing.count(),
+            quoted(&first.name)
+        )
+    }))
 }
 
 /// The directory of a file; that of a bare file name is `.`.

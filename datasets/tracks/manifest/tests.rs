@@ -399,6 +399,13 @@ fn name_that_is_not_utf8_is_documented_but_not_written_for_loading() {
     assert!(text.contains("\na,/music/caf\u{fffd}.mp3,train,x,"), "{text}");
     let error = to_csv(&collection, Paths::RelativeTo(Path::new("/"))).unwrap_err().to_string();
     assert!(error.contains("not UTF-8") && error.contains("rename the file"), "{error}");
+    let other = Track { id: "b".into(), ..collection.tracks[0].clone() };
+    collection.tracks.push(Track { audio: Audio::file("/music/b.mp3".into()), ..other });
+    remove_unwritable(&mut collection, Paths::RelativeTo(Path::new("/"))).unwrap();
+    assert_eq!(collection.tracks.iter().map(|track| &track.id).collect::<Vec<_>>(), ["b"]);
+    assert!(collection.notes[0].contains("UTF-8: 1 (first: \"a\")"), "{:?}", collection.notes);
+    let text = to_csv(&collection, Paths::RelativeTo(Path::new("/"))).unwrap();
+    assert!(String::from_utf8(text).unwrap().contains("\nb,music/b.mp3,"));
 }
 
 #[test]

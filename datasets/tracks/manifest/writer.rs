@@ -78,6 +78,33 @@ pub fn to_csv(collection: &Collection, paths: Paths<'_>) -> Result<Vec<u8>, Data
     writer.into_inner().map_err(|error| broken(error.into_error().into()))
 }
 
+/// Removes the tracks whose paths are not UTF-8, which a manifest that is read again cannot contain, with a note.
+///
+/// # Errors
+/// If the directory of relative paths does not exist.
+pub fn remove_unwritable(
+    collection: &mut Collection,
+    paths: Paths<'_>,
+) -> Result<(), DatasetError> {
+    let base = Base::new(paths)?;
+    let before = collection.tracks.len();
+    let mut first = None;
+    collection.tracks.retain(|track| match &track.audio {
+        Audio::File { path, .. } if base.name(path).is_none() => {
+            first.get_or_insert_with(|| quoted(&track.id));
+            false
+        }
+        _ => true,
+    });
+    if let Some(first) = first {
+        collection.notes.push(format!(
+            "tracks left out of the manifest because their file names are not UTF-8: {} (first: {first}); rename the files",
+            before - collection.tracks.len()
+        ));
+    }
+    Ok(())
+}
+
 /// The directory that paths are relative to.
 enum Base {
     Root,
