@@ -66,9 +66,8 @@ fn differing<'a, T: PartialEq>(
     groups: &[&'a Vec<&'a Track>],
     value: impl Fn(&Track) -> T,
 ) -> Vec<&'a Vec<&'a Track>> {
-    let differs = |group: &&&'a Vec<&'a Track>| {
-        group.iter().any(|track| value(track) != value(group[0]))
-    };
+    let differs =
+        |group: &&&'a Vec<&'a Track>| group.iter().any(|track| value(track) != value(group[0]));
     groups.iter().filter(differs).copied().collect()
 }
 

@@ -154,18 +154,7 @@ pub fn prepare(
     let [train, valid, test] = select_all(select)?;
     collection.notes.clone_from(&notes);
     let plays = plays.as_ref().map(hash_of_plays);
-    Ok(Prepared {
-        collection,
-        audio,
-        train,
-        valid,
-        test,
-        latent,
-        quarantine,
-        notes,
-        leak,
-        plays,
-    })
+    Ok(Prepared { collection, audio, train, valid, test, latent, quarantine, notes, leak, plays })
 }
 
 /// The BLAKE3 hash of listening data in hexadecimal; it does not depend on the order of users, items and rows.
