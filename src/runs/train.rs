@@ -84,6 +84,10 @@ fn train_in(
     }
     let _lock = folder.lock()?;
     if let Some(config) = &experiment.cross_validation {
+        if folder.exists() {
+            // It was interrupted while it was written, and is written again.
+            folder.check_experiment(experiment)?;
+        }
         return cross_validate(session, experiment, config, folder);
     }
     let mut data = session.prepare(experiment, folder)?;
