@@ -9,6 +9,7 @@ mod faults;
 mod hostile;
 mod layout;
 mod recommend;
+mod run_data;
 mod scan;
 mod small_data;
 mod support;

@@ -45,6 +45,18 @@ fn batch_may_be_larger_than_the_dataset() {
 }
 
 #[test]
+fn cross_entropy_needs_one_tag_per_track() {
+    let mut rows = PLAIN;
+    rows[1].1 = "a|b";
+    rows[5].1 = "a|b";
+    let place = data(&rows);
+    write(&place, &[("steps = 12", "steps = 12\nloss = \"cross_entropy\"\nmetric = \"accuracy\"")]);
+    let words = ["cross_entropy", "exactly one tag", "2 of 6 tracks", "t1", "a, b"];
+    place.run(TRAIN).fails(3, &words);
+    assert!(!place.path("runs").exists(), "no run was created");
+}
+
+#[test]
 fn tag_without_positives_is_excluded_from_the_mean() {
     let place = data(&[
         ("train", "a", 2.0),

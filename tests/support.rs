@@ -67,6 +67,20 @@ impl Workplace {
         Finished::from(command.envs(environment.iter().copied()).output().unwrap())
     }
 
+    /// Runs a bash script that may call `tonotopy`.
+    #[cfg(unix)]
+    pub fn bash(&self, script: &str) -> Finished {
+        let program = format!("tonotopy() {{ {} \"$@\"; }}", env!("CARGO_BIN_EXE_tonotopy"));
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", &format!("{program}\n{script}")])
+            .current_dir(self.directory.path())
+            .env("TONOTOPY_CACHE", cache())
+            .env_remove("TONOTOPY_DATA")
+            .stdin(Stdio::null());
+        Finished::from(command.output().unwrap())
+    }
+
     /// Starts the program.
     pub fn start(&self, arguments: &str) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

@@ -38,7 +38,7 @@ fn patience_is_the_number_of_validations_without_improvement() {
         );
         // A finished run is not continued unless patience increases.
         place.run("--device cpu train x.toml --resume").ok();
-        assert_eq!(self::log(&place).last().map(LogLine::step), last.map(LogLine::step));
+        assert_eq!(self::log(&place), log);
         place.run("--device cpu train x.toml --resume --set training.patience=20").ok();
         assert_eq!(self::log(&place).last().map(LogLine::step), Some(40));
     }
@@ -60,12 +60,15 @@ fn scores_are_deleted_when_training_continues() {
     place.run("--device cpu evaluate runs/x-s1").ok();
     place.run("--device cpu evaluate runs/x-s1 --split valid").ok();
     assert_eq!(checkpoint().unwrap(), "step-00000004");
-    // Resuming a finished run changes nothing.
+    let files = ["scores.json", "predictions.csv", "scores-valid.json", "predictions-valid.csv"];
+    let contents = || files.map(|name| std::fs::read(folder.join(name)).ok());
+    let before = contents();
+    assert!(before.iter().all(Option::is_some));
+    // Resuming a run that ended by patience changes nothing.
     place.run("--device cpu train x.toml --resume").ok();
+    assert!(contents() == before, "the scores were changed");
     place.run("--device cpu train x.toml --resume --set training.patience=9").ok();
-    for name in ["scores.json", "predictions.csv", "scores-valid.json", "predictions-valid.csv"] {
-        assert!(!folder.join(name).exists(), "{name}");
-    }
+    assert!(contents().iter().all(Option::is_none), "scores of earlier weights are left");
     place.run("--device cpu evaluate runs/x-s1 --checkpoint last").ok();
     assert_eq!(checkpoint().unwrap(), "step-00000016");
     place.run("--device cpu run x.toml --set training.patience=9").ok();

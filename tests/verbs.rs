@@ -352,3 +352,24 @@ fn bench_times_the_stages_of_a_step() {
     place.write("fitted.toml", fitted);
     place.run("-q bench fitted.toml").fails(2, &["multiscale", "fitted"]);
 }
+
+#[test]
+fn seeds_beyond_the_range_are_refused() {
+    let place = Workplace::new();
+    place.write_experiment("x", &small(MEL));
+    for (seeds, shown) in
+        [("0", "0"), ("10001", "10001"), ("18446744073709551615", "18446744073709551615")]
+    {
+        place
+            .run(&format!("--device cpu run x.toml --seeds {seeds}"))
+            .fails(2, &[&format!("--seeds is {shown}"), "from 1 to 10000"]);
+    }
+    let last = i64::MAX;
+    place
+        .run(&format!("--device cpu run x.toml --seeds 2 --set seed={last}"))
+        .fails(2, &["seed is 9223372036854775808", "below 2^63"]);
+    place
+        .run("--device cpu train x.toml --seed 18446744073709551615")
+        .fails(2, &["seed is 18446744073709551615", "below 2^63"]);
+    assert!(!place.path("runs").exists(), "no run was created");
+}

@@ -52,7 +52,8 @@ struct Arguments {
     #[arg(long, global = true, help_heading = GLOBAL, default_value = "auto", value_name = "DEVICE")]
     device: DeviceChoice,
 
-    /// Prefix relative dataset paths with this directory [env: TONOTOPY_DATA].
+    /// Prefix relative dataset paths with this directory; absolute ones that do not exist are looked up in it by their
+    /// last names [env: TONOTOPY_DATA].
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 

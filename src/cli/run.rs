@@ -13,8 +13,11 @@ use crate::runs::checkpoint::Which;
 use crate::runs::evaluate::evaluate;
 use crate::runs::folder::RunFolder;
 use crate::runs::session::Session;
-use crate::runs::train::train;
+use crate::runs::train::{check_finished, train};
 use crate::training::training_loop::End;
+
+/// The largest value of `--seeds`.
+const MOST_SEEDS: u64 = 10_000;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -23,7 +26,7 @@ pub struct Arguments {
     /// A file with a [grid] names all of its rows; FILE.toml#ROW names one.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Train each experiment with this many consecutive seeds, the first of which is its own.
+    /// Train each experiment with this many consecutive seeds, at most 10000; the first is its own.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seeds: u64,
     /// Change a value of every experiment: --set training.steps=100. May be repeated.
@@ -41,15 +44,24 @@ pub struct Arguments {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
-    if arguments.seeds == 0 {
-        return Err(Error::Config("--seeds is 0: it must be at least 1".into()));
+    let seeds = arguments.seeds;
+    if !(1..=MOST_SEEDS).contains(&seeds) {
+        return Err(Error::Config(format!(
+            "--seeds is {seeds}: it must be from 1 to {MOST_SEEDS}"
+        )));
     }
     // All files are read before training starts, so that a mistake in the last one does not cost hours.
     let mut experiments = Vec::new();
     for path in files(&arguments.paths)? {
         for experiment in Experiment::read_all(&path, &arguments.set)? {
-            for seed in experiment.seed..experiment.seed.saturating_add(arguments.seeds) {
-                experiments.push(Experiment { seed, ..experiment.clone() });
+            // Seeds of a file are below 2^63, so that this sum is below 2^64.
+            for seed in experiment.seed..experiment.seed + seeds {
+                experiments.push(experiment.with_seed(seed).map_err(|error| {
+                    Error::Config(format!(
+                        "--seeds {seeds} from seed {} on: {error}",
+                        experiment.seed
+                    ))
+                })?);
             }
         }
     }
@@ -110,8 +122,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
 /// Trains and evaluates a run, except for what is already done.
 fn one(session: &Session<'_>, experiment: &Experiment, folder: &RunFolder) -> Result<()> {
     if folder.is_trained()? {
-        // The scores of a finished run are reported only for the experiment that it was trained on.
-        folder.check_experiment(experiment)?;
+        // The scores of a finished run are reported only for the experiment and the data that it was trained on.
+        check_finished(session, experiment, folder)?;
         tracing::info!("{} is already trained", folder.path().display());
     } else {
         let trained = train(session, experiment, folder, true)?;

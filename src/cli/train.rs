@@ -44,7 +44,7 @@ struct Summary<'a> {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let mut experiment = Experiment::read(&arguments.experiment, &arguments.set)?;
     if let Some(seed) = arguments.seed {
-        experiment.seed = seed;
+        experiment = experiment.with_seed(seed)?;
     }
     let folder = RunFolder::of(&arguments.runs, &experiment);
     if arguments.resume && !folder.exists() {

@@ -138,6 +138,15 @@ impl Experiment {
         Ok(experiment)
     }
 
+    /// The same experiment with another seed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the seed is too large.
+    pub fn with_seed(&self, seed: u64) -> Result<Experiment> {
+        let experiment = Experiment { seed, ..self.clone() };
+        experiment.validate().map(|()| experiment)
+    }
+
     /// The experiment as TOML, with every default filled in.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("an experiment that was read can be written")
@@ -219,6 +228,10 @@ mod tests {
         assert!(error(SMALL, &["training.metric=auc"]).contains("roc_auc_macro"));
         assert!(error(SMALL, &["training.optimizer.learning_rate=-1"]).contains("above 0"));
         assert!(error(SMALL, &["model.front_end.stride=0"]).contains("stride"));
+        let seeded = |seed| Experiment::parse(SMALL, &[]).unwrap().with_seed(seed);
+        assert_eq!(seeded(i64::MAX as u64).unwrap().seed, i64::MAX as u64);
+        let message = seeded(1 << 63).unwrap_err().to_string();
+        assert!(message.starts_with("seed is 9223372036854775808"), "{message}");
         assert!(error(SMALL, &["model.front_end.sample_rate=0"]).contains("sample_rate"));
     }
 

@@ -1,8 +1,8 @@
 //! The catalogue and the users of a trained run.
 
-use models::Network;
+use models::{Network, NetworkConfig};
 
-use crate::data::prepare::Prepared;
+use crate::data::prepare::{Prepared, hash_of_plays};
 use crate::error::{Error, Result};
 use crate::inference::embeddings::embed;
 use crate::listening::catalogue::{self as store, Catalogue, VectorKind};
@@ -10,6 +10,7 @@ use crate::listening::factors;
 use crate::listening::users::Users;
 use crate::runs::checkpoint::Which;
 use crate::runs::folder::RunFolder;
+use crate::runs::recorded_data::RecordedData;
 use crate::runs::session::Session;
 
 /// The tracks of a trained run with one vector each. Vectors are stored in the run's directory and read from there as
@@ -34,6 +35,15 @@ pub fn catalogue(
     let stored = folder.file("catalogue").join(kind.name());
     if let Some((ids, vectors)) = store::read(&stored, &fingerprint)? {
         let collection = session.directories.load(&experiment.dataset)?;
+        let cache = session.directories.open_cache()?;
+        let rate = experiment.model.sample_rate();
+        let has_splits = experiment.cross_validation.is_none();
+        RecordedData::read(folder)?.check_collection(
+            &collection,
+            (&cache, rate),
+            has_splits,
+            folder,
+        )?;
         return Catalogue::new(collection, ids, vectors);
     }
     let (experiment, data, model) = session.open(folder, which)?;
@@ -77,5 +87,6 @@ pub fn users(session: &Session<'_>, folder: &RunFolder) -> Result<Users> {
     let tables = factors::read(&folder.factors())?;
     let collection = session.directories.load(&experiment.dataset)?;
     let plays = session.directories.listening(config, &collection)?;
+    folder.check_plays(&hash_of_plays(&plays))?;
     Users::new(tables.users, tables.n_factors, folder.path(), Some(&plays))
 }

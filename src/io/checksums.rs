@@ -79,8 +79,12 @@ impl Checksums {
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
     pub fn write(&self) -> Result<()> {
-        let text = serde_json::to_vec_pretty(&self.sums).expect("plain data becomes JSON");
-        write_atomic(&self.folder.join(CHECKSUMS), &text)
+        write_atomic(&self.folder.join(CHECKSUMS), &self.to_bytes())
+    }
+
+    /// The content of the checksum file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(&self.sums).expect("plain data becomes JSON")
     }
 
     /// The names of the files.

@@ -21,6 +21,7 @@ use crate::evaluation::recommendation::Recommendation;
 use crate::experiment::{Experiment, Loss};
 use crate::io::files::{create_folder, read_text, write_atomic};
 use crate::runs::checkpoint::Which;
+use crate::runs::command_line;
 use crate::runs::folder::RunFolder;
 use crate::runs::model;
 use crate::training::log::LogLine;
@@ -49,9 +50,8 @@ pub fn write(runs: &[PathBuf], out: &Path) -> Result<Comparison> {
         }
     }
     let broken = |error: ReportError| Error::Data(error.to_string());
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let analysis = Analysis::new(&runs, &Bootstrap::default()).map_err(broken)?;
-    let command = format!("tonotopy {}", arguments.join(" "));
+    let command = command_line::recorded();
     let page = report_page::render(&analysis, &runs, &command).map_err(broken)?;
     create_folder(out)?;
     write_atomic(&out.join("index.html"), page.as_bytes())?;

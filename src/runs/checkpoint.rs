@@ -86,7 +86,7 @@ impl Checkpoints {
         keep: usize,
     ) -> Result<()> {
         create_folder(&self.folder)?;
-        let name = format!("step-{:08}", state.step);
+        let name = name_of(state.step);
         let target = self.folder.join(&name);
         let staging = self.folder.join(format!("{WRITING}{name}"));
         if staging.exists() {
@@ -108,7 +108,7 @@ impl Checkpoints {
         if state.best.is_some_and(|best| best.step == state.step) {
             write_atomic(&self.folder.join("best"), name.as_bytes())?;
         }
-        self.prune(keep, &name)
+        self.prune(keep, &name, state.best.map(|best| name_of(best.step)).as_deref())
     }
 
     /// Removes incomplete files of a run that was killed.
@@ -124,22 +124,26 @@ impl Checkpoints {
     /// (a damaged one was better), the next validated checkpoint becomes the best.
     ///
     /// # Errors
-    /// [`Error::Io`] if a pointer cannot be written.
+    /// [`Error::Io`] if a pointer cannot be read or written.
     pub fn repair(&self, newest: &mut Checkpoint) -> Result<()> {
-        let name = |step: u64| format!("step-{step:08}");
-        if newest.state.best.is_some_and(|best| !self.folder.join(name(best.step)).is_dir()) {
-            newest.state.best = None;
-            let path = self.folder.join("best");
-            if path.exists() {
-                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        let exists = |name: &String| self.folder.join(name).is_dir();
+        let mut best = newest.state.best.map(|best| name_of(best.step));
+        let is_named = self.pointer(Which::Best)?.is_some_and(|text| is_name(&text));
+        if best.as_ref().is_some_and(|best| !exists(best)) || (best.is_none() && !is_named) {
+            (newest.state.best, best) = (None, None);
+            let path = self.pointer_path(Which::Best);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &path)(error));
+                }
+                _ => {}
             }
         }
-        let best = newest.state.best.map(|best| name(best.step));
-        for (pointer, name) in [("last", Some(name(newest.state.step))), ("best", best)] {
-            let Some(name) = name.filter(|name| self.folder.join(name).is_dir()) else { continue };
-            let path = self.folder.join(pointer);
-            if fs::read_to_string(&path).ok().as_deref().map(str::trim) != Some(&name) {
-                write_atomic(&path, name.as_bytes())?;
+        for (which, name) in [(Which::Last, Some(name_of(newest.state.step))), (Which::Best, best)]
+        {
+            let Some(name) = name.filter(exists) else { continue };
+            if self.pointer(which)?.as_ref() != Some(&name) {
+                write_atomic(&self.pointer_path(which), name.as_bytes())?;
             }
         }
         Ok(())
@@ -202,22 +206,42 @@ impl Checkpoints {
     /// # Errors
     /// [`Error::Data`] if the pointer does not exist or is damaged.
     pub fn pointed(&self, which: Which) -> Result<String> {
-        let pointer = self.folder.join(match which {
+        match self.pointer(which)? {
+            Some(text) => self.named(which, &text),
+            None => Err(Error::Data(format!(
+                "{} does not exist; train the run first",
+                self.pointer_path(which).display()
+            ))),
+        }
+    }
+
+    fn pointer_path(&self, which: Which) -> PathBuf {
+        self.folder.join(match which {
             Which::Best => "best",
             Which::Last => "last",
-        });
-        let name = fs::read_to_string(&pointer).map_err(|error| {
-            Error::Data(format!("cannot read {}: {error}; train the run first", pointer.display()))
-        })?;
-        let name = name.trim();
-        if !is_name(name) {
-            return Err(Error::Data(format!(
-                "{} contains {name:?}, which is not the name of a checkpoint: `train --resume` finds the newest checkpoint \
-                 without it and rewrites it",
-                pointer.display()
-            )));
+        })
+    }
+
+    /// The text of a pointer without blanks around it; `None` if it does not exist.
+    fn pointer(&self, which: Which) -> Result<Option<String>> {
+        let path = self.pointer_path(which);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
         }
-        Ok(name.to_string())
+    }
+
+    /// The text of a pointer, which must be the name of a checkpoint.
+    fn named(&self, which: Which, text: &str) -> Result<String> {
+        match is_name(text) {
+            true => Ok(text.to_owned()),
+            false => Err(Error::Data(format!(
+                "{} contains {text:?}, which is not the name of a checkpoint: `train --resume` finds the newest checkpoint \
+                 without it and rewrites it",
+                self.pointer_path(which).display()
+            ))),
+        }
     }
 
     /// Whether any checkpoint exists.
@@ -245,13 +269,17 @@ impl Checkpoints {
     }
 
     /// Removes all checkpoints but the last `keep` and the best, and those after the newest: they were damaged and skipped,
-    /// and their steps will be trained again.
-    fn prune(&self, keep: usize, newest: &str) -> Result<()> {
-        let best = fs::read_to_string(self.folder.join("best")).unwrap_or_default();
+    /// and their steps will be trained again. Kept as the best are `best` and what the pointer names.
+    fn prune(&self, keep: usize, newest: &str, best: Option<&str>) -> Result<()> {
+        let pointed = match self.pointer(Which::Best)? {
+            Some(text) => Some(self.named(Which::Best, &text)?),
+            None => None,
+        };
+        let is_best = |name: &str| [best, pointed.as_deref()].contains(&Some(name));
         let names = self.names()?;
         let end = names.iter().position(|name| name == newest).map_or(names.len(), |at| at + 1);
         let (kept, above) = names.split_at(end);
-        let old = kept.iter().rev().skip(keep.max(1)).filter(|name| **name != best);
+        let old = kept.iter().rev().skip(keep.max(1)).filter(|name| !is_best(name));
         for name in old.chain(above) {
             remove_folder("delete the old checkpoint", &self.folder.join(name))?;
         }
@@ -284,6 +312,10 @@ fn write_files<M: Module>(
     let meta = serde_json::to_vec_pretty(&meta).expect("plain data becomes JSON");
     write_atomic(&folder.join(META), &meta)?;
     write_atomic(&folder.join(META_SUM), checksums::of(&meta).as_bytes())
+}
+
+fn name_of(step: u64) -> String {
+    format!("step-{step:08}")
 }
 
 fn is_name(name: &str) -> bool {
@@ -369,6 +401,41 @@ mod tests {
         );
         assert_eq!(checkpoints.load(Which::Best).unwrap().state.step, 20);
         assert_eq!(checkpoints.load(Which::Last).unwrap().state.step, 50);
+    }
+
+    #[test]
+    fn best_checkpoint_is_kept_whatever_the_pointer_says() {
+        let (_folder, checkpoints, layer, optimizer) = checkpoints();
+        let best = checkpoints.folder.join("best");
+        let save = |step| checkpoints.save(&layer, &optimizer, &state(step, Some(1)), 1);
+        save(1).unwrap();
+        for text in ["step-00000001\n", " step-00000001 \r\n"] {
+            fs::write(&best, text).unwrap();
+            save(2).unwrap();
+            assert_eq!(checkpoints.names().unwrap(), ["step-00000001", "step-00000002"]);
+            assert_eq!(checkpoints.load(Which::Best).unwrap().state.step, 1);
+        }
+        // A pointer that cannot be read: an error, and nothing is deleted.
+        fs::remove_file(&best).unwrap();
+        fs::create_dir(&best).unwrap();
+        let error = save(3).unwrap_err().to_string();
+        assert!(error.contains("cannot read") && error.contains("best"), "{error}");
+        let error = checkpoints.pointed(Which::Best).unwrap_err().to_string();
+        assert!(error.contains("cannot read"), "{error}");
+        fs::remove_dir(&best).unwrap();
+        fs::write(&best, [0xff, 0xfe]).unwrap();
+        let error = save(4).unwrap_err().to_string();
+        assert!(error.contains("not the name of a checkpoint"), "{error}");
+        let all = [1, 2, 3, 4].map(name_of);
+        assert_eq!(checkpoints.names().unwrap(), all);
+        // Resuming repairs it.
+        checkpoints.repair(&mut checkpoints.newest().unwrap().unwrap()).unwrap();
+        save(5).unwrap();
+        assert_eq!(checkpoints.names().unwrap(), [1, 5].map(name_of));
+        // Without a pointer, the state still names the best.
+        fs::remove_file(&best).unwrap();
+        save(6).unwrap();
+        assert_eq!(checkpoints.names().unwrap(), [1, 6].map(name_of));
     }
 
     #[test]

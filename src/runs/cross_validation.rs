@@ -86,9 +86,7 @@ pub(crate) fn cross_validate(
     let model = model.with_classifier(&weights, &biases);
 
     data.notes.extend(found.notes.iter().cloned());
-    for note in &data.notes {
-        tracing::info!("{}: {note}", data.collection.name);
-    }
+    data.log_notes();
     let environment = Environment::here(session.device, model.num_params(), data.notes.clone());
     folder.create(experiment, &environment, &fitted, &data)?;
     let accuracy = write(&found, &data, folder)?;

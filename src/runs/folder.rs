@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use datasets::Split;
 use datasets::tracks::manifest::{Paths, to_csv};
+use datasets::{Collection, Split};
 use models::Fitted;
 use serde::{Deserialize, Serialize};
 
@@ -14,20 +14,22 @@ use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
 use crate::evaluation::predictions::Predictions;
 use crate::experiment::Experiment;
-use crate::io::checksums::Checksums;
+use crate::io::checksums::{CHECKSUMS, Checksums};
 use crate::io::files::{create_folder, read_text, sweep_abandoned, write_atomic, write_together};
 use crate::io::lock::Lock;
 use crate::listening::factors;
 use crate::runs::checkpoint::{Checkpoints, Which};
-use crate::runs::fit;
+use crate::runs::recorded_data::{RecordedData, audio_table};
+use crate::runs::{command_line, fit};
 use crate::training::log::{self, LogLine};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
 const FITTED: &str = "fitted";
 const EXPERIMENT: &str = "experiment.toml";
-const MANIFEST: &str = "manifest.csv";
 const TAGS: &str = "tags.txt";
+/// The hash of the listening data.
+const PLAYS: &str = "plays.blake3";
 
 /// The machine, device and program of a run: `environment.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,7 +50,7 @@ pub struct Environment {
     pub backend: String,
     /// Operating system and architecture.
     pub os: String,
-    /// The command line, arguments joined by spaces, not quoted.
+    /// The command line, quoted for a shell.
     pub command: String,
     /// Number of parameters: trained, frozen, and running statistics of batch normalization.
     pub parameters: usize,
@@ -59,7 +61,6 @@ pub struct Environment {
 impl Environment {
     /// The environment of this process.
     pub fn here(device: &DeviceInfo, parameters: usize, notes: Vec<String>) -> Environment {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
         Environment {
             format: FORMAT,
             tonotopy: env!("CARGO_PKG_VERSION").into(),
@@ -69,7 +70,7 @@ impl Environment {
             device_name: device.name.clone(),
             backend: device.backend.clone(),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            command: format!("tonotopy {}", arguments.join(" ")),
+            command: command_line::recorded(),
             parameters,
             notes,
         }
@@ -83,6 +84,11 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// The tracks that the run was created with.
+    pub const MANIFEST: &str = "manifest.csv";
+    /// Where their decoded audio is, and its hashes.
+    pub const AUDIO: &str = "audio.csv";
+
     /// The folder `<name>-s<seed>` below `runs`.
     pub fn of(runs: &Path, experiment: &Experiment) -> RunFolder {
         RunFolder { path: runs.join(format!("{}-s{}", experiment.name, experiment.seed)) }
@@ -145,6 +151,31 @@ impl RunFolder {
                 self.file(name).display()
             ))
         })
+    }
+
+    /// The text of [`MANIFEST`](Self::MANIFEST).
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is damaged, [`Error::Io`] if it cannot be read.
+    pub fn manifest(&self) -> Result<String> {
+        self.read(Self::MANIFEST)
+    }
+
+    /// The text of [`AUDIO`](Self::AUDIO); `None` for runs of earlier versions, which had no hashes.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is damaged, [`Error::Io`] if it cannot be read.
+    pub fn audio_table(&self) -> Result<Option<String>> {
+        match self.has_checksum(Self::AUDIO)? {
+            true => self.read(Self::AUDIO).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether a file has a checksum.
+    fn has_checksum(&self, name: &str) -> Result<bool> {
+        let checksums = Checksums::read(&self.path)?;
+        Ok(checksums.is_some_and(|checksums| checksums.names().any(|known| known == name)))
     }
 
     /// Locks the run against other processes, and removes incomplete files of killed ones.
@@ -256,8 +287,14 @@ impl RunFolder {
         }
         let tags: String = data.collection.tags.iter().map(|tag| format!("{tag}\n")).collect();
         write_atomic(&self.file(TAGS), tags.as_bytes())?;
-        write_atomic(&self.file(MANIFEST), &manifest(data)?)?;
-        write_atomic(&self.file("audio.csv"), &audio_table(data)?)?;
+        let Collection { tracks, .. } = &data.collection;
+        write_atomic(&self.file(Self::MANIFEST), &manifest(data)?)?;
+        write_atomic(&self.file(Self::AUDIO), &audio_table(tracks, &data.audio)?)?;
+        let mut checked = vec![TAGS, Self::MANIFEST, Self::AUDIO];
+        if let Some(plays) = &data.plays {
+            write_atomic(&self.file(PLAYS), format!("{plays}\n").as_bytes())?;
+            checked.push(PLAYS);
+        }
         write_atomic(
             &self.file("quarantine.csv"),
             &crate::audio::quarantine_csv(&data.quarantine),
@@ -265,7 +302,7 @@ impl RunFolder {
         let environment = serde_json::to_vec_pretty(environment).expect("plain data becomes JSON");
         write_atomic(&self.file("environment.json"), &environment)?;
         let text = experiment.to_toml();
-        let checksums = Checksums::of_files(&self.path, &[TAGS, MANIFEST])?;
+        let checksums = Checksums::of_files(&self.path, &checked)?;
         checksums.with(EXPERIMENT, text.as_bytes()).write()?;
         // Written last: it makes the folder a run.
         write_atomic(&self.file(EXPERIMENT), text.as_bytes())
@@ -369,6 +406,17 @@ impl RunFolder {
     pub fn check_experiment(&self, experiment: &Experiment) -> Result<()> {
         let saved = self.experiment()?;
         let differing = differing_keys(&saved, experiment);
+        let steps = [saved.training.steps, experiment.training.steps];
+        if differing == ["training.steps"] && steps[0] < steps[1] {
+            let run = self.path.display();
+            return Err(Error::Config(format!(
+                "{run} was created with training.steps = {}, and a run keeps its number of steps: to train further, give \
+                 the experiment another name and init_from = {:?}, which starts from the run's weights (except those of \
+                 the output layer)",
+                steps[0],
+                run.to_string()
+            )));
+        }
         if !differing.is_empty() {
             return Err(Error::Config(format!(
                 "{} was created with other values of {}: give the experiment another name, or delete the folder to start \
@@ -380,18 +428,74 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Checks that the data has not changed since the run was created.
+    /// Stores where the data of the experiment is, if the run has another place for it: `evaluate` and others look there from
+    /// then on. The caller has checked experiment and data.
     ///
     /// # Errors
-    /// [`Error::Data`] if the run's manifest differs from the data, or is damaged.
-    pub fn check_data(&self, data: &Prepared) -> Result<()> {
-        match self.read(MANIFEST)?.as_bytes() == manifest(data)? {
-            true => Ok(()),
-            false => Err(Error::Data(format!(
-                "the data set differs from the one recorded in {}: restore the old files, or train again",
-                self.file(MANIFEST).display()
-            ))),
+    /// [`Error::Io`] if writing fails.
+    pub fn update_places(&self, experiment: &Experiment) -> Result<()> {
+        if !self.data_has_moved(experiment)? {
+            return Ok(());
         }
+        let mut updated = self.experiment()?;
+        updated.dataset.clone_from(&experiment.dataset);
+        updated.listening.clone_from(&experiment.listening);
+        updated.factorization.clone_from(&experiment.factorization);
+        let (path, text) = (self.file(EXPERIMENT), updated.to_toml());
+        match Checksums::read(&self.path)? {
+            None => write_atomic(&path, text.as_bytes()),
+            Some(checksums) => {
+                let checksums = checksums.with(EXPERIMENT, text.as_bytes()).to_bytes();
+                write_together(&[(&self.file(CHECKSUMS), &checksums), (&path, text.as_bytes())])
+            }
+        }
+    }
+
+    /// Whether the experiment, which [`RunFolder::check_experiment`] accepted, has its data in other places than the run.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the run's experiment is damaged.
+    pub fn data_has_moved(&self, experiment: &Experiment) -> Result<bool> {
+        let saved = self.experiment()?;
+        Ok(saved.dataset != experiment.dataset
+            || saved.listening != experiment.listening
+            || saved.factorization != experiment.factorization)
+    }
+
+    /// Checks that the data is the one that the run was created with; its place does not matter.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with what differs, or if the record of the data is damaged.
+    pub fn check_data(&self, data: &Prepared) -> Result<()> {
+        RecordedData::read(self)?.check(&RecordedData::of(data), &data.quarantine, self)?;
+        let (was, is) = (self.tags()?, &data.collection.tags);
+        if was != *is {
+            return Err(Error::Data(format!(
+                "the dataset has {} tags, in which it differs from {}, with {}: restore the old tags, or train again",
+                is.len(),
+                self.file(TAGS).display(),
+                was.len()
+            )));
+        }
+        match &data.plays {
+            Some(plays) => self.check_plays(plays),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the listening data, by its hash, is the one that the run was created with.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it differs, or the recorded hash is damaged.
+    pub fn check_plays(&self, plays: &str) -> Result<()> {
+        // Earlier versions did not record it.
+        if !self.has_checksum(PLAYS)? || self.read(PLAYS)?.trim_end() == plays {
+            return Ok(());
+        }
+        Err(Error::Data(format!(
+            "the listening data is not the one that {} was trained on: restore it, or train again",
+            self.path.display()
+        )))
     }
 }
 
@@ -402,8 +506,16 @@ pub fn suffix(split: Split) -> String {
 
 /// Keys whose values differ, except those that may change when a run is resumed.
 fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
+    // Places are free because data is compared by its content.
     const FREE: &[&str] = &[
         "about",
+        "dataset.absolute_paths",
+        "dataset.annotations",
+        "dataset.clip_table",
+        "dataset.clips",
+        "dataset.root",
+        "listening.path",
+        "listening.root",
         "name",
         "paper.certainty",
         "paper.metric",
@@ -415,10 +527,18 @@ fn differing_keys(a: &Experiment, b: &Experiment) -> Vec<String> {
         "training.log_every",
         "training.patience",
     ];
+    // Other runs and stored factors may be moved too. They were read when the run was created.
+    const NAMED: &[&str] = &["factorization.root", "init_from", "model.run"];
     let flat = |experiment: &Experiment| {
         let mut keys = BTreeMap::new();
         let table = toml::Value::try_from(experiment).expect("an experiment becomes TOML");
         flatten("", &table, &mut keys);
+        for key in NAMED {
+            if let Some(path) = keys.get_mut(*key) {
+                let last = path.trim_matches('"').rsplit(['/', '\\']).find(|part| !part.is_empty());
+                *path = last.unwrap_or_default().to_string();
+            }
+        }
         keys
     };
     let (a, b) = (flat(a), flat(b));
@@ -446,23 +566,4 @@ fn flatten(prefix: &str, value: &toml::Value, into: &mut BTreeMap<String, String
 /// `manifest.csv`, in the format of the `manifest` data set, with absolute paths.
 fn manifest(data: &Prepared) -> Result<Vec<u8>> {
     to_csv(&data.collection, Paths::Absolute).map_err(from_dataset)
-}
-
-/// `audio.csv`: the path of each track's decoded audio, for other programs.
-fn audio_table(data: &Prepared) -> Result<Vec<u8>> {
-    let rows = data.collection.tracks.iter().zip(&data.audio).map(|(track, audio)| {
-        let file = audio.path().map(|path| path.display().to_string());
-        vec![track.id.clone(), file.unwrap_or_default()]
-    });
-    csv_bytes(&["id", "cache_file"], rows)
-}
-
-fn csv_bytes(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let broken = |error: csv::Error| Error::Data(format!("cannot write CSV: {error}"));
-    writer.write_record(header).map_err(broken)?;
-    for row in rows {
-        writer.write_record(row).map_err(broken)?;
-    }
-    writer.into_inner().map_err(|error| Error::Data(format!("cannot write CSV: {error}")))
 }

@@ -2,12 +2,14 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod command_line;
 pub mod cross_validation;
 pub mod evaluate;
 pub mod fit;
 pub mod folder;
 pub mod gpu_memory;
 pub mod model;
+pub mod recorded_data;
 pub mod session;
 pub mod train;
 pub mod transfer_source;

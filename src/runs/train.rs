@@ -7,14 +7,15 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use datasets::Split;
 use models::front_end::FrontEndConfig;
-use models::{Fitted, Model, NetworkConfig};
+use models::{Fitted, Model, ModelConfig, NetworkConfig};
 
 use crate::data::prepare::Prepared;
 use crate::device::failure::guarded;
 use crate::error::{Error, Result};
 use crate::evaluation::track_predictions;
 use crate::evaluation::validation::{judge, listeners, measure};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Training};
+use crate::runs::checkpoint::Checkpoint;
 use crate::runs::cross_validation::cross_validate;
 use crate::runs::folder::{Environment, RunFolder};
 use crate::runs::session::Session;
@@ -75,9 +76,18 @@ fn train_in(
         )));
     }
     session.device.suits(&experiment.training)?;
-    let experiment = &transfer_source::resolved(experiment, folder.beside())?;
+    let experiment = with_source_of(experiment, folder)?;
+    let experiment = &transfer_source::resolved(&experiment, folder.beside())?;
+    if let Some(finished) = finished(session, experiment, folder)? {
+        tracing::info!("{} is already trained", folder.path().display());
+        return Ok(finished);
+    }
     let _lock = folder.lock()?;
     if let Some(config) = &experiment.cross_validation {
+        if folder.exists() {
+            // It was interrupted while it was written, and is written again.
+            folder.check_experiment(experiment)?;
+        }
         return cross_validate(session, experiment, config, folder);
     }
     let mut data = session.prepare(experiment, folder)?;
@@ -96,6 +106,65 @@ fn train_in(
         }
     }
     run_loop(session, experiment, folder, &data, start)
+}
+
+/// The experiment with the transfer source that the run in `folder` was created with, if it exists: the weights are in its
+/// checkpoints, and the source need not have been copied with it.
+fn with_source_of(experiment: &Experiment, folder: &RunFolder) -> Result<Experiment> {
+    let mut experiment = experiment.clone();
+    if let ModelConfig::Transferred(config) = &mut experiment.model
+        && config.source.is_none()
+        && folder.exists()
+        && folder.checkpoints().any()?
+        && let ModelConfig::Transferred(saved) = folder.experiment()?.model
+    {
+        config.source = saved.source;
+    }
+    Ok(experiment)
+}
+
+/// The result of the run in `folder` if there is nothing left to train.
+fn finished(
+    session: &Session<'_>,
+    experiment: &Experiment,
+    folder: &RunFolder,
+) -> Result<Option<Trained>> {
+    if !folder.is_trained()? {
+        return Ok(None);
+    }
+    check_finished(session, experiment, folder)?;
+    let Some(Checkpoint { state, .. }) = folder.checkpoints().newest()? else { return Ok(None) };
+    let is_validated = experiment.cross_validation.is_some();
+    if !is_validated && !has_ended(&state, &experiment.training) {
+        return Ok(None);
+    }
+    let is_early = !is_validated && state.step < experiment.training.steps;
+    Ok(Some(Trained { end: if is_early { End::Patience } else { End::Steps }, state }))
+}
+
+/// Checks that a trained run is of this experiment, and of its data if the experiment has that in another place, which the
+/// run then stores.
+///
+/// # Errors
+/// As [`RunFolder::check_experiment`] and [`RunFolder::check_data`].
+pub fn check_finished(
+    session: &Session<'_>,
+    experiment: &Experiment,
+    folder: &RunFolder,
+) -> Result<()> {
+    folder.check_experiment(experiment)?;
+    if folder.data_has_moved(experiment)? {
+        folder.check_data(&session.prepare(experiment, folder)?)?;
+        let _lock = folder.lock()?;
+        folder.update_places(experiment)?;
+    }
+    Ok(())
+}
+
+/// Whether all steps are done, or the validations without improvement are as many as `patience` allows.
+fn has_ended(state: &LoopState, training: &Training) -> bool {
+    let patience = training.patience.is_some_and(|patience| state.since_best >= patience);
+    state.step >= training.steps || (state.step > 0 && patience)
 }
 
 /// Creates the run's folder and the model's first weights.
@@ -121,9 +190,7 @@ fn create(
     data.notes.extend(notes(experiment));
     // Refuses wrong paths before the folder exists.
     ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
-    for note in &data.notes {
-        tracing::info!("{}: {note}", data.collection.name);
-    }
+    data.log_notes();
     let environment = Environment::here(session.device, model.num_params(), data.notes.clone());
     let (optimizer, state) = (training.optimizer.init(), LoopState::default());
     if warm_start.is_some() || matches!(model, Model::Transferred(_)) {
@@ -168,6 +235,7 @@ fn load_last(
     let mut model = model::initial(experiment, data.outputs(), &fitted, device)?;
     ParamGroups::new(&model, &training.frozen, &training.learning_rates)?;
     folder.check_same(experiment, data)?;
+    folder.update_places(experiment)?;
     let mut optimizer = training.optimizer.init();
     let mut state = LoopState::default();
     if let Some(mut checkpoint) = folder.checkpoints().newest()? {
@@ -177,7 +245,7 @@ fn load_last(
         optimizer = optimizer.load_record(checkpoint.optimizer);
         state = checkpoint.state;
     }
-    if state.step < training.steps {
+    if !has_ended(&state, training) {
         folder.forget_scores()?;
     }
     Ok(Start { model, optimizer, state })

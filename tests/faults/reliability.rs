@@ -43,13 +43,16 @@ fn parts_of(run: &Path) -> BTreeMap<&'static str, Option<Vec<u8>>> {
         .checkpoints()
         .newest()
         .and_then(|newest| newest.ok_or_else(|| tonotopy::Error::Data("no checkpoint".into())));
-    let manifest = Checksums::read(run).ok().flatten();
+    let list = Checksums::read(run).ok().flatten();
+    let recorded = |name: &str| list.as_ref().and_then(|list| list.read_file(name).ok());
     BTreeMap::from([
         ("best", whole("", folder.checkpoints().load(Which::Best))),
         ("experiment", folder.experiment().ok().map(|experiment| text(experiment.to_toml()))),
         ("factors", factors::read(&folder.factors()).ok().map(|tables| debug(&tables))),
         ("fitted", folder.fitted().ok().map(|fitted| debug(&fitted))),
-        ("manifest", manifest.and_then(|list| list.read_file("manifest.csv").ok())),
+        ("manifest", recorded("manifest.csv")),
+        ("audio", recorded("audio.csv")),
+        ("plays", recorded("plays.blake3")),
         ("newest", whole("", newest)),
         ("tags", folder.tags().ok().map(|tags| text(tags.join("\n")))),
     ])
@@ -83,7 +86,7 @@ fn flipped_bits_are_detected_or_harmless() {
     let newest = folder.checkpoints().newest().unwrap().unwrap().path;
 
     // Files that no result depends on are excluded.
-    let ignored = ["audio.csv", "environment.json", "metrics.jsonl", "quarantine.csv", "log.csv"];
+    let ignored = ["environment.json", "metrics.jsonl", "quarantine.csv", "log.csv"];
     let files: Vec<PathBuf> = files(&run)
         .into_iter()
         .filter(|path| {
