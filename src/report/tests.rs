@@ -440,6 +440,7 @@ fn genre_groups_are_ordered_by_accuracy() {
 /// A run that recommends; the AUC of its first tag is `listening` and `predicted`, of its second 0.1 less.
 fn recommending(group: &str, seed: u64, listening: f64, predicted: f64) -> EvaluatedRun {
     let scores = RecommendationScores {
+        k: 500,
         map: Some(predicted / 2.0),
         ndcg: Some(predicted),
         recall: Some(predicted),
