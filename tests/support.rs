@@ -68,7 +68,7 @@ impl Workplace {
     }
 
     /// Runs a bash script that may call `tonotopy`.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub fn bash(&self, script: &str) -> Finished {
         let program = format!("tonotopy() {{ {} \"$@\"; }}", env!("CARGO_BIN_EXE_tonotopy"));
         let mut command = Command::new("bash");

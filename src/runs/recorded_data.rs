@@ -179,7 +179,7 @@ impl RecordedData {
             .iter()
             .filter(|track| known.contains_key(track.id.as_str()))
             .collect();
-        let hashed = |track: &&Track| {
+        let hashed = |track: &&Track| -> Result<RecordedTrack> {
             let audio = match &known[track.id.as_str()].audio {
                 Some(was) => hashes_now(&track.audio, was, cache, sample_rate)?,
                 None => None,
