@@ -30,7 +30,7 @@ fn audio(place: &Workplace) -> Vec<PathBuf> {
     let fixtures = root().join("src/audio/fixtures");
     let mut files = vec![
         place.write("tone.wav", wav(2.6, 44_100)),
-        place.write("short.wav", wav(0.4, 8_000)),
+        place.write("short.wav", wav(0.6, 8_000)),
         fixtures.join("stereo-44k.mp3"),
         fixtures.join("stereo-48k.ogg"),
         fixtures.join("mono-8k.flac"),
@@ -104,7 +104,7 @@ fn predictions_over_time_cover_every_window() {
     let place = Workplace::new();
     trained(&place, "raw", STRIDED);
     place.write("in/long.wav", wav(5.3, 44_100));
-    place.write("in/short.wav", wav(0.4, 44_100));
+    place.write("in/short.wav", wav(0.6, 44_100));
     let predicted = place
         .run(
             "-q --device cpu predict runs/raw-s1 in --window 2 --hop 0.5 --json --taggram pictures",

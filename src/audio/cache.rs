@@ -14,7 +14,8 @@
 //! | 24 | f32 | scale: the value of one step of a stored sample |
 //! | 28 | f32 | peak: the largest absolute sample before rounding |
 //! | 32 | u32 | sample rate of the source, in Hz |
-//! | 36 | u32 | channels of the source |
+//! | 36 | u16 | channels of the source |
+//! | 38 | u16 | 1 if the source ends inside its last frame, which is left out; otherwise 0 |
 //! | 40 | 24 bytes | codec of the source, ASCII, padded with zeros |
 //! | 64 | 32 bytes | the cache key, as in the file name |
 //! | 96 | 32 bytes | BLAKE3 hash of bytes 0 to 96 and the samples |
@@ -43,13 +44,13 @@ use std::time::Duration;
 
 use datasets::{Audio, Frames};
 
-use super::decode::{DECODER, SILENCE, decode_resampled};
+use super::decode::{DECODER, check_loudness, decode_resampled};
 use super::entry::{self, FORMAT, HEADER, Header, SampleBuffer};
 use super::error::{AudioError, Reason};
 use super::hash_index::{HashIndex, hex};
 use super::limits::Limits;
 use super::resample::{RESAMPLER, StreamingResampler};
-use super::source::SourceInfo;
+use super::source::{Decoded, SourceInfo};
 use crate::io::files::persist;
 
 /// Samples of one track that are kept in memory during decoding (32 MiB); longer tracks use a temporary file.
@@ -474,9 +475,9 @@ impl AudioCache {
             let needed = 4 * (buffer.samples() + piece.len() as u64);
             buffer.push(piece).map_err(self.failed("write to", &temporary, needed))
         };
-        let (source, name) = match audio {
+        let (Decoded { source, channel_peak }, name) = match audio {
             Audio::File { path, offset_s, duration_s } => {
-                let source = decode_resampled(
+                let decoded = decode_resampled(
                     path,
                     *offset_s,
                     *duration_s,
@@ -484,12 +485,12 @@ impl AudioCache {
                     policy.limits,
                     &mut take,
                 )?;
-                (source, path.display().to_string())
+                (decoded, path.display().to_string())
             }
             Audio::Synthetic(piece) => {
                 take(&piece.render(sample_rate))?;
-                let source = SourceInfo { codec: "synthetic".into(), sample_rate, channels: 1 };
-                (source, piece.to_string())
+                let source = SourceInfo { sample_rate, ..SourceInfo::mono("synthetic") };
+                (Decoded { source, channel_peak: 0.0 }, piece.to_string())
             }
             Audio::Frames(_) => {
                 return Err(AudioError::Argument("features are not decoded".into()));
@@ -502,16 +503,7 @@ impl AudioCache {
                 "its samples are so large that resampling overflows; write the file again, scaled to [-1, 1]",
             ));
         }
-        if buffer.peak() < SILENCE {
-            return Err(AudioError::unusable(
-                name,
-                Reason::Silent,
-                format!(
-                    "is silent: its peak of {:e} is below {SILENCE:e} (-80 dBFS); check the file, or remove it",
-                    buffer.peak()
-                ),
-            ));
-        }
+        check_loudness(&name, buffer.peak(), channel_peak)?;
         let path = self.path(key);
         let shard = path.parent().unwrap_or(&self.folder);
         let needed = entry::file_length(buffer.samples());
@@ -600,7 +592,7 @@ fn load_features(frames: &Frames, sample_rate: u32) -> Result<Loaded, AudioError
             frames.per_second, frames.width, frames.width, frames.per_second
         )));
     }
-    let source = SourceInfo { codec: "features".into(), sample_rate, channels: 1 };
+    let source = SourceInfo { sample_rate, ..SourceInfo::mono("features") };
     let audio = CachedAudio {
         samples: frames.bytes.len(),
         storage: Storage::Frames(frames.clone()),

@@ -47,7 +47,8 @@ impl Header {
         put(24, &self.scale.to_le_bytes());
         put(28, &self.peak.to_le_bytes());
         put(32, &self.source.sample_rate.to_le_bytes());
-        put(36, &self.source.channels.to_le_bytes());
+        put(36, &(self.source.channels as u16).to_le_bytes());
+        put(38, &u16::from(self.source.ends_early).to_le_bytes());
         let codec = self.source.codec.as_bytes();
         put(40, &codec[..codec.len().min(CODEC)]);
         put(64, &self.key);
@@ -71,7 +72,8 @@ impl Header {
             source: SourceInfo {
                 codec: String::from_utf8_lossy(codec).into_owned(),
                 sample_rate: u32::from_le_bytes(word(32)),
-                channels: u32::from_le_bytes(word(36)),
+                channels: u32::from_le_bytes(word(36)) & 0xffff,
+                ends_early: u32::from_le_bytes(word(36)) >> 16 == 1,
             },
             key: bytes[64..96].try_into().expect("32 bytes"),
         };
@@ -255,7 +257,8 @@ mod tests {
             buffer.push(piece).unwrap();
         }
         let path = folder.path().join("entry");
-        let source = SourceInfo { codec: "pcm_s16le".into(), sample_rate: 8_000, channels: 2 };
+        let codec = "pcm_s16le".into();
+        let source = SourceInfo { codec, sample_rate: 8_000, channels: 2, ends_early: true };
         let header =
             buffer.write(&mut File::create(&path).unwrap(), 16_000, source, [7; 32]).unwrap();
         assert_eq!(verify(&path).unwrap(), Some(buffer.content_hash()));
@@ -275,7 +278,7 @@ mod tests {
             &[0, 0, 0, 0x38], // 2^-15
             &[0, 0, 0x80, 0x3f],
             &[0x40, 0x1f, 0, 0],
-            &[2, 0, 0, 0],
+            &[2, 0, 1, 0],
             b"pcm_s16le\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             &[7; 32],
         ];

@@ -21,7 +21,7 @@ pub enum Reason {
     Truncated,
     /// Part of the file cannot be decoded, or a checksum does not match.
     Damaged,
-    /// The peak is below [`SILENCE`](super::decode::SILENCE).
+    /// The peak is below [`SILENCE`](super::decode::SILENCE), perhaps because the channels cancel.
     Silent,
     /// The file is shorter than required.
     TooShort,
@@ -110,6 +110,14 @@ impl AudioError {
     /// A file that cannot be used.
     pub(super) fn file(path: &Path, reason: Reason, message: impl Into<String>) -> AudioError {
         AudioError::unusable(path.display(), reason, message)
+    }
+
+    /// A file in a format or with a codec that has no decoder here.
+    pub(super) fn unsupported(path: &Path, what: &str) -> AudioError {
+        let message = format!(
+            "{what} is not supported; convert it to flac, for example with `ffmpeg -i INPUT OUTPUT.flac`"
+        );
+        AudioError::file(path, Reason::Unsupported, message)
     }
 
     /// A file that the operating system cannot read.

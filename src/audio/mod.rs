@@ -8,17 +8,21 @@
 //!
 //! Nothing here prints: progress goes to a callback and failures are values.
 
-mod au;
+mod aac;
 pub mod cache;
 pub mod decode;
 mod entry;
 pub mod error;
 mod file_type;
+mod flac;
 mod hash_index;
 mod limits;
+mod opus;
+mod pcm;
 pub mod quarantine;
 pub mod resample;
 pub mod scan;
+mod section;
 mod source;
 mod stream_end;
 mod symphonia;
@@ -26,13 +30,13 @@ mod symphonia;
 pub(crate) mod tests;
 
 pub use cache::{AudioCache, CachedAudio, Loaded};
-pub use decode::{decode, decode_at, decode_resampled};
+pub use decode::{decode, decode_at, decode_resampled, decode_usable};
 pub use error::{AudioError, Reason};
 pub use limits::Limits;
 pub use quarantine::{QuarantineEntry, quarantine_csv};
 pub use resample::{StreamingResampler, is_sample, resample};
 pub use scan::{ScanOptions, ScanProgress, ScanReport, scan};
-pub use source::SourceInfo;
+pub use source::{Decoded, SourceInfo};
 
 /// A mono signal.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,10 +8,14 @@ use datasets::{Audio, Track};
 use rayon::prelude::*;
 
 use super::cache::{AudioCache, CachedAudio, Loaded, Policy};
-use super::error::{AudioError, Reason};
+use super::decode::{self, ENDS_EARLY};
+use super::error::AudioError;
 use super::limits::Limits;
 use super::quarantine::QuarantineEntry;
 use super::source::SourceInfo;
+
+/// Shorter tracks are not used, unless the user sets another limit.
+pub const MIN_SECONDS: f64 = 0.5;
 
 /// The options of a scan.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +33,12 @@ pub struct ScanOptions {
 impl Default for ScanOptions {
     /// All cores, at least 0.5 s, no verification.
     fn default() -> ScanOptions {
-        ScanOptions { threads: 0, min_seconds: 0.5, verify: false, limits: Limits::default() }
+        ScanOptions {
+            threads: 0,
+            min_seconds: MIN_SECONDS,
+            verify: false,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -61,12 +70,32 @@ pub struct ScanReport {
     pub from_cache: usize,
     /// Ids of the tracks whose cache entry was damaged and was replaced, and what was wrong with it.
     pub rebuilt: Vec<(String, String)>,
+    /// Ids of the tracks whose file ends inside its last frame, which is left out.
+    pub ends_early: Vec<String>,
     /// Total duration of the usable tracks.
     pub seconds_of_audio: f64,
     /// Number of tracks by the sample rate of the source, in Hz.
     pub source_rates: BTreeMap<u32, usize>,
     /// Number of tracks by codec.
     pub codecs: BTreeMap<String, usize>,
+}
+
+impl ScanReport {
+    /// A note on [`ends_early`](Self::ends_early), with the first ids.
+    pub fn ends_early_note(&self) -> Option<String> {
+        let [first, ..] = self.ends_early.as_slice() else { return None };
+        Some(match self.ends_early.len() {
+            1 => format!("{first}: {ENDS_EARLY}"),
+            count => {
+                let named = self.ends_early[..count.min(5)].join(", ");
+                let more = if count > 5 { ", ..." } else { "" };
+                format!(
+                    "{count} files end inside their last frame, which is left out: {named}{more}; copy those again that \
+                     should be longer"
+                )
+            }
+        })
+    }
 }
 
 #[derive(Default)]
@@ -162,7 +191,7 @@ pub fn scan(
         match result {
             Ok(Loaded {
                 audio,
-                source: SourceInfo { codec, sample_rate, .. },
+                source: SourceInfo { codec, sample_rate, ends_early, .. },
                 decoded,
                 rebuilt,
             }) => {
@@ -172,6 +201,9 @@ pub fn scan(
                 }
                 if let Some(problem) = rebuilt {
                     report.rebuilt.push((track.id.clone(), problem.to_string()));
+                }
+                if ends_early {
+                    report.ends_early.push(track.id.clone());
                 }
                 report.seconds_of_audio += audio.seconds();
                 *report.source_rates.entry(sample_rate).or_default() += 1;
@@ -190,6 +222,9 @@ pub fn scan(
             report.rebuilt.len()
         );
     }
+    if let Some(note) = report.ends_early_note() {
+        tracing::warn!("{note}");
+    }
     Ok(report)
 }
 
@@ -203,17 +238,8 @@ fn source_name(track: &Track) -> String {
 }
 
 fn check_duration(track: &Track, loaded: Loaded, min_seconds: f64) -> Result<Loaded, AudioError> {
-    match loaded.audio.seconds() >= min_seconds {
-        true => Ok(loaded),
-        false => Err(AudioError::unusable(
-            source_name(track),
-            Reason::TooShort,
-            format!(
-                "is {:.3} s long and at least {min_seconds} s are required; lower the limit, or remove it",
-                loaded.audio.seconds()
-            ),
-        )),
-    }
+    decode::check_duration(&source_name(track), loaded.audio.seconds(), min_seconds)?;
+    Ok(loaded)
 }
 
 /// The row for a track that cannot be used; other errors end the scan.

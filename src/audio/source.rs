@@ -17,6 +17,24 @@ pub struct SourceInfo {
     pub sample_rate: u32,
     /// Number of channels before mixing.
     pub channels: u32,
+    /// Whether the file ends inside its last frame, which is left out. What is before it is used.
+    pub ends_early: bool,
+}
+
+impl SourceInfo {
+    /// A source with one channel that is not a file.
+    pub(super) fn mono(codec: &str) -> SourceInfo {
+        SourceInfo { codec: codec.into(), channels: 1, ..SourceInfo::default() }
+    }
+}
+
+/// The result of decoding a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// The properties of the source.
+    pub source: SourceInfo,
+    /// The largest absolute sample of any channel, before mixing.
+    pub channel_peak: f32,
 }
 
 /// Receives mono samples and their rate in Hz.
@@ -70,6 +88,11 @@ pub(super) fn truncated(path: &Path, how: &str, seconds: f64, declared: Option<f
         "{how}: {seconds:.2} s{declared} can be decoded; download or copy it again, or re-encode it"
     );
     AudioError::file(path, Reason::Truncated, message)
+}
+
+/// The largest absolute sample, 0 if there is none.
+pub(super) fn peak(samples: &[f32]) -> f32 {
+    samples.iter().fold(0.0, |peak, sample| peak.max(sample.abs()))
 }
 
 /// Replaces `mono` by the mean of the channels.

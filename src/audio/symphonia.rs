@@ -1,31 +1,35 @@
-//! The decoder that reads all formats but AU through symphonia; [`decode`](super::decode) describes its rules.
+//! The decoder that reads compressed formats through symphonia; [`decode`](super::decode) describes its rules.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::{
-    CODEC_ID_AAC, CODEC_ID_AC3, CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS,
-    CODEC_ID_SPEEX,
+    CODEC_ID_AAC, CODEC_ID_AC3, CODEC_ID_EAC3, CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3,
+    CODEC_ID_OPUS, CODEC_ID_SPEEX,
 };
 use symphonia::core::codecs::audio::{
     AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions,
 };
 use symphonia::core::errors::Error as Symphonia;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::{FORMAT_ID_ADTS, FORMAT_ID_ISOMP4, FORMAT_ID_OGG};
-use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::formats::well_known::{
+    FORMAT_ID_ADTS, FORMAT_ID_FLAC, FORMAT_ID_ISOMP4, FORMAT_ID_OGG,
+};
+use symphonia::core::formats::{FormatId, FormatOptions, FormatReader, Track, TrackType};
+use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
+use super::aac::{self, SbrDetector};
 use super::error::{AudioError, Reason};
-use super::file_type::unrecognised;
+use super::file_type::{unknown_codec, unrecognised};
 use super::limits::Limits;
+use super::opus::OpusDecoder;
+use super::section::{Section, Stream};
 use super::source::{
-    Excerpt, Sink, SourceInfo, TOLERANCE_S, check_samples, mix, samples, truncated,
+    Decoded, Excerpt, Sink, SourceInfo, TOLERANCE_S, check_samples, mix, peak, samples, truncated,
 };
-use super::stream_end::{OggEnd, mp4_is_cut, mpeg_is_cut, ogg_end, same_mpeg_stream};
+use super::stream_end::{OggEnd, adts_is_cut, mp4_is_cut, mpeg_is_cut, ogg_end, same_mpeg_stream};
 
 /// Decoding stops after this many packets in a row without a sample.
 const MAX_EMPTY_PACKETS: usize = 4096;
@@ -36,37 +40,12 @@ const MAX_FOREIGN_FRAMES: usize = 8;
 /// Samples after the declared end that are padding: a LAME tag declares at most 4095, and a frame or two may be extra.
 const MAX_PADDING: usize = 4_095 + 3 * 1_152;
 
-/// A file without seeking. symphonia then reads lengths from headers only, instead of estimating them from the file size.
-struct Forward(File);
-
-impl Read for Forward {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Seek for Forward {
-    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
-        Err(io::Error::other("this source cannot seek"))
-    }
-}
-
-impl MediaSource for Forward {
-    fn is_seekable(&self) -> bool {
-        false
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        None
-    }
-}
-
-fn probe(path: &Path, source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader>, Symphonia> {
+fn probe(path: &Path, source: Stream) -> Result<Box<dyn FormatReader>, Symphonia> {
     let mut hint = Hint::new();
     if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
         hint.with_extension(extension);
     }
-    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+    let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
     let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
     symphonia::default::get_probe().probe(&hint, stream, format, metadata)
 }
@@ -74,16 +53,18 @@ fn probe(path: &Path, source: Box<dyn MediaSource>) -> Result<Box<dyn FormatRead
 /// Decodes the excerpt to mono and passes it to `sink` piece by piece.
 pub(super) fn decode(
     path: &Path,
+    section: Section,
     excerpt: Excerpt,
     limits: &Limits,
     sink: &mut Sink<'_>,
-) -> Result<SourceInfo, AudioError> {
-    Decoder::open(path, excerpt, limits)?.run(sink)
+) -> Result<Decoded, AudioError> {
+    Decoder::open(path, section, excerpt, limits)?.run(sink)
 }
 
 /// A file that is being decoded.
 struct Decoder<'a> {
     path: &'a Path,
+    section: Section,
     excerpt: Excerpt,
     limits: &'a Limits,
     format: Box<dyn FormatReader>,
@@ -102,6 +83,16 @@ struct Decoder<'a> {
     /// Whether more than padding follows the declared end, so that the header is wrong.
     ignore_declared: bool,
     emitted: bool,
+    /// Whether symphonia found the end of the file inside a packet.
+    cut: bool,
+    /// Number of samples in the longest packet.
+    longest: u64,
+    /// Bytes in packets.
+    bytes: u64,
+    /// Time of the first packet, in samples.
+    first_time: Option<i64>,
+    sbr: SbrDetector,
+    channel_peak: f32,
     packets: usize,
     failed: usize,
     /// Frames of another MPEG format.
@@ -113,23 +104,27 @@ struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// Opens a file and selects its first audio stream.
-    fn open(path: &'a Path, excerpt: Excerpt, limits: &'a Limits) -> Result<Self, AudioError> {
-        let open = || File::open(path).map_err(|error| AudioError::unreadable(path, &error));
-        let format = probe(path, Box::new(open()?)).map_err(|error| unrecognised(path, &error))?;
+    fn open(
+        path: &'a Path,
+        section: Section,
+        excerpt: Excerpt,
+        limits: &'a Limits,
+    ) -> Result<Self, AudioError> {
+        let open = |seekable| {
+            let stream = section.open(path, seekable);
+            stream.map_err(|error| AudioError::unreadable(path, &error))
+        };
+        let format = probe(path, open(true)?).map_err(|error| unrecognised(path, &error))?;
         let track = format.first_track_known_codec(TrackType::Audio);
         let Some((track, params)) = track.and_then(|track| Some((track, audio(track)?))) else {
-            let message = format!(
-                "the {} file contains no audio of a known codec; convert it, or remove it",
-                format.format_info().short_name
-            );
-            return Err(AudioError::file(path, Reason::Unsupported, message));
+            return Err(unknown_codec(path, format.format_info().short_name));
         };
         let codec = params.codec;
         let mut declared = track.num_frames;
         let mut delay = 0;
         if is_mpeg(codec) {
             // With a seekable source, symphonia would declare a length that it estimates from the file size.
-            declared = match probe(path, Box::new(Forward(open()?))) {
+            declared = match probe(path, open(false)?) {
                 Ok(forward) => forward.tracks().first().and_then(|track| track.num_frames),
                 Err(_) => None,
             };
@@ -137,19 +132,27 @@ impl<'a> Decoder<'a> {
         } else if format.format_info().format == FORMAT_ID_ADTS {
             declared = None;
         }
+        if format.format_info().format == FORMAT_ID_ISOMP4
+            && codec == CODEC_ID_AAC
+            && let Some(name) = params.extra_data.as_deref().and_then(aac::other_type)
+        {
+            return Err(AudioError::unsupported(path, &name));
+        }
         // MPEG audio is trimmed here, because symphonia would trim by its estimate.
         let options = AudioDecoderOptions::default().gapless(!is_mpeg(codec)).verify(true);
         let decoder = make_decoder(path, params, &options)?;
         let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
-        limits.check_format(path, params.sample_rate, channels)?;
-        if let (Some(frames), Some(rate), None) = (declared, params.sample_rate, excerpt.duration_s)
-        {
+        // MP4 files declare 0 Hz if the rate does not fit into 16 bits; the decoder knows it.
+        let rate = params.sample_rate.filter(|rate| *rate > 0);
+        limits.check_format(path, rate, channels)?;
+        if let (Some(frames), Some(rate), None) = (declared, rate, excerpt.duration_s) {
             limits.check_seconds(path, frames as f64 / f64::from(rate))?;
         }
         let source =
             SourceInfo { codec: decoder.codec_info().short_name.into(), ..SourceInfo::default() };
         Ok(Decoder {
             path,
+            section,
             excerpt,
             limits,
             track: track.id,
@@ -161,6 +164,12 @@ impl<'a> Decoder<'a> {
             padding: Vec::new(),
             ignore_declared: false,
             emitted: false,
+            cut: false,
+            longest: 0,
+            bytes: 0,
+            first_time: None,
+            sbr: SbrDetector::default(),
+            channel_peak: 0.0,
             packets: 0,
             failed: 0,
             foreign: 0,
@@ -176,6 +185,10 @@ impl<'a> Decoder<'a> {
         AudioError::file(self.path, reason, message)
     }
 
+    fn is_in(&self, container: FormatId) -> bool {
+        self.format.format_info().format == container
+    }
+
     fn seconds(&self, samples: u64) -> f64 {
         match self.source.sample_rate {
             0 => 0.0,
@@ -189,7 +202,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Decodes to the end of the excerpt or of the file.
-    fn run(mut self, sink: &mut Sink<'_>) -> Result<SourceInfo, AudioError> {
+    fn run(mut self, sink: &mut Sink<'_>) -> Result<Decoded, AudioError> {
         let mut first = Vec::new();
         let mut last = Vec::new();
         let mut empty = 0;
@@ -201,10 +214,21 @@ impl<'a> Decoder<'a> {
                     self.next_stream()?;
                     continue;
                 }
+                Err(Symphonia::IoError(error))
+                    if error.kind() == io::ErrorKind::UnexpectedEof && self.position > 0 =>
+                {
+                    self.cut = true;
+                    break;
+                }
                 Err(error) => return Err(self.unreadable_container(&error)),
             };
             if packet.track_id != self.track {
                 continue;
+            }
+            self.bytes += packet.data.len() as u64;
+            self.check_continuity(packet.pts.get());
+            if self.codec == CODEC_ID_AAC && self.sbr.add(&packet.data) {
+                return Err(AudioError::unsupported(self.path, aac::HE_AAC));
             }
             if is_mpeg(self.codec) {
                 if first.is_empty() {
@@ -214,6 +238,8 @@ impl<'a> Decoder<'a> {
                     self.foreign += 1;
                     continue;
                 }
+            }
+            if is_mpeg(self.codec) || self.is_in(FORMAT_ID_ADTS) {
                 last.clear();
                 last.extend_from_slice(&packet.data);
             }
@@ -243,6 +269,7 @@ impl<'a> Decoder<'a> {
             if self.is_done() {
                 return self.finish();
             }
+            self.longest = self.longest.max(self.position - before);
             empty = if self.position > before { 0 } else { empty + 1 };
             if empty > MAX_EMPTY_PACKETS {
                 self.first_failure
@@ -251,11 +278,23 @@ impl<'a> Decoder<'a> {
                 break;
             }
         }
-        self.check_end(&last)?;
+        self.source.ends_early = self.check_end(&last)?;
         if !self.emitted {
             return Err(self.nothing_decoded());
         }
         self.finish()
+    }
+
+    /// Counts a packet of a FLAC file as failed if frames are missing before it, which symphonia skips if they are damaged.
+    fn check_continuity(&mut self, time: i64) {
+        if !self.is_in(FORMAT_ID_FLAC) {
+            return;
+        }
+        let first = *self.first_time.get_or_insert(time);
+        if time.saturating_sub(first) != self.position as i64 && self.failed == 0 {
+            self.failed = 1;
+            self.first_failure.get_or_insert_with(|| "a frame is damaged".into());
+        }
     }
 
     /// Whether the whole excerpt is decoded.
@@ -265,9 +304,9 @@ impl<'a> Decoder<'a> {
     }
 
     /// The description of the source, if no packet failed.
-    fn finish(self) -> Result<SourceInfo, AudioError> {
+    fn finish(self) -> Result<Decoded, AudioError> {
         match self.failed {
-            0 => Ok(self.source),
+            0 => Ok(Decoded { source: self.source, channel_peak: self.channel_peak }),
             _ => Err(self.damaged()),
         }
     }
@@ -298,13 +337,15 @@ impl<'a> Decoder<'a> {
         let mut mono = std::mem::take(&mut self.mono);
         mix(&self.interleaved, channels, &mut mono);
         check_samples(self.path, &mono, self.position, rate)?;
-        self.trim(&mono, sink)?;
+        if self.trim(&mono, sink)? {
+            self.channel_peak = self.channel_peak.max(peak(&self.interleaved));
+        }
         self.mono = mono;
         Ok(())
     }
 
-    /// Removes delay and padding, and emits the rest.
-    fn trim(&mut self, mut mono: &[f32], sink: &mut Sink<'_>) -> Result<(), AudioError> {
+    /// Removes delay and padding, and emits the rest. Returns whether a part was emitted.
+    fn trim(&mut self, mut mono: &[f32], sink: &mut Sink<'_>) -> Result<bool, AudioError> {
         let dropped = self.delay.saturating_sub(self.position).min(mono.len() as u64);
         mono = &mono[dropped as usize..];
         // Counts from the first sample after the delay.
@@ -318,25 +359,26 @@ impl<'a> Decoder<'a> {
             let inside = end.saturating_sub(start).min(mono.len() as u64);
             let (inside, after) = mono.split_at(inside as usize);
             self.padding.extend_from_slice(after);
-            self.emit(start, inside, sink)?;
+            let mut emitted = self.emit(start, inside, sink)?;
             if self.padding.len() > MAX_PADDING {
                 self.ignore_declared = true;
                 let after = std::mem::take(&mut self.padding);
-                self.emit(end, &after, sink)?;
+                emitted |= self.emit(end, &after, sink)?;
             }
-            return Ok(());
+            return Ok(emitted);
         }
         self.emit(start, mono, sink)
     }
 
-    /// Passes on the samples inside the excerpt.
-    fn emit(&mut self, start: u64, mono: &[f32], sink: &mut Sink<'_>) -> Result<(), AudioError> {
+    /// Passes on the samples inside the excerpt. Returns whether there are any.
+    fn emit(&mut self, start: u64, mono: &[f32], sink: &mut Sink<'_>) -> Result<bool, AudioError> {
         let piece = self.excerpt.clip(mono, start, self.source.sample_rate);
         if piece.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         self.emitted = true;
-        sink(piece, self.source.sample_rate)
+        sink(piece, self.source.sample_rate)?;
+        Ok(true)
     }
 
     /// Continues with the next stream of the file, as in chained Ogg files.
@@ -363,9 +405,7 @@ impl<'a> Decoder<'a> {
 
     fn unreadable_container(&self, error: &Symphonia) -> AudioError {
         let at = self.seconds(self.position);
-        if self.format.format_info().format == FORMAT_ID_ISOMP4
-            && mp4_is_cut(self.path).unwrap_or(false)
-        {
+        if self.is_in(FORMAT_ID_ISOMP4) && mp4_is_cut(self.path).unwrap_or(false) {
             return self.truncated("the file ends inside its content");
         }
         match error {
@@ -418,8 +458,8 @@ impl<'a> Decoder<'a> {
         self.excerpt.nothing_decoded(self.path, self.seconds(self.decoded()))
     }
 
-    /// Checks that the stream ended where it should.
-    fn check_end(&mut self, last: &[u8]) -> Result<(), AudioError> {
+    /// Checks that the stream ended where it should. Returns whether its last frame is cut short and was left out.
+    fn check_end(&mut self, last: &[u8]) -> Result<bool, AudioError> {
         if self.failed > 0 {
             return Err(self.damaged());
         }
@@ -433,38 +473,45 @@ impl<'a> Decoder<'a> {
                 ),
             ));
         }
-        let is_ogg = self.format.format_info().format == FORMAT_ID_OGG;
+        let is_ogg = self.is_in(FORMAT_ID_OGG);
         let lossy = is_mpeg(self.codec) || is_ogg || self.codec == CODEC_ID_AAC;
-        let tolerance = if lossy { samples(TOLERANCE_S, self.source.sample_rate) } else { 0 };
-        if let Some(declared) = self.declared
-            && declared > self.decoded().saturating_add(tolerance)
-        {
-            return Err(match self.decoded() {
-                0 if declared <= tolerance => self.nothing_decoded(),
+        // A lossless file that is cut inside its last frame lacks at most one frame.
+        let loose = samples(TOLERANCE_S, self.source.sample_rate);
+        let tolerance = if lossy { loose } else { self.longest.max(loose) };
+        let missing = self.declared.map_or(0, |all| all.saturating_sub(self.decoded()));
+        if missing > tolerance || missing > 0 && self.decoded() == 0 {
+            return Err(match self.declared {
+                Some(declared) if self.decoded() == 0 && declared <= tolerance => {
+                    self.nothing_decoded()
+                }
                 _ => self.truncated("the file is shorter than its header declares"),
             });
         }
-        if self.decoder.finalize().verify_ok == Some(false) {
+        let mut ends_early = self.cut || !lossy && missing > 0;
+        let read = |error: io::Error| AudioError::unreadable(self.path, &error);
+        if is_ogg {
+            match ogg_end(self.path, &self.section).map_err(read)? {
+                OggEnd::Marked => {}
+                OggEnd::InsideLastPage => ends_early = true,
+                OggEnd::Unmarked => return Err(self.truncated("the last page is missing")),
+                OggEnd::InsidePage => return Err(self.truncated("the file ends inside a page")),
+            }
+        }
+        if is_mpeg(self.codec) {
+            ends_early |= mpeg_is_cut(self.path, &self.section, last).map_err(read)?;
+        }
+        if self.is_in(FORMAT_ID_ADTS) {
+            ends_early |= adts_is_cut(self.path, &self.section, last).map_err(read)?;
+        }
+        // Without a declared length, bytes behind the last frame are all that shows the loss of a frame.
+        ends_early |= self.declared.is_none() && self.section.frames_end_before(self.bytes);
+        if !ends_early && self.decoder.finalize().verify_ok == Some(false) {
             return Err(self.refuse(
                 Reason::Damaged,
                 "the decoded samples do not match the checksum in the file; download or copy it again",
             ));
         }
-        let read = |error: io::Error| AudioError::unreadable(self.path, &error);
-        if is_ogg {
-            match ogg_end(self.path).map_err(read)? {
-                OggEnd::Marked => {}
-                OggEnd::Unmarked => return Err(self.truncated("the last page is missing")),
-                OggEnd::InsidePage => return Err(self.truncated("the file ends inside a page")),
-            }
-        }
-        if is_mpeg(self.codec)
-            && self.declared.is_none()
-            && mpeg_is_cut(self.path, last).map_err(read)?
-        {
-            return Err(self.truncated("the file ends inside a frame"));
-        }
-        Ok(())
+        Ok(ends_early)
     }
 }
 
@@ -484,24 +531,32 @@ fn make_decoder(
     params: &AudioCodecParameters,
     options: &AudioDecoderOptions,
 ) -> Result<Box<dyn AudioDecoder>, AudioError> {
-    let codec = match params.codec {
-        CODEC_ID_OPUS => "Opus".to_string(),
-        CODEC_ID_SPEEX => "Speex".to_string(),
-        CODEC_ID_AC3 => "AC-3".to_string(),
-        CODEC_ID_AAC => "this kind of AAC (only AAC-LC, mono or stereo, is)".to_string(),
-        other => format!("codec {other}"),
-    };
-    let decoder = symphonia::default::get_codecs().make_audio_decoder(params, options);
-    decoder.map_err(|error| match error {
-        Symphonia::Unsupported(_) => AudioError::file(
-            path,
-            Reason::Unsupported,
-            format!("{codec} is not supported ({error}); convert it, for example to flac"),
-        ),
-        error => AudioError::file(
+    let damaged = |error: Symphonia| {
+        AudioError::file(
             path,
             Reason::Damaged,
             format!("the codec's header is damaged ({error}); download or copy it again"),
+        )
+    };
+    if params.codec == CODEC_ID_OPUS {
+        return match OpusDecoder::new(params) {
+            Ok(decoder) => Ok(Box::new(decoder)),
+            Err(Symphonia::Unsupported(what)) => Err(AudioError::unsupported(path, what)),
+            Err(error) => Err(damaged(error)),
+        };
+    }
+    let decoder = symphonia::default::get_codecs().make_audio_decoder(params, options);
+    decoder.map_err(|error| match error {
+        Symphonia::Unsupported(_) => AudioError::unsupported(
+            path,
+            &match params.codec {
+                CODEC_ID_SPEEX => "Speex".to_string(),
+                CODEC_ID_AC3 => "Dolby AC-3".to_string(),
+                CODEC_ID_EAC3 => "Dolby E-AC-3".to_string(),
+                CODEC_ID_AAC => "this kind of AAC (only AAC-LC, mono or stereo, is)".to_string(),
+                other => format!("codec {other}"),
+            },
         ),
+        error => damaged(error),
     })
 }

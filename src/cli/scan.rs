@@ -8,6 +8,7 @@ use models::NetworkConfig;
 use serde::Serialize;
 
 use super::{Context, print, print_json};
+use crate::audio::scan::MIN_SECONDS;
 use crate::audio::{ScanOptions, quarantine_csv, scan};
 use crate::data::directories::from_dataset;
 use crate::data::identical_audio::{IdenticalAudio, identical_audio};
@@ -35,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "HZ")]
     sample_rate: Option<u32>,
     /// Quarantine tracks shorter than this.
-    #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
+    #[arg(long, default_value_t = MIN_SECONDS, value_name = "SECONDS")]
     min_seconds: f64,
     /// Read every file again, even if its size and modification time have not changed.
     #[arg(long)]
@@ -158,6 +159,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let tracks = collection.tracks.len();
     let mut usable = report.audio.iter().map(Option::is_some);
     collection.tracks.retain(|_| usable.next().unwrap_or(false));
+    collection.notes.extend(report.ends_early_note());
     let is_usable = !collection.tracks.is_empty();
     if let Some(spec) = arguments.split.as_ref().filter(|_| is_usable) {
         let replaced = collection.tracks.iter().filter(|track| track.split.is_some()).count();

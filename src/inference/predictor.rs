@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use models::onnx::{Activation, to_onnx};
 use models::{Fitted, Model, Network, NetworkConfig};
 
+use crate::audio::scan::MIN_SECONDS;
 use crate::audio::{self, Limits};
 use crate::error::{Error, Result};
 use crate::inference::model_file::{Card, Outputs, safetensors};
@@ -402,7 +403,7 @@ impl<'a> Reader<'a> {
 /// Decodes an audio file once for several readers.
 ///
 /// # Errors
-/// If the file cannot be decoded, or a model does not take audio.
+/// If the file cannot be decoded, is silent or shorter than [`MIN_SECONDS`], or a model does not take audio.
 ///
 /// # Panics
 /// If the models have different sample rates.
@@ -417,7 +418,7 @@ pub fn read_file(path: &Path, readers: &mut [Reader<'_>]) -> Result<()> {
             "all readers must have the same sample rate"
         );
     }
-    audio::decode_resampled(path, 0.0, None, rate, &Limits::default(), &mut |piece| {
+    audio::decode_usable(path, rate, MIN_SECONDS, &Limits::default(), &mut |piece| {
         readers.iter_mut().for_each(|reader| reader.push(piece));
         Ok(())
     })

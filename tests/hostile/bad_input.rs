@@ -117,6 +117,45 @@ fn predict_reports_broken_audio_and_predicts_the_rest() {
 }
 
 #[test]
+fn predict_refuses_what_scan_would_put_into_quarantine() {
+    let place = music("");
+    place.run(TRAIN).ok();
+    let mut silent = wav(2.0, 16_000);
+    silent[44..].fill(0);
+    place.write("in/silent.wav", silent);
+    place.write("in/short.wav", wav(0.2, 16_000));
+    // Two channels, each the negative of the other: twice the bytes, channels and bytes per frame.
+    let mono = wav(2.0, 16_000);
+    let mut stereo = mono[..44].to_vec();
+    for (at, value) in [(22, 2), (32, 4)] {
+        stereo[at] = value;
+    }
+    for at in [4, 28, 40] {
+        let word = u32::from_le_bytes(stereo[at..at + 4].try_into().unwrap());
+        stereo[at..at + 4].copy_from_slice(&(2 * word).to_le_bytes());
+    }
+    for sample in mono[44..].as_chunks::<2>().0 {
+        let sample = i16::from_le_bytes(*sample);
+        stereo.extend([sample, sample.saturating_neg()].map(i16::to_le_bytes).concat());
+    }
+    place.write("in/cancelled.wav", stereo);
+    let rows = "a,silent.wav,,low\nb,cancelled.wav,,low\nc,short.wav,,low\n";
+    place.write("in/manifest.csv", format!("id,path,split,tags\n{rows}"));
+    let words = [
+        "silent.wav: is silent: its peak",
+        "cancelled.wav: is silent after mixing to mono: its channels cancel",
+        "short.wav: is 0.200 s long and at least 0.5 s are required",
+        "3 of 3 files",
+    ];
+    place.run("predict runs/own-s1 in").fails(3, &words);
+    let scan = place.run("scan in").fails(3, &[]);
+    let quarantine = place.read("in/quarantine.csv");
+    for word in &words[..3] {
+        assert!(quarantine.contains(word), "{word} is not in {quarantine}{}", scan.err);
+    }
+}
+
+#[test]
 fn duplicate_id_is_refused() {
     let place = music("t3,0.wav,train,low\n");
     place.run(TRAIN).fails(3, &["t3", "manifest.csv"]);

@@ -9,10 +9,11 @@ use crate::error::quoted;
 use crate::{DatasetError, Split};
 
 /// Extensions of audio files, in lower case. They select the files in a directory; decoding depends only on the
-/// content.
-pub const EXTENSIONS: [&str; 16] = [
-    "aac", "aif", "aifc", "aiff", "au", "flac", "m4a", "m4b", "mp1", "mp2", "mp3", "mp4", "oga",
-    "ogg", "wav", "wave",
+/// content. Files that have no decoder (ape, mpc, spx, tta, wma, wv) are listed too, so that the scan names them.
+pub const EXTENSIONS: [&str; 28] = [
+    "aac", "aif", "aifc", "aiff", "ape", "au", "bw64", "caf", "flac", "m4a", "m4b", "mp1", "mp2",
+    "mp3", "mp4", "mpc", "oga", "ogg", "opus", "rf64", "snd", "spx", "tta", "w64", "wav", "wave",
+    "wma", "wv",
 ];
 
 /// Files that `tonotopy scan` writes beside the directories.

@@ -12,6 +12,7 @@ mod cache;
 mod failures;
 mod formats;
 mod mutations;
+mod reference;
 mod scan;
 mod shared_data;
 
@@ -130,7 +131,7 @@ fn fixtures() -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|ending| ending != "sh"))
         .collect();
     paths.sort();
-    assert_eq!(paths.len(), 10);
+    assert_eq!(paths.len(), 16);
     paths
 }
 
@@ -155,6 +156,12 @@ fn track(id: &str, audio: Audio) -> Track {
 
 fn whole(path: &Path) -> Result<Waveform, AudioError> {
     decode(path, 0.0, None, &Limits::default())
+}
+
+/// What decoding says about a whole file.
+fn info(path: &Path) -> SourceInfo {
+    let limits = Limits::default();
+    decode_resampled(path, 0.0, None, 16_000, &limits, &mut |_| Ok(())).unwrap().source
 }
 
 fn synthetic_piece() -> Audio {

@@ -193,3 +193,22 @@ fn options_out_of_range_are_refused() {
         .unwrap_err();
     assert!(matches!(error, AudioError::Argument(_)), "{error}");
 }
+
+#[test]
+fn file_that_ends_early_is_noted_by_every_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(fixture("mono-16k.mp3")).unwrap();
+    let cut = write(folder.path(), "cut.mp3", &bytes[..bytes.len() - 20]);
+    let tracks = [track("cut", file(&cut)), track("whole", file(&fixture("stereo-44k.mp3")))];
+    let cache = AudioCache::open(&folder.path().join("cache")).unwrap();
+    // Decoded, and from the cache.
+    for decoded in [2, 0] {
+        let options = ScanOptions::default();
+        let report =
+            super::super::scan(&tracks, 16_000, &cache, &options, &AtomicBool::new(false), &|_| {});
+        let report = report.unwrap();
+        assert_eq!((report.decoded, report.quarantine.len()), (decoded, 0));
+        assert_eq!(report.ends_early, ["cut"]);
+        assert!(report.ends_early_note().unwrap().contains("cut: "));
+    }
+}
