@@ -237,7 +237,7 @@ fn import_that_cannot_be_validated_leaves_no_run() {
     let both = rows.replace("valid,a", "valid,a|b").replace("valid,b", "valid,a|b");
     place.write("music/manifest.csv", format!("{header}{both}"));
     let import = "-q --device cpu import x.safetensors x.toml --runs other";
-    place.run(import).fails(3, &["roc_auc_macro is NaN"]);
+    place.run(import).fails(3, &["roc_auc_macro is not defined on the valid split"]);
     assert!(!place.path("other").exists(), "something is left");
     place.write("music/manifest.csv", format!("{header}{rows}"));
     place.run(import).ok();

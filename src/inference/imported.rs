@@ -437,7 +437,10 @@ fn read_pytorch(path: &Path) -> Result<Imported> {
     let tensors: BTreeMap<String, Stored> =
         tensors.into_iter().map(|(name, tensor)| (name, Stored::Checkpoint(tensor))).collect();
     let mut entries: Vec<String> = entries;
-    entries.retain(|entry| !tensors.keys().any(|name| below(entry, name).is_some()));
+    // `_metadata` holds the versions of PyTorch's modules.
+    entries.retain(|entry| {
+        entry != "_metadata" && !tensors.keys().any(|name| below(entry, name).is_some())
+    });
     entries.sort();
     Ok(Imported { path: path.into(), tensors, entries, fitted: Fitted::default() })
 }

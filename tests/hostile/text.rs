@@ -22,7 +22,9 @@ fn hostile() -> Workplace {
         let (one, two) = (TAGS[i / 5], TAGS[i % 4]);
         let tags = if one == two { one.to_string() } else { format!("{one}|{two}") };
         let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-        let file = format!("'{i}<b>\u{202e}$(touch owned).wav");
+        // Windows allows no markup in the names of files.
+        let markup = if cfg!(windows) { "" } else { "<b>" };
+        let file = format!("'{i}{markup}\u{202e}$(touch owned).wav");
         let id = format!("{i}\u{202e}<script>document.title='owned'</script>");
         manifest += &format!(
             "{},{},{split},{},{}\n",
@@ -129,6 +131,7 @@ fn control_characters_in_manifests_are_refused() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn names_in_errors_are_escaped() {
     let place = Workplace::new();
