@@ -165,7 +165,7 @@ fn changed_listening_data_is_noticed() {
                      [factorization]\nfactors = 2\niterations = 3\n[model]";
     let text = on_manifest("music")
         .replace("[model]", listening)
-        .replace("steps = 12", "steps = 12\nloss = \"mean_squared_error\"\nmetric = \"loss\"");
+        .replace("steps = 12", "steps = 12\nloss = \"mean_squared_error\"\nmetric = \"loss\"\noptimizer = { name = \"adam\", learning_rate = 0.001 }");
     place.write_experiment("x", &text);
     place.run("--device cpu train x.toml").ok();
     let verbs = ["evaluate runs/x-s1 --json", "recommend runs/x-s1 --user u1 --json"];
