@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use models::{Fitted, Network};
 use tonotopy::data::sampler::ExcerptSampler;
-use tonotopy::evaluation::metrics::retrieval::score_recommendation;
+use tonotopy::evaluation::metrics::retrieval::{Options, score_recommendation};
 use tonotopy::evaluation::metrics::{Targets, score};
 use tonotopy::evaluation::predictions::Predictions;
 use tonotopy::experiment::Experiment;
@@ -133,7 +133,7 @@ fn recommendation(c: &mut Criterion) {
     let mut group = c.benchmark_group("recommendation");
     group.sample_size(10).throughput(Throughput::Elements(users as u64));
     group.bench_function("2000 users x 50000 items x 50", |b| {
-        b.iter(|| score_recommendation(&x, &y, &lists).expect("finite"));
+        b.iter(|| score_recommendation(&x, &y, &lists, &Options::default()).expect("finite"));
     });
 }
 

@@ -237,8 +237,8 @@ impl Imported {
                     continue;
                 }
                 Some(name)
-                    if !(start.is_empty() && is_of_training(full))
-                        && !(removes && removed == Some(false)) =>
+                    if !((start.is_empty() && is_of_training(full))
+                        || (removes && removed == Some(false))) =>
                 {
                     name
                 }

@@ -78,7 +78,7 @@ fn aac_frame(kind: u32, count: u32) -> Vec<u8> {
     };
     bits.put(4, kind);
     for byte in 0..count - 1 {
-        bits.put(8, byte * 37 & 255);
+        bits.put(8, (byte * 37) & 255);
     }
     bits.put(4, 5).put(3, 7).finish()
 }

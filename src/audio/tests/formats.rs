@@ -208,7 +208,7 @@ fn chained_ogg_streams_are_decoded_to_the_end() {
 
 /// The file of an Ogg Opus stream of packets of 20 ms with `count` packets per page.
 pub(super) fn opus_with_small_pages(bytes: &[u8], count: usize) -> Vec<u8> {
-    let (mut packets, mut packet, mut at) = (Vec::new(), Vec::new(), 0);
+    let (mut packets, mut packet, mut at) = (Vec::new(), Vec::<u8>::new(), 0);
     let mut samples = [0; 8];
     while at < bytes.len() {
         let segments = usize::from(bytes[at + 26]);
