@@ -10,7 +10,7 @@
 //!   the declared length [`Reason::Truncated`]. The checksum of the decoded samples in FLAC files is verified. The only
 //!   exception is a file that ends inside its last frame: that frame is left out, and [`SourceInfo::ends_early`] is set.
 //!   Where no length is declared (MP3 without a Xing header, AAC in ADTS), any frame may be the last.
-//! - Headers that contradict the frames are repaired where the frames are whole ([`section`](super::section)).
+//! - Headers that contradict the frames are repaired where the frames are whole (`section.rs`).
 //! - HE-AAC is refused, because symphonia would decode half of its bandwidth.
 //! - An excerpt is decoded from the start of the file. Decoding stops at its end, so later faults are not noticed.
 //! - A panic inside symphonia is caught and becomes [`Reason::Panicked`].
