@@ -146,6 +146,25 @@ fn values_equal_the_definition() {
     }
 }
 
+/// Root mean square of the error, of that of the values; `winograd.rs` states 2.3 times the error of direct sums.
+#[test]
+fn fast_convolutions_are_nearly_as_precise_as_direct_ones() {
+    let case = case([1, 256, 163], [16, 4], 1, End::Linear);
+    assert!(case.geometry().winograd().is_some());
+    let [x, weights, bias] = case.values();
+    let expected = case.by_definition(&x, &weights, &bias);
+    let error = |convolution: fn(Tensor<3>, Tensor<3>, Tensor<1>, ConvOptions) -> Tensor<3>| {
+        let (x, weights, bias) = case.tensors(&Device::flex());
+        let out = wide(&values(convolution(x, weights, bias, case.options)));
+        let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>();
+        let differences = squares(&mut out.iter().zip(&expected).map(|(a, b)| a - b));
+        (differences / squares(&mut expected.iter().copied())).sqrt()
+    };
+    let (fast, direct) = (error(conv), error(conv_composite));
+    println!("fast {fast:.2e}, direct {direct:.2e}");
+    assert!(fast < 2e-6, "{fast} (direct: {direct})");
+}
+
 /// The output and the gradients of `x`, weights and bias, for an output gradient of noise.
 fn all(
     case: &Case,

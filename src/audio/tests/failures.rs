@@ -100,7 +100,7 @@ fn he_aac_is_refused_however_it_is_declared() {
         let message = refused(&write(folder.path(), name, bytes), Reason::Unsupported);
         assert!(message.contains("HE-AAC") && message.contains("band"), "{message}");
     };
-    // FFmpeg declares that there is no SBR, in the way that older decoders ignore: 11 bits 0x2b7, type 5, a bit 0.
+    // FFmpeg declares the absence of SBR in an extension that older decoders ignore: 11 bits 0x2b7, type 5, a bit 0.
     let plain = encoded("stereo-44k.m4a");
     let at = plain.windows(5).position(|five| five == [0x12, 0x10, 0x56, 0xe5, 0x00]).unwrap();
     let changed = |offset: usize, byte: u8| {
