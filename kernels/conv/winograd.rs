@@ -14,8 +14,8 @@
 //! computations*; Lavin and Gray 2016, *Fast algorithms for convolutional neural networks*). The gradient of the
 //! weights is the transposed algorithm and has the same number of products.
 //!
-//! Rounding errors are 2.3 times those of direct sums (root mean square, normal distribution, 256 channels: 1.3e-6
-//! of the outputs' root mean square against 5.6e-7), so products in bfloat16 are always direct.
+//! The root mean square of the rounding errors is 1.1e-6 of that of the outputs for 256 channels (direct sums of burn:
+//! 2.9e-7; a test prints both), so products in bfloat16 are always direct.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
