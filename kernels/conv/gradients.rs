@@ -15,7 +15,7 @@
 
 use rayon::prelude::*;
 
-use super::product::{CUT_OFF, tile};
+use super::product::{CUT_OFF, passed, tile};
 use super::{Geometry, bfloat16, winograd};
 use crate::simd::{Kernel, Simd, Width};
 
@@ -120,9 +120,10 @@ pub(super) fn window_products(
             let mut product = BlockedProduct::new(geometry, task * several, bias.len(), width);
             for item in 0..batch {
                 let x = &x[item * geometry.item()..][..geometry.item()];
-                width.run(Add { product: &mut product, item, x, gradient, bias });
+                width.run(Add { product: &mut product, item, x, gradient });
             }
             weights.copy_from_slice(&product.sums);
+            bias.copy_from_slice(&product.bias[..bias.len()]);
         });
         return (weights, bias);
     }
@@ -161,6 +162,16 @@ fn by_channels(from: &[f32], channels: usize, length: usize, to: &mut [f32]) {
 /// Filters per tile of [`BlockedProduct`].
 const ROWS: usize = 12;
 
+/// `N` values from `at` on, followed by `fill` where the slice ends.
+#[inline(always)]
+fn padded<T: Copy, const N: usize>(values: &[T], at: usize, fill: T) -> [T; N] {
+    values[at..].first_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [fill; N];
+        padded[..values.len() - at].copy_from_slice(&values[at..]);
+        padded
+    })
+}
+
 /// The gradient of the weights of some filters if every window is an output: the product of the transposed output
 /// gradients with the windows.
 ///
@@ -173,6 +184,8 @@ struct BlockedProduct<'a> {
     filters: usize,
     /// `[filter, frame, channel]`
     sums: Vec<f32>,
+    /// The gradient of the bias, padded to whole tiles.
+    bias: Vec<f32>,
     /// `[tile, window, filter of the tile]`
     values: Vec<f32>,
     /// `[row, column]`, one row per hop of the item.
@@ -192,6 +205,7 @@ impl<'a> BlockedProduct<'a> {
             first,
             filters,
             sums: vec![0.0; filters * geometry.depth()],
+            bias: vec![0.0; filters.next_multiple_of(ROWS)],
             values: vec![0.0; filters.div_ceil(ROWS) * geometry.windows * ROWS],
             strip: vec![0.0; rows * columns],
             products: vec![0.0; ROWS * columns],
@@ -209,27 +223,25 @@ impl<'a> BlockedProduct<'a> {
         item: usize,
         x: &[f32],
         gradient: OutputGradient<'_>,
-        bias: &mut [f32],
     ) {
         let (windows, all) = (self.geometry.windows, self.geometry.filters);
         for window in 0..windows {
             let at = (item * windows + window) * all + self.first;
             let row = &gradient.values[at..at + self.filters];
             let argmax = gradient.argmax.get(at..at + self.filters);
-            for (tile, row) in row.chunks(ROWS).enumerate() {
-                let to = &mut self.values[(tile * windows + window) * ROWS..][..row.len()];
-                match (<&mut [f32; ROWS]>::try_from(&mut *to), <&[f32; ROWS]>::try_from(row)) {
-                    // Whole tiles are copied in registers, without a call.
-                    (Ok(to), Ok(row)) => *to = *row,
-                    _ => to.copy_from_slice(row),
-                }
+            for tile in 0..self.filters.div_ceil(ROWS) {
+                // Arrays of a constant length stay in registers.
+                let mut values: [f32; ROWS] = padded(row, tile * ROWS, 0.0);
                 if let Some(argmax) = argmax {
-                    for (value, index) in to.iter_mut().zip(&argmax[tile * ROWS..]) {
-                        *value = if *index == CUT_OFF { 0.0 } else { *value };
+                    let argmax: [u32; ROWS] = padded(argmax, tile * ROWS, CUT_OFF);
+                    for lane in 0..ROWS {
+                        values[lane] = passed(values[lane], argmax[lane]);
                     }
                 }
-                for (sum, value) in bias[tile * ROWS..].iter_mut().zip(to) {
-                    *sum += *value;
+                self.values[(tile * windows + window) * ROWS..][..ROWS].copy_from_slice(&values);
+                let sums = &mut self.bias[tile * ROWS..][..ROWS];
+                for lane in 0..ROWS {
+                    sums[lane] += values[lane];
                 }
             }
         }
@@ -303,7 +315,6 @@ struct Add<'a, 'b> {
     item: usize,
     x: &'a [f32],
     gradient: OutputGradient<'a>,
-    bias: &'a mut [f32],
 }
 
 impl Kernel for Add<'_, '_> {
@@ -311,12 +322,12 @@ impl Kernel for Add<'_, '_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { product, item, x, gradient, bias } = self;
+        let Self { product, item, x, gradient } = self;
         // SAFETY: the caller's.
         unsafe {
             match S::REGISTERS {
-                32 => product.add::<S, ROWS>(item, x, gradient, bias),
-                _ => product.add::<S, { ROWS / 2 }>(item, x, gradient, bias),
+                32 => product.add::<S, ROWS>(item, x, gradient),
+                _ => product.add::<S, { ROWS / 2 }>(item, x, gradient),
             }
         }
     }

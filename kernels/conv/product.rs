@@ -17,6 +17,12 @@ use crate::simd::{Kernel, Simd};
 /// Instead of an index: the rectifier cut off the maximum, so the pool has no gradient.
 pub(super) const CUT_OFF: u32 = u32::MAX;
 
+/// The gradient that passes a rectifier. What is cut off is unpredictable, so there is no branch.
+#[inline(always)]
+pub(super) fn passed(gradient: f32, argmax: u32) -> f32 {
+    f32::from_bits(gradient.to_bits() & u32::from(argmax == CUT_OFF).wrapping_sub(1))
+}
+
 /// The outputs and, unless `argmax` is empty, the index of the maximum within each pool.
 ///
 /// # Shapes

@@ -25,7 +25,7 @@ use rayon::prelude::*;
 use super::Geometry;
 use super::gradients::{OutputGradient, window_products};
 use super::packed::Packed;
-use super::product::{CUT_OFF, finish, tile};
+use super::product::{finish, passed, tile};
 use crate::precision::Precision;
 use crate::simd::{Kernel, Simd, Width};
 
@@ -567,7 +567,7 @@ impl Kernel for Products<'_> {
                     None => row.fill(0.0),
                 }
                 for (value, index) in row.iter_mut().zip(self.argmax.get(at).unwrap_or_default()) {
-                    *value = if *index == CUT_OFF { 0.0 } else { *value };
+                    *value = passed(*value, *index);
                 }
             }
             let from = std::array::from_fn(|row| rows[row * filters..][..filters].as_ptr());
