@@ -68,12 +68,12 @@ fn more_cases() -> Vec<Case> {
         ),
         at(16_000, tagger("{ name = 'gabor' }")),
         at(
-            4_000,
+            8_000,
             tagger("{ name = 'gabor', filters = 9, initial = 'linear', normalize_windows = true }"),
         ),
         at(8_000, tagger("{ name = 'gabor', groups = {} }")),
         at(
-            4_000,
+            8_000,
             tagger(
                 "{ name = 'gabor', filters = 7, hop_length = 120, initial = 'random', groups = { count = 3, length_factor = 4.0, stride_factor = 1.0 } }",
             ),
