@@ -45,6 +45,7 @@ mod spectra;
 mod spectral;
 #[cfg(test)]
 mod tests;
+mod vector;
 mod windows;
 
 use burn::backend::DispatchDevice;

@@ -15,7 +15,10 @@ const THRESHOLD: f64 = 1e-7;
 /// Steps in which responses can be computed, in samples, the largest first.
 pub(super) const STEPS: [usize; 4] = [8, 4, 2, 1];
 
-static PLANNER: LazyLock<Mutex<FftPlanner<f32>>> = LazyLock::new(|| Mutex::new(FftPlanner::new()));
+/// Planners, which keep their plans.
+type Planner<T> = LazyLock<Mutex<FftPlanner<T>>>;
+static PLANNER: Planner<f32> = LazyLock::new(|| Mutex::new(FftPlanner::new()));
+static EXACT_PLANNER: Planner<f64> = LazyLock::new(|| Mutex::new(FftPlanner::new()));
 
 /// The transform `sum_t x[t] exp(-2 pi i k t / length)` and its inverse without a factor.
 #[derive(Clone)]
@@ -118,8 +121,11 @@ fn used(rows: &[&[f32]], length: usize) -> (usize, usize) {
         let of = |row: Option<&&[f32]>| row.and_then(|row| row.get(at)).map_or(0.0, |&x| x.into());
         *value = Complex64::new(of(rows.first()), of(rows.get(1)));
     }
-    // Powers of two need few plans; a planner is cheap for them.
-    FftPlanner::<f64>::new().plan_fft_inverse(coarse).process(&mut values);
+    let transform = {
+        let mut planner = EXACT_PLANNER.lock().unwrap_or_else(PoisonError::into_inner);
+        planner.plan_fft_inverse(coarse)
+    };
+    transform.process(&mut values);
     let peak = values.iter().fold(0.0_f64, |max, value| max.max(value.norm_sqr()));
     let limit = THRESHOLD * THRESHOLD * peak;
     // NaN is not below the limit.

@@ -6,8 +6,9 @@ use rustfft::num_complex::Complex32;
 use super::Response;
 use super::geometry::{Blocks, Geometry};
 use super::spectra::{Spectrum, Transforms, spectra};
+use super::vector::{AddConjugate, AddScaled, Dot, Energies, Measure, Multiply};
 use super::windows::{Pooling, Window, margin};
-use crate::simd::{Kernel, Simd, Width};
+use crate::simd::Width;
 
 /// What the filters determine: computed once per call.
 struct Prepared {
@@ -22,7 +23,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(geometry: &Geometry, taps: &[f32], pool: &[f32]) -> Self {
+    fn new(geometry: &Geometry, taps: &[f32], pool: &[f32], width: Width) -> Self {
         let blocks = Blocks::new(geometry, margin(geometry));
         let spectra = spectra(geometry, &blocks, taps);
         let mut steps: Vec<usize> = spectra.iter().map(|spectrum| spectrum.step).collect();
@@ -36,7 +37,7 @@ impl Prepared {
         let windows = pool
             .par_chunks_exact(geometry.window)
             .enumerate()
-            .map(|(band, w)| pooling.window(w, spectra[band / bands_of].step))
+            .map(|(band, w)| pooling.window(w, spectra[band / bands_of].step, width))
             .collect();
         Self { geometry: *geometry, blocks, pooling, spectra, transforms, windows }
     }
@@ -139,7 +140,7 @@ pub(super) fn forward(
     pool: &[f32],
     width: Width,
 ) -> Vec<f32> {
-    let prepared = Prepared::new(geometry, taps, pool);
+    let prepared = Prepared::new(geometry, taps, pool, width);
     let (bands, per_block) = (geometry.filters, prepared.blocks.frames);
     let mut found = vec![0.0; prepared.all_blocks() * per_block * bands];
     found.par_chunks_exact_mut(per_block * bands).enumerate().for_each_init(
@@ -215,7 +216,7 @@ pub(super) fn backward(
     wanted: Wanted,
     width: Width,
 ) -> Gradients {
-    let prepared = Prepared::new(geometry, taps, pool);
+    let prepared = Prepared::new(geometry, taps, pool, width);
     let length = prepared.blocks.length;
     let mut signals = vec![Complex32::default(); prepared.all_blocks() * length];
     signals.par_chunks_exact_mut(length).enumerate().for_each_init(
@@ -350,7 +351,7 @@ impl Back<'_> {
         }
         let mut pool = vec![0.0; windows.len() * geometry.window];
         for (window, pool) in windows.iter().zip(pool.chunks_exact_mut(geometry.window)) {
-            prepared.pooling.scatter(window, pool);
+            prepared.pooling.scatter(window, pool, width);
         }
         (taps, pool)
     }
@@ -396,131 +397,5 @@ impl Back<'_> {
             }
         }
         out
-    }
-}
-
-/// `to = a b`.
-struct Multiply<'a> {
-    to: &'a mut [Complex32],
-    a: &'a [Complex32],
-    b: &'a [Complex32],
-}
-
-impl Kernel for Multiply<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        for ((to, a), b) in self.to.iter_mut().zip(self.a).zip(self.b) {
-            *to = a * b;
-        }
-    }
-}
-
-/// `to += conj(a) b`.
-struct AddConjugate<'a> {
-    to: &'a mut [Complex32],
-    a: &'a [Complex32],
-    b: &'a [Complex32],
-}
-
-impl Kernel for AddConjugate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        for ((to, a), b) in self.to.iter_mut().zip(self.a).zip(self.b) {
-            *to += a.conj() * b;
-        }
-    }
-}
-
-/// `to += scale a`.
-struct AddScaled<'a> {
-    to: &'a mut [f32],
-    a: &'a [f32],
-    scale: f32,
-}
-
-impl Kernel for AddScaled<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        for (to, a) in self.to.iter_mut().zip(self.a) {
-            *to += self.scale * a;
-        }
-    }
-}
-
-/// The sum of products of two rows of equal length.
-struct Dot<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
-}
-
-impl Kernel for Dot<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> f32 {
-        assert_eq!(self.a.len(), self.b.len());
-        let (a, b) = (self.a.chunks_exact(2 * S::LANES), self.b.chunks_exact(2 * S::LANES));
-        let rest = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum::<f32>();
-        // SAFETY: the caller's; chunks hold two registers.
-        unsafe {
-            let mut sums = [S::zero(), S::zero()];
-            for (a, b) in a.zip(b) {
-                let (a, b) = (a.as_ptr(), b.as_ptr());
-                sums[0] = S::multiply_add(S::load(a), S::load(b), sums[0]);
-                let (a, b) = (a.add(S::LANES), b.add(S::LANES));
-                sums[1] = S::multiply_add(S::load(a), S::load(b), sums[1]);
-            }
-            S::sum(S::add(sums[0], sums[1])) + rest
-        }
-    }
-}
-
-/// What is pooled.
-#[derive(Clone, Copy)]
-enum Measure {
-    /// `|u|^2`
-    Modulus,
-    /// The squares of real and imaginary part apart.
-    Squares,
-    /// Their absolute values.
-    Absolutes,
-}
-
-struct Energies<'a> {
-    kind: Measure,
-    responses: &'a [Complex32],
-    first: &'a mut [f32],
-    second: &'a mut [f32],
-}
-
-impl Kernel for Energies<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let rows = self.responses.iter().zip(self.first.iter_mut().zip(self.second.iter_mut()));
-        match self.kind {
-            Measure::Modulus => {
-                for (u, first) in self.responses.iter().zip(self.first) {
-                    *first = u.re * u.re + u.im * u.im;
-                }
-            }
-            Measure::Squares => {
-                for (u, (first, second)) in rows {
-                    (*first, *second) = (u.re * u.re, u.im * u.im);
-                }
-            }
-            Measure::Absolutes => {
-                for (u, (first, second)) in rows {
-                    (*first, *second) = (u.re.abs(), u.im.abs());
-                }
-            }
-        }
     }
 }

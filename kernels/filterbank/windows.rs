@@ -9,9 +9,13 @@
 //! Kaiser window: Oppenheim and Schafer, "Discrete-Time Signal Processing", section 7.5.3.
 
 use std::f64::consts::PI;
+use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::geometry::{Blocks, Geometry};
 use super::spectra::STEPS;
+use super::vector::{AddScaled, Dot};
+use crate::simd::Width;
 
 /// `phi` is 0 from that many samples on.
 const SUPPORT: usize = 64;
@@ -47,13 +51,15 @@ fn interpolation(step: usize) -> Vec<f32> {
         let inside = 1.0 - (offset / SUPPORT as f64).powi(2);
         sinc * bessel(beta * inside.max(0.0).sqrt()) / bessel(beta)
     };
-    (0..=2 * SUPPORT).map(|at_index| at(at_index as f64 - SUPPORT as f64) as f32).collect()
+    (0..=2 * SUPPORT).map(|index| at(index as f64 - SUPPORT as f64) as f32).collect()
 }
+
+/// For each of [`STEPS`].
+static INTERPOLATIONS: LazyLock<[Vec<f32>; STEPS.len()]> =
+    LazyLock::new(|| STEPS.map(interpolation));
 
 /// The pooling windows of all bands, for every step in which a band can be computed.
 pub(super) struct Pooling {
-    /// For each of [`STEPS`].
-    interpolations: Vec<Vec<f32>>,
     geometry: Geometry,
     reach: usize,
 }
@@ -81,8 +87,7 @@ impl Window {
 
 impl Pooling {
     pub fn new(geometry: &Geometry, blocks: &Blocks) -> Self {
-        let interpolations = STEPS.map(interpolation).to_vec();
-        Self { interpolations, geometry: *geometry, reach: blocks.reach }
+        Self { geometry: *geometry, reach: blocks.reach }
     }
 
     fn variants(&self) -> usize {
@@ -105,7 +110,7 @@ impl Pooling {
     }
 
     /// The part of the window that a variant has.
-    fn inside(&self, variant: usize) -> std::ops::Range<usize> {
+    fn inside(&self, variant: usize) -> Range<usize> {
         let geometry = &self.geometry;
         let first = geometry.first_frames();
         match variant {
@@ -125,12 +130,7 @@ impl Pooling {
     }
 
     /// For every weight `m` of a step above 1: the samples `j` of the window near it, and `phi` for them.
-    fn near<'a>(
-        &'a self,
-        step: usize,
-        m: usize,
-        inside: &std::ops::Range<usize>,
-    ) -> (std::ops::Range<usize>, &'a [f32]) {
+    fn near(&self, step: usize, m: usize, inside: &Range<usize>) -> (Range<usize>, &'static [f32]) {
         let support = SUPPORT as isize;
         // The sample of the window at which weight m lies.
         let at = (m * step + self.geometry.before_window()) as isize - self.reach as isize;
@@ -139,16 +139,15 @@ impl Pooling {
         if end <= begin {
             return (0..0, &[]);
         }
-        let table = &self.interpolations[STEPS.iter().position(|&s| s == step).unwrap_or(0)];
+        let table = &INTERPOLATIONS[STEPS.iter().position(|&s| s == step).unwrap_or(0)];
         let phi = &table[(begin - at + support) as usize..][..(end - begin) as usize];
         (begin as usize..end as usize, phi)
     }
 
     /// The window of a band from its samples `w`.
-    pub fn window(&self, w: &[f32], step: usize) -> Window {
+    pub fn window(&self, w: &[f32], step: usize, width: Width) -> Window {
         let mut window = self.empty(step);
-        let width = window.width;
-        for (variant, row) in window.weights.chunks_exact_mut(width).enumerate() {
+        for (variant, row) in window.weights.chunks_exact_mut(window.width).enumerate() {
             let inside = self.inside(variant);
             if step == 1 {
                 row[inside.clone()].copy_from_slice(&w[inside]);
@@ -156,14 +155,14 @@ impl Pooling {
             }
             for (m, weight) in row.iter_mut().enumerate() {
                 let (samples, phi) = self.near(step, m, &inside);
-                *weight = w[samples].iter().zip(phi).map(|(w, phi)| w * phi).sum();
+                *weight = width.run(Dot { a: &w[samples], b: phi });
             }
         }
         window
     }
 
     /// Adds the gradient of the samples of a window to `w`, from the gradient of its weights.
-    pub fn scatter(&self, gradient: &Window, w: &mut [f32]) {
+    pub fn scatter(&self, gradient: &Window, w: &mut [f32], width: Width) {
         for (variant, row) in gradient.weights.chunks_exact(gradient.width).enumerate() {
             let inside = self.inside(variant);
             if gradient.step == 1 {
@@ -174,9 +173,7 @@ impl Pooling {
             }
             for (m, g) in row.iter().enumerate() {
                 let (samples, phi) = self.near(gradient.step, m, &inside);
-                for (w, phi) in w[samples].iter_mut().zip(phi) {
-                    *w += g * phi;
-                }
+                width.run(AddScaled { to: &mut w[samples], a: phi, scale: *g });
             }
         }
     }
