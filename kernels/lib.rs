@@ -11,6 +11,7 @@ pub mod bands;
 pub mod conv;
 pub mod csr;
 pub mod feature_pool;
+pub mod filterbank;
 #[cfg(feature = "wgpu")]
 mod gpu;
 pub mod linalg;

@@ -9,10 +9,10 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::front_end::mel::PadKind;
-use crate::front_end::strided::{Activation, FeaturePool, PoolKind};
+use crate::front_end::strided::{Activation, FeaturePool, PoolKind, StridedInitial};
 use crate::front_end::{
-    FramesConfig, FrontEnd, MelConfig, MfccConfig, MultiresolutionConfig, PyramidConfig,
-    PyramidKind, StridedConfig,
+    FilterGroups, FramesConfig, FreeConfig, FrontEnd, GaborConfig, MelConfig, MfccConfig,
+    MultiresolutionConfig, PyramidConfig, PyramidKind, SincConfig, SincOutput, StridedConfig,
 };
 use crate::{
     Corpus, Example, Fitted, FrontEndConfig, Model, ModelConfig, ModelError, Network,
@@ -134,6 +134,16 @@ fn cases() -> Vec<Case> {
     let pool = |kind, size| Some(FeaturePool { kind, size });
     let log = StridedConfig { activation: Activation::Log, stride: 32, ..strided.clone() };
     let l2 = StridedConfig { pool: pool(PoolKind::L2, 4), ..strided.clone() };
+    let squared = StridedConfig {
+        initial: StridedInitial::Gabor,
+        pool: pool(PoolKind::Squared, 2),
+        ..strided.clone()
+    };
+    let gabor = GaborConfig::small();
+    let groups = Some(FilterGroups { count: 2, length_factor: 4.0, stride_factor: 1.0 });
+    let grouped = GaborConfig { groups, ..gabor.clone() };
+    let sinc = SincConfig::small();
+    let rectified = SincConfig { output: SincOutput::Rectified, ..sinc.clone() };
     let max = StridedConfig { pool: pool(PoolKind::Max, 2), ..strided.clone() };
 
     let multiresolution = MultiresolutionConfig {
@@ -153,6 +163,12 @@ fn cases() -> Vec<Case> {
         front_end("strided, log", FrontEndConfig::Strided(log)),
         front_end("strided, L2 pools", FrontEndConfig::Strided(l2)),
         front_end("strided, max pools", FrontEndConfig::Strided(max)),
+        front_end("strided, squared pools", FrontEndConfig::Strided(squared)),
+        front_end("gabor", FrontEndConfig::Gabor(gabor)),
+        front_end("gabor, groups", FrontEndConfig::Gabor(grouped)),
+        front_end("sinc", FrontEndConfig::Sinc(sinc)),
+        front_end("sinc, rectified", FrontEndConfig::Sinc(rectified)),
+        front_end("free", FrontEndConfig::Free(FreeConfig::small())),
         front_end("mfcc", FrontEndConfig::Mfcc(MfccConfig::small())),
         front_end("multiresolution", FrontEndConfig::Multiresolution(multiresolution)),
         front_end("Laplacian pyramid", FrontEndConfig::Pyramid(pyramid)),

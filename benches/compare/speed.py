@@ -357,6 +357,47 @@ def tsne_row(programs, arguments):
     return {"ours": Work(programs, "tsne", file, len(points)), "openTSNE": OpenTsne()}
 
 
+def leaf_row(groups, training):
+    """LEAF on 4 excerpts of 3 s: 40 filters, hop 160, log(1 + 10000 E), beside our mel-spectrogram of as many frames."""
+
+    def row(programs, arguments):
+        import torch
+
+        from leaf import Grouped, Leaf
+
+        torch.set_num_threads(THREADS)
+        model = (Grouped if groups else Leaf)()
+        x = torch.rand(BATCH, 48_000) - 0.5
+        repeats = 2 if arguments.small else 20
+
+        class Torch:
+            def round(self, _steps):
+                times = []
+                for _ in range(max(2, repeats // 4)):
+                    began = time.perf_counter()
+                    if training:
+                        model.zero_grad()
+                        model(x).sum().backward()
+                    else:
+                        with torch.no_grad():
+                            model(x)
+                    times.append((time.perf_counter() - began) * 1000)
+                return statistics.median(times)
+
+        mode = "train" if training else "predict"
+        gabor = {"name": "gabor"} | ({"groups": {}} if groups else {})
+        mel = {"name": "mel", "n_fft": 512, "win_length": 401, "hop_length": HOP, "n_mels": 40, "center": True}
+        ours = Work(programs, "front_end", json.dumps(gabor), BATCH, repeats, mode)
+        return {
+            "ours": ours,
+            "EfficientLEAF 8G-opt in torch" if groups else "LEAF in torch": Torch(),
+            "our mel": Work(programs, "front_end", json.dumps(mel), BATCH, repeats, "predict"),
+        }
+
+    BATCH, HOP = 4, 160
+    return row
+
+
 def kmeans_lines(programs, arguments):
     """Spherical K-means of a million rows in 100 dimensions, 1000 means, 20 updates."""
     sizes = ["--rows", 10_000, "--means", 20] if arguments.small else ["--rows", 1_000_000, "--means", 1_000]
@@ -390,6 +431,13 @@ def script(name, program, settings):
 
 
 OTHERS = {"mel": mel_row, "decode": decode_row, "metrics": metrics_row, "tsne": tsne_row}
+# The last column of these rows compares with PyTorch only: our mel-spectrogram is not a peer.
+LEAF = {
+    f"leaf{kind}-{mode}": leaf_row(kind == "-groups", mode == "train")
+    for kind in ("", "-groups")
+    for mode in ("predict", "train")
+}
+OTHERS |= LEAF
 SCRIPTS = {"kmeans": kmeans_lines, "wmf": wmf_lines}
 
 
@@ -463,7 +511,8 @@ def measured(row, arguments):
     def tell(name, times, digits, note=""):
         ours = times.pop("ours")
         told = ", ".join(f"{peer} {value:.{digits}f} ({value / ours:.2f})" for peer, value in times.items())
-        ratios[name] = min(times.values(), default=float("nan")) / ours
+        best = times.values() if row not in LEAF else [t for peer, t in times.items() if peer != "our mel"]
+        ratios[name] = min(best, default=float("nan")) / ours
         print(f"| {name} | {ours:.{digits}f} | {told or 'none'} | {ratios[name]:.2f} |", flush=True)
         if note:
             print(f"{name}: {note}", file=sys.stderr)
@@ -478,7 +527,7 @@ def measured(row, arguments):
         times = measure(runners, arguments.rounds, 1)
         last = {name: getattr(runner, "last", None) for name, runner in runners.items()}
         last = {name: {k: v for k, v in found.items() if k != "seconds"} for name, found in last.items() if found}
-        tell(row, times, 0, last or "")
+        tell(row, times, 2 if row in LEAF else 0, last or "")
         return ratios
     inference = row.startswith("predict")
     rounded = row.endswith(ROUNDED)

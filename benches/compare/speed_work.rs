@@ -1,6 +1,8 @@
 //! Measurements for `speed.py` that no verb offers; prints the time as JSON.
 //!
 //! - `speed_work mel SECONDS`: log-mel spectrograms of noise at 22 050 Hz, in pieces of 30 s
+//! - `speed_work front_end CONFIG BATCH REPEATS predict|train`: the median pass of a front end (JSON) over excerpts of
+//!   48 000 samples of noise, forward, or forward and backward to its parameters
 //! - `speed_work metrics TRACKS TAGS`: macro ROC-AUC and average precision of random predictions
 //! - `speed_work tsne FILE ROWS`: a map of the rows (little-endian f32 without a header)
 
@@ -26,9 +28,12 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["mel", seconds] => mel(seconds.parse()?),
+        ["front_end", config, batch, repeats, mode @ ("predict" | "train")] => {
+            front_end(config, batch.parse()?, repeats.parse()?, mode == "train")
+        }
         ["metrics", tracks, tags] => metrics(tracks.parse()?, tags.parse()?),
         ["tsne", file, rows] => map(file, rows.parse()?),
-        _ => Err("speed_work mel SECONDS | metrics TRACKS TAGS | tsne FILE ROWS".into()),
+        _ => Err("speed_work mel SECONDS | front_end CONFIG BATCH REPEATS predict|train | metrics TRACKS TAGS | tsne FILE ROWS".into()),
     }
 }
 
@@ -63,6 +68,33 @@ fn mel(seconds: usize) -> Result<(), Failure> {
         "{{\"seconds\": {}, \"frames\": {frames}, \"first\": {last}}}",
         begin.elapsed().as_secs_f64()
     );
+    Ok(())
+}
+
+fn front_end(config: &str, batch: usize, repeats: usize, training: bool) -> Result<(), Failure> {
+    let config: FrontEndConfig = serde_json::from_str(config)?;
+    let samples = 48_000;
+    config.validate(samples)?;
+    let plain = Device::flex();
+    let device = if training { plain.autodiff() } else { plain };
+    let front_end = config.init(&device)?;
+    let noise = noise(batch * samples).iter().map(|x| x - 0.5).collect::<Vec<f32>>();
+    let x: Tensor<2> = Tensor::from_data(TensorData::new(noise, [batch, samples]), &device);
+    let mut times = Vec::new();
+    // One more, in which everything is warmed up.
+    for _ in 0..=repeats {
+        let begin = Instant::now();
+        let bands = front_end.forward(x.clone());
+        if training {
+            bands.sum().backward();
+        } else {
+            bands.slice([0..1, 0..1, 0..1]).into_scalar::<f32>();
+        }
+        times.push(begin.elapsed().as_secs_f64());
+    }
+    times.remove(0);
+    times.sort_by(f64::total_cmp);
+    println!("{{\"seconds\": {}}}", times[times.len() / 2]);
     Ok(())
 }
 

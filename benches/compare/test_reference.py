@@ -13,10 +13,40 @@ from torch.nn import functional as F
 from agree import mean_and_deviation
 from checkpoint import decode
 from excerpts import ExcerptSampler, below, consecutive, order, philox
+from leaf import Grouped, Leaf
 from metrics_sklearn import difference
 from network import Mel, Strided, Tagger
 from run_folder import Audio, read_predictions, scores, settings, write_predictions
 from train_reference import make_optimizer, rate_factor
+
+
+class Energies(unittest.TestCase):
+    def test_leaf_is_its_definition(self):
+        x = np.random.default_rng(1).uniform(-1, 1, 1_000)
+        with torch.no_grad():
+            model = Leaf(5)
+            found = model.energies(torch.tensor(x[None], dtype=torch.float32))[0].numpy()
+        mu, sigma = model.mu.detach().numpy(), model.sigma.detach().numpy()
+        t = np.arange(-200, 201)
+        self.assertEqual(found.shape, (5, 7))
+        for band in range(5):
+            gabor = np.exp(-(t**2) / (2 * sigma[band] ** 2) + 1j * mu[band] * t) / math.sqrt(2 * math.pi) / sigma[band]
+            padded = np.pad(x, 200)
+            energies = np.abs([padded[n : n + 401] @ gabor for n in range(1_000)]) ** 2
+            padded = np.pad(energies, 200)
+            window = np.exp(-0.5 * (t / 80) ** 2)
+            expected = [padded[160 * f : 160 * f + 401] @ window for f in range(7)]
+            np.testing.assert_allclose(found[band], expected, rtol=1e-4, atol=1e-9)
+
+    def test_groups_of_stride_1_are_leaf(self):
+        x = torch.rand(2, 2_000) - 0.5
+        with torch.no_grad():
+            leaf = Leaf(12)
+            grouped = Grouped(12, groups=3, length_factor=12.0, stride_factor=0.0)
+            # Narrow filters, which 401 taps do not truncate.
+            leaf.sigma.clamp_(max=30.0)
+            grouped.sigma.clamp_(max=30.0)
+            torch.testing.assert_close(grouped(x), leaf(x), rtol=1e-4, atol=1e-4)
 
 
 class Excerpts(unittest.TestCase):

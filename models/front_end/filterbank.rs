@@ -64,7 +64,7 @@ impl MelScale {
     }
 
     /// `bands + 2` frequencies in Hz: filter `b` rises from edge `b`, peaks at `b + 1` and ends at `b + 2`.
-    fn edges(self, bands: usize, f_min: f64, f_max: f64) -> Vec<f64> {
+    pub(super) fn edges(self, bands: usize, f_min: f64, f_max: f64) -> Vec<f64> {
         let (low, high) = (self.from_hz(f_min), self.from_hz(f_max));
         let step = (high - low) / (bands + 1) as f64;
         (0..bands + 2).map(|i| self.to_hz(low + step * i as f64)).collect()

@@ -6,10 +6,14 @@
 
 pub mod filterbank;
 pub mod frames;
+pub mod free;
+pub mod gabor;
+mod gaussian;
 pub mod mel;
 pub mod mfcc;
 pub mod multiresolution;
 pub mod pyramid;
+pub mod sinc;
 pub mod strided;
 
 use burn::module::Module;
@@ -20,10 +24,14 @@ use crate::ModelError;
 use crate::error::{ensure, in_range};
 use crate::onnx::{Graph, Value};
 pub use frames::{Frames, FramesConfig};
+pub use free::{Free, FreeConfig};
+pub use gabor::{FilterGroups, Gabor, GaborConfig};
+pub use gaussian::InitialFilters;
 pub use mel::{Mel, MelConfig};
 pub use mfcc::{Mfcc, MfccConfig};
 pub use multiresolution::{Multiresolution, MultiresolutionConfig};
 pub use pyramid::{Pyramid, PyramidConfig, PyramidKind};
+pub use sinc::{Sinc, SincConfig, SincOutput};
 pub use strided::{LearnedFilters, Strided, StridedConfig};
 
 /// The front ends that an experiment can name.
@@ -32,6 +40,10 @@ pub use strided::{LearnedFilters, Strided, StridedConfig};
 pub enum FrontEndConfig {
     /// `frames`: features that come with the dataset, unchanged.
     Frames(FramesConfig),
+    /// `free`: complex filters, every tap of which is learned, with learned pooling.
+    Free(FreeConfig),
+    /// `gabor`: learned Gabor filters with learned pooling (LEAF).
+    Gabor(GaborConfig),
     /// `mel`: a log-mel spectrogram.
     Mel(MelConfig),
     /// `mfcc`: mel-frequency cepstral coefficients and their differences over time.
@@ -40,6 +52,8 @@ pub enum FrontEndConfig {
     Multiresolution(MultiresolutionConfig),
     /// `pyramid`: a mel spectrogram at several time scales, stacked.
     Pyramid(PyramidConfig),
+    /// `sinc`: learned band-pass filters (SincNet) with learned pooling.
+    Sinc(SincConfig),
     /// `strided`: a strided convolution on the waveform with learned filters.
     Strided(StridedConfig),
 }
@@ -55,10 +69,13 @@ impl Default for FrontEndConfig {
 #[derive(Module, Debug)]
 pub enum FrontEnd {
     Frames(Frames),
+    Free(Free),
+    Gabor(Gabor),
     Mel(Mel),
     Mfcc(Mfcc),
     Multiresolution(Multiresolution),
     Pyramid(Pyramid),
+    Sinc(Sinc),
     Strided(Strided),
 }
 
@@ -67,10 +84,13 @@ macro_rules! dispatch {
     ($value:expr, $inner:ident => $result:expr) => {
         match $value {
             Self::Frames($inner) => $result,
+            Self::Free($inner) => $result,
+            Self::Gabor($inner) => $result,
             Self::Mel($inner) => $result,
             Self::Mfcc($inner) => $result,
             Self::Multiresolution($inner) => $result,
             Self::Pyramid($inner) => $result,
+            Self::Sinc($inner) => $result,
             Self::Strided($inner) => $result,
         }
     };
@@ -81,10 +101,13 @@ impl FrontEndConfig {
     pub fn sample_rate(&self) -> u32 {
         match self {
             Self::Frames(config) => config.sample_rate(),
+            Self::Free(config) => config.sample_rate,
+            Self::Gabor(config) => config.sample_rate,
             Self::Mel(config) => config.sample_rate,
             Self::Mfcc(config) => config.sample_rate,
             Self::Multiresolution(config) => config.sample_rate,
             Self::Pyramid(config) => config.sample_rate,
+            Self::Sinc(config) => config.sample_rate,
             Self::Strided(config) => config.sample_rate,
         }
     }
@@ -94,14 +117,22 @@ impl FrontEndConfig {
         !matches!(self, Self::Frames(_))
     }
 
+    /// Whether the front end has learned filters.
+    pub fn is_learned(&self) -> bool {
+        matches!(self, Self::Free(_) | Self::Gabor(_) | Self::Sinc(_) | Self::Strided(_))
+    }
+
     /// Bands of the output.
     pub fn bands(&self) -> usize {
         match self {
             Self::Frames(config) => config.width,
+            Self::Free(config) => config.filters,
+            Self::Gabor(config) => config.filters,
             Self::Mel(config) => config.n_mels,
             Self::Mfcc(config) => config.bands(),
             Self::Multiresolution(config) => config.windows.len().saturating_mul(config.n_mels),
             Self::Pyramid(config) => config.levels.saturating_mul(config.n_mels),
+            Self::Sinc(config) => config.filters,
             Self::Strided(config) => config.bands(),
         }
     }
@@ -131,12 +162,15 @@ impl FrontEndConfig {
     pub fn level_hops(&self) -> Vec<usize> {
         match self {
             Self::Frames(config) => vec![config.width],
+            Self::Free(config) => vec![config.hop_length],
+            Self::Gabor(config) => vec![config.hop_length],
             Self::Mel(config) => vec![config.hop_length],
             Self::Mfcc(config) => vec![config.hop_length],
             Self::Multiresolution(config) => vec![config.hop_length; config.windows.len()],
             Self::Pyramid(config) => {
                 (0..config.levels).map(|level| config.hop_length << level).collect()
             }
+            Self::Sinc(config) => vec![config.hop_length],
             Self::Strided(config) => vec![config.stride],
         }
     }
@@ -145,10 +179,13 @@ impl FrontEndConfig {
     pub fn level_frames(&self, samples: usize) -> Vec<usize> {
         match self {
             Self::Frames(config) => vec![config.frames(samples)],
+            Self::Free(config) => vec![config.frames(samples)],
+            Self::Gabor(config) => vec![config.frames(samples)],
             Self::Mel(config) => vec![config.frames(samples)],
             Self::Mfcc(config) => vec![config.frames(samples)],
             Self::Multiresolution(config) => config.level_frames(samples),
             Self::Pyramid(config) => config.level_frames(samples),
+            Self::Sinc(config) => vec![config.frames(samples)],
             Self::Strided(config) => vec![output_length(samples, config.length, config.stride)],
         }
     }
@@ -157,7 +194,9 @@ impl FrontEndConfig {
     /// therefore always 0.
     pub fn empty_bands(&self) -> usize {
         match self {
-            Self::Frames(_) | Self::Strided(_) => 0,
+            Self::Frames(_) | Self::Free(_) | Self::Gabor(_) | Self::Sinc(_) | Self::Strided(_) => {
+                0
+            }
             Self::Mel(config) => config.empty_bands(),
             Self::Mfcc(config) => config.mel().empty_bands(),
             Self::Multiresolution(config) => {
@@ -179,8 +218,13 @@ impl FrontEndConfig {
         self.validate(excerpt_samples).map_err(|error| error.within("front_end"))?;
         let problem = "its filters need gradients, which fitted features do not have";
         let remedy = "choose mel, mfcc, multiresolution or pyramid";
-        let by_rule = !matches!(self, Self::Strided(_));
-        ensure(by_rule, "front_end.name", "strided", problem, remedy)
+        let name = match self {
+            Self::Free(_) => "free",
+            Self::Gabor(_) => "gabor",
+            Self::Sinc(_) => "sinc",
+            _ => "strided",
+        };
+        ensure(!self.is_learned(), "front_end.name", name, problem, remedy)
     }
 
     /// The front end with its initial weights, on `device`.
@@ -190,10 +234,13 @@ impl FrontEndConfig {
     pub fn init(&self, device: &Device) -> Result<FrontEnd, ModelError> {
         Ok(match self {
             Self::Frames(config) => FrontEnd::Frames(config.init()),
+            Self::Free(config) => FrontEnd::Free(config.init(device)),
+            Self::Gabor(config) => FrontEnd::Gabor(config.init(device)),
             Self::Mel(config) => FrontEnd::Mel(config.init()?),
             Self::Mfcc(config) => FrontEnd::Mfcc(config.init()?),
             Self::Multiresolution(config) => FrontEnd::Multiresolution(config.init()?),
             Self::Pyramid(config) => FrontEnd::Pyramid(config.init()?),
+            Self::Sinc(config) => FrontEnd::Sinc(config.init(device)),
             Self::Strided(config) => FrontEnd::Strided(config.init(device)),
         })
     }
@@ -242,6 +289,9 @@ impl FrontEnd {
     /// The learned filters; `None` for front ends that are computed by rule.
     pub fn filters(&self) -> Option<LearnedFilters> {
         match self {
+            Self::Free(front_end) => Some(front_end.filters()),
+            Self::Gabor(front_end) => Some(front_end.filters()),
+            Self::Sinc(front_end) => Some(front_end.filters()),
             Self::Strided(front_end) => Some(front_end.filters()),
             _ => None,
         }

@@ -14,6 +14,10 @@
 //! - `pool`: `l2` is the root of the sum of squares, which makes a pair of filters in quadrature
 //!   invariant to phase; `max` is the maximum. The published figure of filters shows `l2` with pools
 //!   of 4.
+//!   `squared` is the sum of squares: the squared modulus of a complex filter for pools of 2.
+//! - `initial`: `gabor` starts neighbouring filters as the real and the imaginary part of a Gabor filter, with centre
+//!   frequencies equally spaced on the mel scale; with `squared` pools of 2, this is nearly a time-domain filterbank
+//!   (Zeghidour et al. 2018) without low-pass filter.
 //! - `activation`: `relu` as everywhere in the paper; `log` is log(1 + C y^2), which imitates the
 //!   compression of the spectrogram. The paper tried a logarithm, which did not help; this form of it
 //!   is recalled from memory (unsure).
@@ -27,11 +31,13 @@
 //! 0.8387, max pools of 2 0.8183, of 4 0.8280.
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor, TensorData};
 use kernels::bands::{self, BandOptions, bands};
 use kernels::feature_pool::FeaturePooling;
 use serde::{Deserialize, Serialize};
 
+use super::gaussian::{Gabors, sigma_range};
 use super::{check_sample_rate, output_length};
 use crate::ModelError;
 use crate::error::{ensure, excerpt_too_short, fits_memory, in_range};
@@ -54,6 +60,8 @@ pub struct StridedConfig {
     pub length: usize,
     /// Distance between frames, in samples; 256 by default.
     pub stride: usize,
+    /// Initial filters; `"random"` by default.
+    pub initial: StridedInitial,
     /// Non-linearity after the convolution; `"relu"` by default.
     pub activation: Activation,
     /// `C` of the `log` activation; 10000 by default.
@@ -61,6 +69,20 @@ pub struct StridedConfig {
     /// Pooling of neighbouring filters; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<FeaturePool>,
+}
+
+/// The initial filters.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum StridedInitial {
+    /// Uniformly random taps.
+    #[default]
+    Random,
+    /// Pairs of neighbouring filters are the real and the imaginary part of Gabor filters, equally spaced on the mel
+    /// scale. Their norms are those of random filters.
+    Gabor,
 }
 
 /// The non-linearity after the convolution.
@@ -72,7 +94,7 @@ pub enum Activation {
     /// max(0, y).
     #[default]
     Relu,
-    /// log(1 + C y^2), natural logarithm.
+    /// log(1 + C y^2), natural logarithm; log(1 + C max(0, y)) after `squared` pools.
     Log,
 }
 
@@ -92,6 +114,8 @@ pub struct FeaturePool {
 pub enum PoolKind {
     /// The root of the sum of squares.
     L2,
+    /// The sum of squares.
+    Squared,
     /// The maximum.
     Max,
 }
@@ -101,13 +125,15 @@ impl PoolKind {
     pub fn title(self) -> &'static str {
         match self {
             PoolKind::L2 => "L2",
+            PoolKind::Squared => "squared",
             PoolKind::Max => "max",
         }
     }
 
     fn pooling(self) -> FeaturePooling {
         match self {
-            PoolKind::L2 => FeaturePooling::L2 { floor: ROOT_FLOOR as f32 },
+            // `Strided::forward` squares the root.
+            PoolKind::L2 | PoolKind::Squared => FeaturePooling::L2 { floor: ROOT_FLOOR as f32 },
             PoolKind::Max => FeaturePooling::Max,
         }
     }
@@ -120,6 +146,7 @@ impl Default for StridedConfig {
             filters: 128,
             length: 256,
             stride: 256,
+            initial: StridedInitial::Random,
             activation: Activation::Relu,
             compression: 10_000.0,
             pool: None,
@@ -158,10 +185,16 @@ impl StridedConfig {
         Ok(())
     }
 
-    /// The layer with He-uniform filters and biases of 0.
+    /// The layer with its initial filters and biases of 0.
     pub fn init(&self, device: &Device) -> Strided {
+        let shape = [self.filters, 1, self.length];
         Strided {
-            weight: he_uniform([self.filters, 1, self.length], self.length, device),
+            weight: match self.initial {
+                StridedInitial::Random => he_uniform(shape, self.length, device),
+                StridedInitial::Gabor => {
+                    Param::from_data(TensorData::new(self.gabor_filters(), shape), device)
+                }
+            },
             bias: Initializer::Zeros.init([self.bands()], device),
             stride: self.stride,
             activation: self.activation,
@@ -170,9 +203,35 @@ impl StridedConfig {
         }
     }
 
+    /// Gabor filters between 60 Hz and 0.4875 of the sample rate (7.8 kHz at 16 kHz), `[filter, tap]`.
+    fn gabor_filters(&self) -> Vec<f32> {
+        let range = (60.0, 0.4875 * f64::from(self.sample_rate));
+        let Gabors { mu, sigma } =
+            Gabors::new(self.sample_rate, self.filters.div_ceil(2), range, true);
+        let longest = sigma_range(self.length).1;
+        let filter = |at: usize| -> Vec<f32> {
+            let (mu, sigma) = (mu[at / 2], sigma[at / 2].min(longest));
+            let tap = |k: usize| {
+                let t = k as f64 - (self.length - 1) as f64 / 2.0;
+                let wave = if at % 2 == 0 { (mu * t).cos() } else { (mu * t).sin() };
+                (-0.5 * (t / sigma).powi(2)).exp() * wave
+            };
+            let taps: Vec<f64> = (0..self.length).map(tap).collect();
+            // The expected sum of squares of He's distribution is 2. A filter of one tap has no imaginary part.
+            let squares: f64 = taps.iter().map(|x| x * x).sum();
+            let scale = if squares > 0.0 { (2.0 / squares).sqrt() } else { 0.0 };
+            taps.iter().map(|x| (scale * x) as f32).collect()
+        };
+        (0..self.filters).flat_map(filter).collect()
+    }
+
     /// One line for reports.
     pub fn describe(&self) -> String {
         let Self { filters, length, stride, sample_rate, .. } = self;
+        let initial = match self.initial {
+            StridedInitial::Random => "",
+            StridedInitial::Gabor => "initially Gabor filters, ",
+        };
         let pool = self.pool.map_or_else(String::new, |FeaturePool { kind, size }| {
             format!(", {} pools of {size}", kind.title())
         });
@@ -181,7 +240,7 @@ impl StridedConfig {
             Activation::Log => format!("log(1 + {} y^2)", self.compression),
         };
         format!(
-            "raw audio, {filters} filters, length {length}, stride {stride}{pool}, {activation}, \
+            "raw audio, {filters} filters, {initial}length {length}, stride {stride}{pool}, {activation}, \
              {sample_rate} Hz"
         )
     }
@@ -226,6 +285,18 @@ impl Strided {
     /// - returns: `[batch, band, frame]`
     pub fn forward(&self, waveforms: Tensor<2>) -> Tensor<3> {
         let x = waveforms.unsqueeze_dim(1); // [batch, 1, sample]
+        if let Some(FeaturePool { kind: PoolKind::Squared, size }) = self.pool {
+            let pool = Some((size, PoolKind::Squared.pooling()));
+            let options =
+                BandOptions { stride: self.stride, pool, activation: bands::Activation::Relu };
+            let none = self.bias.val().zeros_like();
+            let squares = bands(x, self.weight.val(), none, options).square();
+            let y = relu(squares + self.bias.val().reshape([1, -1, 1]));
+            return match self.activation {
+                Activation::Relu => y,
+                Activation::Log => y.mul_scalar(self.compression).log1p(),
+            };
+        }
         let options = BandOptions {
             stride: self.stride,
             pool: self.pool.map(|FeaturePool { kind, size }| (size, kind.pooling())),
@@ -256,11 +327,14 @@ impl Strided {
                 let groups = graph.reshape(&x, &[bias.len(), size, x.shape()[1]]);
                 let pooled = match kind {
                     PoolKind::Max => graph.reduce("ReduceMax", &groups, 2, false),
-                    PoolKind::L2 => {
+                    PoolKind::L2 | PoolKind::Squared => {
                         let squares = graph.binary("Mul", &groups, &groups);
                         let sum = graph.sum(&squares, 2, false);
                         let sum = graph.scalar("Add", &sum, ROOT_FLOOR);
-                        graph.unary("Sqrt", &sum)
+                        match kind {
+                            PoolKind::L2 => graph.unary("Sqrt", &sum),
+                            _ => sum,
+                        }
                     }
                 };
                 let bias = graph.weights("front_end.bias", &[bias.len(), 1], &bias);
@@ -270,7 +344,10 @@ impl Strided {
         match self.activation {
             Activation::Relu => graph.relu(&x),
             Activation::Log => {
-                let squares = graph.binary("Mul", &x, &x);
+                let squares = match self.pool {
+                    Some(FeaturePool { kind: PoolKind::Squared, .. }) => graph.relu(&x),
+                    _ => graph.binary("Mul", &x, &x),
+                };
                 let scaled = graph.scalar("Mul", &squares, self.compression);
                 let scaled = graph.scalar("Add", &scaled, 1.0);
                 graph.unary("Log", &scaled)
@@ -282,7 +359,6 @@ impl Strided {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
 
     fn run(config: &StridedConfig, weight: &[f32], bias: &[f32], x: &[f32]) -> Vec<f32> {
         let device = Device::flex();
@@ -324,6 +400,47 @@ mod tests {
         close(&run(&pool(PoolKind::L2), &WEIGHT, &[0.25], &WAVEFORM), &l2);
         close(&run(&pool(PoolKind::Max), &WEIGHT, &[-0.5], &WAVEFORM), &[4.5, 1.5]);
         assert_eq!(pool(PoolKind::L2).bands(), 1);
+        close(&run(&pool(PoolKind::Squared), &WEIGHT, &[-30.0], &WAVEFORM), &[0.0, 23.0]);
+        let log = StridedConfig {
+            activation: Activation::Log,
+            compression: 10.0,
+            ..pool(PoolKind::Squared)
+        };
+        close(&run(&log, &WEIGHT, &[-30.0], &WAVEFORM), &[0.0, 231.0_f32.ln()]);
+    }
+
+    #[test]
+    fn gabor_filters_respond_most_at_their_frequencies() {
+        let pool = Some(FeaturePool { kind: PoolKind::Squared, size: 2 });
+        let config = StridedConfig {
+            filters: 20,
+            length: 512,
+            stride: 256,
+            initial: StridedInitial::Gabor,
+            pool,
+            ..Default::default()
+        };
+        let layer = config.init(&Device::flex());
+        let norms = layer.filters();
+        for taps in norms.iter() {
+            let squares: f32 = taps.iter().map(|x| x * x).sum();
+            assert!((squares - 2.0).abs() < 1e-4, "{squares}");
+        }
+        // Centres: HTK mels between 60 Hz and 7.8 kHz.
+        let mel = |hz: f64| 2595.0 * (1.0 + hz / 700.0).log10();
+        let (low, high) = (mel(60.0), mel(7_800.0));
+        for band in 0..10 {
+            let centre = low + (high - low) * (band + 1) as f64 / 11.0;
+            let hz = 700.0 * (10.0_f64.powf(centre / 2595.0) - 1.0);
+            let tone: Vec<f32> = (0..1_024)
+                .map(|i| (std::f64::consts::TAU * hz * i as f64 / 16_000.0).sin() as f32)
+                .collect();
+            let x = Tensor::from_data(TensorData::new(tone, [1, 1_024]), &Device::flex());
+            let response: Vec<f32> =
+                layer.forward(x).narrow(2, 1, 1).into_data().try_to_vec().unwrap();
+            let best = (0..10).max_by(|a, b| response[*a].total_cmp(&response[*b])).unwrap();
+            assert_eq!(best, band, "{response:?}");
+        }
     }
 
     #[test]

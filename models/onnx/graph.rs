@@ -242,6 +242,29 @@ impl Graph {
         self.value(edge, vec![filters, frames])
     }
 
+    /// Convolution of every channel with its own filter, with `padding` zeros at both ends.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, channel, frame]`; `weights`: name, length and values of the filters, `[channel, length]`
+    pub(crate) fn depthwise(
+        &mut self,
+        x: &Value,
+        (hint, length, values): (&str, usize, &[f32]),
+        Windows { stride, padding }: Windows,
+    ) -> Value {
+        let channels = x.shape[0];
+        let weight = self.weights(&format!("{hint}.weight"), &[channels, 1, length], values);
+        let settings = vec![
+            int("group", channels as i64),
+            ints("kernel_shape", &[length as i64]),
+            ints("pads", &[padding as i64; 2]),
+            ints("strides", &[stride as i64]),
+        ];
+        let frames = (x.shape[1] + 2 * padding - length) / stride + 1;
+        let edge = self.node("Conv", &[&x.edge, &weight], settings);
+        self.value(edge, vec![channels, frames])
+    }
+
     /// Max-pooling along the last axis with `padding` frames beyond its end.
     pub(crate) fn max_pool(&mut self, x: &Value, pool: usize, padding: usize) -> Value {
         if pool == 1 {

@@ -55,6 +55,33 @@ fn more_cases() -> Vec<Case> {
             ),
         ),
         at(
+            16_000,
+            tagger(
+                "{ name = 'strided', filters = 16, initial = 'gabor', pool = { kind = 'squared', size = 2 } }",
+            ),
+        ),
+        at(
+            16_000,
+            tagger(
+                "{ name = 'strided', filters = 16, initial = 'gabor', activation = 'log', pool = { kind = 'squared', size = 2 } }",
+            ),
+        ),
+        at(16_000, tagger("{ name = 'gabor' }")),
+        at(
+            8_000,
+            tagger("{ name = 'gabor', filters = 9, initial = 'linear', normalize_windows = true }"),
+        ),
+        at(8_000, tagger("{ name = 'gabor', groups = {} }")),
+        at(
+            8_000,
+            tagger(
+                "{ name = 'gabor', filters = 7, hop_length = 120, initial = 'random', groups = { count = 3, length_factor = 4.0, stride_factor = 1.0 } }",
+            ),
+        ),
+        at(8_000, tagger("{ name = 'sinc', filters = 16 }")),
+        at(8_000, tagger("{ name = 'sinc', filters = 7, output = 'rectified' }")),
+        at(8_000, tagger("{ name = 'free', filters = 8, length = 101 }")),
+        at(
             48_000,
             toml(
                 "name = 'tagger'\npartial_pools = 'always'\nhidden = 20\nstages = [{ filters = 8, length = 3, pool = 2 }]",

@@ -6,6 +6,7 @@ extern crate tonotopy_models as models;
 mod cases;
 mod contract;
 mod devices;
+mod energies;
 mod mel;
 mod mfcc;
 mod onnx;

@@ -21,6 +21,9 @@ fn invalid_values_are_named() {
     let mel = |rest: &str| format!("name = 'tagger'\nfront_end = {{ name = 'mel', {rest} }}");
     let strided =
         |rest: &str| format!("name = 'tagger'\nfront_end = {{ name = 'strided', {rest} }}");
+    let of = |name: &str, rest: &str| {
+        format!("name = 'tagger'\nfront_end = {{ name = '{name}', {rest} }}")
+    };
     let tagger = |rest: &str| format!("name = 'tagger'\n{rest}");
     let samplecnn = |rest: &str| format!("name = 'samplecnn'\n{rest}");
     let latentnet = |rest: &str| format!("name = 'latentnet'\n{rest}");
@@ -58,6 +61,30 @@ fn invalid_values_are_named() {
         (strided("pool = { kind = 'l2', size = 3 }"), "front_end.pool.size"),
         (strided("pool = { kind = 'l2', size = 129 }"), "front_end.pool.size"),
         (strided("length = 10000"), "excerpt"),
+        (of("gabor", "sample_rate = 10"), "front_end.sample_rate"),
+        (of("gabor", "filters = 0"), "front_end.filters"),
+        (of("gabor", &format!("filters = {huge}")), "front_end.filters"),
+        (of("gabor", "length = 400"), "front_end.length"),
+        (of("gabor", &format!("length = {huge}")), "front_end.length"),
+        (of("gabor", "window_length = 2"), "front_end.window_length"),
+        (of("gabor", "hop_length = 0"), "front_end.hop_length"),
+        (of("gabor", "f_max = 8000.5"), "front_end.f_max"),
+        (of("gabor", "f_max = nan"), "front_end.f_max"),
+        (of("gabor", "f_min = 7800.0"), "front_end.f_min"),
+        (of("gabor", "f_min = -1.0"), "front_end.f_min"),
+        (of("gabor", "f_min = nan"), "front_end.f_min"),
+        (of("gabor", "compression = 0.0"), "front_end.compression"),
+        (of("gabor", "groups = { count = 0 }"), "front_end.groups.count"),
+        (of("gabor", "groups = { count = 41 }"), "front_end.groups.count"),
+        (of("gabor", "groups = { length_factor = nan }"), "front_end.groups.length_factor"),
+        (of("gabor", "groups = { stride_factor = -1.0 }"), "front_end.groups.stride_factor"),
+        (of("gabor", "length = 8191, hop_length = 4000, window_length = 3"), "stages[0].length"),
+        (of("sinc", "filters = 0"), "front_end.filters"),
+        (of("sinc", "length = 250"), "front_end.length"),
+        (of("sinc", "sample_rate = 44100, f_max = 22051.0"), "front_end.f_max"),
+        (of("sinc", "f_min = 7900.0"), "front_end.f_min"),
+        (of("free", "window_length = 400"), "front_end.window_length"),
+        (of("free", "f_min = 9000.0"), "front_end.f_min"),
         (tagger("hidden = 0"), "hidden"),
         (tagger(&format!("hidden = {huge}")), "hidden"),
         (tagger("dropout = 1.0"), "dropout"),

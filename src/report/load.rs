@@ -233,7 +233,7 @@ fn targets(folder: &RunFolder, predictions: &Predictions) -> Result<Targets> {
 
 /// The filters of the best checkpoint, if the front end is learned.
 fn filters(folder: &RunFolder, experiment: &Experiment) -> Result<Option<Filters>> {
-    if !matches!(experiment.model.front_end(), Some(FrontEndConfig::Strided(_))) {
+    if !experiment.model.front_end().is_some_and(FrontEndConfig::is_learned) {
         return Ok(None);
     }
     let outputs = folder.outputs(experiment)?.len();
@@ -256,8 +256,11 @@ fn multiscale(experiment: &Experiment) -> Option<Multiscale> {
         }
         FrontEndConfig::Pyramid(_) => "Laplacian pyramid",
         FrontEndConfig::Frames(_) => "features",
+        FrontEndConfig::Free(_) => "free filters",
+        FrontEndConfig::Gabor(_) => "Gabor filters",
         FrontEndConfig::Mel(_) => "mel",
         FrontEndConfig::Mfcc(_) => "MFCC",
+        FrontEndConfig::Sinc(_) => "sinc filters",
         FrontEndConfig::Strided(_) => "strided",
     };
     let levels = config.used_levels();
