@@ -13,7 +13,8 @@
 //! [`band_energies`] is implemented three times:
 //!
 //! - on the CPU with a stride of 1 in the frequency domain (`spectral.rs`), with exact gradients;
-//! - on the CPU with a larger stride as a convolution followed by one pass over its output (`pooled.rs`);
+//! - on the CPU with a larger stride, or of absolute values, as a convolution followed by one pass over its output
+//!   (`pooled.rs`);
 //! - everywhere in plain tensor operations ([`band_energies_composite`]).
 //!
 //! # In the frequency domain
@@ -33,6 +34,9 @@
 //! `window * energy`. Rounding of the transforms adds the same kind of error as the omitted bins, about `3e-7 G ||x||`.
 //! Errors are thus relative to the root of an energy times the level of the excerpt: small energies keep a relative
 //! precision of 1e-5 unless they are about 100 dB below the level of their block.
+//!
+//! Absolute values are not computed this way: where a waveform is silent next to a loud part, rounding leaves responses of
+//! 1e-8 instead of 0, whose squares are negligible, but which a logarithm of pooled absolute values would show.
 //!
 //! A truncated Gabor filter of 401 taps is band-limited in this sense up to a standard deviation of about 35 samples;
 //! wider ones respond to all frequencies with about 1e-5 of their peak because of the truncation, and are not decimated.
@@ -96,7 +100,7 @@ pub fn band_energies(
 ) -> Tensor<3> {
     let geometry = Geometry::new(x.dims(), taps.dims(), pool.dims(), options);
     match x.device().without_autodiff().as_dispatch() {
-        DispatchDevice::Flex(_) if options.stride == 1 => {
+        DispatchDevice::Flex(_) if options.stride == 1 && options.response == Response::Squared => {
             flex::band_energies(x, taps, pool, geometry)
         }
         DispatchDevice::Flex(_) => {
