@@ -11,8 +11,9 @@ use crate::support::{Workplace, tone};
 const README: &str = "README.md";
 
 /// The guides, in reading order: later guides use the files of earlier ones.
-const GUIDES: [&str; 6] = [
+const GUIDES: [&str; 7] = [
     "docs/own-data.md",
+    "docs/front-ends.md",
     "docs/recommendation.md",
     "docs/few-labels.md",
     "docs/export-and-inference.md",

@@ -4,7 +4,7 @@
 //! u[b, n, m] = sum_k taps[n, k] x[b, m S + k - (K - 1) / 2]                x is 0 beyond its ends
 //! e[b, n, m] = Re(u)^2 + Im(u)^2                                           complex filters
 //!            = u^2 or |u|                                                  real filters
-//! E[b, n, f] = sum_j pool[n, j] e[b, n, (f H + j S) / S - (P - 1) / 2]     e is 0 beyond its ends
+//! E[b, n, f] = sum_j pool[n, j] e[b, n, f H / S + j - (P - 1) / 2]         e is 0 beyond its ends
 //! ```
 //!
 //! with a stride `S` of 1 in most front ends, a hop length `H`, filters of `K` taps and windows of `P` values. There are
@@ -13,7 +13,8 @@
 //! [`band_energies`] is implemented three times:
 //!
 //! - on the CPU with a stride of 1 in the frequency domain (`spectral.rs`), with exact gradients;
-//! - on the CPU with a larger stride as a convolution followed by one pass over its output (`pooled.rs`);
+//! - on the CPU with a larger stride, or of absolute values, as a convolution followed by one pass over its output
+//!   (`pooled.rs`);
 //! - everywhere in plain tensor operations ([`band_energies_composite`]).
 //!
 //! # In the frequency domain
@@ -31,11 +32,14 @@
 //! samples `x`. The squared modulus changes by at most `2 |u| |d * x| + |d * x|^2`, and an energy with a window of maximum 1
 //! by at most `2e-7 G ||x|| sqrt(E) + 1e-14 G^2 ||x||^2` (Cauchy-Schwarz). Interpolation adds at most 3.2e-7 of the sum of
 //! `window * energy`. Rounding of the transforms adds the same kind of error as the omitted bins, about `3e-7 G ||x||`.
-//! Errors are thus relative to the root of an energy times the level of the excerpt: small energies keep a relative
-//! precision of 1e-5 unless they are about 100 dB below the level of their block.
+//! Together, the relative error of an energy is at most `8e-7 G ||x|| / sqrt(E) + 3e-7`: 1e-5 for energies 22 dB below
+//! `G^2 ||x||^2`, 1e-2 for those 82 dB below. This is the worst case, in which all errors fall into one window.
 //!
-//! A truncated Gabor filter of 401 taps is band-limited in this sense up to a standard deviation of about 35 samples;
-//! wider ones respond to all frequencies with about 1e-5 of their peak because of the truncation, and are not decimated.
+//! Absolute values are not computed this way: where a waveform is silent next to a loud part, rounding leaves responses of
+//! 1e-8 instead of 0, whose squares are negligible, but which a logarithm of pooled absolute values would show.
+//!
+//! A truncated Gabor filter of 401 taps is band-limited in this sense up to a standard deviation of about 40 samples;
+//! the truncation makes wider ones respond to all frequencies with up to 1e-3 of their peak, so they are not decimated.
 
 mod composite;
 mod flex;
@@ -96,7 +100,7 @@ pub fn band_energies(
 ) -> Tensor<3> {
     let geometry = Geometry::new(x.dims(), taps.dims(), pool.dims(), options);
     match x.device().without_autodiff().as_dispatch() {
-        DispatchDevice::Flex(_) if options.stride == 1 => {
+        DispatchDevice::Flex(_) if options.stride == 1 && options.response == Response::Squared => {
             flex::band_energies(x, taps, pool, geometry)
         }
         DispatchDevice::Flex(_) => {

@@ -3,10 +3,9 @@
 use rayon::prelude::*;
 use rustfft::num_complex::Complex32;
 
-use super::Response;
 use super::geometry::{Blocks, Geometry};
 use super::spectra::{Spectrum, Transforms, spectra};
-use super::vector::{AddConjugate, AddScaled, Dot, Energies, Measure, Multiply};
+use super::vector::{AddConjugate, AddScaled, Dot, Energies, Multiply};
 use super::windows::{Pooling, Window, margin};
 use crate::simd::Width;
 
@@ -181,13 +180,9 @@ fn measure(
     width: Width,
 ) {
     let [first, second] = energies;
-    let kind = match (geometry.parts, geometry.options.response) {
-        (2, _) => Measure::Modulus,
-        (_, Response::Squared) => Measure::Squares,
-        (_, Response::Absolute) => Measure::Absolutes,
-    };
+    let complex = geometry.parts == 2;
     let (first, second) = (&mut first[..responses.len()], &mut second[..responses.len()]);
-    width.run(Energies { kind, responses, first, second });
+    width.run(Energies { complex, responses, first, second });
 }
 
 /// Gradients; `None` for those that were not asked for.
@@ -287,25 +282,10 @@ impl Back<'_> {
                 }
             }
         }
-        let absolute = geometry.options.response == Response::Absolute;
         let [first, second] = &slopes;
-        match geometry.parts {
-            2 => {
-                for (u, g) in responses.iter_mut().zip(first) {
-                    *u *= 2.0 * g;
-                }
-            }
-            _ => {
-                let slope = |u: f32, g: f32| match absolute {
-                    // 0 at 0, as in the composite.
-                    true if u == 0.0 => 0.0,
-                    true => g * u.signum(),
-                    false => 2.0 * g * u,
-                };
-                for (u, (a, b)) in responses.iter_mut().zip(first.iter().zip(second)) {
-                    *u = Complex32::new(slope(u.re, *a), slope(u.im, *b));
-                }
-            }
+        let second = if geometry.parts == 2 { first } else { second };
+        for (u, (a, b)) in responses.iter_mut().zip(first.iter().zip(second)) {
+            *u = Complex32::new(2.0 * a * u.re, 2.0 * b * u.im);
         }
         let step = prepared.spectra[spectrum].step;
         prepared.transforms(step).forward.process_with_scratch(responses, scratch);

@@ -86,19 +86,9 @@ impl Kernel for Dot<'_> {
     }
 }
 
-/// What is pooled.
-#[derive(Clone, Copy)]
-pub(super) enum Measure {
-    /// `|u|^2`
-    Modulus,
-    /// The squares of real and imaginary part apart.
-    Squares,
-    /// Their absolute values.
-    Absolutes,
-}
-
+/// `|u|^2` of complex responses; otherwise the squares of real and imaginary parts apart.
 pub(super) struct Energies<'a> {
-    pub kind: Measure,
+    pub complex: bool,
     pub responses: &'a [Complex32],
     pub first: &'a mut [f32],
     pub second: &'a mut [f32],
@@ -109,23 +99,16 @@ impl Kernel for Energies<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let rows = self.responses.iter().zip(self.first.iter_mut().zip(self.second.iter_mut()));
-        match self.kind {
-            Measure::Modulus => {
-                for (u, first) in self.responses.iter().zip(self.first) {
-                    *first = u.re * u.re + u.im * u.im;
-                }
+        if self.complex {
+            for (u, first) in self.responses.iter().zip(self.first) {
+                *first = u.re * u.re + u.im * u.im;
             }
-            Measure::Squares => {
-                for (u, (first, second)) in rows {
-                    (*first, *second) = (u.re * u.re, u.im * u.im);
-                }
-            }
-            Measure::Absolutes => {
-                for (u, (first, second)) in rows {
-                    (*first, *second) = (u.re.abs(), u.im.abs());
-                }
-            }
+            return;
+        }
+        for (u, (first, second)) in
+            self.responses.iter().zip(self.first.iter_mut().zip(self.second))
+        {
+            (*first, *second) = (u.re * u.re, u.im * u.im);
         }
     }
 }

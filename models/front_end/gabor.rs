@@ -12,8 +12,8 @@
 //!
 //! `mu` is in `[0, pi]`, `sigma` between 1.5 samples and a limit that the length sets (150.3 for 401 samples), `s` between
 //! 2 / 401 and 0.5; values outside are clamped in every forward pass, with a derivative of 1, so that they can return.
-//! LEAF is this with `compression = { name = "pcen_trained" }`; energies below 1e-5 are raised to 1e-5 before PCEN, as
-//! there.
+//!
+//! LEAF compresses these energies with PCEN, after raising those below 1e-5 to 1e-5; here the compression is logarithmic.
 //!
 //! Departures: `leaf_audio` derives the initial filters from discrete mel filters, so that some neighbours are equal; here
 //! they follow from the mel scale, as in EfficientLEAF. TensorFlow's padding centres frame `f` 80 samples later;
@@ -21,7 +21,8 @@
 //! SpeechBrain and leaf-pytorch, add a learned bias, initially 1, to every energy; `leaf_audio` does not, and neither does
 //! this front end, so that their outputs differ.
 //!
-//! `leaf_audio` scales its audio to a level of 15 dB first. With audio in `[-1, 1]`, quiet bands lie at the floor of 1e-5.
+//! `leaf_audio` scales its audio to a level of 15 dB first. With audio in `[-1, 1]`, energies are smaller by the same
+//! factor, which is what `C` of the compression is for.
 //!
 //! `groups` is EfficientLEAF (Schlüter and Gutenbrunner 2022, EfficientLEAF: A Faster LEArnable Audio Frontend of
 //! Questionable Use): neighbouring filters share a length that their largest `sigma` sets, and a stride that their highest

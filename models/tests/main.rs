@@ -7,6 +7,7 @@ mod cases;
 mod contract;
 mod devices;
 mod energies;
+mod long_training;
 mod mel;
 mod mfcc;
 mod onnx;
