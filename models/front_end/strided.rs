@@ -213,7 +213,7 @@ impl StridedConfig {
             let (mu, sigma) = (mu[at / 2], sigma[at / 2].min(longest));
             let tap = |k: usize| {
                 let t = k as f64 - (self.length - 1) as f64 / 2.0;
-                let wave = if at % 2 == 0 { (mu * t).cos() } else { (mu * t).sin() };
+                let wave = if at.is_multiple_of(2) { (mu * t).cos() } else { (mu * t).sin() };
                 (-0.5 * (t / sigma).powi(2)).exp() * wave
             };
             let taps: Vec<f64> = (0..self.length).map(tap).collect();
