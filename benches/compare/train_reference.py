@@ -35,8 +35,11 @@ def read_training(table):
         table,
         excerpt_seconds=None, batch_size=None, loss=None, optimizer=None, schedule=None, warmup_steps=None,
         clip_norm=None, steps=None, valid_every=None, metric=None, patience=None, log_every=None,
-        keep_checkpoints=None, min_track_seconds=None, loader_threads=None,
+        keep_checkpoints=None, min_track_seconds=None, loader_threads=None, audio_in_memory_mb=None,
+        precision="single",
     )
+    if training.precision != "single":
+        raise SystemExit(f"the reference has no precision {training.precision!r}, only 'single'")
     if training.loss != "binary_cross_entropy":
         raise SystemExit(f"the reference has no loss {training.loss!r}, only 'binary_cross_entropy'")
     return training
