@@ -38,7 +38,7 @@ fn waveforms(step: u32) -> Vec<f32> {
         1 => 1.0,
         2 if i == SAMPLES / 2 => 1.0,
         2 => 0.0,
-        _ if i / 40 % 2 == 0 => 1.0,
+        _ if (i / 40).is_multiple_of(2) => 1.0,
         _ => -1.0,
     };
     all.extend((0..SAMPLES).map(extreme));
