@@ -61,6 +61,8 @@ pub struct StridedConfig {
     /// Distance between frames, in samples; 256 by default.
     pub stride: usize,
     /// Initial filters; `"random"` by default.
+    // Omitted if it is the default, so that experiments keep the names that they had before this key.
+    #[serde(skip_serializing_if = "StridedInitial::is_random")]
     pub initial: StridedInitial,
     /// Non-linearity after the convolution; `"relu"` by default.
     pub activation: Activation,
@@ -83,6 +85,12 @@ pub enum StridedInitial {
     /// Pairs of neighbouring filters are the real and the imaginary part of Gabor filters, equally spaced on the mel
     /// scale. Their norms are those of random filters.
     Gabor,
+}
+
+impl StridedInitial {
+    fn is_random(&self) -> bool {
+        *self == Self::Random
+    }
 }
 
 /// The non-linearity after the convolution.
